@@ -1,0 +1,20 @@
+"""Compiled code: arrays in, arrays out. No classes with behaviour, no validation, no scikit-learn."""
+
+from .axis_aligned import AxisAligned
+from .passes import NOTHING_GIVEN, Given, accumulate, labels, log_likelihoods, responsibilities
+from .points import READ_IN_PLACE
+from .shared import Shared
+from .triangular import Triangular
+
+__all__ = [
+    "AxisAligned",
+    "Given",
+    "NOTHING_GIVEN",
+    "READ_IN_PLACE",
+    "Shared",
+    "Triangular",
+    "accumulate",
+    "labels",
+    "log_likelihoods",
+    "responsibilities",
+]

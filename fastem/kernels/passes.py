@@ -1,0 +1,337 @@
+"""The passes over the points: accumulate sufficient statistics, or evaluate a fitted mixture.
+
+Three tiers under the same name: `_accumulate_chunk` runs over one chunk's blocks, `_accumulate` runs the chunks in
+parallel, `accumulate` is the Python function. The data are cut into chunks by their number alone, each chunk has
+accumulators of its own and they are summed in order, so the result is the same bits for any number of threads.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import prange, types
+from numba.extending import overload
+
+from ._jit import call, entry_point, kernel
+from .axis_aligned import AxisAligned, add_axis_aligned_moments, axis_aligned_log_densities
+from .elementary import exp, log
+from .points import load_block, points, scratch
+from .shared import Shared, add_shared_moments, whiten
+from .triangular import Triangular, add_triangular_moments, triangular_log_densities
+from .vectors import LANES, add, div, fma, load, mul, select_greater, splat, store, sub, sum_of_lanes
+
+_MAX_CHUNKS = 64
+_MAX_ACCUMULATOR_BYTES = 32 << 20  # all chunks together, as long as 8 of them fit
+_FLOPS_PER_CALL = 2e9  # a call into compiled code can't be interrupted: about a quarter of a second
+
+
+class _Grid(NamedTuple):
+    """How the points are cut: blocks of `block` points, chunks of consecutive blocks, calls within each chunk."""
+
+    block: int
+    n_chunks: int
+    n_calls: int
+
+
+class Given(NamedTuple):
+    """What is known of the points beside their position; an empty array where nothing is."""
+
+    weights: np.ndarray  # (n,) float64, a point's multiplicity
+    labels: np.ndarray  # (n,) int64, the component a point is known to be from, -1 where unknown
+    responsibilities: np.ndarray  # (n, K) float64, taken in place of an E-step's
+    e_step: bool  # False: labels or responsibilities say all, and the parameters are not looked at
+
+
+NOTHING_GIVEN = Given(np.empty(0), np.empty(0, np.int64), np.empty((0, 0)), True)
+
+
+def _block_size(n_features, n_components):
+    """Points in a block, a multiple of 64: the features about 20 KiB, to stay in the first-level cache."""
+    return int(np.clip(2560 // n_features // 64 * 64, 64, 256))
+
+
+def _grid(points, n_components, accumulator_bytes):
+    block = _block_size(points.n_features, n_components)
+    n_blocks = -(-points.n_samples // block)
+    affordable = max(8, _MAX_ACCUMULATOR_BYTES // max(1, accumulator_bytes))
+    flops = points.n_samples * n_components * (2.0 * points.n_features * (points.n_features + 1) + 60.0)
+    n_calls = int(np.clip(flops / _FLOPS_PER_CALL, 1, n_blocks))
+    return _Grid(block, max(1, min(_MAX_CHUNKS, affordable, n_blocks)), n_calls)
+
+
+@kernel
+def _chunk_bounds(grid, n_samples, chunk, step):
+    """First and last point (exclusive) of a chunk's share in the step-th of n_calls calls: whole blocks."""
+    n_blocks = (n_samples + grid.block - 1) // grid.block
+    start = n_blocks * chunk // grid.n_chunks
+    length = n_blocks * (chunk + 1) // grid.n_chunks - start
+    first = start + length * step // grid.n_calls
+    last = start + length * (step + 1) // grid.n_calls
+    return first * grid.block, min(last * grid.block, n_samples)
+
+
+# -- one block, by kind of parameters -----------------------------------------------------------------------------
+
+
+def _log_densities(parameters, x, n_points, work, out):
+    """Log weight + log-density of every component at every point of a block. x: (D, ..), out: OUT (K, ..)."""
+    raise NotImplementedError("compiled code only")
+
+
+@overload(_log_densities)
+def _overload_log_densities(parameters, x, n_points, work, out):
+    if parameters.instance_class is Triangular:
+
+        def block(parameters, x, n_points, work, out):
+            triangular_log_densities(parameters.log_scale, parameters.factor, parameters.bias, x, n_points, out)
+
+    elif parameters.instance_class is Shared:
+
+        def block(parameters, x, n_points, work, out):
+            whiten(parameters.factor, x, n_points, work)
+            axis_aligned_log_densities(
+                parameters.log_scale, parameters.scale, parameters.bias, work, n_points, out
+            )
+
+    elif parameters.instance_class is AxisAligned:
+
+        def block(parameters, x, n_points, work, out):
+            axis_aligned_log_densities(parameters.log_scale, parameters.scale, parameters.bias, x, n_points, out)
+
+    return block
+
+
+def _add_moments(parameters, x, n_points, responsibilities, factor, weights, centres, work, moments):
+    """Add a block's statistics about `centres`, given its responsibilities up to a factor for each point."""
+    raise NotImplementedError("compiled code only")
+
+
+@overload(_add_moments)
+def _overload_add_moments(parameters, x, n_points, responsibilities, factor, weights, centres, work, moments):
+    if parameters.instance_class is Triangular:
+
+        def block(parameters, x, n_points, responsibilities, factor, weights, centres, work, moments):
+            add_triangular_moments(x, n_points, responsibilities, factor, centres, work, moments)
+
+    elif parameters.instance_class is Shared:
+
+        def block(parameters, x, n_points, responsibilities, factor, weights, centres, work, moments):
+            add_shared_moments(x, n_points, responsibilities, factor, weights, centres, work, moments)
+
+    elif parameters.instance_class is AxisAligned:
+
+        def block(parameters, x, n_points, responsibilities, factor, weights, centres, work, moments):
+            add_axis_aligned_moments(x, n_points, responsibilities, factor, centres, work, moments)
+
+    return block
+
+
+@kernel
+def _normalise(log_densities, weights, n_points, factor, log_likelihoods):
+    """Turn log-densities into responsibilities, but for a factor for each point.
+
+    log_densities: IN (K, n_points), OUT exp(log-density - the point's largest); weights: (1, n_points);
+    factor: OUT (1, n_points), weight / sum of those; log_likelihoods: OUT (1, n_points), log-sum-exp, -inf where
+    every density is 0. Returns the weighted sum of the latter, points of weight 0 left out.
+    """
+    n_components = log_densities.shape[0]
+    zero = splat(0.0)
+    total = zero
+    for b in range(0, n_points, LANES):
+        largest = splat(-1e308)
+        for k in range(n_components):
+            value = load(log_densities, k, b)
+            largest = select_greater(value, largest, value, largest)
+        sum_of_exp = zero
+        for k in range(n_components):
+            value = exp(sub(load(log_densities, k, b), largest))
+            store(log_densities, k, b, value)
+            sum_of_exp = add(sum_of_exp, value)
+        weight = load(weights, 0, b)
+        log_likelihood = select_greater(sum_of_exp, zero, add(largest, log(sum_of_exp)), splat(-np.inf))
+        store(log_likelihoods, 0, b, log_likelihood)
+        store(factor, 0, b, select_greater(sum_of_exp, zero, div(weight, sum_of_exp), zero))
+        total = add(total, select_greater(weight, zero, mul(weight, log_likelihood), zero))
+    return sum_of_lanes(total)
+
+
+@kernel
+def _set_weights(given, first, count, n_points, weights):
+    """weights: OUT (1, n_points), 0 for the points that only fill the block up."""
+    for b in range(n_points):
+        weights[0, b] = 0.0
+    for b in range(count):
+        weights[0, b] = given.weights[first + b] if given.weights.size else 1.0
+
+
+@kernel
+def _exclude_other_components(labels, first, count, log_densities):
+    """A point known to be from one component has density 0 in every other."""
+    for b in range(count):
+        label = labels[first + b]
+        if label >= 0:
+            for k in range(log_densities.shape[0]):
+                if k != label:
+                    log_densities[k, b] = -np.inf
+
+
+@kernel
+def _copy_responsibilities(given, first, count, weights, responsibilities):
+    """Take responsibilities (K, ..) from what is given, and multiply each point's weight by their sum."""
+    for b in range(count):
+        total = 0.0
+        for k in range(responsibilities.shape[0]):
+            if given.labels.size:
+                r = 1.0 if given.labels[first + b] == k else 0.0
+            else:
+                r = given.responsibilities[first + b, k]
+            responsibilities[k, b] = r
+            total += r
+        weights[0, b] *= total
+
+
+# -- accumulate ---------------------------------------------------------------------------------------------------
+
+
+@kernel
+def _accumulate_chunk(points, start, stop, parameters, given, centres, block, moments):
+    """Add the statistics of points start..stop-1 to moments; return their weighted log-likelihood."""
+    n_components = centres.shape[0]
+    x = scratch(points.n_features, block)
+    work = scratch(points.n_features + 1, block)
+    responsibilities = scratch(n_components, block)
+    weights = scratch(1, block)
+    factor = scratch(1, block)
+    log_likelihoods = scratch(1, block)
+    total = 0.0
+    for first in range(start, stop, block):
+        count = min(block, stop - first)
+        load_block(points, first, count, parameters.origin, x)
+        _set_weights(given, first, count, block, weights)
+        if given.e_step:
+            _log_densities(parameters, x, block, work, responsibilities)
+            if given.labels.size:
+                _exclude_other_components(given.labels, first, count, responsibilities)
+            total += _normalise(responsibilities, weights, block, factor, log_likelihoods)
+        else:
+            factor[:, :] = weights
+            _copy_responsibilities(given, first, count, weights, responsibilities)
+        _add_moments(parameters, x, block, responsibilities, factor, weights, centres, work, moments)
+    return total
+
+
+@entry_point
+def _accumulate(points, grid, step, parameters, given, centres, moments, log_likelihood):
+    for chunk in prange(grid.n_chunks):
+        start, stop = _chunk_bounds(grid, points.n_samples, chunk, step)
+        log_likelihood[chunk] += _accumulate_chunk(
+            points, start, stop, parameters, given, centres, grid.block, moments[chunk]
+        )
+
+
+def accumulate(X, parameters, centres, given=NOTHING_GIVEN):
+    """One pass: E-step and accumulation of the sufficient statistics.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n, D), of a dtype in `READ_IN_PLACE`, any layout
+        Finite values.
+    parameters : Triangular, Shared or AxisAligned
+    centres : ndarray of shape (K, D)
+        What first and second moments are taken about, relative to `parameters.origin`.
+    given : Given
+        Weights, labels, responsibilities.
+
+    Returns
+    -------
+    mass : ndarray of shape (K,)
+        Sum of weight times responsibility.
+    first : ndarray of shape (K, D)
+        Sum of weight times responsibility times (x - centre).
+    second : ndarray
+        The same of the outer products, (K, D, D); their diagonals, (K, D), for axis-aligned parameters; for
+        shared ones the scatter of all points about the origin, (D, D).
+    log_likelihood : float
+        Weighted sum over the points, nats; 0 without an E-step.
+    """
+    data = points(X)
+    grid = _grid(data, len(centres), parameters.zero_moments(0).strides[0])
+    moments = parameters.zero_moments(grid.n_chunks)
+    log_likelihood = np.zeros(grid.n_chunks)
+    for step in range(grid.n_calls):
+        call(_accumulate, data, grid, step, parameters, given, centres, moments, log_likelihood)
+    return *parameters.split_moments(moments.sum(axis=0)), float(log_likelihood.sum())
+
+
+# -- evaluate -----------------------------------------------------------------------------------------------------
+
+_LOG_LIKELIHOODS, _RESPONSIBILITIES, _LABELS = range(3)
+
+
+@kernel
+def _largest(log_densities, n_points, best):
+    """best: OUT (1, n_points), the component of the largest log-density, the first of equals."""
+    for b in range(0, n_points, LANES):
+        largest = load(log_densities, 0, b)
+        index = splat(0.0)
+        for k in range(1, log_densities.shape[0]):
+            value = load(log_densities, k, b)
+            index = select_greater(value, largest, splat(float(k)), index)
+            largest = select_greater(value, largest, value, largest)
+        store(best, 0, b, index)
+
+
+@kernel
+def _evaluate_chunk(points, start, stop, parameters, block, what, out, labels):
+    n_components = parameters.log_scale.size
+    x = scratch(points.n_features, block)
+    work = scratch(points.n_features + 1, block)
+    log_densities = scratch(n_components, block)
+    weights = scratch(1, block)
+    factor = scratch(1, block)
+    result = scratch(1, block)
+    weights[:, :] = 1.0
+    for first in range(start, stop, block):
+        count = min(block, stop - first)
+        load_block(points, first, count, parameters.origin, x)
+        _log_densities(parameters, x, block, work, log_densities)
+        if what == _LABELS:
+            _largest(log_densities, block, result)
+            for b in range(count):
+                labels[first + b] = np.int64(result[0, b])
+            continue
+        _normalise(log_densities, weights, block, factor, result)
+        for b in range(count):
+            if what == _LOG_LIKELIHOODS:
+                out[first + b, 0] = result[0, b]
+            else:
+                for k in range(n_components):
+                    out[first + b, k] = log_densities[k, b] * factor[0, b]
+
+
+@entry_point
+def _evaluate(points, grid, step, parameters, what, out, labels):
+    for chunk in prange(grid.n_chunks):
+        start, stop = _chunk_bounds(grid, points.n_samples, chunk, step)
+        _evaluate_chunk(points, start, stop, parameters, grid.block, what, out, labels)
+
+
+def _run_evaluate(X, parameters, what, out, labels):
+    data = points(X)
+    grid = _grid(data, len(parameters.log_scale), 0)
+    for step in range(grid.n_calls):
+        call(_evaluate, data, grid, step, parameters, what, out, labels)
+
+
+def log_likelihoods(X, parameters, out):
+    """out[i] = log of the mixture's density at X[i], nats.  out: OUT (n,) float64 or float32."""
+    _run_evaluate(X, parameters, _LOG_LIKELIHOODS, out.reshape(-1, 1), np.empty(0, np.int64))
+
+
+def responsibilities(X, parameters, out):
+    """out[i, k] = probability that point i is from component k.  out: OUT (n, K) float64 or float32."""
+    _run_evaluate(X, parameters, _RESPONSIBILITIES, out, np.empty(0, np.int64))
+
+
+def labels(X, parameters, out):
+    """out[i] = component of the highest responsibility, without computing any exp.  out: OUT (n,) int64."""
+    _run_evaluate(X, parameters, _LABELS, np.empty((0, 0)), out)
