@@ -66,7 +66,7 @@ def _cached(dispatcher):
 
 def kernel(function):
     """Compile a serial function that other kernels call; it is compiled into its callers, not cached itself."""
-    return njit(**_OPTIONS)(function)
+    return njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **_OPTIONS)(function)
 
 
 def entry_point(function):

@@ -175,8 +175,10 @@ def _exclude_other_components(labels, first, count, log_densities):
 
 
 @kernel
-def _copy_responsibilities(given, first, count, weights, responsibilities):
+def _copy_responsibilities(given, first, count, weights, factor, responsibilities):
     """Take responsibilities (K, ..) from what is given, and multiply each point's weight by their sum."""
+    for b in range(factor.shape[1]):
+        factor[0, b] = weights[0, b]
     for b in range(count):
         total = 0.0
         for k in range(responsibilities.shape[0]):
@@ -213,8 +215,7 @@ def _accumulate_chunk(points, start, stop, parameters, given, centres, block, mo
                 _exclude_other_components(given.labels, first, count, responsibilities)
             total += _normalise(responsibilities, weights, block, factor, log_likelihoods)
         else:
-            factor[:, :] = weights
-            _copy_responsibilities(given, first, count, weights, responsibilities)
+            _copy_responsibilities(given, first, count, weights, factor, responsibilities)
         _add_moments(parameters, x, block, responsibilities, factor, weights, centres, work, moments)
     return total
 
@@ -289,7 +290,8 @@ def _evaluate_chunk(points, start, stop, parameters, block, what, out, labels):
     weights = scratch(1, block)
     factor = scratch(1, block)
     result = scratch(1, block)
-    weights[:, :] = 1.0
+    for b in range(block):
+        weights[0, b] = 1.0
     for first in range(start, stop, block):
         count = min(block, stop - first)
         load_block(points, first, count, parameters.origin, x)

@@ -1,0 +1,313 @@
+"""Covariance families: statistics to parameters (the M-step) and parameters to kernel inputs, one object each.
+
+Formulas: Bishop 2006, 'Pattern Recognition and Machine Learning', eqs. 9.24 to 9.26; the constrained families as in
+scikit-learn. Precisions are held as Cholesky factors U, upper triangular, precision = U U'.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg import LinAlgError, cholesky, solve_triangular
+
+from .kernels import AxisAligned, Shared, Triangular
+from .statistics import SufficientStatistics
+
+_EPS = np.finfo(np.float64).eps
+
+
+class CollapsedComponent(ValueError):
+    """A covariance matrix is not positive definite; `component` is its index, None where all share it."""
+
+    def __init__(self, component):
+        super().__init__(component)
+        self.component = component
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """A mixture: weights (K,), means (K, D), covariances and precisions_cholesky in the family's shape."""
+
+    family: "CovarianceFamily"
+    weights: np.ndarray
+    means: np.ndarray
+    covariances: np.ndarray
+    precisions_cholesky: np.ndarray
+
+    @property
+    def n_free(self):
+        """Number of free parameters: weights, means and covariances."""
+        n_components, n_features = self.means.shape
+        return n_components - 1 + self.means.size + self.family.n_free(n_components, n_features)
+
+    def kernel_inputs(self, exact=False):
+        """What the kernels take. A component of weight 0 gets log-density -inf.
+
+        exact: every moment is accumulated about its own centre, where a faster pass would take common ones apart.
+        """
+        return self.family.kernel_inputs(self, exact)
+
+    def precisions(self):
+        """The inverse of the covariances, in the same shape."""
+        return self.family.precisions(self.precisions_cholesky)
+
+
+class CovarianceFamily:
+    """What the four families have in common."""
+
+    name: str
+
+    def maximize(self, statistics, reg_covar):
+        """M-step: the parameters that maximise the expected log-likelihood, reg_covar added to every variance.
+
+        Raises CollapsedComponent where a covariance matrix is not positive definite.
+        """
+        mass = statistics.mass + 10 * _EPS  # scikit-learn's guard against an empty component
+        means = statistics.centres + statistics.first / mass[:, None]
+        covariances = self.covariances(statistics.about(means), mass, reg_covar)
+        return Parameters(self, mass / mass.sum(), means, covariances, self.precisions_cholesky(covariances))
+
+    def covariances(self, statistics, mass, reg_covar):
+        """Covariances from statistics about the means."""
+        raise NotImplementedError
+
+    def precisions_cholesky(self, covariances):
+        """Cholesky factors of the precisions; raises CollapsedComponent."""
+        raise NotImplementedError
+
+    def with_precisions(self, weights, means, precisions):
+        """Parameters with these precisions (symmetric positive definite)."""
+        raise NotImplementedError
+
+
+def _is_rounding(statistics, variances):
+    """Where a variance, (K, D) or (1, D), is nothing but the rounding of the coordinates: all points are one."""
+    resolution = 4 * _EPS * np.abs(statistics.centres).max(axis=0)
+    return variances <= resolution**2
+
+
+def _cholesky_of_precision(covariance, component):
+    """Upper triangular U with U U' the inverse of the covariance, (D, D)."""
+    try:
+        lower = cholesky(covariance, lower=True, check_finite=False)
+    except LinAlgError:
+        raise CollapsedComponent(component) from None
+    if not np.isfinite(lower).all():
+        raise CollapsedComponent(component)
+    return solve_triangular(lower, np.eye(len(covariance)), lower=True, check_finite=False).T
+
+
+def _upper_factor(precision):
+    """Upper triangular U with U U' = precision: the ordinary Cholesky factor with rows and columns reversed."""
+    return cholesky(precision[::-1, ::-1], lower=True)[::-1, ::-1]
+
+
+def _inverse_from_factor(factor):
+    """The inverse of U U'."""
+    inverse = solve_triangular(factor, np.eye(len(factor)))
+    return inverse.T @ inverse
+
+
+def _log_scale(weights, log_determinant, n_features):
+    """log weight + log of the normalising constant (2 pi)**(-D/2) |precision|**(1/2), (K,)."""
+    with np.errstate(divide="ignore"):
+        return np.log(weights) - 0.5 * n_features * math.log(2 * math.pi) + log_determinant
+
+
+class Full(CovarianceFamily):
+    """A covariance matrix for each component: covariances (K, D, D)."""
+
+    name = "full"
+
+    def covariances(self, statistics, mass, reg_covar):
+        covariances = statistics.second / mass[:, None, None]
+        rounding = _is_rounding(statistics, statistics.diagonal / mass[:, None])
+        covariances[rounding[:, :, None] | rounding[:, None, :]] = 0.0
+        covariances[:, *np.diag_indices(covariances.shape[1])] += reg_covar
+        return covariances
+
+    def precisions_cholesky(self, covariances):
+        return np.array([_cholesky_of_precision(covariance, k) for k, covariance in enumerate(covariances)])
+
+    def with_precisions(self, weights, means, precisions):
+        factors = np.array([_upper_factor(precision) for precision in precisions])
+        return Parameters(self, weights, means, np.array([_inverse_from_factor(f) for f in factors]), factors)
+
+    def precisions(self, precisions_cholesky):
+        return precisions_cholesky @ precisions_cholesky.transpose(0, 2, 1)
+
+    def isotropic(self, variance, n_components, n_features):
+        """Covariances with the same variance in every direction."""
+        return np.tile(variance * np.eye(n_features), (n_components, 1, 1))
+
+    def matrices(self, covariances, n_components, n_features):
+        """Each component's covariance matrix, (K, D, D)."""
+        return covariances
+
+    def shape(self, n_components, n_features):
+        return n_components, n_features, n_features
+
+    def n_free(self, n_components, n_features):
+        return n_components * n_features * (n_features + 1) // 2
+
+    def kernel_inputs(self, parameters, exact):
+        factors = parameters.precisions_cholesky.astype(np.float64).transpose(0, 2, 1)
+        return _triangular(parameters, np.ascontiguousarray(factors))
+
+    def statistics(self, origin, centres, mass, first, second, log_likelihood, weight):
+        magnitude = np.diagonal(second, axis1=1, axis2=2)
+        return SufficientStatistics(centres, mass, first, second, "full", magnitude, log_likelihood, weight)
+
+
+def _triangular(parameters, factors):
+    """Kernel inputs from lower triangular factors (K, D, D)."""
+    n_components, n_features = parameters.means.shape
+    origin, offsets = _origin_and_offsets(parameters)
+    log_determinant = np.log(np.diagonal(factors, axis1=1, axis2=2)).sum(axis=1)
+    factors = factors * math.sqrt(0.5)
+    bias = -np.einsum("kji,ki->kj", factors, offsets)
+    log_scale = _log_scale(parameters.weights, log_determinant, n_features)
+    return Triangular(origin, log_scale, factors.reshape(-1, n_features), bias)
+
+
+def _origin_and_offsets(parameters):
+    """A point amid the data, (D,), and the means relative to it: the kernels work on x - origin."""
+    means = parameters.means.astype(np.float64)
+    origin = parameters.weights.astype(np.float64) @ means / max(float(parameters.weights.sum()), _EPS)
+    return origin, means - origin
+
+
+class Tied(CovarianceFamily):
+    """One covariance matrix for all components: covariances (D, D)."""
+
+    name = "tied"
+
+    def covariances(self, statistics, mass, reg_covar):
+        covariance = statistics.second / mass.sum()
+        rounding = _is_rounding(statistics, statistics.diagonal / mass.sum())[0]
+        covariance[rounding[:, None] | rounding[None, :]] = 0.0
+        covariance[np.diag_indices(len(covariance))] += reg_covar
+        return covariance
+
+    def precisions_cholesky(self, covariances):
+        return _cholesky_of_precision(covariances, None)
+
+    def with_precisions(self, weights, means, precisions):
+        factor = _upper_factor(precisions)
+        return Parameters(self, weights, means, _inverse_from_factor(factor), factor)
+
+    def precisions(self, precisions_cholesky):
+        return precisions_cholesky @ precisions_cholesky.T
+
+    def isotropic(self, variance, n_components, n_features):
+        return variance * np.eye(n_features)
+
+    def matrices(self, covariances, n_components, n_features):
+        return np.broadcast_to(covariances, (n_components, n_features, n_features))
+
+    def shape(self, n_components, n_features):
+        return n_features, n_features
+
+    def n_free(self, n_components, n_features):
+        return n_features * (n_features + 1) // 2
+
+    def kernel_inputs(self, parameters, exact):
+        if exact:
+            n_components, n_features = parameters.means.shape
+            factors = np.tile(parameters.precisions_cholesky.astype(np.float64).T, (n_components, 1, 1))
+            return _triangular(parameters, factors)
+        origin, offsets = _origin_and_offsets(parameters)
+        factor = parameters.precisions_cholesky.astype(np.float64).T
+        log_determinant = np.log(np.diagonal(factor)).sum()
+        factor = np.ascontiguousarray(factor * math.sqrt(0.5))
+        log_scale = _log_scale(parameters.weights, log_determinant, offsets.shape[1])
+        return Shared(origin, log_scale, factor, np.ones(offsets.shape), -offsets @ factor.T)
+
+    def statistics(self, origin, centres, mass, first, second, log_likelihood, weight):
+        if second.ndim == 3:
+            pooled = scatter = second.sum(axis=0)
+        else:  # from the scatter of all points about the origin to each component's about its own centre
+            scatter = second
+            offsets = centres - origin
+            cross = first.T @ offsets
+            pooled = scatter - cross - cross.T - (offsets.T * mass) @ offsets
+        magnitude = np.diagonal(scatter)[None, :]
+        return SufficientStatistics(centres, mass, first, pooled, "pooled", magnitude, log_likelihood, weight)
+
+
+class Diagonal(CovarianceFamily):
+    """A variance for each component and feature: covariances (K, D)."""
+
+    name = "diag"
+
+    def covariances(self, statistics, mass, reg_covar):
+        variances = statistics.second / mass[:, None]
+        variances[_is_rounding(statistics, variances)] = 0.0
+        return variances + reg_covar
+
+    def precisions_cholesky(self, covariances):
+        collapsed = ~(covariances > 0).reshape(len(covariances), -1).all(axis=1)
+        if collapsed.any():
+            raise CollapsedComponent(int(collapsed.argmax()))
+        return 1 / np.sqrt(covariances)
+
+    def with_precisions(self, weights, means, precisions):
+        return Parameters(self, weights, means, 1 / precisions, np.sqrt(precisions))
+
+    def precisions(self, precisions_cholesky):
+        return precisions_cholesky**2
+
+    def isotropic(self, variance, n_components, n_features):
+        return np.full((n_components, n_features), variance)
+
+    def matrices(self, covariances, n_components, n_features):
+        return np.array([np.diag(variances) for variances in covariances])
+
+    def shape(self, n_components, n_features):
+        return n_components, n_features
+
+    def n_free(self, n_components, n_features):
+        return n_components * n_features
+
+    def kernel_inputs(self, parameters, exact):
+        origin, offsets = _origin_and_offsets(parameters)
+        scale = np.empty(offsets.shape)
+        scale[:] = self._inverse_deviations(parameters.precisions_cholesky)
+        log_scale = _log_scale(parameters.weights, np.log(scale).sum(axis=1), offsets.shape[1])
+        scale *= math.sqrt(0.5)
+        return AxisAligned(origin, log_scale, scale, -scale * offsets)
+
+    @staticmethod
+    def _inverse_deviations(precisions_cholesky):
+        return precisions_cholesky
+
+    def statistics(self, origin, centres, mass, first, second, log_likelihood, weight):
+        return SufficientStatistics(centres, mass, first, second, "diag", second, log_likelihood, weight)
+
+
+class Spherical(Diagonal):
+    """A variance for each component, the same for every feature: covariances (K,)."""
+
+    name = "spherical"
+
+    def covariances(self, statistics, mass, reg_covar):
+        return super().covariances(statistics, mass, reg_covar).mean(axis=1)
+
+    def isotropic(self, variance, n_components, n_features):
+        return np.full(n_components, variance)
+
+    def matrices(self, covariances, n_components, n_features):
+        return covariances[:, None, None] * np.eye(n_features)
+
+    def shape(self, n_components, n_features):
+        return (n_components,)
+
+    def n_free(self, n_components, n_features):
+        return n_components
+
+    @staticmethod
+    def _inverse_deviations(precisions_cholesky):
+        return precisions_cholesky[:, None]
+
+
+FAMILIES = {family.name: family for family in (Full(), Tied(), Diagonal(), Spherical())}

@@ -1,0 +1,494 @@
+"""GaussianMixture: scikit-learn's estimator on fastem's passes."""
+
+import contextlib
+import math
+import warnings
+from numbers import Integral, Real
+
+import numba
+import numpy as np
+from sklearn.base import BaseEstimator, DensityMixin, _fit_context
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+
+from . import em, kernels
+from .covariance import FAMILIES, Parameters
+from .progress import SILENT, PrintedProgress
+from .sources import as_source
+from .validation import check_finite, check_labels, check_matrices, check_means, check_weights
+
+
+class GaussianMixture(DensityMixin, BaseEstimator):
+    """Gaussian mixture fitted by Expectation-Maximization: a drop-in for `sklearn.mixture.GaussianMixture`.
+
+    One fused parallel pass over the points an iteration; beside the data a fit needs a few MiB, whatever their
+    number. Arrays of any real dtype and layout, memory-mapped ones included, are read in place.
+
+    Parameters
+    ----------
+    n_components : int, default=1
+        Number of Gaussians, K.
+    covariance_type : {'full', 'tied', 'diag', 'spherical'}, default='full'
+        A covariance matrix for each component; one for all; a variance for each component and feature; a variance
+        for each component.
+    tol : float, default=1e-3
+        Stop when an iteration changes the mean log-likelihood by less (nats per unit of sample weight).
+    reg_covar : float, default=1e-6
+        Added to every variance in each M-step, in squared units of the data.
+    max_iter : int, default=100
+        Most iterations per start; 0 returns the start.
+    n_init : int, default=1
+        Number of starts; the best result is kept.
+    init_params : {'kmeans', 'k-means++', 'random', 'random_from_data'}, default='kmeans'
+        How a start is found. 'kmeans': k-means on (a sample of) the data, once as they are and once with features
+        of unit variance, whichever leads further. 'k-means++' and 'random_from_data': means at data points.
+        'random': random responsibilities.
+    weights_init : array-like of shape (n_components,), default=None
+    means_init : array-like of shape (n_components, n_features), default=None
+    precisions_init : array-like, default=None
+        Start values of the user's own, any of the three, in the shapes of the fitted attributes.
+    random_state : int, RandomState or None, default=None
+    warm_start : bool, default=False
+        Start from the previous fit's result where there is one; n_init is then ignored.
+    verbose : int, default=0
+        1 prints starts and iterations, 2 also times and changes.
+    verbose_interval : int, default=10
+        Every how many iterations to print.
+    assignment : {'soft'}, default='soft'
+        How points count in the M-step; 'soft': by their responsibilities.
+    algorithm : {'auto', 'em'}, default='auto'
+        'em': textbook iterates, equal to scikit-learn's from the same start. 'auto': today the same.
+    n_threads : int, default=None
+        Most threads to use; None: Numba's current setting. The result doesn't depend on it.
+
+    Attributes
+    ----------
+    weights_ : ndarray of shape (n_components,)
+        Shares, summing to 1.
+    means_ : ndarray of shape (n_components, n_features)
+    covariances_, precisions_, precisions_cholesky_ : ndarray
+        Covariances, their inverses, and upper triangular U with precision = U U'. Shape (K, D, D) for 'full', (D, D)
+        for 'tied', (K, D) for 'diag', (K,) for 'spherical'.
+    converged_ : bool
+        Whether the kept run met `tol`.
+    n_iter_ : int
+        Iterations of the kept run.
+    lower_bound_ : float
+        Mean log-likelihood (nats per unit of sample weight) before the last M-step.
+    lower_bounds_ : list of float
+        The same of every iteration of the kept run.
+    n_features_in_ : int
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Where X has feature names that are all strings.
+
+    Notes
+    -----
+    float32 data give float32 parameters; all sums are in float64. Formulas: Bishop 2006, section 9.2.2.
+
+    Examples
+    --------
+    >>> from fastem import GaussianMixture
+    >>> from fastem.datasets import load_faithful
+    >>> X = load_faithful().data
+    >>> model = GaussianMixture(2, random_state=0).fit(X)
+    >>> model.means_.round(1)
+    array([[ 4.3, 80. ],
+           [ 2. , 54.5]])
+    """
+
+    _parameter_constraints: dict = {
+        "n_components": [Interval(Integral, 1, None, closed="left")],
+        "covariance_type": [StrOptions({"full", "tied", "diag", "spherical"})],
+        "tol": [Interval(Real, 0.0, None, closed="left")],
+        "reg_covar": [Interval(Real, 0.0, None, closed="left")],
+        "max_iter": [Interval(Integral, 0, None, closed="left")],
+        "n_init": [Interval(Integral, 1, None, closed="left")],
+        "init_params": [StrOptions({"kmeans", "random", "random_from_data", "k-means++"})],
+        "weights_init": ["array-like", None],
+        "means_init": ["array-like", None],
+        "precisions_init": ["array-like", None],
+        "random_state": ["random_state"],
+        "warm_start": ["boolean"],
+        "verbose": ["verbose"],
+        "verbose_interval": [Interval(Integral, 1, None, closed="left")],
+        "assignment": [StrOptions({"soft"})],
+        "algorithm": [StrOptions({"auto", "em"})],
+        "n_threads": [Interval(Integral, 1, None, closed="left"), None],
+    }
+
+    def __init__(
+        self,
+        n_components=1,
+        *,
+        covariance_type="full",
+        tol=1e-3,
+        reg_covar=1e-6,
+        max_iter=100,
+        n_init=1,
+        init_params="kmeans",
+        weights_init=None,
+        means_init=None,
+        precisions_init=None,
+        random_state=None,
+        warm_start=False,
+        verbose=0,
+        verbose_interval=10,
+        assignment="soft",
+        algorithm="auto",
+        n_threads=None,
+    ):
+        self.n_components = n_components
+        self.covariance_type = covariance_type
+        self.tol = tol
+        self.reg_covar = reg_covar
+        self.max_iter = max_iter
+        self.n_init = n_init
+        self.init_params = init_params
+        self.weights_init = weights_init
+        self.means_init = means_init
+        self.precisions_init = precisions_init
+        self.random_state = random_state
+        self.warm_start = warm_start
+        self.verbose = verbose
+        self.verbose_interval = verbose_interval
+        self.assignment = assignment
+        self.algorithm = algorithm
+        self.n_threads = n_threads
+
+    @classmethod
+    def from_parameters(cls, weights, means, covariances, *, covariance_type="full", **params):
+        """A fitted model from known numbers, ready to predict, score, sample, or go on from with `warm_start`.
+
+        Parameters
+        ----------
+        weights : array-like of shape (K,)
+            Summing to 1.
+        means : array-like of shape (K, D)
+        covariances : array-like
+            In the shape of `covariances_`, symmetric positive definite.
+        covariance_type : {'full', 'tied', 'diag', 'spherical'}
+        **params
+            Further constructor arguments.
+
+        Returns
+        -------
+        model : GaussianMixture
+            With `n_iter_` 0, `converged_` False and `lower_bound_` -inf: nothing was fitted.
+
+        Raises
+        ------
+        ValueError
+            Where shapes disagree, weights don't sum to 1 or a covariance isn't positive definite.
+        """
+        means = np.asarray(means, dtype=np.float64)
+        if means.ndim != 2:
+            raise ValueError(f"means should have the shape (n_components, n_features), but got {means.shape}")
+        n_components, n_features = means.shape
+        model = cls(n_components, covariance_type=covariance_type, **params)
+        model._validate_params()
+        family = FAMILIES[covariance_type]
+        weights = check_weights(weights, n_components, "weights")
+        means = check_means(means, n_components, n_features, "means")
+        covariances = check_matrices(covariances, family, n_components, n_features, "covariances")
+        factors = family.precisions_cholesky(covariances)
+        model.n_features_in_ = n_features
+        model._set_result(em.EMResult(Parameters(family, weights, means, covariances, factors)), np.float64)
+        return model
+
+    # -- fitting --------------------------------------------------------------------------------------------------
+
+    def fit(self, X, y=None, sample_weight=None, labels=None):
+        """Fit the mixture to X.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, D)
+            Read in place where it is an array of numbers. At least `n_components` points.
+        y : ignored
+        sample_weight : array-like of shape (n,), default=None
+            Non-negative multiplicity of each point.
+        labels : array-like of int of shape (n,), default=None
+            Each point's component, 0..n_components-1, where known: one M-step then is the whole fit.
+
+        Returns
+        -------
+        self : GaussianMixture
+
+        Raises
+        ------
+        ValueError
+            Bad input, naming the argument; or a component that collapsed, naming it and the iteration. The
+            estimator then is as it was before.
+        """
+        self._fit(X, sample_weight, labels)
+        return self
+
+    def fit_predict(self, X, y=None, sample_weight=None, labels=None):
+        """Fit, then label each point with its most probable component; parameters as in `fit`.
+
+        Returns
+        -------
+        labels : ndarray of shape (n,), int64
+        """
+        X = self._fit(X, sample_weight, labels)
+        return self._evaluate(X, kernels.labels, np.empty(len(X), np.int64))
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def _fit(self, X, sample_weight, labels):
+        """Fit and return the validated X; on any failure, an interrupt included, the estimator stays as it was."""
+        before = self.__dict__.copy()
+        try:
+            X = self._validated(X, reset=True)
+            source = as_source(X)
+            self._check_size(source)
+            weights = self._check_sample_weight(sample_weight, X)
+            settings = self._settings(source)
+            known = None if labels is None else check_labels(labels, len(X), self.n_components)
+            check_finite(source, type(self).__name__)
+            with _threads(self.n_threads):
+                result = self._run(source, settings, weights, known)
+        except BaseException:
+            self.__dict__.clear()
+            self.__dict__.update(before)
+            raise
+        if not result.converged and self.max_iter > 0:
+            warnings.warn(
+                "Best performing initialization did not converge. Try different init parameters, or increase "
+                "max_iter, tol, or check for degenerate data.",
+                ConvergenceWarning,
+                stacklevel=4,
+            )
+        self._set_result(result, X.dtype)
+        return X
+
+    def _run(self, source, settings, weights, known):
+        family = FAMILIES[self.covariance_type]
+        progress = PrintedProgress(self.verbose, self.verbose_interval) if self.verbose else SILENT
+        if known is not None:
+            return em.fit_known(source, family, settings, known, weights)
+        if self.warm_start and hasattr(self, "converged_"):
+            start = self._warm_start(source)
+            progress.begin(0)
+            return em.run(
+                source, start, settings, weights=weights, lower_bound=self.lower_bound_, progress=progress
+            )
+        random_state = check_random_state(self.random_state)
+        return em.fit(source, family, settings, random_state, weights=weights, progress=progress)
+
+    def _warm_start(self, source):
+        family = FAMILIES[self.covariance_type]
+        fitted = self.means_.shape
+        if fitted != (self.n_components, source.n_features) or self.covariances_.shape != family.shape(*fitted):
+            raise ValueError(
+                f"warm_start=True goes on from the previous fit, which has n_components={fitted[0]}, "
+                f"{fitted[1]} features and covariances_ of shape {self.covariances_.shape}; now "
+                f"n_components={self.n_components}, covariance_type={self.covariance_type!r} and X has "
+                f"{source.n_features} features. Set warm_start=False to start anew."
+            )
+        return self._parameters()
+
+    def _settings(self, source):
+        family = FAMILIES[self.covariance_type]
+        shape = self.n_components, source.n_features
+        weights, means, precisions = self.weights_init, self.means_init, self.precisions_init
+        return em.Settings(
+            n_components=self.n_components,
+            tol=self.tol,
+            reg_covar=self.reg_covar,
+            max_iter=self.max_iter,
+            n_init=self.n_init,
+            init_params=self.init_params,
+            init=(
+                None if weights is None else check_weights(weights, self.n_components),
+                None if means is None else check_means(means, *shape),
+                None if precisions is None else check_matrices(precisions, family, *shape, "precision"),
+            ),
+        )
+
+    def _check_size(self, source):
+        if source.n_samples < self.n_components:
+            raise ValueError(
+                f"Expected n_samples >= n_components but got n_components = {self.n_components}, "
+                f"n_samples = {source.n_samples}"
+            )
+
+    def _check_sample_weight(self, sample_weight, X):
+        if sample_weight is None:
+            return None
+        weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+        if np.count_nonzero(weights) < self.n_components:
+            raise ValueError(
+                f"sample_weight is positive for {np.count_nonzero(weights)} points only, fewer than "
+                f"n_components = {self.n_components}"
+            )
+        return np.ascontiguousarray(weights)
+
+    def _validated(self, X, reset):
+        """X as an array of real numbers, unconverted and uncopied where it is one already."""
+        return validate_data(
+            self,
+            X,
+            reset=reset,
+            dtype="numeric",
+            ensure_all_finite=False,
+            ensure_min_samples=2 if reset else 1,
+        )
+
+    def _set_result(self, result, dtype):
+        dtype = np.float32 if dtype == np.float32 else np.float64
+        parameters = result.parameters
+        self.weights_ = parameters.weights.astype(dtype)
+        self.means_ = parameters.means.astype(dtype)
+        self.covariances_ = parameters.covariances.astype(dtype)
+        self.precisions_cholesky_ = parameters.precisions_cholesky.astype(dtype)
+        self.precisions_ = parameters.precisions().astype(dtype)
+        self.converged_ = result.converged
+        self.n_iter_ = result.n_iter
+        self.lower_bound_ = result.lower_bound
+        self.lower_bounds_ = result.lower_bounds
+
+    # -- using a fit ----------------------------------------------------------------------------------------------
+
+    def predict(self, X):
+        """Most probable component of each point.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, D)
+
+        Returns
+        -------
+        labels : ndarray of shape (n,), int64
+        """
+        X = self._checked(X)
+        return self._evaluate(X, kernels.labels, np.empty(len(X), np.int64))
+
+    def predict_proba(self, X):
+        """Responsibilities: the probability of each component given the point (Bishop 2006, eq. 9.23).
+
+        Parameters
+        ----------
+        X : array-like of shape (n, D)
+
+        Returns
+        -------
+        responsibilities : ndarray of shape (n, K)
+            Rows sum to 1.
+        """
+        X = self._checked(X)
+        out = np.empty((len(X), len(self.means_)), self._result_dtype(X))
+        return self._evaluate(X, kernels.responsibilities, out)
+
+    def score_samples(self, X):
+        """Log-density of the mixture at each point.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, D)
+
+        Returns
+        -------
+        log_density : ndarray of shape (n,), nats
+        """
+        X = self._checked(X)
+        return self._evaluate(X, kernels.log_likelihoods, np.empty(len(X), self._result_dtype(X)))
+
+    def score(self, X, y=None):
+        """Mean log-likelihood of the points, nats per point.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, D)
+        y : ignored
+
+        Returns
+        -------
+        score : float
+        """
+        return float(np.mean(self.score_samples(X), dtype=np.float64))
+
+    def bic(self, X):
+        """Bayesian information criterion on X (Schwarz 1978), nats times -2: the lower the better."""
+        n_samples, total = self._total_log_likelihood(X)
+        return -2 * total + self._n_parameters() * math.log(n_samples)
+
+    def aic(self, X):
+        """Akaike information criterion on X (Akaike 1974), nats times -2: the lower the better."""
+        _, total = self._total_log_likelihood(X)
+        return -2 * total + 2 * self._n_parameters()
+
+    def sample(self, n_samples=1):
+        """Draw points from the mixture, grouped by component; an int `random_state` draws the same every time.
+
+        Parameters
+        ----------
+        n_samples : int, default=1
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, D), float64
+        labels : ndarray of shape (n_samples,), int64
+            The component each point was drawn from.
+        """
+        check_is_fitted(self)
+        if n_samples < 1:
+            raise ValueError(
+                f"Invalid value for 'n_samples': {n_samples} . The sampling requires at least one sample."
+            )
+        rng = check_random_state(self.random_state)
+        weights = self.weights_.astype(np.float64)
+        counts = rng.multinomial(n_samples, weights / weights.sum())
+        n_components, n_features = self.means_.shape
+        if self.covariance_type in ("full", "tied"):
+            matrices = FAMILIES[self.covariance_type].matrices(self.covariances_, n_components, n_features)
+            parts = [rng.multivariate_normal(*args) for args in zip(self.means_, matrices, counts, strict=True)]
+        else:
+            deviations = np.sqrt(np.asarray(self.covariances_, dtype=np.float64))
+            parts = [
+                mean + rng.standard_normal((count, n_features)) * deviation
+                for mean, deviation, count in zip(self.means_, deviations, counts, strict=True)
+            ]
+        return np.vstack(parts), np.repeat(np.arange(n_components, dtype=np.int64), counts)
+
+    def _checked(self, X):
+        check_is_fitted(self)
+        X = self._validated(X, reset=False)
+        check_finite(as_source(X), type(self).__name__)
+        return X
+
+    def _evaluate(self, X, kernel, out):
+        with _threads(self.n_threads):
+            return as_source(X).evaluate(self._parameters(), kernel, out)
+
+    def _parameters(self):
+        covariances = getattr(self, "covariances_", None)
+        return Parameters(
+            FAMILIES[self.covariance_type], self.weights_, self.means_, covariances, self.precisions_cholesky_
+        )
+
+    def _result_dtype(self, X):
+        single = X.dtype == np.float32 and self.means_.dtype == np.float32
+        return np.float32 if single else np.float64
+
+    def _n_parameters(self):
+        return self._parameters().n_free
+
+    def _total_log_likelihood(self, X):
+        log_likelihoods = self.score_samples(X)
+        return len(log_likelihoods), float(np.sum(log_likelihoods, dtype=np.float64))
+
+
+@contextlib.contextmanager
+def _threads(n_threads):
+    """Hold Numba to at most n_threads threads meanwhile, in this Python thread."""
+    if n_threads is None:
+        yield
+        return
+    before = numba.get_num_threads()
+    numba.set_num_threads(min(n_threads, numba.config.NUMBA_NUM_THREADS))
+    try:
+        yield
+    finally:
+        numba.set_num_threads(before)

@@ -1,0 +1,183 @@
+"""First parameters for EM: from labels, responsibilities, seeds, k-means or the user's own numbers."""
+
+import copy
+import warnings
+from dataclasses import replace
+
+import numpy as np
+from sklearn.cluster import KMeans, kmeans_plusplus
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils.random import sample_without_replacement
+
+from .covariance import CollapsedComponent, Parameters
+from .kernels import NOTHING_GIVEN, Given
+from .sources import ArraySource
+
+
+def user_parameters(family, parameters, weights_init, means_init, precisions_init):
+    """The parameters (None where the user gives all three) with the user's in place of the computed ones."""
+    weights = parameters.weights if weights_init is None else np.asarray(weights_init, dtype=np.float64)
+    means = parameters.means if means_init is None else np.asarray(means_init, dtype=np.float64)
+    if precisions_init is not None:
+        return family.with_precisions(weights, means, np.asarray(precisions_init, dtype=np.float64))
+    return replace(parameters, weights=weights, means=means)
+
+
+def candidates(source, family, n_components, init_params, random_state, reg_covar, weights=None):
+    """Starts by one of scikit-learn's methods, and the points to choose between them by.
+
+    Parameters
+    ----------
+    source : source
+    family : CovarianceFamily
+    n_components : int
+    init_params : {'kmeans', 'k-means++', 'random', 'random_from_data'}
+    random_state : RandomState
+        Drawn from as scikit-learn does, so that on data small enough to be used whole the same seed gives its start.
+    reg_covar : float
+    weights : ndarray of shape (n,), default=None
+        Sample weights.
+
+    Returns
+    -------
+    starts : list of Parameters
+    sample : source
+        The rows that the starts come from.
+    sample_weights : ndarray or None
+        The weights of those rows.
+
+    Raises
+    ------
+    CollapsedComponent
+        Where no start has positive definite covariances.
+    """
+    share = None if weights is None else weights / weights.sum()
+    if init_params == "random":
+        start = _from_random_responsibilities(source, family, n_components, random_state, reg_covar, weights)
+        return [start], source, weights
+    if init_params == "random_from_data":
+        seeds = random_state.choice(source.n_samples, size=n_components, replace=False, p=share)
+        return [_from_seeds(source.rows(seeds), source, family, reg_covar)], source, weights
+    sample, sample_weights = _sample(source, n_components, random_state, weights)
+    if init_params == "k-means++":
+        _, seeds = kmeans_plusplus(
+            sample.X, n_components, sample_weight=sample_weights, random_state=random_state
+        )
+        return [_from_seeds(sample.X[seeds], sample, family, reg_covar)], sample, sample_weights
+    starts = _from_kmeans(sample, family, n_components, random_state, reg_covar, sample_weights)
+    return starts, sample, sample_weights
+
+
+def from_labels(source, family, centres, labels, reg_covar, weights=None):
+    """The M-step of points whose component is known: their means, covariances and shares.
+
+    Parameters
+    ----------
+    centres : ndarray of shape (K, D)
+        Anything near the data.
+    labels : ndarray of shape (n,), int64
+    weights : ndarray of shape (n,), default=None
+    """
+    given = known(weights, labels, e_step=False)
+    blank = _placeholder(family, centres)
+    means = source.accumulate(blank, given=given).means
+    return family.maximize(source.accumulate(blank, centres=means, given=given, exact=True), reg_covar)
+
+
+def known(weights=None, labels=None, responsibilities=None, e_step=True):
+    """What is known of the points, as the kernels take it."""
+    return Given(
+        NOTHING_GIVEN.weights if weights is None else weights,
+        NOTHING_GIVEN.labels if labels is None else labels,
+        NOTHING_GIVEN.responsibilities if responsibilities is None else responsibilities,
+        e_step,
+    )
+
+
+def _placeholder(family, centres):
+    """Parameters of the right shapes, for a pass whose responsibilities are given."""
+    n_components, n_features = centres.shape
+    covariances = family.isotropic(1.0, n_components, n_features)
+    weights = np.full(n_components, 1 / n_components)
+    return Parameters(family, weights, np.array(centres, dtype=np.float64), covariances, covariances)
+
+
+def rough_centre(source):
+    """Mean of the first rows, (D,): near the data, which is all that a centre of moments has to be."""
+    start, stop = next(source.blocks())
+    return source.rows(slice(start, stop)).mean(axis=0, dtype=np.float64)
+
+
+def _from_random_responsibilities(source, family, n_components, random_state, reg_covar, weights):
+    """Uniform responsibilities, drawn block by block in scikit-learn's order: no array of (n, K)."""
+    blank = _placeholder(family, np.tile(rough_centre(source), (n_components, 1)))
+    total = None
+    for start, stop in source.blocks():
+        responsibilities = random_state.uniform(size=(stop - start, n_components))
+        responsibilities /= responsibilities.sum(axis=1, keepdims=True)
+        part = None if weights is None else weights[start:stop]
+        given = known(part, responsibilities=responsibilities, e_step=False)
+        statistics = ArraySource(source.X[start:stop]).accumulate(blank, given=given, exact=True)
+        total = statistics if total is None else total + statistics
+    return family.maximize(total, reg_covar)
+
+
+def _from_seeds(seeds, sample, family, reg_covar):
+    """Means at the seeds, equal weights and, as in scikit-learn, variances of reg_covar alone.
+
+    The first E-step then gives each point to its nearest seed. Where reg_covar is 0 (there scikit-learn fails), a
+    millionth of the data's mean variance serves as well.
+    """
+    n_components, n_features = seeds.shape
+    variance = reg_covar or 1e-6 * float(sample.rows(slice(None, 1 << 16)).var(axis=0, dtype=np.float64).mean())
+    covariances = family.isotropic(variance, n_components, n_features)
+    weights = np.full(n_components, 1 / n_components)
+    factors = family.precisions_cholesky(covariances)
+    return Parameters(family, weights, seeds.astype(np.float64), covariances, factors)
+
+
+def _sample(source, n_components, random_state, weights):
+    """The source itself where small, else enough rows to place the components and shape their covariances."""
+    size = max(20_000, n_components * max(100, 10 * source.n_features))
+    if source.n_samples <= size:
+        return ArraySource(source.rows(slice(None))), weights
+    if weights is None:
+        index = sample_without_replacement(source.n_samples, size, random_state=random_state)
+    else:  # a row may come several times: drawn by weight, each counts the same
+        steps = np.cumsum(weights)
+        index = np.searchsorted(steps, random_state.uniform(high=steps[-1], size=size), side="right")
+    return ArraySource(source.rows(np.sort(index))), None
+
+
+def _from_kmeans(sample, family, n_components, random_state, reg_covar, weights):
+    """Two starts: k-means on the features as they are (scikit-learn's) and on features of unit variance.
+
+    Euclidean distance means little where features differ in scale; where they don't, the first is often better.
+    """
+    X = sample.X
+    all_labels = [np.zeros(len(X), np.int64)]
+    if n_components > 1:
+        other_state = copy.deepcopy(random_state)  # so that the first consumes just what scikit-learn's does
+        all_labels = [_kmeans_labels(X, n_components, random_state, weights)]
+        deviations = X.std(axis=0, dtype=np.float64)
+        if X.shape[1] > 1 and (deviations > 0).all():
+            with warnings.catch_warnings():  # the first has already said that there are too few distinct points
+                warnings.simplefilter("ignore", ConvergenceWarning)
+                scaled = (X - X.mean(axis=0, dtype=np.float64)) / deviations
+                other_state.seed(other_state.randint(np.iinfo(np.int32).max))
+                all_labels.append(_kmeans_labels(scaled, n_components, other_state, weights))
+    starts, collapse = [], None
+    for labels in all_labels:
+        try:
+            centres = np.tile(X[0].astype(np.float64), (n_components, 1))
+            starts.append(from_labels(sample, family, centres, labels, reg_covar, weights))
+        except CollapsedComponent as error:
+            collapse = error
+    if not starts:
+        raise collapse
+    return starts
+
+
+def _kmeans_labels(X, n_components, random_state, weights):
+    clustering = KMeans(n_components, n_init=1, random_state=random_state).fit(X, sample_weight=weights)
+    return clustering.labels_.astype(np.int64)

@@ -1,0 +1,105 @@
+"""What a pass can run over. A source answers `accumulate`; the driver doesn't know which kind it has."""
+
+import numpy as np
+
+from . import kernels
+from .kernels import NOTHING_GIVEN, READ_IN_PLACE, Given
+
+_ROWS = 1 << 16  # rows converted, checked or drawn at a time
+
+
+class ArraySource:
+    """Points in an array, in memory or memory-mapped: read in place, never copied whole.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n, D), of any real dtype and layout
+    """
+
+    def __init__(self, X):
+        self.X = X.view(np.uint8) if X.dtype == np.bool_ else X
+
+    @property
+    def n_samples(self):
+        return self.X.shape[0]
+
+    @property
+    def n_features(self):
+        return self.X.shape[1]
+
+    def blocks(self):
+        """Consecutive row ranges small enough to be copied or drawn whole: (start, stop)."""
+        for start in range(0, self.n_samples, _ROWS):
+            yield start, min(start + _ROWS, self.n_samples)
+
+    def rows(self, index):
+        """A copy of some rows, float32 where the data are, else float64."""
+        dtype = np.float32 if self.X.dtype == np.float32 else np.float64
+        return np.array(self.X[index], dtype=dtype, order="C")
+
+    def first_nonfinite(self):
+        """(number of rows holding NaN or infinity, the first of them), or None where all are finite."""
+        if self.X.dtype.kind != "f":
+            return None
+        bad, first = 0, None
+        for start, stop in self.blocks():
+            rows = self.X[start:stop]
+            with np.errstate(over="ignore", invalid="ignore"):
+                if np.isfinite(np.sum(rows, dtype=np.float64)):
+                    continue
+            wrong = np.flatnonzero(~np.isfinite(rows).all(axis=1))
+            if wrong.size:
+                first = start + int(wrong[0]) if first is None else first
+                bad += wrong.size
+        return None if first is None else (bad, first)
+
+    def readable(self):
+        """The points as arrays that kernels read in place: (start, stop, rows), converted blocks for a rare dtype."""
+        X = self.X
+        if X.dtype in READ_IN_PLACE:
+            yield 0, self.n_samples, X
+        else:
+            for start, stop in self.blocks():
+                yield start, stop, np.asarray(X[start:stop], dtype=np.float64)
+
+    def accumulate(self, parameters, *, centres=None, given=NOTHING_GIVEN, exact=False):
+        """One pass: sufficient statistics of the points under the responsibilities of these parameters.
+
+        Parameters
+        ----------
+        parameters : Parameters
+        centres : ndarray of shape (K, D), default=None
+            What moments are taken about; by default the means.
+        given : kernels.Given
+            Weights, labels, responsibilities.
+        exact : bool
+            Accumulate every moment about its own centre, even where that makes the pass slower.
+
+        Returns
+        -------
+        statistics : SufficientStatistics
+        """
+        inputs = parameters.kernel_inputs(exact)
+        centres = parameters.means.astype(np.float64) if centres is None else centres
+        total = None
+        for start, stop, X in self.readable():
+            part = Given(given.weights[start:stop], given.labels[start:stop], *given[2:])
+            mass, first, second, log_likelihood = kernels.accumulate(X, inputs, centres - inputs.origin, part)
+            weight = float(part.weights.sum()) if part.weights.size else float(stop - start)
+            statistics = parameters.family.statistics(
+                inputs.origin, centres, mass, first, second, log_likelihood, weight
+            )
+            total = statistics if total is None else total + statistics
+        return total
+
+    def evaluate(self, parameters, kernel, out):
+        """Fill out, one row per point, with a kernel of `kernels` that evaluates a mixture; return it."""
+        inputs = parameters.kernel_inputs()
+        for start, stop, X in self.readable():
+            kernel(X, inputs, out[start:stop])
+        return out
+
+
+def as_source(X):
+    """The source for the given data."""
+    return ArraySource(X)

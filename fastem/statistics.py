@@ -1,0 +1,110 @@
+"""Sufficient statistics of a Gaussian mixture: what one pass over the points returns, and all an M-step needs."""
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class SufficientStatistics:
+    """Sums over points x_i with weight w_i and responsibilities r_ik, a value that can be merged and scaled.
+
+    Moments are taken about a centre for each component, near its mean, so that no digits are lost however far the
+    data lie from the origin (Chan, Golub & LeVeque 1983, 'Algorithms for computing the sample variance').
+
+    Attributes
+    ----------
+    centres : ndarray of shape (K, D)
+        c_k, what the moments are taken about.
+    mass : ndarray of shape (K,)
+        N_k = sum of w_i r_ik.
+    first : ndarray of shape (K, D)
+        Sum of w_i r_ik (x_i - c_k).
+    second : ndarray of shape (K, D, D), (K, D) or (D, D)
+        Sum of w_i r_ik (x_i - c_k)(x_i - c_k)': as matrices, their diagonals, or pooled over the components.
+    structure : {'full', 'diag', 'pooled'}
+        Which of the three `second` is.
+    magnitude : ndarray of shape (K, D) or (1, D)
+        The diagonal of `second` as it was accumulated: its rounding error is some eps times this.
+    log_likelihood : float
+        Sum of w_i log p(x_i), nats; 0 where the responsibilities were given.
+    weight : float
+        Sum of w_i.
+    """
+
+    centres: np.ndarray
+    mass: np.ndarray
+    first: np.ndarray
+    second: np.ndarray
+    structure: Literal["full", "diag", "pooled"]
+    magnitude: np.ndarray
+    log_likelihood: float
+    weight: float
+
+    @property
+    def lower_bound(self):
+        """Mean log-likelihood per unit of weight, nats."""
+        return self.log_likelihood / self.weight
+
+    @property
+    def means(self):
+        """Weighted mean of each component's points, (K, D); the centre of one without any."""
+        return self.centres + self.first / np.where(self.mass > 0, self.mass, 1.0)[:, None]
+
+    @property
+    def diagonal(self):
+        """The diagonals of `second`, (K, D), or (1, D) where pooled."""
+        if self.structure == "diag":
+            return self.second
+        return np.atleast_2d(np.diagonal(self.second, axis1=-2, axis2=-1))
+
+    @property
+    def digits_kept(self):
+        """Smallest share of an accumulated second moment that is left about the means: 1e-7 has lost 7 digits."""
+        left = self.about(self.means).diagonal
+        return float(np.min(np.abs(left[self.magnitude > 0]) / self.magnitude[self.magnitude > 0], initial=1.0))
+
+    def about(self, centres):
+        """The same statistics about other centres, (K, D)."""
+        shift = centres - self.centres
+        moved = self.first - self.mass[:, None] * shift
+        # sum r (d - s)(d - s)' = second - first s' - s first' + N s s', the last two terms joined as -s moved'.
+        if self.structure == "diag":
+            change = self.first * shift + shift * moved
+        elif self.structure == "full":
+            change = self.first[:, :, None] * shift[:, None, :] + shift[:, :, None] * moved[:, None, :]
+        else:
+            change = self.first.T @ shift + shift.T @ moved
+        return replace(self, centres=centres, first=moved, second=self.second - change)
+
+    def scaled(self, factor):
+        """The statistics of the same points with every weight multiplied by factor."""
+        return replace(
+            self,
+            mass=self.mass * factor,
+            first=self.first * factor,
+            second=self.second * factor,
+            magnitude=self.magnitude * factor,
+            log_likelihood=self.log_likelihood * factor,
+            weight=self.weight * factor,
+        )
+
+    def __add__(self, other):
+        """Statistics of both sets of points, about this one's centres."""
+        if self.structure != other.structure or self.centres.shape != other.centres.shape:
+            raise ValueError(
+                f"can't add {other.structure} statistics of shape {other.centres.shape} "
+                f"to {self.structure} ones of shape {self.centres.shape}"
+            )
+        if not np.array_equal(self.centres, other.centres):
+            other = other.about(self.centres)
+        return replace(
+            self,
+            mass=self.mass + other.mass,
+            first=self.first + other.first,
+            second=self.second + other.second,
+            magnitude=self.magnitude + other.magnitude,
+            log_likelihood=self.log_likelihood + other.log_likelihood,
+            weight=self.weight + other.weight,
+        )
