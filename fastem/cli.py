@@ -11,16 +11,13 @@ import re
 import sys
 import time
 import warnings
+from array import array
 from contextlib import ExitStack, contextmanager
 from itertools import islice
 
 PAGE_WIDTH = 80
-DELIMITERS = (
-    ";",
-    "\t",
-    ",",
-    None,
-)  # None: any whitespace; ';' first, because its files may hold decimal commas
+# None is any whitespace. The semicolon comes first: files that use it may hold decimal commas.
+DELIMITERS = (";", "\t", ",", None)
 MISSING = {"", "na", "n/a", "nan", "null", "none", "?", ".", "-"}
 
 
@@ -226,7 +223,7 @@ def _fit(X, args):
         model.fit(X)
     seconds = time.perf_counter() - began
     if not model.converged_:
-        _note(f"not converged after {model.n_iter_} iterations: raise --max-iter or --tol")
+        _note(f"not converged after {_many(model.n_iter_, 'iteration')}: raise --max-iter or --tol")
     for message in dict.fromkeys(_one_line(warning.message) for warning in caught):
         if "did not converge" not in message:  # said above, in this command's words
             _note(message)
@@ -359,12 +356,11 @@ def _read_slowly(path, encoding, delimiter, has_header, width, names, chosen):
     """Parse the text value by value; raise a ValueError that says where the first fault is."""
     import numpy as np
 
-    rows, n_bad, first_bad = [], 0, None
+    values, n_bad, first_bad = array("d"), 0, None
     with open(path, newline="", encoding=encoding, errors="replace") as lines:
-        for line, fields in islice(_records(lines, delimiter), int(has_header), None):
+        for line, fields in islice(_records(path, lines, delimiter), int(has_header), None):
             if len(fields) != width:
                 raise ValueError(f"{path}: line {line} has {_many(len(fields), 'column')}, not {width}")
-            row = []
             for j in chosen:
                 try:
                     value = float(fields[j])
@@ -377,11 +373,10 @@ def _read_slowly(path, encoding, delimiter, has_header, width, names, chosen):
                 if not math.isfinite(value):
                     n_bad += 1
                     first_bad = first_bad or f"line {line}, column {j + 1} ({names[j]})"
-                row.append(value)
-            rows.append(row)
+                values.append(value)
     if n_bad:
         raise ValueError(f"{path}: {_many(n_bad, 'missing or infinite value')}, the first in {first_bad}")
-    return np.array(rows)
+    return np.array(values).reshape(-1, len(chosen))
 
 
 def _encoding(path):
@@ -405,7 +400,7 @@ def _sniff(path, encoding):
     """Return delimiter, header or None, number of lines before the data, and number of columns."""
     with open(path, newline="", encoding=encoding, errors="replace") as file:
         lines = list(islice(file, 100))
-    samples = [list(_records(lines, delimiter)) for delimiter in DELIMITERS]
+    samples = [list(_records(path, lines, delimiter)) for delimiter in DELIMITERS]
     if not samples[0]:
         raise ValueError(f"{path}: the file is empty")
 
@@ -429,7 +424,7 @@ def _sniff(path, encoding):
     return DELIMITERS[best], header, first_line if is_header else 0, len(first)
 
 
-def _records(lines, delimiter):
+def _records(path, lines, delimiter):
     """Yield (line number, fields) for each line that isn't blank."""
     if delimiter is None:
         for number, line in enumerate(lines, start=1):
@@ -438,10 +433,14 @@ def _records(lines, delimiter):
                 yield number, fields
     else:
         reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=True)
-        for fields in reader:
-            fields = [field.strip() for field in fields]
-            if fields and fields != [""]:
-                yield reader.line_num, fields
+        try:
+            for fields in reader:
+                fields = [field.strip() for field in fields]
+                if fields and fields != [""]:
+                    yield reader.line_num, fields
+        except csv.Error as error:  # most likely a quotation mark without its partner
+            where = f"{path}: line {reader.line_num}"
+            raise ValueError(f"{where}: {error}; is a quotation mark missing?") from None
 
 
 def _is_text(field):

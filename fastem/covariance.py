@@ -8,7 +8,6 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import LinAlgError, cholesky, solve_triangular
 
 from .kernels import AxisAligned, Shared, Triangular
 from .statistics import SufficientStatistics
@@ -80,32 +79,47 @@ class CovarianceFamily:
         raise NotImplementedError
 
 
-def _is_rounding(statistics, variances):
-    """Where a variance, (K, D) or (1, D), is nothing but the rounding of the coordinates: all points are one."""
-    resolution = 4 * _EPS * np.abs(statistics.centres).max(axis=0)
-    return variances <= resolution**2
+def _resolution(statistics):
+    """Variance, (D,), that the rounding of the coordinates alone makes: no smaller one can be told from 0."""
+    return (4 * _EPS * np.abs(statistics.centres).max(axis=0)) ** 2
 
 
-def _cholesky_of_precision(covariance, component):
-    """Upper triangular U with U U' the inverse of the covariance, (D, D)."""
+def _precision_factors(covariances):
+    """Upper triangular U with U U' the inverse of each covariance matrix, (K, D, D)."""
     try:
-        lower = cholesky(covariance, lower=True, check_finite=False)
-    except LinAlgError:
-        raise CollapsedComponent(component) from None
+        lower = np.linalg.cholesky(covariances)
+    except np.linalg.LinAlgError:
+        raise CollapsedComponent(_first_singular(covariances)) from None
     if not np.isfinite(lower).all():
-        raise CollapsedComponent(component)
-    return solve_triangular(lower, np.eye(len(covariance)), lower=True, check_finite=False).T
+        raise CollapsedComponent(int(np.argmin(np.isfinite(lower).all(axis=(1, 2)))))
+    return _inverse_of_lower(lower).transpose(0, 2, 1)
 
 
-def _upper_factor(precision):
-    """Upper triangular U with U U' = precision: the ordinary Cholesky factor with rows and columns reversed."""
-    return cholesky(precision[::-1, ::-1], lower=True)[::-1, ::-1]
+def _first_singular(matrices):
+    for k, matrix in enumerate(matrices):
+        try:
+            np.linalg.cholesky(matrix)
+        except np.linalg.LinAlgError:
+            return k
+    raise AssertionError("every matrix is positive definite by itself")
 
 
-def _inverse_from_factor(factor):
-    """The inverse of U U'."""
-    inverse = solve_triangular(factor, np.eye(len(factor)))
-    return inverse.T @ inverse
+def _inverse_of_lower(lower):
+    """Inverses of lower triangular matrices (K, D, D), row by row for all at once: forward substitution."""
+    inverse = np.zeros_like(lower)
+    for i in range(lower.shape[1]):
+        inverse[:, i, :i] = -(lower[:, i : i + 1, :i] @ inverse[:, :i, :i])[:, 0]
+        inverse[:, i, i] = 1.0
+        inverse[:, i, : i + 1] /= lower[:, i, i, None]
+    return inverse
+
+
+def _from_precisions(precisions):
+    """Covariances and upper triangular U with U U' = precision, both (K, D, D)."""
+    # The factor is the ordinary Cholesky factor with rows and columns reversed, before and after.
+    factors = np.linalg.cholesky(precisions[:, ::-1, ::-1])[:, ::-1, ::-1]
+    inverse = _inverse_of_lower(factors.transpose(0, 2, 1))
+    return inverse.transpose(0, 2, 1) @ inverse, factors
 
 
 def _log_scale(weights, log_determinant, n_features):
@@ -121,17 +135,16 @@ class Full(CovarianceFamily):
 
     def covariances(self, statistics, mass, reg_covar):
         covariances = statistics.second / mass[:, None, None]
-        rounding = _is_rounding(statistics, statistics.diagonal / mass[:, None])
+        rounding = statistics.diagonal / mass[:, None] <= _resolution(statistics)
         covariances[rounding[:, :, None] | rounding[:, None, :]] = 0.0
         covariances[:, *np.diag_indices(covariances.shape[1])] += reg_covar
         return covariances
 
     def precisions_cholesky(self, covariances):
-        return np.array([_cholesky_of_precision(covariance, k) for k, covariance in enumerate(covariances)])
+        return _precision_factors(covariances)
 
     def with_precisions(self, weights, means, precisions):
-        factors = np.array([_upper_factor(precision) for precision in precisions])
-        return Parameters(self, weights, means, np.array([_inverse_from_factor(f) for f in factors]), factors)
+        return Parameters(self, weights, means, *_from_precisions(precisions))
 
     def precisions(self, precisions_cholesky):
         return precisions_cholesky @ precisions_cholesky.transpose(0, 2, 1)
@@ -184,17 +197,20 @@ class Tied(CovarianceFamily):
 
     def covariances(self, statistics, mass, reg_covar):
         covariance = statistics.second / mass.sum()
-        rounding = _is_rounding(statistics, statistics.diagonal / mass.sum())[0]
+        rounding = statistics.diagonal[0] / mass.sum() <= _resolution(statistics)
         covariance[rounding[:, None] | rounding[None, :]] = 0.0
         covariance[np.diag_indices(len(covariance))] += reg_covar
         return covariance
 
     def precisions_cholesky(self, covariances):
-        return _cholesky_of_precision(covariances, None)
+        try:
+            return _precision_factors(covariances[None])[0]
+        except CollapsedComponent:
+            raise CollapsedComponent(None) from None
 
     def with_precisions(self, weights, means, precisions):
-        factor = _upper_factor(precisions)
-        return Parameters(self, weights, means, _inverse_from_factor(factor), factor)
+        covariances, factors = _from_precisions(precisions[None])
+        return Parameters(self, weights, means, covariances[0], factors[0])
 
     def precisions(self, precisions_cholesky):
         return precisions_cholesky @ precisions_cholesky.T
@@ -241,8 +257,10 @@ class Diagonal(CovarianceFamily):
     name = "diag"
 
     def covariances(self, statistics, mass, reg_covar):
-        variances = statistics.second / mass[:, None]
-        variances[_is_rounding(statistics, variances)] = 0.0
+        # A component that is a single point keeps, as in scikit-learn, the least variance there is; one without
+        # any mass has none.
+        variances = np.maximum(statistics.second / mass[:, None], _resolution(statistics))
+        variances[statistics.mass <= 10 * _EPS] = 0.0
         return variances + reg_covar
 
     def precisions_cholesky(self, covariances):

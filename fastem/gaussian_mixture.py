@@ -1,11 +1,9 @@
 """GaussianMixture: scikit-learn's estimator on fastem's passes."""
 
-import contextlib
 import math
 import warnings
 from numbers import Integral, Real
 
-import numba
 import numpy as np
 from sklearn.base import BaseEstimator, DensityMixin, _fit_context
 from sklearn.exceptions import ConvergenceWarning
@@ -17,6 +15,7 @@ from . import em, kernels
 from .covariance import FAMILIES, Parameters
 from .progress import SILENT, PrintedProgress
 from .sources import as_source
+from .threads import thread_limits
 from .validation import check_finite, check_labels, check_matrices, check_means, check_weights
 
 
@@ -247,7 +246,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):
             settings = self._settings(source)
             known = None if labels is None else check_labels(labels, len(X), self.n_components)
             check_finite(source, type(self).__name__)
-            with _threads(self.n_threads):
+            with thread_limits(self.n_threads):
                 result = self._run(source, settings, weights, known)
         except BaseException:
             self.__dict__.clear()
@@ -459,7 +458,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         return X
 
     def _evaluate(self, X, kernel, out):
-        with _threads(self.n_threads):
+        with thread_limits(self.n_threads):
             return as_source(X).evaluate(self._parameters(), kernel, out)
 
     def _parameters(self):
@@ -478,17 +477,3 @@ class GaussianMixture(DensityMixin, BaseEstimator):
     def _total_log_likelihood(self, X):
         log_likelihoods = self.score_samples(X)
         return len(log_likelihoods), float(np.sum(log_likelihoods, dtype=np.float64))
-
-
-@contextlib.contextmanager
-def _threads(n_threads):
-    """Hold Numba to at most n_threads threads meanwhile, in this Python thread."""
-    if n_threads is None:
-        yield
-        return
-    before = numba.get_num_threads()
-    numba.set_num_threads(min(n_threads, numba.config.NUMBA_NUM_THREADS))
-    try:
-        yield
-    finally:
-        numba.set_num_threads(before)

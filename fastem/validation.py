@@ -9,9 +9,10 @@ def check_weights(weights, n_components, name="weights_init"):
     weights = _floats(weights, name)
     _check_shape(weights, (n_components,), "weights")
     if (weights < 0).any() or (weights > 1).any():
+        # scikit-learn's text to the letter, which has the two the wrong way round: its users' tests match it.
         raise ValueError(
             "The parameter 'weights' should be in the range [0, 1], "
-            f"but got max value {weights.max():.5f}, min value {weights.min():.5f}"
+            f"but got max value {weights.min():.5f}, min value {weights.max():.5f}"
         )
     # float32 weights, given or fitted, are rounded to 7 digits each
     if abs(1 - weights.sum()) > 1e-6:

@@ -1,0 +1,53 @@
+"""How many threads a fit uses: Numba's by the user's wish, BLAS's one."""
+
+import contextlib
+import functools
+import threading
+
+import numba
+from threadpoolctl import ThreadpoolController
+
+
+@contextlib.contextmanager
+def thread_limits(n_threads):
+    """Hold Numba, in this Python thread, to at most n_threads threads (None: its current setting) and BLAS to one.
+
+    The M-step's small matrices gain nothing from BLAS threads, and those, spinning between calls, take the cores
+    from the kernels: a fit of 500 points was 90 times slower with them.
+    """
+    before = numba.get_num_threads()
+    if n_threads is not None:
+        numba.set_num_threads(min(n_threads, numba.config.NUMBA_NUM_THREADS))
+    try:
+        with _ONE_BLAS_THREAD:
+            yield
+    finally:
+        numba.set_num_threads(before)
+
+
+class _OneBlasThread:
+    """Counts those within, since the setting is the whole process's: the last to leave restores it."""
+
+    def __init__(self):
+        self._lock = threading.Lock()
+        self._inside = 0
+
+    def __enter__(self):
+        with self._lock:
+            if self._inside == 0:
+                self._limiter = _controller().limit(limits=1, user_api="blas")
+            self._inside += 1
+
+    def __exit__(self, *exception):
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                self._limiter.restore_original_limits()
+
+
+@functools.cache
+def _controller():
+    return ThreadpoolController()
+
+
+_ONE_BLAS_THREAD = _OneBlasThread()
