@@ -1,5 +1,25 @@
 """fastem: Gaussian mixtures fitted by Expectation-Maximization, many times faster than scikit-learn's."""
 
-from .gaussian_mixture import GaussianMixture
+import importlib
+from typing import TYPE_CHECKING
 
-__all__ = ["GaussianMixture"]
+if TYPE_CHECKING:
+    from .gaussian_mixture import GaussianMixture
+    from .warm_up import warm_up
+
+__all__ = ["GaussianMixture", "warm_up"]
+
+_HOME = {"GaussianMixture": "gaussian_mixture", "warm_up": "warm_up"}
+
+
+def __getattr__(name):
+    """Import what is asked for, so that `import fastem` and the command line's --help cost next to nothing."""
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__():
+    return sorted([*globals(), *__all__])

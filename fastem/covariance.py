@@ -174,7 +174,7 @@ class Full(CovarianceFamily):
 
 def _triangular(parameters, factors):
     """Kernel inputs from lower triangular factors (K, D, D)."""
-    n_components, n_features = parameters.means.shape
+    n_features = parameters.means.shape[1]
     origin, offsets = _origin_and_offsets(parameters)
     log_determinant = np.log(np.diagonal(factors, axis1=1, axis2=2)).sum(axis=1)
     factors = factors * math.sqrt(0.5)
@@ -229,8 +229,7 @@ class Tied(CovarianceFamily):
 
     def kernel_inputs(self, parameters, exact):
         if exact:
-            n_components, n_features = parameters.means.shape
-            factors = np.tile(parameters.precisions_cholesky.astype(np.float64).T, (n_components, 1, 1))
+            factors = np.tile(parameters.precisions_cholesky.astype(np.float64).T, (len(parameters.means), 1, 1))
             return _triangular(parameters, factors)
         origin, offsets = _origin_and_offsets(parameters)
         factor = parameters.precisions_cholesky.astype(np.float64).T

@@ -270,9 +270,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         if self.warm_start and hasattr(self, "converged_"):
             start = self._warm_start(source)
             progress.begin(0)
-            return em.run(
-                source, start, settings, weights=weights, lower_bound=self.lower_bound_, progress=progress
-            )
+            return em.run(source, start, settings, weights=weights, lower_bound=self.lower_bound_, progress=progress)
         random_state = check_random_state(self.random_state)
         return em.fit(source, family, settings, random_state, weights=weights, progress=progress)
 
@@ -433,9 +431,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         """
         check_is_fitted(self)
         if n_samples < 1:
-            raise ValueError(
-                f"Invalid value for 'n_samples': {n_samples} . The sampling requires at least one sample."
-            )
+            raise ValueError(f"Invalid value for 'n_samples': {n_samples} . The sampling requires at least one sample.")
         rng = check_random_state(self.random_state)
         weights = self.weights_.astype(np.float64)
         counts = rng.multinomial(n_samples, weights / weights.sum())

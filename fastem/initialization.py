@@ -60,9 +60,7 @@ def candidates(source, family, n_components, init_params, random_state, reg_cova
         return [_from_seeds(source.rows(seeds), source, family, reg_covar)], source, weights
     sample, sample_weights = _sample(source, n_components, random_state, weights)
     if init_params == "k-means++":
-        _, seeds = kmeans_plusplus(
-            sample.X, n_components, sample_weight=sample_weights, random_state=random_state
-        )
+        _, seeds = kmeans_plusplus(sample.X, n_components, sample_weight=sample_weights, random_state=random_state)
         return [_from_seeds(sample.X[seeds], sample, family, reg_covar)], sample, sample_weights
     starts = _from_kmeans(sample, family, n_components, random_state, reg_covar, sample_weights)
     return starts, sample, sample_weights

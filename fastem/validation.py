@@ -16,9 +16,7 @@ def check_weights(weights, n_components, name="weights_init"):
         )
     # float32 weights, given or fitted, are rounded to 7 digits each
     if abs(1 - weights.sum()) > 1e-6:
-        raise ValueError(
-            f"The parameter 'weights' should be normalized, but got sum(weights) = {weights.sum():.5f}"
-        )
+        raise ValueError(f"The parameter 'weights' should be normalized, but got sum(weights) = {weights.sum():.5f}")
     return weights
 
 
@@ -35,9 +33,7 @@ def check_matrices(values, family, n_components, n_features, what):
     _check_shape(values, family.shape(n_components, n_features), f"{family.name} {what}")
     if family.name in ("full", "tied"):
         matrices = values.reshape(-1, n_features, n_features)
-        bad = [
-            not (np.allclose(matrix, matrix.T) and (np.linalg.eigvalsh(matrix) > 0).all()) for matrix in matrices
-        ]
+        bad = [not (np.allclose(matrix, matrix.T) and (np.linalg.eigvalsh(matrix) > 0).all()) for matrix in matrices]
         requirement = "symmetric, positive-definite"
     else:
         bad = (values <= 0).reshape(n_components, -1).any(axis=1)

@@ -14,6 +14,7 @@ from scipy.stats import multivariate_normal
 
 import fastem
 from fastem import cli
+from fastem.cli.reporting import PAGE_WIDTH
 from fastem.datasets import load_faithful
 
 FAITHFUL_LOG_LIKELIHOOD = -1130.264  # mclust, 2 components, unconstrained covariances
@@ -197,9 +198,7 @@ def test_nameless_first_column_is_row_names(capsys):
     assert (names, X.tolist()) == (["x1", "b"], [[0, 2], [1, 4]])
 
 
-@pytest.mark.parametrize(
-    "columns, expected", [("b", [1]), ("c,a", [2, 0]), ("3,1", [2, 0]), ('"b", 1', [1, 0])]
-)
+@pytest.mark.parametrize("columns, expected", [("b", [1]), ("c,a", [2, 0]), ("3,1", [2, 0]), ('"b", 1', [1, 0])])
 @pytest.mark.parametrize("suffix", ["csv", "npy"])
 def test_columns(columns, expected, suffix):
     X = np.arange(12.0).reshape(4, 3)
@@ -380,9 +379,7 @@ def test_nothing_is_saved_unless_everything_can_be(capsys, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(cli, "_write_model", full_disk)
-    assert "No space left" in fails(
-        capsys, "faithful", "-k", "1", "--labels", "labels.csv", "--model", "model.npz"
-    )
+    assert "No space left" in fails(capsys, "faithful", "-k", "1", "--labels", "labels.csv", "--model", "model.npz")
     assert os.listdir() == []
 
 
@@ -440,7 +437,7 @@ def test_report_fits_a_page(shape, kind):
         }
     )
     lines = text.splitlines()
-    assert max(map(len, lines)) <= cli.PAGE_WIDTH
+    assert max(map(len, lines)) <= PAGE_WIDTH
     assert all(line == line.rstrip() for line in lines)
     assert len(lines) <= 400
     assert ("--json prints everything" in text) == ("standard deviations" in text)

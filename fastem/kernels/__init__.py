@@ -7,10 +7,10 @@ from .shared import Shared
 from .triangular import Triangular
 
 __all__ = [
-    "AxisAligned",
-    "Given",
     "NOTHING_GIVEN",
     "READ_IN_PLACE",
+    "AxisAligned",
+    "Given",
     "Shared",
     "Triangular",
     "accumulate",

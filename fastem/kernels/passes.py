@@ -8,7 +8,7 @@ accumulators of its own and they are summed in order, so the result is the same 
 from typing import NamedTuple
 
 import numpy as np
-from numba import prange, types
+from numba import prange
 from numba.extending import overload
 
 from ._jit import call, entry_point, kernel
@@ -17,7 +17,7 @@ from .elementary import exp, log
 from .points import load_block, points, scratch
 from .shared import Shared, add_shared_moments, whiten
 from .triangular import Triangular, add_triangular_moments, triangular_log_densities
-from .vectors import LANES, add, div, fma, load, mul, select_greater, splat, store, sub, sum_of_lanes
+from .vectors import LANES, add, div, load, mul, select_greater, splat, store, sub, sum_of_lanes
 
 _MAX_CHUNKS = 64
 _MAX_ACCUMULATOR_BYTES = 32 << 20  # all chunks together, as long as 8 of them fit
@@ -88,9 +88,7 @@ def _overload_log_densities(parameters, x, n_points, work, out):
 
         def block(parameters, x, n_points, work, out):
             whiten(parameters.factor, x, n_points, work)
-            axis_aligned_log_densities(
-                parameters.log_scale, parameters.scale, parameters.bias, work, n_points, out
-            )
+            axis_aligned_log_densities(parameters.log_scale, parameters.scale, parameters.bias, work, n_points, out)
 
     elif parameters.instance_class is AxisAligned:
 

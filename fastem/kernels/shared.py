@@ -79,4 +79,4 @@ def add_shared_moments(x, n_points, responsibilities, factor, weights, centres, 
         root = sqrt(load(weights, 0, b))
         for i in range(n_features):
             store(e, i, b, mul(root, load(x, i, b)))
-    add_outer_products(e, n_points, n_components, moments)
+    add_outer_products(e, n_features, n_points, n_components, moments)

@@ -82,9 +82,11 @@ def triangular_log_densities(log_scale, factor, bias, x, n_points, out):
 
 
 @kernel
-def add_outer_products(e, n_points, first_row, out):
-    """out[first_row + i, j] += sum over b of e[i, b] e[j, b] for j <= i.  e: (P, n_points); out: IN OUT (.., P)."""
-    order = e.shape[0]
+def add_outer_products(e, order, n_points, first_row, out):
+    """out[first_row + i, j] += sum over b of e[i, b] e[j, b] for j <= i < order.
+
+    e: (at least order, n_points); out: IN OUT (at least first_row + order, at least order).
+    """
     remainder = order % 4
     if remainder == 1:
         _triangle_1(e, 0, 0, n_points, out, first_row)
@@ -121,4 +123,4 @@ def add_triangular_moments(x, n_points, responsibilities, factor, centres, e, mo
             store(e, 0, b, root)
             for i in range(n_features):
                 store(e, i + 1, b, mul(root, sub(load(x, i, b), splat(centres[k, i]))))
-        add_outer_products(e, n_points, k * (n_features + 1), moments)
+        add_outer_products(e, n_features + 1, n_points, k * (n_features + 1), moments)

@@ -5,13 +5,14 @@ don't overlap, and then stores every partial sum to memory. These few operations
 accumulators stay in registers for any number of features, which makes the loops 2.5 to 5 times faster than
 plain ones and quick to compile. A lane never looks at another lane, except in `add_outer_tile`'s final sums.
 
-Rows of scratch are indexed [row, point]; the operations don't check bounds, so blocks are whole multiples
-of `GROUP` points.
+Rows of scratch are indexed [row, point]; blocks are whole multiples of `GROUP` points. Bounds are checked where
+Numba's are, with NUMBA_BOUNDSCHECK=1.
 """
 
 import functools
 
 import llvmlite.binding
+import numba
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
@@ -71,20 +72,31 @@ class _Rows:
     """A two-dimensional C-contiguous float64 array seen from generated code."""
 
     def __init__(self, context, builder, array_type, array):
+        self.context = context
         self.builder = builder
         array = context.make_array(array_type)(context, builder, array)
         self.data = array.data
-        self.width = cgutils.unpack_tuple(builder, array.shape)[1]
+        self.height, self.width = cgutils.unpack_tuple(builder, array.shape)
 
-    def at(self, row, column):
-        """Pointer to element [row, column]."""
+    def at(self, row, column, count=1):
+        """Pointer to element [row, column], the first of `count` in its row."""
+        if numba.config.BOUNDSCHECK:
+            self._check(row, self.height, 1, "row of scratch out of bounds")
+            self._check(column, self.width, count, "points of scratch out of bounds")
         return self.builder.gep(self.data, [self.builder.add(self.builder.mul(row, self.width), column)])
 
+    def _check(self, first, length, count, message):
+        outside = self.builder.icmp_unsigned(">", _plus(self.builder, first, count), length)
+        with self.builder.if_then(outside, likely=False):
+            self.context.call_conv.return_user_exc(self.builder, IndexError, (message,))
+
     def load(self, row, column):
-        return self.builder.load(self.builder.bitcast(self.at(row, column), _VECTOR.as_pointer()), align=8)
+        pointer = self.builder.bitcast(self.at(row, column, LANES), _VECTOR.as_pointer())
+        return self.builder.load(pointer, align=8)
 
     def store(self, row, column, value):
-        self.builder.store(value, self.builder.bitcast(self.at(row, column), _VECTOR.as_pointer()), align=8)
+        pointer = self.builder.bitcast(self.at(row, column, LANES), _VECTOR.as_pointer())
+        self.builder.store(value, pointer, align=8)
 
     def broadcast(self, row, column):
         return _splat(self.builder, self.builder.load(self.at(row, column)))
@@ -247,9 +259,7 @@ def subtract_squares_tile(width):
         _check_rows(factor, bias, x, out)
 
         def codegen(context, builder, signature, args):
-            factor, bias, x, out = (
-                _Rows(context, builder, signature.args[i], args[i]) for i in (0, 1, 4, 6)
-            )
+            factor, bias, x, out = (_Rows(context, builder, signature.args[i], args[i]) for i in (0, 1, 4, 6))
             k, j, n_points = args[2], args[3], args[5]
             row = builder.add(builder.mul(k, factor.width), j)
 
@@ -268,9 +278,7 @@ def subtract_squares_tile(width):
                     for c in range(from_column, width):
                         coefficient = factor.broadcast(_plus(builder, row, c), i)
                         for v in range(2):
-                            total = _call_llvm(
-                                builder, "fmuladd", [points[v], coefficient, builder.load(sums[c][v])]
-                            )
+                            total = _call_llvm(builder, "fmuladd", [points[v], coefficient, builder.load(sums[c][v])])
                             builder.store(total, sums[c][v])
 
                 with cgutils.for_range(builder, j, intp=_INT64) as loop:
@@ -327,7 +335,10 @@ def add_outer_tile(height, width):
 
             for r, c in cells:
                 pointer = out.at(_plus(builder, row, r), _plus(builder, j, c))
-                builder.store(builder.fadd(builder.load(pointer), _sum_of_lanes(builder, builder.load(sums[r, c]))), pointer)
+                builder.store(
+                    builder.fadd(builder.load(pointer), _sum_of_lanes(builder, builder.load(sums[r, c]))),
+                    pointer,
+                )
             return context.get_dummy_value()
 
         return types.void(e, types.intp, types.intp, types.intp, out, types.intp), codegen

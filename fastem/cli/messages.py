@@ -1,0 +1,17 @@
+"""What the command line says on the side, and how it counts."""
+
+import sys
+
+
+def note(message):
+    print(f"fastem: note: {message}", file=sys.stderr)
+
+
+def one_line(error):
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def many(n, noun):
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
