@@ -18,7 +18,7 @@ from .progress import SILENT
 _DIGITS_KEPT = 1e-7
 
 # Iterations on the sample after which two starts are compared: enough to see which is the better one.
-_TRIAL_ITERATIONS = 20
+_TRIAL_ITERATIONS = 50
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,8 @@ class EMResult:
     lower_bounds: list = field(default_factory=list)
     """Mean log-likelihood before each M-step, nats per unit of weight."""
     converged: bool = False
+    stopped: bool = False
+    """Whether a callback ended the fit early."""
 
     @property
     def n_iter(self):
@@ -87,6 +89,7 @@ def run(source, start, settings, *, weights=None, lower_bound=-math.inf, progres
     result = EMResult(start)
     given = initialization.known(weights)
     for iteration in range(1, settings.max_iter + 1):
+        progress.begin_iteration()
         statistics = e_step(source, result.parameters, given)
         try:
             result.parameters = start.family.maximize(statistics, settings.reg_covar)
@@ -94,12 +97,10 @@ def run(source, start, settings, *, weights=None, lower_bound=-math.inf, progres
             raise collapsed_error(collapse, f"at iteration {iteration}") from None
         result.lower_bounds.append(np.float64(statistics.lower_bound))
         change, lower_bound = statistics.lower_bound - lower_bound, statistics.lower_bound
-        progress.iteration(iteration, change, result)
-        if abs(change) < settings.tol:
-            result.converged = True
+        result.converged = bool(abs(change) < settings.tol)
+        result.stopped = progress.end_iteration(iteration, change, result)
+        if result.converged or result.stopped:
             break
-    if settings.max_iter:
-        progress.end(result)
     return result
 
 
@@ -134,13 +135,16 @@ def best_start(source, family, settings, random_state, weights=None):
         return starts[0]
 
     def bound_reached(start):
-        trial = replace(settings, max_iter=_TRIAL_ITERATIONS)
         try:
+            trial = replace(settings, max_iter=_TRIAL_ITERATIONS)
             return run(sample, start, trial, weights=sample_weights).lower_bound
         except ValueError:  # collapsed
             return -math.inf
 
-    return max(starts, key=bound_reached)
+    bounds = [bound_reached(start) for start in starts]
+    best = int(np.argmax(bounds))
+    # The first is scikit-learn's own start: another has to be better by more than tol, the user's idea of equal.
+    return starts[best] if bounds[best] > bounds[0] + settings.tol else starts[0]
 
 
 def fit(source, family, settings, random_state, *, weights=None, progress=SILENT):
@@ -167,6 +171,8 @@ def fit(source, family, settings, random_state, *, weights=None, progress=SILENT
         result = run(source, start, settings, weights=weights, progress=progress)
         if best is None or result.lower_bound > best.lower_bound or best.lower_bound == -math.inf:
             best = result
+        if progress.end(result):
+            break
     return best
 
 

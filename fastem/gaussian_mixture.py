@@ -5,21 +5,21 @@ import warnings
 from numbers import Integral, Real
 
 import numpy as np
-from sklearn.base import BaseEstimator, DensityMixin, _fit_context
+from sklearn.base import _fit_context
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from . import em, kernels
+from .base_mixture import BaseMixture
 from .covariance import FAMILIES, Parameters
-from .progress import SILENT, PrintedProgress
+from .progress import CallbackTasks, PrintedLines, Progress
 from .sources import as_source
 from .threads import thread_limits
-from .validation import check_finite, check_labels, check_matrices, check_means, check_weights
+from .validation import check_finite, check_labels, check_matrices, check_means, check_sample_weight, check_weights
 
 
-class GaussianMixture(DensityMixin, BaseEstimator):
+class GaussianMixture(BaseMixture):
     """Gaussian mixture fitted by Expectation-Maximization: a drop-in for `sklearn.mixture.GaussianMixture`.
 
     One fused parallel pass over the points an iteration; beside the data a fit needs a few MiB, whatever their
@@ -196,8 +196,6 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         model._set_result(em.EMResult(Parameters(family, weights, means, covariances, factors)), np.float64)
         return model
 
-    # -- fitting --------------------------------------------------------------------------------------------------
-
     def fit(self, X, y=None, sample_weight=None, labels=None):
         """Fit the mixture to X.
 
@@ -221,7 +219,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):
             Bad input, naming the argument; or a component that collapsed, naming it and the iteration. The
             estimator then is as it was before.
         """
-        self._fit(X, sample_weight, labels)
+        self._fit(X, y, sample_weight, labels)
         return self
 
     def fit_predict(self, X, y=None, sample_weight=None, labels=None):
@@ -231,28 +229,31 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         -------
         labels : ndarray of shape (n,), int64
         """
-        X = self._fit(X, sample_weight, labels)
+        X = self._fit(X, y, sample_weight, labels)
         return self._evaluate(X, kernels.labels, np.empty(len(X), np.int64))
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def _fit(self, X, sample_weight, labels):
+    def _fit(self, X, y, sample_weight, labels):
         """Fit and return the validated X; on any failure, an interrupt included, the estimator stays as it was."""
-        before = self.__dict__.copy()
+        inputs_before = {name: getattr(self, name, None) for name in ("n_features_in_", "feature_names_in_")}
+        given_X = X
         try:
             X = self._validated(X, reset=True)
             source = as_source(X)
-            self._check_size(source)
-            weights = self._check_sample_weight(sample_weight, X)
+            weights, known = self._check_points(source, sample_weight, labels)
             settings = self._settings(source)
-            known = None if labels is None else check_labels(labels, len(X), self.n_components)
             check_finite(source, type(self).__name__)
+            tasks = self._callback_tasks(given_X, y, X.dtype)
             with thread_limits(self.n_threads):
-                result = self._run(source, settings, weights, known)
+                result = self._run(source, settings, weights, known, tasks)
         except BaseException:
-            self.__dict__.clear()
-            self.__dict__.update(before)
+            for name, value in inputs_before.items():
+                if value is not None:
+                    setattr(self, name, value)
+                elif hasattr(self, name):
+                    delattr(self, name)
             raise
-        if not result.converged and self.max_iter > 0:
+        if not result.converged and not result.stopped and self.max_iter > 0:
             warnings.warn(
                 "Best performing initialization did not converge. Try different init parameters, or increase "
                 "max_iter, tol, or check for degenerate data.",
@@ -260,19 +261,42 @@ class GaussianMixture(DensityMixin, BaseEstimator):
                 stacklevel=4,
             )
         self._set_result(result, X.dtype)
+        for task in tasks:
+            task.end_fit()
         return X
 
-    def _run(self, source, settings, weights, known):
+    def _run(self, source, settings, weights, known, tasks):
         family = FAMILIES[self.covariance_type]
-        progress = PrintedProgress(self.verbose, self.verbose_interval) if self.verbose else SILENT
+        lines = [PrintedLines(self.verbose, self.verbose_interval)] if self.verbose else []
+        progress = Progress(*lines, *tasks)
         if known is not None:
             return em.fit_known(source, family, settings, known, weights)
-        if self.warm_start and hasattr(self, "converged_"):
-            start = self._warm_start(source)
+        if self._goes_on():
             progress.begin(0)
-            return em.run(source, start, settings, weights=weights, lower_bound=self.lower_bound_, progress=progress)
+            start = self._warm_start(source)
+            result = em.run(source, start, settings, weights=weights, lower_bound=self.lower_bound_, progress=progress)
+            progress.end(result)
+            return result
         random_state = check_random_state(self.random_state)
         return em.fit(source, family, settings, random_state, weights=weights, progress=progress)
+
+    def _callback_tasks(self, X, y, dtype):
+        """A list with what calls scikit-learn's callbacks; empty, and free of cost, where none are set."""
+        if not getattr(self, "_skl_callbacks", None):
+            return []
+        return [
+            CallbackTasks(
+                self,
+                X,
+                y,
+                max_iter=self.max_iter,
+                n_init=1 if self._goes_on() else self.n_init,
+                attributes=lambda result: self._attributes(result, dtype),
+            )
+        ]
+
+    def _goes_on(self):
+        return self.warm_start and hasattr(self, "converged_")
 
     def _warm_start(self, source):
         family = FAMILIES[self.covariance_type]
@@ -304,107 +328,36 @@ class GaussianMixture(DensityMixin, BaseEstimator):
             ),
         )
 
-    def _check_size(self, source):
+    def _check_points(self, source, sample_weight, labels):
+        """Sample weights and labels, checked against the points; None where not given."""
         if source.n_samples < self.n_components:
             raise ValueError(
                 f"Expected n_samples >= n_components but got n_components = {self.n_components}, "
                 f"n_samples = {source.n_samples}"
             )
+        weights = check_sample_weight(sample_weight, source.X, self.n_components)
+        known = None if labels is None else check_labels(labels, source.n_samples, self.n_components)
+        return weights, known
 
-    def _check_sample_weight(self, sample_weight, X):
-        if sample_weight is None:
-            return None
-        weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
-        if np.count_nonzero(weights) < self.n_components:
-            raise ValueError(
-                f"sample_weight is positive for {np.count_nonzero(weights)} points only, fewer than "
-                f"n_components = {self.n_components}"
-            )
-        return np.ascontiguousarray(weights)
-
-    def _validated(self, X, reset):
-        """X as an array of real numbers, unconverted and uncopied where it is one already."""
-        return validate_data(
-            self,
-            X,
-            reset=reset,
-            dtype="numeric",
-            ensure_all_finite=False,
-            ensure_min_samples=2 if reset else 1,
-        )
-
-    def _set_result(self, result, dtype):
+    def _attributes(self, result, dtype):
+        """The fitted attributes: float32 for float32 data, else float64."""
         dtype = np.float32 if dtype == np.float32 else np.float64
         parameters = result.parameters
-        self.weights_ = parameters.weights.astype(dtype)
-        self.means_ = parameters.means.astype(dtype)
-        self.covariances_ = parameters.covariances.astype(dtype)
-        self.precisions_cholesky_ = parameters.precisions_cholesky.astype(dtype)
-        self.precisions_ = parameters.precisions().astype(dtype)
-        self.converged_ = result.converged
-        self.n_iter_ = result.n_iter
-        self.lower_bound_ = result.lower_bound
-        self.lower_bounds_ = result.lower_bounds
+        return {
+            "weights_": parameters.weights.astype(dtype),
+            "means_": parameters.means.astype(dtype),
+            "covariances_": parameters.covariances.astype(dtype),
+            "precisions_cholesky_": parameters.precisions_cholesky.astype(dtype),
+            "precisions_": parameters.precisions().astype(dtype),
+            "converged_": result.converged,
+            "n_iter_": result.n_iter,
+            "lower_bound_": result.lower_bound,
+            "lower_bounds_": list(result.lower_bounds),
+        }
 
-    # -- using a fit ----------------------------------------------------------------------------------------------
-
-    def predict(self, X):
-        """Most probable component of each point.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, D)
-
-        Returns
-        -------
-        labels : ndarray of shape (n,), int64
-        """
-        X = self._checked(X)
-        return self._evaluate(X, kernels.labels, np.empty(len(X), np.int64))
-
-    def predict_proba(self, X):
-        """Responsibilities: the probability of each component given the point (Bishop 2006, eq. 9.23).
-
-        Parameters
-        ----------
-        X : array-like of shape (n, D)
-
-        Returns
-        -------
-        responsibilities : ndarray of shape (n, K)
-            Rows sum to 1.
-        """
-        X = self._checked(X)
-        out = np.empty((len(X), len(self.means_)), self._result_dtype(X))
-        return self._evaluate(X, kernels.responsibilities, out)
-
-    def score_samples(self, X):
-        """Log-density of the mixture at each point.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, D)
-
-        Returns
-        -------
-        log_density : ndarray of shape (n,), nats
-        """
-        X = self._checked(X)
-        return self._evaluate(X, kernels.log_likelihoods, np.empty(len(X), self._result_dtype(X)))
-
-    def score(self, X, y=None):
-        """Mean log-likelihood of the points, nats per point.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, D)
-        y : ignored
-
-        Returns
-        -------
-        score : float
-        """
-        return float(np.mean(self.score_samples(X), dtype=np.float64))
+    def _set_result(self, result, dtype):
+        for name, value in self._attributes(result, dtype).items():
+            setattr(self, name, value)
 
     def bic(self, X):
         """Bayesian information criterion on X (Schwarz 1978), nats times -2: the lower the better."""
@@ -415,57 +368,6 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         """Akaike information criterion on X (Akaike 1974), nats times -2: the lower the better."""
         _, total = self._total_log_likelihood(X)
         return -2 * total + 2 * self._n_parameters()
-
-    def sample(self, n_samples=1):
-        """Draw points from the mixture, grouped by component; an int `random_state` draws the same every time.
-
-        Parameters
-        ----------
-        n_samples : int, default=1
-
-        Returns
-        -------
-        X : ndarray of shape (n_samples, D), float64
-        labels : ndarray of shape (n_samples,), int64
-            The component each point was drawn from.
-        """
-        check_is_fitted(self)
-        if n_samples < 1:
-            raise ValueError(f"Invalid value for 'n_samples': {n_samples} . The sampling requires at least one sample.")
-        rng = check_random_state(self.random_state)
-        weights = self.weights_.astype(np.float64)
-        counts = rng.multinomial(n_samples, weights / weights.sum())
-        n_components, n_features = self.means_.shape
-        if self.covariance_type in ("full", "tied"):
-            matrices = FAMILIES[self.covariance_type].matrices(self.covariances_, n_components, n_features)
-            parts = [rng.multivariate_normal(*args) for args in zip(self.means_, matrices, counts, strict=True)]
-        else:
-            deviations = np.sqrt(np.asarray(self.covariances_, dtype=np.float64))
-            parts = [
-                mean + rng.standard_normal((count, n_features)) * deviation
-                for mean, deviation, count in zip(self.means_, deviations, counts, strict=True)
-            ]
-        return np.vstack(parts), np.repeat(np.arange(n_components, dtype=np.int64), counts)
-
-    def _checked(self, X):
-        check_is_fitted(self)
-        X = self._validated(X, reset=False)
-        check_finite(as_source(X), type(self).__name__)
-        return X
-
-    def _evaluate(self, X, kernel, out):
-        with thread_limits(self.n_threads):
-            return as_source(X).evaluate(self._parameters(), kernel, out)
-
-    def _parameters(self):
-        covariances = getattr(self, "covariances_", None)
-        return Parameters(
-            FAMILIES[self.covariance_type], self.weights_, self.means_, covariances, self.precisions_cholesky_
-        )
-
-    def _result_dtype(self, X):
-        single = X.dtype == np.float32 and self.means_.dtype == np.float32
-        return np.float32 if single else np.float64
 
     def _n_parameters(self):
         return self._parameters().n_free

@@ -1,25 +1,48 @@
-"""What a fit says while it runs: scikit-learn's verbose lines."""
+"""What a fit tells others while it runs: scikit-learn's verbose lines and, from 1.9 on, its callbacks."""
 
 from time import perf_counter
 
+import numpy as np
+
+try:
+    from sklearn.callback import CallbackSupportMixin
+except ModuleNotFoundError as error:  # scikit-learn before 1.9
+    if error.name != "sklearn.callback":
+        raise
+
+    class CallbackSupportMixin:
+        """Stands in for scikit-learn's: no `set_callbacks`."""
+
 
 class Progress:
-    """Told of every restart and iteration; says nothing."""
+    """Tells its listeners of starts and iterations; without any, says nothing."""
+
+    def __init__(self, *listeners):
+        self._listeners = listeners
 
     def begin(self, init):
-        """A run from start number `init` begins."""
+        """Run number `init` begins with the search for its start."""
+        for listener in self._listeners:
+            listener.begin(init)
 
-    def iteration(self, iteration, change, result):
-        """An iteration is done; change: of the lower bound, result: the EMResult so far."""
+    def begin_iteration(self):
+        """An iteration begins."""
+        for listener in self._listeners:
+            listener.begin_iteration()
+
+    def end_iteration(self, iteration, change, result):
+        """An iteration is done: change of the lower bound, EMResult so far. True: a listener wants the run to end."""
+        return any([listener.end_iteration(iteration, change, result) for listener in self._listeners])
 
     def end(self, result):
-        """The run is over."""
+        """The run is over. True: a listener wants no further run."""
+        return any([listener.end(result) for listener in self._listeners])
 
 
 SILENT = Progress()
 
 
-class PrintedProgress(Progress):
+class PrintedLines:
     """Prints what scikit-learn prints, to standard output.
 
     Parameters
@@ -38,7 +61,10 @@ class PrintedProgress(Progress):
         print(f"Initialization {init}", flush=True)
         self._begun = self._last = perf_counter()
 
-    def iteration(self, iteration, change, result):
+    def begin_iteration(self):
+        pass
+
+    def end_iteration(self, iteration, change, result):
         if iteration % self._interval:
             return
         details = ""
@@ -49,8 +75,54 @@ class PrintedProgress(Progress):
         print(f"  Iteration {iteration}{details}", flush=True)
 
     def end(self, result):
+        if not result.lower_bounds:
+            return
         details = ""
         if self._verbose >= 2:
             lapse = perf_counter() - self._begun
             details = f" time lapse {lapse:.5f}s\t lower bound {result.lower_bound:.5f}."
         print(f"Initialization {'converged' if result.converged else 'did not converge'}.{details}", flush=True)
+
+
+class CallbackTasks:
+    """Calls an estimator's scikit-learn callbacks: a task for the fit, one for each start, one for each iteration.
+
+    Parameters
+    ----------
+    estimator : estimator
+    X, y : array-like
+        As the user passed them.
+    max_iter, n_init : int
+    attributes : callable
+        The estimator's fitted attributes, a dict, for an EMResult.
+    """
+
+    def __init__(self, estimator, X, y, *, max_iter, n_init, attributes):
+        # ScoringMonitor scores nothing where y is None, and GaussianMixture.score looks at no y.
+        n_samples = len(X)
+        self._data = {"estimator": estimator, "X": X, "y": (lambda: np.zeros(n_samples)) if y is None else y}
+        self._max_iter = max_iter
+        self._attributes = attributes
+        self._fit = estimator._init_callback_context(task_name="fit", max_subtasks=n_init)
+        self._fit.call_on_fit_task_begin(**self._data)
+
+    def begin(self, init):
+        self._run = self._fit.subcontext(task_name="init", max_subtasks=self._max_iter)
+        self._run.call_on_fit_task_begin(**self._data)
+
+    def begin_iteration(self):
+        self._iteration = self._run.subcontext(task_name="iteration")
+        self._iteration.call_on_fit_task_begin(**self._data)
+
+    def end_iteration(self, iteration, change, result):
+        return self._end(self._iteration, lambda: self._attributes(result))
+
+    def end(self, result):
+        return self._end(self._run, lambda: self._attributes(result))
+
+    def end_fit(self):
+        """The estimator has its fitted attributes."""
+        self._end(self._fit, {})
+
+    def _end(self, task, attributes):
+        return task.call_on_fit_task_end(**self._data, reconstruction_attributes=attributes)

@@ -2,6 +2,7 @@
 
 import numpy as np
 from sklearn.utils import check_array
+from sklearn.utils.validation import _check_sample_weight
 
 
 def check_weights(weights, n_components, name="weights_init"):
@@ -42,6 +43,19 @@ def check_matrices(values, family, n_components, n_features, what):
         where = "" if family.name == "tied" else f", but component {int(np.argmax(bad))}'s is not"
         raise ValueError(f"'{family.name} {what}' should be {requirement}{where}")
     return values
+
+
+def check_sample_weight(sample_weight, X, n_components):
+    """Weights (n,), float64, non-negative, positive for at least K points; None stays None."""
+    if sample_weight is None:
+        return None
+    weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+    if np.count_nonzero(weights) < n_components:
+        raise ValueError(
+            f"sample_weight is positive for {np.count_nonzero(weights)} points only, fewer than "
+            f"n_components = {n_components}"
+        )
+    return np.ascontiguousarray(weights)
 
 
 def check_labels(labels, n_samples, n_components):
