@@ -165,7 +165,7 @@ class Full(CovarianceFamily):
 
     def kernel_inputs(self, parameters, exact):
         factors = parameters.precisions_cholesky.astype(np.float64).transpose(0, 2, 1)
-        return _triangular(parameters, np.ascontiguousarray(factors))
+        return _triangular(parameters, factors)
 
     def statistics(self, origin, centres, mass, first, second, log_likelihood, weight):
         magnitude = np.diagonal(second, axis1=1, axis2=2)
@@ -177,7 +177,7 @@ def _triangular(parameters, factors):
     n_features = parameters.means.shape[1]
     origin, offsets = _origin_and_offsets(parameters)
     log_determinant = np.log(np.diagonal(factors, axis1=1, axis2=2)).sum(axis=1)
-    factors = factors * math.sqrt(0.5)
+    factors = np.ascontiguousarray(factors * math.sqrt(0.5))
     bias = -np.einsum("kji,ki->kj", factors, offsets)
     log_scale = _log_scale(parameters.weights, log_determinant, n_features)
     return Triangular(origin, log_scale, factors.reshape(-1, n_features), bias)
