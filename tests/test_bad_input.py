@@ -1,0 +1,205 @@
+"""Bad input gets an error that names the argument and the remedy, before any work, and leaves the estimator alone."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import warnings
+
+import numpy as np
+import pytest
+import scipy.sparse
+from sklearn.exceptions import ConvergenceWarning
+
+from fastem import GaussianMixture
+
+from .data_sets import COVARIANCE_TYPES
+
+
+@pytest.fixture
+def X():
+    return np.random.default_rng(0).normal(size=(200, 2))
+
+
+def with_value(X, rows, value):
+    X = X.copy()
+    X[rows, 1] = value
+    return X
+
+
+def state(model):
+    return {name: value for name, value in vars(model).items()}
+
+
+def refuses(model, error, match, X, **kwargs):
+    """fit raises, and the model is as it was."""
+    before = state(model)
+    with pytest.raises(error, match=match):
+        model.fit(X, **kwargs)
+    after = state(model)
+    assert after.keys() == before.keys()
+    assert all(after[name] is before[name] for name in before)
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "match"),
+    [
+        (lambda X: with_value(X, [7, 9, 30], np.nan), ValueError, r"contains NaN.\n3 rows hold.*first is row 7"),
+        (lambda X: with_value(X, 150, np.inf), ValueError, r"contains infinity.\n1 row holds.*first is row 150"),
+        (lambda X: with_value(X, 150, -np.inf).astype(np.float32), ValueError, "infinity"),
+        (lambda X: with_value(X, 3, np.nan).astype(np.float16), ValueError, "NaN.*\n.*first is row 3"),
+        (lambda X: X[:0], ValueError, r"0 sample\(s\)"),
+        (lambda X: X[:, :0], ValueError, r"0 feature\(s\)"),
+        (lambda X: X[:, 0], ValueError, "Expected 2D array, got 1D array instead"),
+        (lambda X: X[None], ValueError, "dim 3"),
+        (lambda X: X[0, 0], ValueError, "scalar"),
+        (lambda X: np.full((5, 2), "a"), ValueError, "convert|numeric"),
+        (lambda X: np.full((5, 2), {}), TypeError, "dict"),
+        (lambda X: X + 1j, ValueError, "Complex data not supported"),
+        (scipy.sparse.csr_array, TypeError, "Sparse data was passed"),
+        (lambda X: X[:2], ValueError, "Expected n_samples >= n_components but got n_components = 3, n_samples = 2"),
+    ],
+)
+@pytest.mark.parametrize("fitted", [False, True])
+def test_points(X, change, error, match, fitted):
+    model = GaussianMixture(3, random_state=0)
+    if fitted:
+        model.fit(X)
+    refuses(model, error, match, change(X))
+
+
+def test_a_huge_finite_value_is_no_infinity(X):
+    # its sum overflows
+    GaussianMixture(1).fit(with_value(X.astype(np.float64), [0, 1], 1e150))
+
+
+@pytest.mark.parametrize(
+    ("params", "match"),
+    [
+        ({"n_components": 0}, "'n_components' parameter of GaussianMixture must be an int"),
+        ({"n_components": 2.5}, "'n_components'"),
+        ({"n_components": "2"}, "'n_components'"),
+        ({"tol": -1e-3}, "'tol'"),
+        ({"reg_covar": -1.0}, "'reg_covar'"),
+        ({"max_iter": -1}, "'max_iter'"),
+        ({"n_init": 0}, "'n_init'"),
+        ({"covariance_type": "round"}, "'covariance_type'"),
+        ({"init_params": "best"}, "'init_params'"),
+        ({"assignment": "hard"}, "'assignment'"),
+        ({"algorithm": "fast"}, "'algorithm'"),
+        ({"n_threads": 0}, "'n_threads'"),
+        ({"random_state": np.random.default_rng(0)}, "'random_state'"),
+        ({"weights_init": [0.5, 0.6]}, "normalized"),
+        ({"weights_init": [1.5, -0.5]}, r"range \[0, 1\]"),
+        ({"weights_init": [1.0]}, r"'weights' should have the shape of \(2,\)"),
+        ({"weights_init": [np.nan, 1.0]}, "weights_init contains NaN"),
+        ({"means_init": np.zeros((2, 3))}, r"'means' should have the shape of \(2, 2\)"),
+        ({"means_init": [[0, 0], [0, np.inf]]}, "means_init contains infinity"),
+        ({"precisions_init": np.eye(2)}, r"'full precision' should have the shape of \(2, 2, 2\)"),
+        ({"precisions_init": [np.eye(2), [[1, 2], [0, 1]]]}, "symmetric, positive-definite.*component 1"),
+        ({"precisions_init": [np.eye(2), -np.eye(2)]}, "symmetric, positive-definite.*component 1"),
+        ({"precisions_init": [-1.0, 2], "covariance_type": "spherical"}, "should be positive.*component 0"),
+        ({"precisions_init": [[1, 2], [0, 1]], "covariance_type": "diag"}, "should be positive.*component 1"),
+        ({"precisions_init": -np.eye(2), "covariance_type": "tied"}, "symmetric, positive-definite"),
+    ],
+)
+def test_parameters(X, params, match):
+    refuses(GaussianMixture(**{"n_components": 2, **params}), ValueError, match, X)
+
+
+@pytest.mark.parametrize(
+    ("labels", "error", "match"),
+    [
+        (np.zeros(199, int), ValueError, r"labels should have the shape \(200,\)"),
+        (np.zeros((200, 1), int), ValueError, "shape"),
+        (np.zeros(200), ValueError, "integers"),
+        (np.full(200, 2), ValueError, r"labels should be in -1..1"),
+        (np.full(200, -2), ValueError, r"labels should be in -1..1"),
+        (np.zeros(200, int), ValueError, "component 1 without a point"),
+        (np.r_[-1, np.zeros(99, int), np.ones(100, int)], NotImplementedError, "known for some points"),
+    ],
+)
+def test_labels(X, labels, error, match):
+    refuses(GaussianMixture(2), error, match, X, labels=labels)
+
+
+@pytest.mark.parametrize(
+    ("weights", "match"),
+    [
+        (np.ones(3), "sample_weight"),
+        (-np.ones(200), "[Nn]egative"),
+        (np.zeros(200), "[Ss]ample weights"),
+        (np.r_[1.0, np.zeros(199)], "positive for 1 points only"),
+        (np.r_[np.nan, np.ones(199)], "NaN"),
+    ],
+)
+def test_sample_weight(X, weights, match):
+    refuses(GaussianMixture(2), ValueError, match, X, sample_weight=weights)
+
+
+@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+def test_a_collapse_names_component_and_time(covariance_type):
+    X = np.repeat([[0.0, 1], [2, 3]], 5, axis=0)
+    start = {"means_init": X[[0, 9, 9]] + [[0.0], [0], [50]], "weights_init": [0.4, 0.4, 0.2]}
+    model = GaussianMixture(3, covariance_type=covariance_type, reg_covar=0, init_params="random", **start)
+    model.set_params(random_state=0, precisions_init=_unit_precisions(covariance_type, 3))
+    fitted = GaussianMixture(3, covariance_type=covariance_type, random_state=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        fitted.fit(X + np.random.default_rng(0).normal(size=X.shape))
+    before = fitted.means_
+    fitted.set_params(**model.get_params())
+    which = "common covariance" if covariance_type == "tied" else r"Component \d"
+    with pytest.raises(
+        ValueError, match=f"ill-defined empirical covariance.*increase reg_covar.*{which} collapsed at iter"
+    ):
+        fitted.fit(X)
+    assert fitted.means_ is before
+
+
+def _unit_precisions(covariance_type, n_components):
+    return {
+        "full": np.tile(np.eye(2), (n_components, 1, 1)),
+        "tied": np.eye(2),
+        "diag": np.ones((n_components, 2)),
+        "spherical": np.ones(n_components),
+    }[covariance_type]
+
+
+@pytest.mark.parametrize("method", ["predict", "predict_proba", "score_samples", "score", "bic", "aic"])
+def test_prediction(X, method):
+    model = GaussianMixture(2, random_state=0).fit(X)
+    with pytest.raises(ValueError, match="first is row 4"):
+        getattr(model, method)(with_value(X, 4, np.nan))
+    with pytest.raises(ValueError, match="X has 1 features, but GaussianMixture is expecting 2"):
+        getattr(model, method)(X[:, :1])
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+def test_an_interrupt_comes_through_within_a_second_and_changes_nothing():
+    script = """
+import sys, time, warnings
+import numpy as np
+from fastem import GaussianMixture
+warnings.simplefilter("ignore")
+X = np.random.default_rng(0).normal(size=(400_000, 16))
+model = GaussianMixture(2, max_iter=2, tol=0, random_state=0).fit(X[:1000])
+means = model.means_
+model.set_params(n_components=64, max_iter=10_000, init_params="random")
+print("ready", flush=True)
+try:
+    model.fit(X)
+except KeyboardInterrupt:
+    print("interrupted", model.means_ is means, model.n_iter_, flush=True)
+"""
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout.readline() == "ready\n"
+            time.sleep(2)
+            process.send_signal(signal.SIGINT)
+            sent = time.perf_counter()
+            assert process.stdout.readline() == "interrupted True 2\n"
+            assert time.perf_counter() - sent < 1
+        finally:
+            process.kill()

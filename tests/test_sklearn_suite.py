@@ -1,0 +1,62 @@
+"""scikit-learn's own tests of GaussianMixture, run on fastem's.
+
+Left out are those that call scikit-learn's private functions or methods instead of the class, and those for its
+array API support, which fastem doesn't claim.
+"""
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import fastem
+
+REACHES_INTO_PRIVATE_FUNCTIONS = {
+    "test_suffstat_sk_full",
+    "test_suffstat_sk_tied",
+    "test_suffstat_sk_diag",
+    "test_gaussian_suffstat_sk_spherical",
+    "test_compute_log_det_cholesky",
+    "test_gaussian_mixture_log_probabilities",
+    "test_gaussian_mixture_precisions_init",
+    "test_gaussian_mixture_all_init_does_not_estimate_gaussian_parameters",
+}
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # scikit-learn's tests warn freely
+
+
+@pytest.fixture(params=[np.float32, np.float64])
+def global_dtype(request):
+    return request.param
+
+
+@pytest.fixture(params=[0, 42])
+def global_random_seed(request):
+    return request.param
+
+
+def _tests_of(module_name):
+    """The test functions of a scikit-learn module, with fastem's class in place of its own."""
+    path = Path(importlib.util.find_spec("sklearn.mixture").origin).parent / "tests" / f"{module_name}.py"
+    source = path.read_text(encoding="utf-8")
+    if module_name == "test_mixture":  # makes its estimators when imported
+        source = source.replace("import BayesianGaussianMixture, GaussianMixture", "import BayesianGaussianMixture")
+        source = source.replace("import numpy as np", "import numpy as np\nfrom fastem import GaussianMixture", 1)
+    namespace = {"__name__": f"sklearn_{module_name}"}
+    exec(compile(source, str(path), "exec"), namespace)
+    namespace["GaussianMixture"] = fastem.GaussianMixture
+    return {
+        name: value
+        for name, value in namespace.items()
+        if name.startswith("test_") and name not in REACHES_INTO_PRIVATE_FUNCTIONS and "array_api" not in name
+    }
+
+
+_TESTS = {**_tests_of("test_gaussian_mixture"), **_tests_of("test_mixture")}
+globals().update(_TESTS)
+
+
+def test_the_suite_is_there():
+    assert len(_TESTS) >= 30
+    assert _TESTS["test_gaussian_mixture_fit"].__globals__["GaussianMixture"] is fastem.GaussianMixture
