@@ -78,6 +78,15 @@ class CovarianceFamily:
         """Parameters with these precisions (symmetric positive definite)."""
         raise NotImplementedError
 
+    def with_variances(self, means, variances):
+        """Parameters of equal weights and the same variance of each feature, (D,), in every component.
+
+        Hard assignment under these is k-means' to the nearest mean, features measured by their deviations.
+        """
+        covariances = self.axis_aligned(np.asarray(variances, dtype=np.float64), len(means))
+        weights = np.full(len(means), 1 / len(means))
+        return Parameters(self, weights, means, covariances, self.precisions_cholesky(covariances))
+
 
 def _resolution(statistics):
     """Variance, (D,), that the rounding of the coordinates alone makes: no smaller one can be told from 0."""
@@ -149,9 +158,9 @@ class Full(CovarianceFamily):
     def precisions(self, precisions_cholesky):
         return precisions_cholesky @ precisions_cholesky.transpose(0, 2, 1)
 
-    def isotropic(self, variance, n_components, n_features):
-        """Covariances with the same variance in every direction."""
-        return np.tile(variance * np.eye(n_features), (n_components, 1, 1))
+    def axis_aligned(self, variances, n_components):
+        """Covariances with these variances of the features, (D,), in every component."""
+        return np.tile(np.diag(variances), (n_components, 1, 1))
 
     def matrices(self, covariances, n_components, n_features):
         """Each component's covariance matrix, (K, D, D)."""
@@ -215,8 +224,8 @@ class Tied(CovarianceFamily):
     def precisions(self, precisions_cholesky):
         return precisions_cholesky @ precisions_cholesky.T
 
-    def isotropic(self, variance, n_components, n_features):
-        return variance * np.eye(n_features)
+    def axis_aligned(self, variances, n_components):
+        return np.diag(variances)
 
     def matrices(self, covariances, n_components, n_features):
         return np.broadcast_to(covariances, (n_components, n_features, n_features))
@@ -274,8 +283,8 @@ class Diagonal(CovarianceFamily):
     def precisions(self, precisions_cholesky):
         return precisions_cholesky**2
 
-    def isotropic(self, variance, n_components, n_features):
-        return np.full((n_components, n_features), variance)
+    def axis_aligned(self, variances, n_components):
+        return np.tile(variances, (n_components, 1))
 
     def matrices(self, covariances, n_components, n_features):
         return np.array([np.diag(variances) for variances in covariances])
@@ -310,8 +319,10 @@ class Spherical(Diagonal):
     def covariances(self, statistics, mass, reg_covar):
         return super().covariances(statistics, mass, reg_covar).mean(axis=1)
 
-    def isotropic(self, variance, n_components, n_features):
-        return np.full(n_components, variance)
+    def axis_aligned(self, variances, n_components):
+        if np.ptp(variances) > 0:
+            raise ValueError("a spherical component has one variance")
+        return np.full(n_components, variances[0])
 
     def matrices(self, covariances, n_components, n_features):
         return covariances[:, None, None] * np.eye(n_features)

@@ -39,9 +39,10 @@ class Given(NamedTuple):
     labels: np.ndarray  # (n,) int64, the component a point is known to be from, -1 where unknown
     responsibilities: np.ndarray  # (n, K) float64, taken in place of an E-step's
     e_step: bool  # False: labels or responsibilities say all, and the parameters are not looked at
+    hard: bool  # a point counts for its most probable component alone
 
 
-NOTHING_GIVEN = Given(np.empty(0), np.empty(0, np.int64), np.empty((0, 0)), True)
+NOTHING_GIVEN = Given(np.empty(0), np.empty(0, np.int64), np.empty((0, 0)), True, False)
 
 
 def _block_size(n_features, n_components):
@@ -153,6 +154,39 @@ def _normalise(log_densities, weights, n_points, factor, log_likelihoods):
 
 
 @kernel
+def _largest(log_densities, n_points, best, largest):
+    """The component of the largest log-density, the first of equals, and that log-density: OUT (1, n_points)."""
+    for b in range(0, n_points, LANES):
+        top = load(log_densities, 0, b)
+        index = splat(0.0)
+        for k in range(1, log_densities.shape[0]):
+            value = load(log_densities, k, b)
+            index = select_greater(value, top, splat(float(k)), index)
+            top = select_greater(value, top, value, top)
+        store(best, 0, b, index)
+        store(largest, 0, b, top)
+
+
+@kernel
+def _assign(log_densities, weights, n_points, best, largest):
+    """Hard assignment: log_densities: OUT 1 for each point's most probable component, 0 for the others.
+
+    Returns the weighted sum of the largest log-densities.
+    """
+    _largest(log_densities, n_points, best, largest)
+    total = 0.0
+    for b in range(n_points):
+        if weights[0, b] > 0:
+            total += weights[0, b] * largest[0, b]
+    for k in range(log_densities.shape[0]):
+        for b in range(0, n_points, LANES):
+            index = load(best, 0, b)
+            not_before = select_greater(index, splat(k - 0.5), splat(1.0), splat(0.0))
+            store(log_densities, k, b, select_greater(index, splat(k + 0.5), splat(0.0), not_before))
+    return total
+
+
+@kernel
 def _set_weights(given, first, count, n_points, weights):
     """weights: OUT (1, n_points), 0 for the points that only fill the block up."""
     for b in range(n_points):
@@ -173,10 +207,15 @@ def _exclude_other_components(labels, first, count, log_densities):
 
 
 @kernel
+def _copy_row(source, target):
+    for b in range(target.shape[1]):
+        target[0, b] = source[0, b]
+
+
+@kernel
 def _copy_responsibilities(given, first, count, weights, factor, responsibilities):
     """Take responsibilities (K, ..) from what is given, and multiply each point's weight by their sum."""
-    for b in range(factor.shape[1]):
-        factor[0, b] = weights[0, b]
+    _copy_row(weights, factor)
     for b in range(count):
         total = 0.0
         for k in range(responsibilities.shape[0]):
@@ -211,9 +250,13 @@ def _accumulate_chunk(points, start, stop, parameters, given, centres, block, mo
             _log_densities(parameters, x, block, work, responsibilities)
             if given.labels.size:
                 _exclude_other_components(given.labels, first, count, responsibilities)
-            total += _normalise(responsibilities, weights, block, factor, log_likelihoods)
-        else:
+        if not given.e_step:
             _copy_responsibilities(given, first, count, weights, factor, responsibilities)
+        elif given.hard:
+            total += _assign(responsibilities, weights, block, factor, log_likelihoods)
+            _copy_row(weights, factor)
+        else:
+            total += _normalise(responsibilities, weights, block, factor, log_likelihoods)
         _add_moments(parameters, x, block, responsibilities, factor, weights, centres, work, moments)
     return total
 
@@ -267,19 +310,6 @@ _LOG_LIKELIHOODS, _RESPONSIBILITIES, _LABELS = range(3)
 
 
 @kernel
-def _largest(log_densities, n_points, best):
-    """best: OUT (1, n_points), the component of the largest log-density, the first of equals."""
-    for b in range(0, n_points, LANES):
-        largest = load(log_densities, 0, b)
-        index = splat(0.0)
-        for k in range(1, log_densities.shape[0]):
-            value = load(log_densities, k, b)
-            index = select_greater(value, largest, splat(float(k)), index)
-            largest = select_greater(value, largest, value, largest)
-        store(best, 0, b, index)
-
-
-@kernel
 def _evaluate_chunk(points, start, stop, parameters, block, what, out, labels):
     n_components = parameters.log_scale.size
     x = scratch(points.n_features, block)
@@ -295,7 +325,7 @@ def _evaluate_chunk(points, start, stop, parameters, block, what, out, labels):
         load_block(points, first, count, parameters.origin, x)
         _log_densities(parameters, x, block, work, log_densities)
         if what == _LABELS:
-            _largest(log_densities, block, result)
+            _largest(log_densities, block, result, factor)
             for b in range(count):
                 labels[first + b] = np.int64(result[0, b])
             continue
