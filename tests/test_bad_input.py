@@ -129,7 +129,7 @@ def test_labels(X, labels, error, match):
     [
         (np.ones(3), "sample_weight"),
         (-np.ones(200), "[Nn]egative"),
-        (np.zeros(200), "[Ss]ample weights"),
+        (np.zeros(200), "[Ss]ample.weight"),
         (np.r_[1.0, np.zeros(199)], "positive for 1 points only"),
         (np.r_[np.nan, np.ones(199)], "NaN"),
     ],

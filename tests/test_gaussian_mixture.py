@@ -12,7 +12,7 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils.estimator_checks import parametrize_with_checks
+from sklearn.utils.estimator_checks import estimator_checks_generator
 
 from fastem import GaussianMixture
 
@@ -22,7 +22,13 @@ COVARIANCE_TYPES = data_sets.COVARIANCE_TYPES
 PARAMETERS = ("weights_", "means_", "covariances_", "precisions_", "precisions_cholesky_")
 
 
-@parametrize_with_checks([GaussianMixture(), GaussianMixture(covariance_type="tied", init_params="random")])
+def scikit_learns_checks():
+    for estimator in (GaussianMixture(), GaussianMixture(covariance_type="tied", init_params="random")):
+        for instance, check in estimator_checks_generator(estimator):
+            yield pytest.param(instance, check, id=f"{estimator.covariance_type}-{check.func.__name__}")
+
+
+@pytest.mark.parametrize(("estimator", "check"), list(scikit_learns_checks()))
 def test_scikit_learns_checks(estimator, check):
     check(estimator)
 
