@@ -128,7 +128,7 @@ def _from_precisions(precisions):
     # The factor is the ordinary Cholesky factor with rows and columns reversed, before and after.
     factors = np.linalg.cholesky(precisions[:, ::-1, ::-1])[:, ::-1, ::-1]
     inverse = _inverse_of_lower(factors.transpose(0, 2, 1))
-    return inverse.transpose(0, 2, 1) @ inverse, factors
+    return inverse @ inverse.transpose(0, 2, 1), factors
 
 
 def _log_scale(weights, log_determinant, n_features):

@@ -103,17 +103,13 @@ def test_weights(covariance_type):
 @pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
 def test_a_point_of_weight_zero_is_not_there(covariance_type):
     problem = make_problem(10, 3, 4, covariance_type)
-    far = problem.X.copy()
-    far[3] = 1e300  # its density underflows and its moments overflow
+    problem.X[3] = 1e200  # where every density is 0 and squares overflow
     weights = np.ones(10)
     weights[3] = 0
     expected = ArraySource(np.delete(problem.X, 3, axis=0)).accumulate(problem.parameters)
-    # exact: about each centre, so that nothing of the far point is left to take apart
     statistics = ArraySource(problem.X).accumulate(problem.parameters, given=known(weights))
     assert_statistics(statistics, (expected.mass, expected.first, expected.second), rtol=1e-13)
     assert statistics.log_likelihood == pytest.approx(expected.log_likelihood, rel=1e-14)
-    likelihood = ArraySource(far).accumulate(problem.parameters, given=known(weights)).log_likelihood
-    assert likelihood == pytest.approx(expected.log_likelihood, rel=1e-14)
 
 
 @pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
