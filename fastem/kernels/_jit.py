@@ -45,10 +45,10 @@ class _KernelCache(caching.FunctionCache):
 
 
 @functools.cache
-def _warn_uncached(reason):
+def _warn_uncached():
     warnings.warn(
-        f"fastem can't cache its compiled kernels ({reason}), so every process compiles them again. "
-        "Set the environment variable NUMBA_CACHE_DIR to a writable directory.",
+        "fastem can't cache its compiled kernels: neither its own folder nor the user's cache folder is writable. "
+        "Every process compiles them again; set the environment variable NUMBA_CACHE_DIR to a writable folder.",
         RuntimeWarning,
         stacklevel=2,
     )
@@ -59,8 +59,8 @@ def _cached(dispatcher):
         return dispatcher
     try:
         dispatcher._cache = _KernelCache(dispatcher.py_func)
-    except RuntimeError as error:  # no writable place: neither beside the package nor in the user's home
-        _warn_uncached(str(error))
+    except RuntimeError:  # Numba found no place
+        _warn_uncached()
     return dispatcher
 
 

@@ -347,10 +347,13 @@ def add_outer_tile(height, width):
 
 
 def _sum_of_lanes(builder, value):
-    """Sum of the lanes, pairwise: the same order on every call."""
-    signature = ir.FunctionType(_DOUBLE, [_DOUBLE, _VECTOR])
-    reduce = cgutils.get_or_insert_function(builder.module, signature, f"llvm.vector.reduce.fadd.v{LANES}f64")
-    return builder.call(reduce, [ir.Constant(_DOUBLE, -0.0), value], fastmath=["reassoc"])
+    """Sum of the lanes: the upper half is added to the lower until one is left."""
+    half = LANES // 2
+    while half:
+        upper = ir.Constant(ir.VectorType(_INT32, LANES), [(lane + half) % LANES for lane in range(LANES)])
+        value = builder.fadd(value, builder.shuffle_vector(value, value, upper))
+        half //= 2
+    return builder.extract_element(value, ir.Constant(_INT32, 0))
 
 
 @intrinsic

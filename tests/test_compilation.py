@@ -1,0 +1,117 @@
+"""What compiled code promises: options in one place, a cache that never goes stale, no access out of bounds."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import fastem
+
+PACKAGE = Path(fastem.__file__).parent
+
+
+def run_python(code, path, **environment):
+    environment = {**os.environ, "PYTHONPATH": str(path), **environment}
+    result = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], env=environment, capture_output=True, text=True, cwd=path
+    )
+    assert result.returncode == 0, result.stderr
+    return result.stdout.split()
+
+
+def test_numba_options_are_named_in_one_file():
+    for path in PACKAGE.rglob("*.py"):
+        if path.name != "_jit.py":
+            assert not re.search(r"\bn?jit\(|fastmath|nogil|error_model", path.read_text()), path
+
+
+def test_importing_fastem_is_cheap():
+    code = "import sys, fastem; print(*[m for m in ('numba', 'numpy', 'sklearn', 'pandas') if m in sys.modules])"
+    assert run_python(code, PACKAGE.parent) == []
+    code = (
+        "import fastem; print(fastem.GaussianMixture.__name__, 'warm_up' in dir(fastem), hasattr(fastem, 'nonsense'))"
+    )
+    assert run_python(code, PACKAGE.parent) == ["GaussianMixture", "True", "False"]
+
+
+FIT = """
+import numpy as np
+from fastem import GaussianMixture
+from fastem.kernels import passes
+X = np.random.default_rng(0).normal(size=(100, 2))
+model = GaussianMixture(2, covariance_type="spherical", max_iter=0, init_params="random", random_state=0).fit(X)
+stats = passes._accumulate.stats
+print(sum(stats.cache_hits.values()), sum(stats.cache_misses.values()), model.means_.sum())
+"""
+
+
+def test_the_cache_serves_the_next_process_and_notices_a_changed_callee(tmp_path):
+    shutil.copytree(PACKAGE, tmp_path / "fastem", ignore=shutil.ignore_patterns("__pycache__"))
+    cache = {"NUMBA_CACHE_DIR": str(tmp_path / "cache")}
+    hits, misses, result = run_python(FIT, tmp_path, **cache)
+    assert (hits, misses) == ("0", "1")
+    assert run_python(FIT, tmp_path, **cache) == ["1", "0", result]
+
+    # Numba itself would go on running the old code: the file that calls load_block is the same.
+    callee = tmp_path / "fastem" / "kernels" / "points.py"
+    source = callee.read_text()
+    assert source.count("like) - origin[i]") == 1
+    callee.write_text(source.replace("like) - origin[i]", "like) - origin[i] + 1.0"))
+    hits, misses, changed = run_python(FIT, tmp_path, **cache)
+    assert (hits, misses) == ("0", "1")
+    assert changed != result
+
+
+def test_no_place_for_a_cache_is_one_warning():
+    code = """
+import warnings
+from numba.core import caching
+caching.CacheImpl._locator_classes = []
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    from fastem.kernels import passes
+print(len(caught), "NUMBA_CACHE_DIR" in str(caught[0].message), caught[0].category.__name__)
+"""
+    assert run_python(code, PACKAGE.parent) == ["1", "True", "RuntimeWarning"]
+
+
+BOUNDS = """
+import numpy as np
+from numba import njit
+from fastem.kernels import NOTHING_GIVEN, passes, points
+from tests.problems import make_problem
+
+accumulate = njit(lambda *args: passes._accumulate_chunk(*args))
+evaluate = njit(lambda *args: passes._evaluate_chunk(*args))
+n_runs = 0
+for covariance_type in ("full", "tied", "diag", "spherical"):
+    for n_features in (1, 2, 3, 4, 5, 8, 9, 11):
+        for n_components in (1, 3):
+            problem = make_problem(150, n_features, n_components, covariance_type)
+            for exact in (False, True):
+                inputs = problem.parameters.kernel_inputs(exact)
+                data = points.points(problem.X)
+                centres = problem.means - inputs.origin
+                moments = inputs.zero_moments(1)[0]
+                for given in (
+                    NOTHING_GIVEN,
+                    NOTHING_GIVEN._replace(hard=True),
+                    NOTHING_GIVEN._replace(labels=np.zeros(150, np.int64), weights=np.ones(150)),
+                    NOTHING_GIVEN._replace(responsibilities=np.ones((150, n_components)), e_step=False),
+                ):
+                    accumulate(data, 0, 150, inputs, given, centres, 64, moments)
+                for what in range(3):
+                    out, labels = np.empty((150, n_components)), np.empty(150, np.int64)
+                    evaluate(data, 0, 150, inputs, 64, what, out, labels)
+                n_runs += 1
+print(n_runs)
+"""
+
+
+def test_nothing_is_read_or_written_out_of_bounds(tmp_path):
+    """On the serial tier: Numba swallows what is raised in a parallel loop."""
+    root = Path(__file__).parent.parent
+    environment = {"NUMBA_BOUNDSCHECK": "1", "NUMBA_CACHE_DIR": str(tmp_path)}
+    assert run_python(BOUNDS, root, **environment) == ["128"]
