@@ -1,0 +1,1 @@
+"""Speed, memory and quality of the same fits, recorded together."""
