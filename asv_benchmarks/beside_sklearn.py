@@ -13,6 +13,7 @@ import time
 import numba
 import sklearn.mixture
 from benchmarks.common import fit, make_points, make_start
+
 from fastem import GaussianMixture
 
 WORKLOADS = [  # covariance type, points, features, components

@@ -5,8 +5,9 @@ import math
 import warnings
 
 import numpy as np
-from fastem import GaussianMixture
 from sklearn.exceptions import ConvergenceWarning
+
+from fastem import GaussianMixture
 
 COVARIANCE_TYPES = ["full", "tied", "diag", "spherical"]
 
