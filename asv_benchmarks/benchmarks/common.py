@@ -12,11 +12,8 @@ from fastem import GaussianMixture
 COVARIANCE_TYPES = ["full", "tied", "diag", "spherical"]
 
 # name: (points, features, components)
-SHAPES = {
-    "200k x 2, K=8": (200_000, 2, 8),
-    "200k x 10, K=16": (200_000, 10, 16),
-    "40k x 32, K=16": (40_000, 32, 16),
-}
+SHAPES = {"200k x 2, K=8": (200_000, 2, 8), "100k x 10, K=16": (100_000, 10, 16)}
+USUAL_SHAPE = "100k x 10, K=16"
 
 
 @functools.cache

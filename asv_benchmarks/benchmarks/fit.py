@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .common import COVARIANCE_TYPES, SHAPES, fit, make_points, make_start
+from .common import COVARIANCE_TYPES, SHAPES, USUAL_SHAPE, fit, make_points, make_start
 
 N_ITERATIONS = 10
 
@@ -32,27 +32,33 @@ class _Fit:
 class TenIterations(_Fit):
     """The pass itself: ten of them, everything else made negligible."""
 
-    param_names = ("shape", "covariance_type", "dtype")
-    params = (list(SHAPES), COVARIANCE_TYPES, ["float64", "float32"])
+    param_names = ("shape", "covariance_type")
+    params = (list(SHAPES), COVARIANCE_TYPES)
+    dtype = "float64"
 
-    def prepare(self, shape, covariance_type, dtype):
+    def prepare(self, shape, covariance_type):
         X, means = make_points(*SHAPES[shape])
         start = make_start(X, means, covariance_type)
-        self.X = X.astype(dtype)
-        self.params = dict(start, covariance_type=covariance_type, algorithm="em", tol=0, max_iter=N_ITERATIONS)
+        self.X = X.astype(self.dtype)
+        self.settings = dict(start, covariance_type=covariance_type, algorithm="em", tol=0, max_iter=N_ITERATIONS)
 
     def run(self):
-        return fit(self.X, len(self.params["weights_init"]), **self.params)
+        return fit(self.X, len(self.settings["weights_init"]), **self.settings)
+
+
+class TenIterationsFloat32(TenIterations):
+    params = ([USUAL_SHAPE], ["full", "diag"])
+    dtype = "float32"
 
 
 class Defaults(_Fit):
     """What a user waits for: start, iterations to convergence."""
 
-    param_names = ("shape", "covariance_type")
-    params = (list(SHAPES), COVARIANCE_TYPES)
+    param_names = ("covariance_type",)
+    params = (COVARIANCE_TYPES,)
 
-    def prepare(self, shape, covariance_type):
-        self.X, means = make_points(*SHAPES[shape])
+    def prepare(self, covariance_type):
+        self.X, means = make_points(*SHAPES[USUAL_SHAPE])
         self.n_components, self.covariance_type = len(means), covariance_type
 
     def run(self):

@@ -74,12 +74,18 @@ def entry_point(function):
     return _cached(njit(parallel=True, **_OPTIONS)(function))
 
 
-def call(entry, *args):
-    """Call a parallel kernel, one Python thread at a time where the threading layer can't do more."""
-    if _is_reentrant():
-        return entry(*args)
-    with _WORKQUEUE_LOCK:
-        return entry(*args)
+def call(entry, serial, *args):
+    """Call a parallel kernel: on one thread if `serial`, and by one Python thread at a time where need be."""
+    n_threads = numba.get_num_threads()
+    try:
+        if serial:
+            numba.set_num_threads(1)
+        if _is_reentrant():
+            return entry(*args)
+        with _WORKQUEUE_LOCK:
+            return entry(*args)
+    finally:
+        numba.set_num_threads(n_threads)
 
 
 def _is_reentrant():

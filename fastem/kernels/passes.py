@@ -22,6 +22,7 @@ from .vectors import LANES, add, div, load, mul, select_greater, splat, store, s
 _MAX_CHUNKS = 64
 _MAX_ACCUMULATOR_BYTES = 32 << 20  # all chunks together, as long as 8 of them fit
 _FLOPS_PER_CALL = 2e9  # a call into compiled code can't be interrupted: about a quarter of a second
+_FLOPS_WORTH_A_THREAD = 5e5  # less takes no longer than to wake a second thread, and to wait for it on a busy machine
 
 
 class _Grid(NamedTuple):
@@ -30,6 +31,7 @@ class _Grid(NamedTuple):
     block: int
     n_chunks: int
     n_calls: int
+    serial: bool  # too little work for more than one thread
 
 
 class Given(NamedTuple):
@@ -56,7 +58,8 @@ def _grid(points, n_components, accumulator_bytes):
     affordable = max(8, _MAX_ACCUMULATOR_BYTES // max(1, accumulator_bytes))
     flops = points.n_samples * n_components * (2.0 * points.n_features * (points.n_features + 1) + 60.0)
     n_calls = int(np.clip(flops / _FLOPS_PER_CALL, 1, n_blocks))
-    return _Grid(block, max(1, min(_MAX_CHUNKS, affordable, n_blocks)), n_calls)
+    n_chunks = max(1, min(_MAX_CHUNKS, affordable, n_blocks))
+    return _Grid(block, n_chunks, n_calls, flops < _FLOPS_WORTH_A_THREAD)
 
 
 @kernel
@@ -300,7 +303,7 @@ def accumulate(X, parameters, centres, given=NOTHING_GIVEN):
     moments = parameters.zero_moments(grid.n_chunks)
     log_likelihood = np.zeros(grid.n_chunks)
     for step in range(grid.n_calls):
-        call(_accumulate, data, grid, step, parameters, given, centres, moments, log_likelihood)
+        call(_accumulate, grid.serial, data, grid, step, parameters, given, centres, moments, log_likelihood)
     return *parameters.split_moments(moments.sum(axis=0)), float(log_likelihood.sum())
 
 
@@ -349,7 +352,7 @@ def _run_evaluate(X, parameters, what, out, labels):
     data = points(X)
     grid = _grid(data, len(parameters.log_scale), 0)
     for step in range(grid.n_calls):
-        call(_evaluate, data, grid, step, parameters, what, out, labels)
+        call(_evaluate, grid.serial, data, grid, step, parameters, what, out, labels)
 
 
 def log_likelihoods(X, parameters, out):
