@@ -49,11 +49,11 @@ def candidates(source, family, n_components, init_params, random_state, reg_cova
     CollapsedComponent
         Where no start has positive definite covariances.
     """
-    share = None if weights is None else weights / weights.sum()
     if init_params == "random":
         start = _from_random_responsibilities(source, family, n_components, random_state, reg_covar, weights)
         return [start], source, weights
     if init_params == "random_from_data":
+        share = None if weights is None else weights / weights.sum()
         seeds = random_state.choice(source.n_samples, size=n_components, replace=False, p=share)
         return [_from_seeds(source.rows(seeds), source, family, reg_covar)], source, weights
     sample, sample_weights = _sample(source, n_components, random_state, weights)

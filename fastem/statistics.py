@@ -62,8 +62,10 @@ class SufficientStatistics:
     @property
     def digits_kept(self):
         """Smallest share of an accumulated second moment that is left about the means: 1e-7 has lost 7 digits."""
-        left = self.about(self.means).diagonal
-        return float(np.min(np.abs(left[self.magnitude > 0]) / self.magnitude[self.magnitude > 0], initial=1.0))
+        moved = self.first**2 / np.where(self.mass > 0, self.mass, 1.0)[:, None]
+        left = self.diagonal - (moved.sum(axis=0) if self.structure == "pooled" else moved)
+        some = self.magnitude > 0
+        return float(np.min(np.abs(left[some]) / self.magnitude[some], initial=1.0))
 
     def about(self, centres):
         """The same statistics about other centres, (K, D)."""

@@ -7,6 +7,7 @@ from sklearn.utils.validation import _check_sample_weight
 
 def check_weights(weights, n_components, name="weights_init"):
     """Weights (K,), float64: each in [0, 1], summing to 1."""
+    tolerance = 1e-6 if getattr(weights, "dtype", None) == np.float32 else 1e-8
     weights = _floats(weights, name)
     _check_shape(weights, (n_components,), "weights")
     if (weights < 0).any() or (weights > 1).any():
@@ -15,8 +16,7 @@ def check_weights(weights, n_components, name="weights_init"):
             "The parameter 'weights' should be in the range [0, 1], "
             f"but got max value {weights.min():.5f}, min value {weights.max():.5f}"
         )
-    # float32 weights, given or fitted, are rounded to 7 digits each
-    if abs(1 - weights.sum()) > 1e-6:
+    if abs(1 - weights.sum()) > tolerance:
         raise ValueError(f"The parameter 'weights' should be normalized, but got sum(weights) = {weights.sum():.5f}")
     return weights
 

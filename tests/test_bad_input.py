@@ -92,6 +92,7 @@ def test_a_huge_finite_value_is_no_infinity(X):
         ({"n_threads": 0}, "'n_threads'"),
         ({"random_state": np.random.default_rng(0)}, "'random_state'"),
         ({"weights_init": [0.5, 0.6]}, "normalized"),
+        ({"weights_init": [0.5, 0.5 + 1e-7]}, "normalized"),
         ({"weights_init": [1.5, -0.5]}, r"range \[0, 1\]"),
         ({"weights_init": [1.0]}, r"'weights' should have the shape of \(2,\)"),
         ({"weights_init": [np.nan, 1.0]}, "weights_init contains NaN"),

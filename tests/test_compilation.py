@@ -64,6 +64,12 @@ def test_the_cache_serves_the_next_process_and_notices_a_changed_callee(tmp_path
     assert changed != result
 
 
+def test_warm_up_leaves_nothing_to_compile(tmp_path):
+    cache = {"NUMBA_CACHE_DIR": str(tmp_path)}
+    run_python("import fastem; fastem.warm_up(['spherical'])", PACKAGE.parent, **cache)
+    assert run_python(FIT, PACKAGE.parent, **cache)[:2] == ["1", "0"]
+
+
 def test_no_place_for_a_cache_is_one_warning():
     code = """
 import warnings

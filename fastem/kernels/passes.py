@@ -339,6 +339,8 @@ def _evaluate_chunk(points, start, stop, parameters, block, what, out, labels):
             else:
                 for k in range(n_components):
                     out[first + b, k] = log_densities[k, b] * factor[0, b]
+                if result[0, b] == -np.inf:  # farther than any density reaches: to the one that `labels` names
+                    out[first + b, 0] = 1.0
 
 
 @entry_point
