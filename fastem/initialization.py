@@ -102,7 +102,7 @@ def _from_random_responsibilities(source, family, n_components, random_state, re
     centres = np.tile(rough_centre(source), (n_components, 1))
     unused = family.with_variances(centres, np.ones(source.n_features))
     total = None
-    for start, stop in source.blocks():
+    for start, stop in source.blocks(n_components):
         responsibilities = random_state.uniform(size=(stop - start, n_components))
         responsibilities /= responsibilities.sum(axis=1, keepdims=True)
         part = None if weights is None else weights[start:stop]
@@ -118,7 +118,9 @@ def _from_seeds(seeds, sample, family, reg_covar):
     The first E-step then gives each point to its nearest seed. Where reg_covar is 0 (there scikit-learn fails), a
     millionth of the data's mean variance serves as well.
     """
-    variance = reg_covar or 1e-6 * float(sample.rows(slice(None, 1 << 16)).var(axis=0, dtype=np.float64).mean())
+    variance = reg_covar or 1e-6 * float(
+        sample.rows(slice(*next(sample.blocks()))).var(axis=0, dtype=np.float64).mean()
+    )
     return family.with_variances(seeds.astype(np.float64), np.full(seeds.shape[1], variance))
 
 

@@ -5,7 +5,7 @@ import numpy as np
 from . import kernels
 from .kernels import NOTHING_GIVEN, READ_IN_PLACE, Given
 
-_ROWS = 1 << 16  # rows converted, checked or drawn at a time
+_VALUES = 1 << 20  # numbers converted, checked or drawn at a time: 8 MiB
 
 
 class ArraySource:
@@ -27,10 +27,11 @@ class ArraySource:
     def n_features(self):
         return self.X.shape[1]
 
-    def blocks(self):
-        """Consecutive row ranges small enough to be copied or drawn whole: (start, stop)."""
-        for start in range(0, self.n_samples, _ROWS):
-            yield start, min(start + _ROWS, self.n_samples)
+    def blocks(self, n_columns=None):
+        """Consecutive row ranges, (start, stop), of which n_columns (default: the features) can be held in memory."""
+        n_rows = max(1, _VALUES // (n_columns or self.n_features))
+        for start in range(0, self.n_samples, n_rows):
+            yield start, min(start + n_rows, self.n_samples)
 
     def rows(self, index):
         """A copy of some rows, float32 where the data are, else float64."""

@@ -90,7 +90,7 @@ def test_random_responsibilities_cross_blocks(monkeypatch):
     """Drawn block by block they are the numbers that scikit-learn draws at once."""
     from fastem import sources
 
-    monkeypatch.setattr(sources, "_ROWS", 100)
+    monkeypatch.setattr(sources, "_VALUES", 300)
     X, n_components = data_sets.load("iris")
     ours, theirs = fit_both(X, n_components, init_params="random", random_state=3, max_iter=0)
     assert_same_parameters(ours, theirs, rtol=1e-10)

@@ -212,7 +212,7 @@ def test_rare_dtypes_are_converted_block_by_block(monkeypatch):
     problem = make_problem(300, 3, 2, "full")
     X = problem.X.astype(np.float16)
     whole = ArraySource(X.astype(np.float64)).accumulate(problem.parameters)
-    monkeypatch.setattr(sources, "_ROWS", 128)
+    monkeypatch.setattr(sources, "_VALUES", 3 * 128)
     weights = np.ones(300)
     parts = ArraySource(X).accumulate(problem.parameters, given=known(weights))
     assert_statistics(parts, (whole.mass, whole.first, whole.second), rtol=1e-13)
