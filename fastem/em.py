@@ -13,10 +13,6 @@ from . import initialization
 from .covariance import CollapsedComponent, Parameters
 from .progress import SILENT
 
-# Where moments about the old means have lost more than 7 of 16 digits against those about the new ones, the pass is
-# made again about the new ones. It happens after a far-off start, or where tied clusters are tiny and far apart.
-_DIGITS_KEPT = 1e-7
-
 # Iterations on the sample after which two starts are compared: enough to see which is the better one.
 _TRIAL_ITERATIONS = 50
 
@@ -55,14 +51,6 @@ class EMResult:
         return self.lower_bounds[-1] if self.lower_bounds else -math.inf
 
 
-def e_step(source, parameters, given):
-    """Sufficient statistics of all points under these parameters, their variances good to 9 digits."""
-    statistics = source.accumulate(parameters, given=given)
-    if statistics.digits_kept < _DIGITS_KEPT:
-        statistics = source.accumulate(parameters, centres=statistics.means, given=given, exact=True)
-    return statistics
-
-
 def run(source, start, settings, *, weights=None, lower_bound=-math.inf, progress=SILENT):
     """EM from one start until the mean log-likelihood changes by less than `settings.tol`.
 
@@ -90,7 +78,7 @@ def run(source, start, settings, *, weights=None, lower_bound=-math.inf, progres
     given = initialization.known(weights)
     for iteration in range(1, settings.max_iter + 1):
         progress.begin_iteration()
-        statistics = e_step(source, result.parameters, given)
+        statistics = source.e_step(result.parameters, given)
         try:
             result.parameters = start.family.maximize(statistics, settings.reg_covar)
         except CollapsedComponent as collapse:

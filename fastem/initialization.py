@@ -11,6 +11,10 @@ from .covariance import FAMILIES, CollapsedComponent
 from .kernels import NOTHING_GIVEN, Given
 from .sources import ArraySource
 
+# k-means needs no covariances, but up to here the kernel of full ones is quick enough, and it will be needed anyway:
+# another would have to be compiled or loaded first.
+_FEW_FEATURES = 16
+
 
 def user_parameters(family, parameters, weights_init, means_init, precisions_init):
     """The parameters (None where the user gives all three) with the user's in place of the computed ones."""
@@ -75,9 +79,9 @@ def from_labels(source, family, centres, labels, reg_covar, weights=None):
     weights : ndarray of shape (n,), default=None
     """
     given = known(weights, labels, e_step=False)
-    unused = family.with_variances(centres, np.ones(source.n_features))
-    means = source.accumulate(unused, given=given).means
-    return family.maximize(source.accumulate(unused, centres=means, given=given, exact=True), reg_covar)
+    variances = np.ones(source.n_features)  # not looked at
+    means = source.accumulate(family.with_variances(centres, variances), given=given).means
+    return family.maximize(source.e_step(family.with_variances(means, variances), given), reg_covar)
 
 
 def known(weights=None, labels=None, responsibilities=None, e_step=True, hard=False):
@@ -107,7 +111,7 @@ def _from_random_responsibilities(source, family, n_components, random_state, re
         responsibilities /= responsibilities.sum(axis=1, keepdims=True)
         part = None if weights is None else weights[start:stop]
         given = known(part, responsibilities=responsibilities, e_step=False)
-        statistics = ArraySource(source.X[start:stop]).accumulate(unused, given=given, exact=True)
+        statistics = ArraySource(source.X[start:stop]).accumulate(unused, given=given)
         total = statistics if total is None else total + statistics
     return family.maximize(total, reg_covar)
 
@@ -151,7 +155,7 @@ def _from_kmeans(sample, family, n_components, random_state, reg_covar, weights)
         metrics.append((variances, other_state))
     starts, collapse = [], None
     for scale, state in metrics:
-        means = _kmeans(sample, n_components, scale, state, weights)
+        means = _kmeans(sample, family, n_components, scale, state, weights)
         try:
             starts.append(_from_nearest_means(sample, family, means, scale, reg_covar, weights))
         except CollapsedComponent as error:
@@ -161,7 +165,7 @@ def _from_kmeans(sample, family, n_components, random_state, reg_covar, weights)
     return starts
 
 
-def _kmeans(sample, n_components, variances, random_state, weights):
+def _kmeans(sample, family, n_components, variances, random_state, weights):
     """Lloyd's k-means from k-means++ seeds, stopped as scikit-learn's: (K, D) means.
 
     It is hard EM with equal weights and fixed variances, so its iterations are passes like any other, and cost as
@@ -171,11 +175,13 @@ def _kmeans(sample, n_components, variances, random_state, weights):
     scaled = (sample.X - sample.X.mean(axis=0, dtype=np.float64).astype(sample.X.dtype)) / deviations
     _, seeds = kmeans_plusplus(scaled, n_components, sample_weight=weights, random_state=random_state)
     means = sample.X[seeds].astype(np.float64)
-    family, given = FAMILIES["diag"], known(weights, hard=True)
+    if family.name == "full" and sample.n_features > _FEW_FEATURES:
+        family = FAMILIES["diag"]
+    given = known(weights, hard=True)
     tolerance = 1e-4 * scaled.var(axis=0, dtype=np.float64).mean()
     for _ in range(300):
         before = means
-        means = sample.accumulate(family.with_variances(means, variances), given=given).means
+        means = sample.accumulate(_nearest(family, means, variances), given=given).means
         if (((means - before) / deviations) ** 2).sum() <= tolerance:
             break
     return means
@@ -183,8 +189,9 @@ def _kmeans(sample, n_components, variances, random_state, weights):
 
 def _from_nearest_means(sample, family, means, variances, reg_covar, weights):
     """The M-step of points that each belong to the nearest mean, features measured by their deviations."""
-    assigning = FAMILIES["diag"] if family.name == "spherical" else family
-    statistics = sample.accumulate(
-        assigning.with_variances(means, variances), given=known(weights, hard=True), exact=True
-    )
-    return family.maximize(statistics, reg_covar)
+    return family.maximize(sample.e_step(_nearest(family, means, variances), known(weights, hard=True)), reg_covar)
+
+
+def _nearest(family, means, variances):
+    """Parameters whose hard assignment is to the nearest mean; a spherical family's would have but one variance."""
+    return FAMILIES["diag" if family.name == "spherical" else family.name].with_variances(means, variances)

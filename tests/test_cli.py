@@ -487,7 +487,9 @@ except SystemExit as exit_:
 heavy = {"numpy", "numba", "scipy", "sklearn", "pandas"} & set(sys.modules)
 sys.exit(f"imported {heavy}" if heavy else 0)
 """
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    root = str(Path(fastem.__file__).resolve().parents[1])
+    environment = {**os.environ, "PYTHONPATH": root}
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, env=environment)
     assert done.returncode == 0, done.stderr
     assert "--covariance-type" in done.stdout
 
