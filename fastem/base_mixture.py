@@ -72,7 +72,7 @@ class BaseMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
         -------
         score : float
         """
-        return float(np.mean(self.score_samples(X), dtype=np.float64))
+        return float(np.mean(self.score_samples(X)))
 
     def sample(self, n_samples=1):
         """Draw points from the mixture, grouped by component; an int `random_state` draws the same every time.

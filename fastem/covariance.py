@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .kernels import AxisAligned, Shared, Triangular
+from .kernels import AxisAligned, Shared, Triangular, in_single
 from .statistics import SufficientStatistics
 
 _EPS = np.finfo(np.float64).eps
@@ -39,12 +39,26 @@ class Parameters:
         n_components, n_features = self.means.shape
         return n_components - 1 + self.means.size + self.family.n_free(n_components, n_features)
 
-    def kernel_inputs(self, exact=False):
+    def kernel_inputs(self, exact=False, single=False):
         """What the kernels take. A component of weight 0 gets log-density -inf.
 
         exact: every moment is accumulated about its own centre, where a faster pass would take common ones apart.
+        single: in float32 where that is safe, so that the pass computes in float32.
         """
-        return self.family.kernel_inputs(self, exact)
+        inputs = self.family.kernel_inputs(self, exact)
+        return in_single(inputs) if single and self._is_safe_in_single(inputs) else inputs
+
+    def _is_safe_in_single(self, inputs):
+        """Whether float32 can tell points apart that a component tells apart.
+
+        Rounding x - origin and the terms of z = U'(x - mean) to float32 moves z by 2**-24 times the sum of their
+        absolute values. This sum is bounded for points within five deviations of their component, so that z is good
+        to 2**-14; deviations are such that no square of a difference overflows or is lost.
+        """
+        deviations = np.sqrt(self.family.variances(self.covariances, *self.means.shape))
+        if not (deviations.min() > 1e-12 and deviations.max() < 1e12):
+            return False
+        return bool(inputs.sum_of_terms(np.abs(self.means - inputs.origin) + 5 * deviations).max() < 2**10)
 
     def precisions(self):
         """The inverse of the covariances, in the same shape."""
@@ -69,6 +83,10 @@ class CovarianceFamily:
     def covariances(self, statistics, mass, reg_covar):
         """Covariances from statistics about the means."""
         raise NotImplementedError
+
+    def variances(self, covariances, n_components, n_features):
+        """The variance of each feature in each component, (K, D)."""
+        return np.diagonal(self.matrices(covariances, n_components, n_features), axis1=1, axis2=2)
 
     def precisions_cholesky(self, covariances):
         """Cholesky factors of the precisions; raises CollapsedComponent."""
@@ -286,6 +304,9 @@ class Diagonal(CovarianceFamily):
     def axis_aligned(self, variances, n_components):
         return np.tile(variances, (n_components, 1))
 
+    def variances(self, covariances, n_components, n_features):
+        return covariances
+
     def matrices(self, covariances, n_components, n_features):
         return np.array([np.diag(variances) for variances in covariances])
 
@@ -323,6 +344,9 @@ class Spherical(Diagonal):
         if np.ptp(variances) > 0:
             raise ValueError("a spherical component has one variance")
         return np.full(n_components, variances[0])
+
+    def variances(self, covariances, n_components, n_features):
+        return np.broadcast_to(covariances[:, None], (n_components, n_features))
 
     def matrices(self, covariances, n_components, n_features):
         return covariances[:, None, None] * np.eye(n_features)

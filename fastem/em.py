@@ -169,9 +169,10 @@ def fit_known(source, family, settings, labels, weights=None):
 
     The lower bound is the mean of log(weight_k N(x; mean_k, covariance_k)), k the point's own component.
     """
-    centres = np.tile(initialization.rough_centre(source), (settings.n_components, 1))
     try:
-        parameters = initialization.from_labels(source, family, centres, labels, settings.reg_covar, weights)
+        parameters = initialization.from_labels(
+            source, family, settings.n_components, labels, settings.reg_covar, weights
+        )
     except CollapsedComponent as collapse:
         raise collapsed_error(collapse, "in the supervised fit") from None
     statistics = source.accumulate(parameters, given=initialization.known(weights, labels))

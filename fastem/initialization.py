@@ -68,20 +68,18 @@ def candidates(source, family, n_components, init_params, random_state, reg_cova
     return starts, sample, sample_weights
 
 
-def from_labels(source, family, centres, labels, reg_covar, weights=None):
+def from_labels(source, family, n_components, labels, reg_covar, weights=None):
     """The M-step of points whose component is known: their means, covariances and shares.
 
     Parameters
     ----------
-    centres : ndarray of shape (K, D)
-        Anything near the data.
     labels : ndarray of shape (n,), int64
     weights : ndarray of shape (n,), default=None
     """
     given = known(weights, labels, e_step=False)
-    variances = np.ones(source.n_features)  # not looked at
-    means = source.accumulate(family.with_variances(centres, variances), given=given).means
-    return family.maximize(source.e_step(family.with_variances(means, variances), given), reg_covar)
+    rough = _roughly(source, family, n_components)
+    rough = replace(rough, means=source.accumulate(rough, given=given).means)
+    return family.maximize(source.e_step(rough, given), reg_covar)
 
 
 def known(weights=None, labels=None, responsibilities=None, e_step=True, hard=False):
@@ -95,23 +93,27 @@ def known(weights=None, labels=None, responsibilities=None, e_step=True, hard=Fa
     )
 
 
-def rough_centre(source):
-    """Mean of the first rows, (D,): near the data, which is all that a centre of moments has to be."""
-    start, stop = next(source.blocks())
-    return source.rows(slice(start, stop)).mean(axis=0, dtype=np.float64)
+def _roughly(source, family, n_components):
+    """Parameters with every mean amid the data and variances of the data's size, for passes without an E-step."""
+    rows = source.rows(slice(*next(source.blocks())))
+    means = np.tile(rows.mean(axis=0, dtype=np.float64), (n_components, 1))
+    return _with_one_variance(family, means, rows.var(axis=0, dtype=np.float64).mean())
+
+
+def _with_one_variance(family, means, variance):
+    return family.with_variances(means, np.full(means.shape[1], variance or 1.0))
 
 
 def _from_random_responsibilities(source, family, n_components, random_state, reg_covar, weights):
     """Uniform responsibilities, drawn block by block in scikit-learn's order: no array of (n, K)."""
-    centres = np.tile(rough_centre(source), (n_components, 1))
-    unused = family.with_variances(centres, np.ones(source.n_features))
+    rough = _roughly(source, family, n_components)
     total = None
     for start, stop in source.blocks(n_components):
         responsibilities = random_state.uniform(size=(stop - start, n_components))
         responsibilities /= responsibilities.sum(axis=1, keepdims=True)
         part = None if weights is None else weights[start:stop]
         given = known(part, responsibilities=responsibilities, e_step=False)
-        statistics = ArraySource(source.X[start:stop]).accumulate(unused, given=given)
+        statistics = ArraySource(source.X[start:stop]).accumulate(rough, given=given)
         total = statistics if total is None else total + statistics
     return family.maximize(total, reg_covar)
 
@@ -125,7 +127,7 @@ def _from_seeds(seeds, sample, family, reg_covar):
     variance = reg_covar or 1e-6 * float(
         sample.rows(slice(*next(sample.blocks()))).var(axis=0, dtype=np.float64).mean()
     )
-    return family.with_variances(seeds.astype(np.float64), np.full(seeds.shape[1], variance))
+    return _with_one_variance(family, seeds.astype(np.float64), variance)
 
 
 def _sample(source, n_components, random_state, weights):
@@ -147,7 +149,9 @@ def _from_kmeans(sample, family, n_components, random_state, reg_covar, weights)
     Euclidean distance means little where features differ in scale; where they don't, the first is often better.
     """
     variances = sample.X.var(axis=0, dtype=np.float64)
-    metrics = [(np.ones(sample.n_features), random_state)]
+    # A power of 4 near the variances changes no distance's order and rounds no feature, but suits float32.
+    unit = 4.0 ** np.round(np.log2(variances.mean()) / 2) if variances.any() else 1.0
+    metrics = [(np.full(sample.n_features, unit), random_state)]
     if n_components > 1 and sample.n_features > 1 and (variances > 0).all():
         # A state of its own, so that the first consumes just what scikit-learn's does.
         other_state = copy.deepcopy(random_state)

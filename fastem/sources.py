@@ -5,9 +5,10 @@ import numpy as np
 from . import kernels
 from .kernels import NOTHING_GIVEN, READ_IN_PLACE, Given
 
-# Where moments about the old means have lost more than 7 of 16 digits against those about the new ones, the pass is
-# made again about the new ones. It happens after a far-off start, or where tied clusters are tiny and far apart.
-_DIGITS_KEPT = 1e-7
+# Where moments about the old means have lost more than 7 of 16 digits (in float32 4 of 7) against those about the new
+# ones, the pass is made again about the new ones. It happens after a far-off start, or where tied clusters are tiny
+# and far apart.
+_DIGITS_KEPT = {np.dtype(np.float64): 1e-7, np.dtype(np.float32): 1e-4}
 
 _VALUES = 1 << 20  # numbers converted, checked or drawn at a time: 8 MiB
 
@@ -37,10 +38,14 @@ class ArraySource:
         for start in range(0, self.n_samples, n_rows):
             yield start, min(start + n_rows, self.n_samples)
 
+    @property
+    def precision(self):
+        """float32 where the data are, else float64."""
+        return np.dtype(np.float32 if self.X.dtype == np.float32 else np.float64)
+
     def rows(self, index):
-        """A copy of some rows, float32 where the data are, else float64."""
-        dtype = np.float32 if self.X.dtype == np.float32 else np.float64
-        return np.array(self.X[index], dtype=dtype, order="C")
+        """A copy of some rows, in their `precision`."""
+        return np.array(self.X[index], dtype=self.precision, order="C")
 
     def first_nonfinite(self):
         """(number of rows holding NaN or infinity, the first of them), or None where all are finite."""
@@ -84,29 +89,36 @@ class ArraySource:
         -------
         statistics : SufficientStatistics
         """
-        inputs = parameters.kernel_inputs(exact)
         centres = parameters.means.astype(np.float64) if centres is None else centres
+        inputs = parameters.kernel_inputs(exact, single=self.precision == np.float32)
+        statistics = self._accumulate(parameters.family, inputs, centres, given)
+        if inputs.bias.dtype == np.float32 and not np.isfinite(statistics.second).all():
+            statistics = self._accumulate(parameters.family, parameters.kernel_inputs(exact), centres, given)
+        return statistics
+
+    def _accumulate(self, family, inputs, centres, given):
+        offsets = (centres - inputs.origin).astype(inputs.bias.dtype)
+        if offsets.dtype == np.float32:
+            centres = inputs.origin + offsets  # where the kernels take them to be
         total = None
         for start, stop, X in self.readable():
             part = Given(given.weights[start:stop], given.labels[start:stop], *given[2:])
-            mass, first, second, log_likelihood = kernels.accumulate(X, inputs, centres - inputs.origin, part)
+            mass, first, second, log_likelihood = kernels.accumulate(X, inputs, offsets, part)
             weight = float(part.weights.sum()) if part.weights.size else float(stop - start)
-            statistics = parameters.family.statistics(
-                inputs.origin, centres, mass, first, second, log_likelihood, weight
-            )
+            statistics = family.statistics(inputs.origin, centres, mass, first, second, log_likelihood, weight)
             total = statistics if total is None else total + statistics
         return total
 
     def e_step(self, parameters, given=NOTHING_GIVEN):
-        """`accumulate` about the means, its variances good to 9 digits."""
+        """`accumulate` about the means, its variances good to 9 digits (3 where it computes in float32)."""
         statistics = self.accumulate(parameters, given=given)
-        if statistics.digits_kept < _DIGITS_KEPT:
+        if statistics.digits_kept < _DIGITS_KEPT[self.precision]:
             statistics = self.accumulate(parameters, centres=statistics.means, given=given, exact=True)
         return statistics
 
     def evaluate(self, parameters, kernel, out):
         """Fill out, one row per point, with a kernel of `kernels` that evaluates a mixture; return it."""
-        inputs = parameters.kernel_inputs()
+        inputs = parameters.kernel_inputs(single=self.precision == np.float32)
         for start, stop, X in self.readable():
             kernel(X, inputs, out[start:stop])
         return out

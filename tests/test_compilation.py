@@ -40,9 +40,9 @@ FIT = """
 import numpy as np
 from fastem import GaussianMixture
 from fastem.kernels import passes
-X = np.random.default_rng(0).normal(size=(100, 2))
+X = np.asfortranarray(np.random.default_rng(0).normal(size=(100, 2)))
 model = GaussianMixture(2, covariance_type="spherical", max_iter=0, init_params="random", random_state=0).fit(X)
-stats = passes._accumulate.stats
+stats = passes._accumulate_chunk.stats
 print(sum(stats.cache_hits.values()), sum(stats.cache_misses.values()), model.means_.sum())
 """
 
@@ -91,6 +91,7 @@ from tests.problems import make_problem
 
 accumulate = njit(lambda *args: passes._accumulate_chunk(*args))
 evaluate = njit(lambda *args: passes._evaluate_chunk(*args))
+grid = passes._Grid(block=64, n_chunks=1, n_calls=1, call=0, serial=True)
 n_runs = 0
 for covariance_type in ("full", "tied", "diag", "spherical"):
     for n_features in (1, 2, 3, 4, 5, 8, 9, 11):
@@ -99,18 +100,17 @@ for covariance_type in ("full", "tied", "diag", "spherical"):
             for exact in (False, True):
                 inputs = problem.parameters.kernel_inputs(exact)
                 data = points.points(problem.X)
-                centres = problem.means - inputs.origin
-                moments = inputs.zero_moments(1)[0]
+                arrays = problem.means - inputs.origin, inputs.zero_moments(1), np.zeros(1)
                 for given in (
                     NOTHING_GIVEN,
                     NOTHING_GIVEN._replace(hard=True),
                     NOTHING_GIVEN._replace(labels=np.zeros(150, np.int64), weights=np.ones(150)),
                     NOTHING_GIVEN._replace(responsibilities=np.ones((150, n_components)), e_step=False),
                 ):
-                    accumulate(data, 0, 150, inputs, given, centres, 64, moments)
+                    accumulate(0, grid, data, inputs, given, arrays)
                 for what in range(3):
                     out, labels = np.empty((150, n_components)), np.empty(150, np.int64)
-                    evaluate(data, 0, 150, inputs, 64, what, out, labels)
+                    evaluate(0, grid, data, inputs, NOTHING_GIVEN, (what, out, labels))
                 n_runs += 1
 print(n_runs)
 """

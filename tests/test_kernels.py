@@ -8,7 +8,8 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from fastem import kernels
-from fastem.initialization import known
+from fastem.covariance import FAMILIES
+from fastem.initialization import from_labels, known
 from fastem.sources import ArraySource
 
 from . import naive
@@ -191,7 +192,7 @@ def test_dtypes_and_layouts(dtype, layout):
     problem = make_problem(300, 3, 2, "full")
     X = LAYOUTS[layout]((3 * np.abs(problem.X)).astype(dtype))
     X.flags.writeable = False
-    plain = ArraySource(X.astype(np.float64)).accumulate(problem.parameters)
+    plain = ArraySource(np.array(X, "f4" if dtype == "f4" else "f8", order="C")).accumulate(problem.parameters)
     statistics = ArraySource(X).accumulate(problem.parameters)
     for name in ("mass", "first", "second", "log_likelihood"):
         assert_array_equal(getattr(statistics, name), getattr(plain, name))
@@ -218,6 +219,50 @@ def test_rare_dtypes_are_converted_block_by_block(monkeypatch):
     assert_statistics(parts, (whole.mass, whole.first, whole.second), rtol=1e-13)
     labels = ArraySource(X).evaluate(problem.parameters, kernels.labels, np.empty(300, np.int64))
     assert_array_equal(labels, ArraySource(X.astype(float)).evaluate(problem.parameters, kernels.labels, labels.copy()))
+
+
+# -- float32 -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@pytest.mark.parametrize("size", SIZES[1::2], ids=str)
+def test_float32(size, covariance_type):
+    problem = make_problem(*size, covariance_type)
+    X = problem.X.astype(np.float32)
+    assert problem.parameters.kernel_inputs(single=True).bias.dtype == np.float32
+    likelihoods, responsibilities = naive.e_step(X.astype(np.float64), *problem.mixture)
+    source = ArraySource(X)
+    problem.X = X.astype(np.float64)
+    statistics = source.accumulate(problem.parameters)
+    offsets = statistics.centres - problem.means  # rounded to float32
+    assert_allclose(offsets, 0, atol=1e-5)
+    assert_statistics(statistics.about(problem.means), expected_statistics(problem, responsibilities), rtol=2e-5)
+    assert statistics.log_likelihood == pytest.approx(likelihoods.sum(), rel=2e-6)
+    out = source.evaluate(problem.parameters, kernels.responsibilities, np.empty((size[0], size[2]), np.float32))
+    assert_allclose(out, responsibilities, atol=3e-5)
+    labels = source.evaluate(problem.parameters, kernels.labels, np.empty(size[0], np.int64))
+    assert_array_equal(labels, out.argmax(axis=1))
+
+
+@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+def test_float32_falls_back_to_float64_where_it_would_not_do(covariance_type):
+    family = FAMILIES[covariance_type]
+    means = np.array([[0.0, 0.0], [1.0, 3.0]])
+    for deviation, dtype in ((1.0, np.float32), (1e-1, np.float32), (1e-3, np.float64), (1e-20, np.float64)):
+        parameters = family.with_variances(deviation * means, np.full(2, 1e-6 * deviation**2))
+        assert parameters.kernel_inputs(single=True).bias.dtype == np.float64  # components 1000 deviations apart
+        parameters = family.with_variances(means, np.full(2, deviation**2))
+        assert parameters.kernel_inputs(single=True).bias.dtype == dtype
+        assert parameters.kernel_inputs().bias.dtype == np.float64
+
+
+def test_float32_of_any_scale():
+    problem = make_problem(1000, 3, 1, "full")
+    for scale in (1e-30, 1e-17, 1.0, 1e17, 1e30):
+        X = (problem.X * scale).astype(np.float32)
+        parameters = from_labels(ArraySource(X), FAMILIES["full"], 1, np.zeros(1000, np.int64), reg_covar=0.0)
+        covariance = np.cov(X.astype(np.float64).T, bias=True)
+        assert_allclose(parameters.covariances[0] / scale**2, covariance / scale**2, rtol=1e-5)
 
 
 # -- promises ------------------------------------------------------------------------------------------------------
@@ -280,7 +325,7 @@ def test_no_accumulators_beyond_their_budget():
     for n, d, k in ((10**6, 128, 128), (10**7, 10, 1024), (10**6, 2, 8), (1, 1, 1)):
         data = points.Points(0, 8, 8, 0, n, d)
         size = 8 * k * (d + 1) ** 2
-        grid = passes._grid(data, k, size)
+        grid = passes._grid(data, k, size, 8)
         assert grid.n_chunks == 1 or grid.n_chunks * size <= max(passes._MAX_ACCUMULATOR_BYTES, 8 * size)
         assert 1 <= grid.n_calls <= max(1, n // grid.block)
         assert grid.block % 64 == 0

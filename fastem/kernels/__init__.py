@@ -1,7 +1,7 @@
 """Compiled code: arrays in, arrays out. No classes with behaviour, no validation, no scikit-learn."""
 
 from .axis_aligned import AxisAligned
-from .passes import NOTHING_GIVEN, Given, accumulate, labels, log_likelihoods, responsibilities
+from .passes import NOTHING_GIVEN, Given, accumulate, in_single, labels, log_likelihoods, responsibilities
 from .points import READ_IN_PLACE
 from .shared import Shared
 from .triangular import Triangular
@@ -14,6 +14,7 @@ __all__ = [
     "Shared",
     "Triangular",
     "accumulate",
+    "in_single",
     "labels",
     "log_likelihoods",
     "responsibilities",

@@ -1,23 +1,23 @@
 """The passes over the points: accumulate sufficient statistics, or evaluate a fitted mixture.
 
-Three tiers under the same name: `_accumulate_chunk` runs over one chunk's blocks, `_accumulate` runs the chunks in
-parallel, `accumulate` is the Python function. The data are cut into chunks by their number alone, each chunk has
-accumulators of its own and they are summed in order, so the result is the same bits for any number of threads.
+Three tiers: `_accumulate_chunk` runs over one chunk's blocks, `_jit.run` runs the chunks in parallel, `accumulate` is
+the Python function. The data are cut into chunks by their number alone, each chunk has accumulators of its own and
+they are summed in order, so the result is the same bits for any number of threads.
 """
 
 from typing import NamedTuple
 
 import numpy as np
-from numba import prange
 from numba.extending import overload
 
-from ._jit import call, entry_point, kernel
+from ._jit import chunk_kernel, kernel, run
 from .axis_aligned import AxisAligned, add_axis_aligned_moments, axis_aligned_log_densities
 from .elementary import exp, log
 from .points import load_block, points, scratch
 from .shared import Shared, add_shared_moments, whiten
+from .tiles import AHEAD
 from .triangular import Triangular, add_triangular_moments, triangular_log_densities
-from .vectors import LANES, add, div, load, mul, select_greater, splat, store, sub, sum_of_lanes
+from .vectors import add, div, lanes, load, mul, select_greater, splat, store, sub, sum_of_lanes
 
 _MAX_CHUNKS = 64
 _MAX_ACCUMULATOR_BYTES = 32 << 20  # all chunks together, as long as 8 of them fit
@@ -31,6 +31,7 @@ class _Grid(NamedTuple):
     block: int
     n_chunks: int
     n_calls: int
+    call: int  # which of them this is
     serial: bool  # too little work for more than one thread
 
 
@@ -47,109 +48,121 @@ class Given(NamedTuple):
 NOTHING_GIVEN = Given(np.empty(0), np.empty(0, np.int64), np.empty((0, 0)), True, False)
 
 
-def _block_size(n_features, n_components):
-    """Points in a block, a multiple of 64: the features about 20 KiB, to stay in the first-level cache."""
-    return int(np.clip(2560 // n_features // 64 * 64, 64, 256))
+def in_single(parameters):
+    """The same kernel inputs in float32: passes over them compute in it. The origin stays float64."""
+    return type(parameters)(parameters.origin, *(value.astype(np.float32) for value in parameters[1:]))
 
 
-def _grid(points, n_components, accumulator_bytes):
-    block = _block_size(points.n_features, n_components)
+def _block_size(n_features, itemsize):
+    """Points in a block, a multiple of 64: the features about 20 KiB, to stay in the first-level cache.
+
+    But never less than a kilobyte of each, so that the loops over points outweigh the sums at their ends.
+    """
+    return int(np.clip(20480 // itemsize // n_features // 64 * 64, 1024 // itemsize, 256))
+
+
+def _grid(points, n_components, accumulator_bytes, itemsize):
+    block = _block_size(points.n_features, itemsize)
     n_blocks = -(-points.n_samples // block)
     affordable = max(8, _MAX_ACCUMULATOR_BYTES // max(1, accumulator_bytes))
     flops = points.n_samples * n_components * (2.0 * points.n_features * (points.n_features + 1) + 60.0)
     n_calls = int(np.clip(flops / _FLOPS_PER_CALL, 1, n_blocks))
     n_chunks = max(1, min(_MAX_CHUNKS, affordable, n_blocks))
-    return _Grid(block, n_chunks, n_calls, flops < _FLOPS_WORTH_A_THREAD)
+    return _Grid(block, n_chunks, n_calls, 0, flops < _FLOPS_WORTH_A_THREAD)
 
 
 @kernel
-def _chunk_bounds(grid, n_samples, chunk, step):
-    """First and last point (exclusive) of a chunk's share in the step-th of n_calls calls: whole blocks."""
+def _chunk_bounds(grid, n_samples, chunk):
+    """First and last point (exclusive) of a chunk's share in this call: whole blocks."""
     n_blocks = (n_samples + grid.block - 1) // grid.block
     start = n_blocks * chunk // grid.n_chunks
     length = n_blocks * (chunk + 1) // grid.n_chunks - start
-    first = start + length * step // grid.n_calls
-    last = start + length * (step + 1) // grid.n_calls
+    first = start + length * grid.call // grid.n_calls
+    last = start + length * (grid.call + 1) // grid.n_calls
     return first * grid.block, min(last * grid.block, n_samples)
 
 
 # -- one block, by kind of parameters -----------------------------------------------------------------------------
 
 
-def _log_densities(parameters, x, n_points, work, out):
-    """Log weight + log-density of every component at every point of a block. x: (D, ..), out: OUT (K, ..)."""
+def _log_densities(parameters, active, x, n_points, work, out):
+    """Log weight + log-density of the active components at every point of a block. x: (D, ..), out: OUT (A, ..)."""
     raise NotImplementedError("compiled code only")
 
 
 @overload(_log_densities)
-def _overload_log_densities(parameters, x, n_points, work, out):
+def _overload_log_densities(parameters, active, x, n_points, work, out):
     if parameters.instance_class is Triangular:
 
-        def block(parameters, x, n_points, work, out):
-            triangular_log_densities(parameters.log_scale, parameters.factor, parameters.bias, x, n_points, out)
+        def block(parameters, active, x, n_points, work, out):
+            triangular_log_densities(parameters.log_scale, parameters.factor, parameters.bias, active, x, n_points, out)
 
     elif parameters.instance_class is Shared:
 
-        def block(parameters, x, n_points, work, out):
+        def block(parameters, active, x, n_points, work, out):
             whiten(parameters.factor, x, n_points, work)
-            axis_aligned_log_densities(parameters.log_scale, parameters.scale, parameters.bias, work, n_points, out)
+            axis_aligned_log_densities(
+                parameters.log_scale, parameters.scale, parameters.bias, active, work, n_points, out
+            )
 
     elif parameters.instance_class is AxisAligned:
 
-        def block(parameters, x, n_points, work, out):
-            axis_aligned_log_densities(parameters.log_scale, parameters.scale, parameters.bias, x, n_points, out)
+        def block(parameters, active, x, n_points, work, out):
+            axis_aligned_log_densities(
+                parameters.log_scale, parameters.scale, parameters.bias, active, x, n_points, out
+            )
 
     return block
 
 
-def _add_moments(parameters, x, n_points, responsibilities, factor, weights, centres, work, moments):
+def _add_moments(parameters, active, x, n_points, responsibilities, factor, weights, centres, work, moments):
     """Add a block's statistics about `centres`, given its responsibilities up to a factor for each point."""
     raise NotImplementedError("compiled code only")
 
 
 @overload(_add_moments)
-def _overload_add_moments(parameters, x, n_points, responsibilities, factor, weights, centres, work, moments):
+def _overload_add_moments(parameters, active, x, n_points, responsibilities, factor, weights, centres, work, moments):
     if parameters.instance_class is Triangular:
 
-        def block(parameters, x, n_points, responsibilities, factor, weights, centres, work, moments):
-            add_triangular_moments(x, n_points, responsibilities, factor, centres, work, moments)
+        def block(parameters, active, x, n_points, responsibilities, factor, weights, centres, work, moments):
+            add_triangular_moments(x, n_points, responsibilities, factor, active, centres, work, moments)
 
     elif parameters.instance_class is Shared:
 
-        def block(parameters, x, n_points, responsibilities, factor, weights, centres, work, moments):
-            add_shared_moments(x, n_points, responsibilities, factor, weights, centres, work, moments)
+        def block(parameters, active, x, n_points, responsibilities, factor, weights, centres, work, moments):
+            add_shared_moments(x, n_points, responsibilities, factor, weights, active, centres, work, moments)
 
     elif parameters.instance_class is AxisAligned:
 
-        def block(parameters, x, n_points, responsibilities, factor, weights, centres, work, moments):
-            add_axis_aligned_moments(x, n_points, responsibilities, factor, centres, work, moments)
+        def block(parameters, active, x, n_points, responsibilities, factor, weights, centres, work, moments):
+            add_axis_aligned_moments(x, n_points, responsibilities, factor, active, centres, work, moments)
 
     return block
 
 
 @kernel
-def _normalise(log_densities, weights, n_points, factor, log_likelihoods):
+def _normalise(log_densities, n_components, weights, n_points, factor, log_likelihoods):
     """Turn log-densities into responsibilities, but for a factor for each point.
 
-    log_densities: IN (K, n_points), OUT exp(log-density - the point's largest); weights: (1, n_points);
+    log_densities: IN (n_components, n_points), OUT exp(log-density - the point's largest); weights: (1, n_points);
     factor: OUT (1, n_points), weight / sum of those; log_likelihoods: OUT (1, n_points), log-sum-exp, -inf where
     every density is 0. Returns the weighted sum of the latter, points of weight 0 left out.
     """
-    n_components = log_densities.shape[0]
-    zero = splat(0.0)
+    zero = splat(0.0, log_densities)
+    nowhere = splat(-np.inf, log_densities)
     total = zero
-    for b in range(0, n_points, LANES):
-        largest = splat(-1e308)
-        for k in range(n_components):
-            value = load(log_densities, k, b)
+    for b in range(0, n_points, lanes(log_densities)):
+        largest = nowhere
+        for a in range(n_components):
+            value = load(log_densities, a, b)
             largest = select_greater(value, largest, value, largest)
         sum_of_exp = zero
-        for k in range(n_components):
-            value = exp(sub(load(log_densities, k, b), largest))
-            store(log_densities, k, b, value)
+        for a in range(n_components):
+            value = exp(sub(load(log_densities, a, b), largest))
+            store(log_densities, a, b, value)
             sum_of_exp = add(sum_of_exp, value)
         weight = load(weights, 0, b)
-        log_likelihood = select_greater(sum_of_exp, zero, add(largest, log(sum_of_exp)), splat(-np.inf))
+        log_likelihood = select_greater(sum_of_exp, zero, add(largest, log(sum_of_exp)), nowhere)
         store(log_likelihoods, 0, b, log_likelihood)
         store(factor, 0, b, select_greater(sum_of_exp, zero, div(weight, sum_of_exp), zero))
         total = add(total, select_greater(weight, zero, mul(weight, log_likelihood), zero))
@@ -157,52 +170,54 @@ def _normalise(log_densities, weights, n_points, factor, log_likelihoods):
 
 
 @kernel
-def _largest(log_densities, n_points, best, largest):
+def _largest(log_densities, active, n_points, best, largest):
     """The component of the largest log-density, the first of equals, and that log-density: OUT (1, n_points)."""
-    for b in range(0, n_points, LANES):
+    for b in range(0, n_points, lanes(log_densities)):
         top = load(log_densities, 0, b)
-        index = splat(0.0)
-        for k in range(1, log_densities.shape[0]):
-            value = load(log_densities, k, b)
-            index = select_greater(value, top, splat(float(k)), index)
+        index = splat(active[0], top)
+        for a in range(1, active.size):
+            value = load(log_densities, a, b)
+            index = select_greater(value, top, splat(active[a], top), index)
             top = select_greater(value, top, value, top)
         store(best, 0, b, index)
         store(largest, 0, b, top)
 
 
 @kernel
-def _assign(log_densities, weights, n_points, best, largest):
+def _assign(log_densities, active, weights, n_points, best, largest):
     """Hard assignment: log_densities: OUT 1 for each point's most probable component, 0 for the others.
 
     Returns the weighted sum of the largest log-densities.
     """
-    _largest(log_densities, n_points, best, largest)
+    _largest(log_densities, active, n_points, best, largest)
     total = 0.0
     for b in range(n_points):
         if weights[0, b] > 0:
             total += weights[0, b] * largest[0, b]
-    for k in range(log_densities.shape[0]):
-        for b in range(0, n_points, LANES):
+    one, zero = splat(1.0, log_densities), splat(0.0, log_densities)
+    for a in range(active.size):
+        below, above = splat(active[a] - 0.5, log_densities), splat(active[a] + 0.5, log_densities)
+        for b in range(0, n_points, lanes(log_densities)):
             index = load(best, 0, b)
-            not_before = select_greater(index, splat(k - 0.5), splat(1.0), splat(0.0))
-            store(log_densities, k, b, select_greater(index, splat(k + 0.5), splat(0.0), not_before))
+            not_before = select_greater(index, below, one, zero)
+            store(log_densities, a, b, select_greater(index, above, zero, not_before))
     return total
 
 
 @kernel
-def _set_weights(given, first, count, n_points, weights):
+def _set_weights(given, rows, count, n_points, weights):
     """weights: OUT (1, n_points), 0 for the points that only fill the block up."""
     for b in range(n_points):
         weights[0, b] = 0.0
     for b in range(count):
-        weights[0, b] = given.weights[first + b] if given.weights.size else 1.0
+        weights[0, b] = given.weights[rows[b]] if given.weights.size else 1.0
 
 
 @kernel
-def _exclude_other_components(labels, first, count, log_densities):
+def _exclude_other_components(labels, rows, count, log_densities):
     """A point known to be from one component has density 0 in every other."""
     for b in range(count):
-        label = labels[first + b]
+        label = labels[rows[b]]
         if label >= 0:
             for k in range(log_densities.shape[0]):
                 if k != label:
@@ -216,61 +231,65 @@ def _copy_row(source, target):
 
 
 @kernel
-def _copy_responsibilities(given, first, count, weights, factor, responsibilities):
+def _copy_responsibilities(given, rows, count, weights, factor, responsibilities):
     """Take responsibilities (K, ..) from what is given, and multiply each point's weight by their sum."""
     _copy_row(weights, factor)
     for b in range(count):
         total = 0.0
         for k in range(responsibilities.shape[0]):
             if given.labels.size:
-                r = 1.0 if given.labels[first + b] == k else 0.0
+                r = 1.0 if given.labels[rows[b]] == k else 0.0
             else:
-                r = given.responsibilities[first + b, k]
+                r = given.responsibilities[rows[b], k]
             responsibilities[k, b] = r
             total += r
         weights[0, b] *= total
 
 
+@kernel
+def _block_rows(first, count, block, rows):
+    """The row numbers of a block, and those to come; the last one is repeated where the block is not full."""
+    for b in range(block):
+        rows[b] = first + min(b, count - 1)
+    for b in range(block, rows.size):
+        rows[b] = first + b
+
+
 # -- accumulate ---------------------------------------------------------------------------------------------------
 
 
-@kernel
-def _accumulate_chunk(points, start, stop, parameters, given, centres, block, moments):
-    """Add the statistics of points start..stop-1 to moments; return their weighted log-likelihood."""
+@chunk_kernel
+def _accumulate_chunk(chunk, grid, points, parameters, given, arrays):
+    """Add the statistics of a chunk's points to moments[chunk], their log-likelihood to log_likelihood[chunk]."""
+    centres, moments, log_likelihood = arrays
     n_components = centres.shape[0]
-    x = scratch(points.n_features, block)
-    work = scratch(points.n_features + 1, block)
-    responsibilities = scratch(n_components, block)
-    weights = scratch(1, block)
-    factor = scratch(1, block)
-    log_likelihoods = scratch(1, block)
-    total = 0.0
+    block = grid.block
+    x = scratch(points.n_features, block, centres)
+    work = scratch(points.n_features + 1, block, centres)
+    responsibilities = scratch(n_components, block, centres)
+    weights = scratch(1, block, centres)
+    factor = scratch(1, block, centres)
+    log_likelihoods = scratch(1, block, centres)
+    rows = np.empty(block + AHEAD, np.int64)
+    active = np.arange(n_components)
+    start, stop = _chunk_bounds(grid, points.n_samples, chunk)
     for first in range(start, stop, block):
         count = min(block, stop - first)
-        load_block(points, first, count, parameters.origin, x)
-        _set_weights(given, first, count, block, weights)
+        _block_rows(first, count, block, rows)
+        load_block(points, rows, block, parameters.origin, x)
+        _set_weights(given, rows, count, block, weights)
         if given.e_step:
-            _log_densities(parameters, x, block, work, responsibilities)
+            _log_densities(parameters, active, x, block, work, responsibilities)
             if given.labels.size:
-                _exclude_other_components(given.labels, first, count, responsibilities)
+                _exclude_other_components(given.labels, rows, count, responsibilities)
         if not given.e_step:
-            _copy_responsibilities(given, first, count, weights, factor, responsibilities)
+            _copy_responsibilities(given, rows, count, weights, factor, responsibilities)
         elif given.hard:
-            total += _assign(responsibilities, weights, block, factor, log_likelihoods)
+            log_likelihood[chunk] += _assign(responsibilities, active, weights, block, factor, log_likelihoods)
             _copy_row(weights, factor)
         else:
-            total += _normalise(responsibilities, weights, block, factor, log_likelihoods)
-        _add_moments(parameters, x, block, responsibilities, factor, weights, centres, work, moments)
-    return total
-
-
-@entry_point
-def _accumulate(points, grid, step, parameters, given, centres, moments, log_likelihood):
-    for chunk in prange(grid.n_chunks):
-        start, stop = _chunk_bounds(grid, points.n_samples, chunk, step)
-        log_likelihood[chunk] += _accumulate_chunk(
-            points, start, stop, parameters, given, centres, grid.block, moments[chunk]
-        )
+            log_likelihood[chunk] += _normalise(responsibilities, active.size, weights, block, factor, log_likelihoods)
+        _add_moments(parameters, active, x, block, responsibilities, factor, weights, centres, work, moments[chunk])
 
 
 def accumulate(X, parameters, centres, given=NOTHING_GIVEN):
@@ -281,8 +300,9 @@ def accumulate(X, parameters, centres, given=NOTHING_GIVEN):
     X : ndarray of shape (n, D), of a dtype in `READ_IN_PLACE`, any layout
         Finite values.
     parameters : Triangular, Shared or AxisAligned
+        Their precision is that of the products; all sums over more than a block are in float64.
     centres : ndarray of shape (K, D)
-        What first and second moments are taken about, relative to `parameters.origin`.
+        What first and second moments are taken about, relative to `parameters.origin`, in the parameters' precision.
     given : Given
         Weights, labels, responsibilities.
 
@@ -299,11 +319,12 @@ def accumulate(X, parameters, centres, given=NOTHING_GIVEN):
         Weighted sum over the points, nats; 0 without an E-step.
     """
     data = points(X)
-    grid = _grid(data, len(centres), parameters.zero_moments(0).strides[0])
+    grid = _grid(data, len(centres), parameters.zero_moments(0).strides[0], centres.itemsize)
     moments = parameters.zero_moments(grid.n_chunks)
     log_likelihood = np.zeros(grid.n_chunks)
-    for step in range(grid.n_calls):
-        call(_accumulate, grid.serial, data, grid, step, parameters, given, centres, moments, log_likelihood)
+    for call in range(grid.n_calls):
+        arrays = centres, moments, log_likelihood
+        run(_accumulate_chunk, grid._replace(call=call), data, parameters, given, arrays)
     return *parameters.split_moments(moments.sum(axis=0)), float(log_likelihood.sum())
 
 
@@ -312,49 +333,49 @@ def accumulate(X, parameters, centres, given=NOTHING_GIVEN):
 _LOG_LIKELIHOODS, _RESPONSIBILITIES, _LABELS = range(3)
 
 
-@kernel
-def _evaluate_chunk(points, start, stop, parameters, block, what, out, labels):
+@chunk_kernel
+def _evaluate_chunk(chunk, grid, points, parameters, given, arrays):
+    what, out, labels = arrays
     n_components = parameters.log_scale.size
-    x = scratch(points.n_features, block)
-    work = scratch(points.n_features + 1, block)
-    log_densities = scratch(n_components, block)
-    weights = scratch(1, block)
-    factor = scratch(1, block)
-    result = scratch(1, block)
+    block = grid.block
+    like = parameters.bias
+    x = scratch(points.n_features, block, like)
+    work = scratch(points.n_features + 1, block, like)
+    log_densities = scratch(n_components, block, like)
+    weights = scratch(1, block, like)
+    factor = scratch(1, block, like)
+    result = scratch(1, block, like)
+    rows = np.empty(block + AHEAD, np.int64)
+    active = np.arange(n_components)
     for b in range(block):
         weights[0, b] = 1.0
+    start, stop = _chunk_bounds(grid, points.n_samples, chunk)
     for first in range(start, stop, block):
         count = min(block, stop - first)
-        load_block(points, first, count, parameters.origin, x)
-        _log_densities(parameters, x, block, work, log_densities)
+        _block_rows(first, count, block, rows)
+        load_block(points, rows, block, parameters.origin, x)
+        _log_densities(parameters, active, x, block, work, log_densities)
         if what == _LABELS:
-            _largest(log_densities, block, result, factor)
+            _largest(log_densities, active, block, result, factor)
             for b in range(count):
-                labels[first + b] = np.int64(result[0, b])
+                labels[rows[b]] = np.int64(result[0, b])
             continue
-        _normalise(log_densities, weights, block, factor, result)
+        _normalise(log_densities, active.size, weights, block, factor, result)
         for b in range(count):
             if what == _LOG_LIKELIHOODS:
-                out[first + b, 0] = result[0, b]
+                out[rows[b], 0] = result[0, b]
             else:
-                for k in range(n_components):
-                    out[first + b, k] = log_densities[k, b] * factor[0, b]
+                for a in range(active.size):
+                    out[rows[b], active[a]] = log_densities[a, b] * factor[0, b]
                 if result[0, b] == -np.inf:  # farther than any density reaches: to the one that `labels` names
-                    out[first + b, 0] = 1.0
-
-
-@entry_point
-def _evaluate(points, grid, step, parameters, what, out, labels):
-    for chunk in prange(grid.n_chunks):
-        start, stop = _chunk_bounds(grid, points.n_samples, chunk, step)
-        _evaluate_chunk(points, start, stop, parameters, grid.block, what, out, labels)
+                    out[rows[b], 0] = 1.0
 
 
 def _run_evaluate(X, parameters, what, out, labels):
     data = points(X)
-    grid = _grid(data, len(parameters.log_scale), 0)
-    for step in range(grid.n_calls):
-        call(_evaluate, grid.serial, data, grid, step, parameters, what, out, labels)
+    grid = _grid(data, len(parameters.log_scale), 0, parameters.bias.itemsize)
+    for call in range(grid.n_calls):
+        run(_evaluate_chunk, grid._replace(call=call), data, parameters, NOTHING_GIVEN, (what, out, labels))
 
 
 def log_likelihoods(X, parameters, out):

@@ -14,12 +14,18 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from ._jit import kernel
+from .tiles import transposing_load
+from .vectors import lanes
 
 _DTYPES = (np.float64, np.float32, np.uint8, np.int32, np.int64)
 READ_IN_PLACE = tuple(np.dtype(dtype) for dtype in _DTYPES)
 """The dtypes that kernels read as they are; other numeric arrays are converted block by block by their source."""
 
 _FLOAT64, _FLOAT32, _UINT8, _INT32, _INT64 = range(len(_DTYPES))
+
+
+_load_2 = transposing_load(2)
+_load_4 = transposing_load(4)
 
 
 class Points(NamedTuple):
@@ -54,33 +60,51 @@ def _peek(typingctx, address, like):
 
 
 @kernel
-def _copy_block(points, first, count, origin, x, like):
-    n_features = x.shape[0]
-    for b in range(count):
-        row = points.address + (first + b) * points.row_stride
-        for i in range(n_features):
+def _copy_block(points, rows, n_points, origin, x, like):
+    for b in range(n_points):
+        row = points.address + rows[b] * points.row_stride
+        for i in range(x.shape[0]):
             x[i, b] = _peek(row + i * points.column_stride, like) - origin[i]
 
 
 @kernel
-def load_block(points, first, count, origin, x):
-    """x[i, b] = X[first + b, i] - origin[i] for b < count.  x: OUT (n_features, at least count)."""
+def _transpose_block(points, rows, n_points, origin, x, like):
+    """`_copy_block` for two features or more whose values lie side by side."""
+    n_features = x.shape[0]
+    for b in range(0, n_points, lanes(x)):
+        if n_features < 4:
+            _load_2(points.address, points.row_stride, rows, b, 0, like, origin, x)
+            _load_2(points.address, points.row_stride, rows, b, n_features - 2, like, origin, x)
+        else:
+            for i in range(0, n_features, 4):  # the last few features may be written twice
+                feature = min(i, n_features - 4)
+                _load_4(points.address, points.row_stride, rows, b, feature, like, origin, x)
+
+
+@kernel
+def load_block(points, rows, n_points, origin, x):
+    """x[i, b] = X[rows[b], i] - origin[i], in x's precision.  x: OUT (n_features, n_points)."""
     code = points.dtype_code
-    if code == _FLOAT64:
-        _copy_block(points, first, count, origin, x, np.float64(0))
+    if code <= _FLOAT32 and points.n_features > 1 and points.column_stride == (8 if code == _FLOAT64 else 4):
+        if code == _FLOAT64:
+            _transpose_block(points, rows, n_points, origin, x, np.float64(0))
+        else:
+            _transpose_block(points, rows, n_points, origin, x, np.float32(0))
+    elif code == _FLOAT64:
+        _copy_block(points, rows, n_points, origin, x, np.float64(0))
     elif code == _FLOAT32:
-        _copy_block(points, first, count, origin, x, np.float32(0))
+        _copy_block(points, rows, n_points, origin, x, np.float32(0))
     elif code == _UINT8:
-        _copy_block(points, first, count, origin, x, np.uint8(0))
+        _copy_block(points, rows, n_points, origin, x, np.uint8(0))
     elif code == _INT32:
-        _copy_block(points, first, count, origin, x, np.int32(0))
+        _copy_block(points, rows, n_points, origin, x, np.int32(0))
     else:
-        _copy_block(points, first, count, origin, x, np.int64(0))
+        _copy_block(points, rows, n_points, origin, x, np.int64(0))
 
 
 # Rows of scratch start on a cache line of their own and lie an odd number of lines apart: rows a power of two
 # bytes apart fall into the same cache sets and evict each other.
-_LINE = 8  # doubles
+_LINE = 64  # bytes
 
 
 @intrinsic
@@ -93,10 +117,12 @@ def _address_of(typingctx, a):
 
 
 @kernel
-def scratch(n_rows, n_points):
-    """Zeroed rows for a block of n_points (a multiple of 8) points: aligned, and padded against cache conflicts."""
-    lines = n_points // _LINE
-    width = (lines + 1 - lines % 2) * _LINE
-    buffer = np.zeros(n_rows * width + _LINE)
-    skip = (-_address_of(buffer) // 8) % _LINE
+def scratch(n_rows, n_points, like):
+    """Zeroed rows of like's dtype for a block of n_points (a multiple of 64) points: aligned, padded against
+    cache conflicts."""
+    line = _LINE // like.itemsize
+    lines = n_points // line
+    width = (lines + 1 - lines % 2) * line
+    buffer = np.zeros(n_rows * width + line, like.dtype)
+    skip = (-_address_of(buffer) // like.itemsize) % line
     return buffer[skip : skip + n_rows * width].reshape((n_rows, width))

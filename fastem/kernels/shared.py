@@ -11,17 +11,33 @@ import numpy as np
 
 from ._jit import kernel
 from .axis_aligned import add_mass
-from .triangular import add_outer_products
-from .vectors import GROUP, LANES, add, fma, load, mul, splat, sqrt, store, sub, sum_of_lanes
+from .tiles import moments_tile, outer_tile
+from .vectors import fma, lanes, load, mul, splat, sqrt, store
+
+_first_moments_1 = moments_tile(1, False)
+_first_moments_2 = moments_tile(2, False)
+_first_moments_3 = moments_tile(3, False)
+_first_moments_4 = moments_tile(4, False)
+
+_outer_4x1 = outer_tile(4, 1)
+_outer_4x2 = outer_tile(4, 2)
+_outer_4x3 = outer_tile(4, 3)
+_outer_4x4 = outer_tile(4, 4)
+_triangle_1 = outer_tile(1, 0)
+_triangle_2 = outer_tile(2, 0)
+_triangle_3 = outer_tile(3, 0)
+_triangle_4 = outer_tile(4, 0)
 
 
 class Shared(NamedTuple):
     """Parameters as the kernels take them: the log-density of component k at x is, with y = factor (x - origin),
 
     log_scale[k] - sum over i of (scale[k, i] y[i] + bias[k, i])**2
+
+    The precision of `factor`, float64 or float32, is the one that densities and products of a pass are in.
     """
 
-    origin: np.ndarray  # (D,) a point amid the data
+    origin: np.ndarray  # (D,) float64, a point amid the data
     log_scale: np.ndarray  # (K,) log weight + log of the normalising constant
     factor: np.ndarray  # (D, D) transposed Cholesky factor of the precision / sqrt(2), lower triangular
     scale: np.ndarray  # (K, D) ones: whitened components are spheres
@@ -31,6 +47,10 @@ class Shared(NamedTuple):
         """Accumulators of `n_slots` chunks: K rows (mass, first moment), then D rows of the common scatter."""
         n_components, n_features = self.bias.shape
         return np.zeros((n_slots, n_components + n_features, 1 + n_features))
+
+    def sum_of_terms(self, reach):
+        """Sum of the absolute terms of each whitened feature where |x - origin| is `reach`, both (K, D)."""
+        return reach @ np.abs(self.factor).T + np.abs(self.bias)
 
     @staticmethod
     def split_moments(moments):
@@ -44,39 +64,68 @@ class Shared(NamedTuple):
 @kernel
 def whiten(factor, x, n_points, y):
     """y[j, b] = sum over i <= j of factor[j, i] x[i, b].  x: (D, n_points), y: OUT (at least D, n_points)."""
+    n_lanes = lanes(x)
     for j in range(factor.shape[0]):
-        for b in range(0, n_points, GROUP):
-            sum0 = splat(0.0)
-            sum1 = splat(0.0)
+        for b in range(0, n_points, 2 * n_lanes):
+            sum0 = sum1 = splat(0.0, x)
             for i in range(j + 1):
-                coefficient = splat(factor[j, i])
+                coefficient = splat(factor[j, i], x)
                 sum0 = fma(load(x, i, b), coefficient, sum0)
-                sum1 = fma(load(x, i, b + LANES), coefficient, sum1)
+                sum1 = fma(load(x, i, b + n_lanes), coefficient, sum1)
             store(y, j, b, sum0)
-            store(y, j, b + LANES, sum1)
+            store(y, j, b + n_lanes, sum1)
 
 
 @kernel
-def add_shared_moments(x, n_points, responsibilities, factor, weights, centres, e, moments):
+def _add_scatter(e, n_features, n_points, first_row, out):
+    """out[first_row + i, j] += sum over b of e[i, b] e[j, b] for j <= i < n_features."""
+    first = (n_features - 1) % 4 + 1
+    if first == 1:
+        _triangle_1(e, 0, 0, n_points, out, first_row)
+    elif first == 2:
+        _triangle_2(e, 0, 0, n_points, out, first_row)
+    elif first == 3:
+        _triangle_3(e, 0, 0, n_points, out, first_row)
+    else:
+        _triangle_4(e, 0, 0, n_points, out, first_row)
+    for i in range(first, n_features, 4):
+        row = first_row + i
+        if first == 1:
+            _outer_4x1(e, i, 0, n_points, out, row)
+        elif first == 2:
+            _outer_4x2(e, i, 0, n_points, out, row)
+        elif first == 3:
+            _outer_4x3(e, i, 0, n_points, out, row)
+        else:
+            _outer_4x4(e, i, 0, n_points, out, row)
+        for j in range(first, i, 4):
+            _outer_4x4(e, i, j, n_points, out, row)
+        _triangle_4(e, i, i, n_points, out, row)
+
+
+@kernel
+def add_shared_moments(x, n_points, responsibilities, factor, weights, active, centres, e, moments):
     """Add a block's mass and first moments about `centres`, and the scatter of all its points about the origin.
 
-    x: (D, n_points); responsibilities: (K, n_points), to be multiplied by factor (1, n_points); weights:
+    x: (D, n_points); responsibilities: (len(active), n_points), to be multiplied by factor (1, n_points); weights:
     (1, n_points), what a point's responsibilities sum to; centres: (K, D), relative to the same origin as x;
-    e: scratch (D, n_points); moments: IN OUT (K + D, 1 + D).
+    e: scratch (at least D, n_points); moments: IN OUT (K + D, 1 + D).
     """
     n_components, n_features = centres.shape
-    for k in range(n_components):
-        add_mass(responsibilities, k, factor, n_points, e, moments)
-        for i in range(n_features):
-            centre = splat(centres[k, i])
-            sum0 = splat(0.0)
-            sum1 = splat(0.0)
-            for b in range(0, n_points, GROUP):
-                sum0 = fma(load(e, 0, b), sub(load(x, i, b), centre), sum0)
-                sum1 = fma(load(e, 0, b + LANES), sub(load(x, i, b + LANES), centre), sum1)
-            moments[k, 1 + i] += sum_of_lanes(add(sum0, sum1))
-    for b in range(0, n_points, LANES):
+    whole = n_features - n_features % 4
+    for a in range(active.size):
+        k = active[a]
+        add_mass(responsibilities, a, factor, n_points, e, moments, k)
+        for i in range(0, whole, 4):
+            _first_moments_4(x, i, n_points, e, centres, k, moments, 1, 0)
+        if n_features % 4 == 1:
+            _first_moments_1(x, whole, n_points, e, centres, k, moments, 1, 0)
+        elif n_features % 4 == 2:
+            _first_moments_2(x, whole, n_points, e, centres, k, moments, 1, 0)
+        elif n_features % 4 == 3:
+            _first_moments_3(x, whole, n_points, e, centres, k, moments, 1, 0)
+    for b in range(0, n_points, lanes(e)):
         root = sqrt(load(weights, 0, b))
         for i in range(n_features):
             store(e, i, b, mul(root, load(x, i, b)))
-    add_outer_products(e, n_features, n_points, n_components, moments)
+    _add_scatter(e, n_features, n_points, n_components, moments)

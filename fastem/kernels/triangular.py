@@ -9,118 +9,123 @@ from typing import NamedTuple
 import numpy as np
 
 from ._jit import kernel
-from .vectors import (
-    LANES,
-    add_outer_tile,
-    load,
-    mul,
-    splat,
-    sqrt,
-    store,
-    sub,
-    subtract_squares_tile,
-)
+from .tiles import centred_tile, outer_tile, subtract_squares_tile
 
-_columns_1 = subtract_squares_tile(1)
-_columns_2 = subtract_squares_tile(2)
-_columns_3 = subtract_squares_tile(3)
-_columns_4 = subtract_squares_tile(4)
+_first_1 = subtract_squares_tile(1, True)
+_first_2 = subtract_squares_tile(2, True)
+_first_3 = subtract_squares_tile(3, True)
+_first_4 = subtract_squares_tile(4, True)
+_next_4 = subtract_squares_tile(4, False)
 
-_outer_4x1 = add_outer_tile(4, 1)
-_outer_4x2 = add_outer_tile(4, 2)
-_outer_4x3 = add_outer_tile(4, 3)
-_outer_4x4 = add_outer_tile(4, 4)
-_triangle_1 = add_outer_tile(1, 0)
-_triangle_2 = add_outer_tile(2, 0)
-_triangle_3 = add_outer_tile(3, 0)
-_triangle_4 = add_outer_tile(4, 0)
+_only_1 = centred_tile(1, "only")
+_only_2 = centred_tile(2, "only")
+_only_3 = centred_tile(3, "only")
+_only_4 = centred_tile(4, "only")
+_centred_first_1 = centred_tile(1, "first")
+_centred_first_2 = centred_tile(2, "first")
+_centred_first_3 = centred_tile(3, "first")
+_centred_first_4 = centred_tile(4, "first")
+_centred_next_4 = centred_tile(4, "next")
+
+_outer_4x1 = outer_tile(4, 1)
+_outer_4x2 = outer_tile(4, 2)
+_outer_4x3 = outer_tile(4, 3)
+_outer_4x4 = outer_tile(4, 4)
 
 
 class Triangular(NamedTuple):
     """Parameters as the kernels take them: the log-density of component k at x is, with x' = x - origin,
 
     log_scale[k] - sum over c of (bias[k, c] + sum over i <= c of factor[k D + c, i] x'[i])**2
+
+    The precision of `factor`, float64 or float32, is the one that densities and products of a pass are in.
     """
 
-    origin: np.ndarray  # (D,) a point amid the data
+    origin: np.ndarray  # (D,) float64, a point amid the data
     log_scale: np.ndarray  # (K,) log weight + log of the normalising constant
     factor: np.ndarray  # (K * D, D) transposed Cholesky factors of the precisions / sqrt(2), lower triangular
     bias: np.ndarray  # (K, D) -factor (mean - origin)
 
     def zero_moments(self, n_slots):
-        """Accumulators of `n_slots` chunks: the lower triangle of sum r [1 d]'[1 d] per component, stacked."""
+        """Accumulators of `n_slots` chunks: per component a row of mass, of first, and D of second moments."""
         n_components, n_features = self.bias.shape
-        return np.zeros((n_slots, n_components * (n_features + 1), n_features + 1))
+        return np.zeros((n_slots, n_components * (n_features + 2), n_features))
+
+    def sum_of_terms(self, reach):
+        """Sum of the absolute terms of each whitened feature where |x - origin| is `reach`, both (K, D)."""
+        factor = np.abs(self.factor).reshape(*self.bias.shape, -1)
+        return np.einsum("kci,ki->kc", factor, reach) + np.abs(self.bias)
 
     @staticmethod
     def split_moments(moments):
         """The mass (K,), first (K, D) and second moments (K, D, D) in summed accumulators."""
-        order = moments.shape[1]
-        moments = moments.reshape(-1, order, order)
-        lower = np.tril(moments[:, 1:, 1:], -1)
-        second = np.tril(moments[:, 1:, 1:]) + lower.transpose(0, 2, 1)
-        return moments[:, 0, 0], moments[:, 1:, 0], second
+        n_features = moments.shape[1]
+        moments = moments.reshape(-1, n_features + 2, n_features)
+        lower = np.tril(moments[:, 2:])
+        second = lower + np.tril(lower, -1).transpose(0, 2, 1)
+        return moments[:, 0, 0], moments[:, 1], second
 
 
 @kernel
-def triangular_log_densities(log_scale, factor, bias, x, n_points, out):
-    """out[k, b] = log weight + log-density of component k at point b.  x: (D, n_points), out: OUT (K, n_points)."""
-    n_components, n_features = bias.shape
-    remainder = n_features % 4
-    for k in range(n_components):
-        for b in range(0, n_points, LANES):
-            store(out, k, b, splat(log_scale[k]))
-        # The odd columns come first, where the triangle is narrow.
-        if remainder == 1:
-            _columns_1(factor, bias, k, 0, x, n_points, out)
-        elif remainder == 2:
-            _columns_2(factor, bias, k, 0, x, n_points, out)
-        elif remainder == 3:
-            _columns_3(factor, bias, k, 0, x, n_points, out)
-        for j in range(remainder, n_features, 4):
-            _columns_4(factor, bias, k, j, x, n_points, out)
+def triangular_log_densities(log_scale, factor, bias, active, x, n_points, out):
+    """out[a, b] = log weight + log-density of component active[a] at point b.
 
-
-@kernel
-def add_outer_products(e, order, n_points, first_row, out):
-    """out[first_row + i, j] += sum over b of e[i, b] e[j, b] for j <= i < order.
-
-    e: (at least order, n_points); out: IN OUT (at least first_row + order, at least order).
+    x: (D, n_points); out: OUT (len(active), n_points).
     """
-    remainder = order % 4
-    if remainder == 1:
-        _triangle_1(e, 0, 0, n_points, out, first_row)
-    elif remainder == 2:
-        _triangle_2(e, 0, 0, n_points, out, first_row)
-    elif remainder == 3:
-        _triangle_3(e, 0, 0, n_points, out, first_row)
-    for i in range(remainder, order, 4):
-        row = first_row + i
-        if remainder == 1:
-            _outer_4x1(e, i, 0, n_points, out, row)
-        elif remainder == 2:
-            _outer_4x2(e, i, 0, n_points, out, row)
-        elif remainder == 3:
-            _outer_4x3(e, i, 0, n_points, out, row)
-        for j in range(remainder, i, 4):
-            _outer_4x4(e, i, j, n_points, out, row)
-        _triangle_4(e, i, i, n_points, out, row)
+    n_features = x.shape[0]
+    first = (n_features - 1) % 4 + 1  # the odd columns come first, where the triangle is narrow
+    for a in range(active.size):
+        k = active[a]
+        if first == 1:
+            _first_1(log_scale[k], factor, bias, k, 0, x, n_points, out, a)
+        elif first == 2:
+            _first_2(log_scale[k], factor, bias, k, 0, x, n_points, out, a)
+        elif first == 3:
+            _first_3(log_scale[k], factor, bias, k, 0, x, n_points, out, a)
+        else:
+            _first_4(log_scale[k], factor, bias, k, 0, x, n_points, out, a)
+        for j in range(first, n_features, 4):
+            _next_4(log_scale[k], factor, bias, k, j, x, n_points, out, a)
 
 
 @kernel
-def add_triangular_moments(x, n_points, responsibilities, factor, centres, e, moments):
-    """Add a block's mass, first and second moments about `centres`, for each component.
+def add_triangular_moments(x, n_points, responsibilities, factor, active, centres, e, moments):
+    """Add a block's mass, first and second moments about `centres`, for each active component.
 
-    With e = sqrt(r) [1, x - centre], the sum of e e' holds all three.
-    x: (D, n_points); responsibilities: (K, n_points), to be multiplied by factor (1, n_points);
+    x: (D, n_points); responsibilities: (len(active), n_points), to be multiplied by factor (1, n_points);
     centres: (K, D), relative to the same origin as x; e: scratch (D + 1, n_points);
-    moments: IN OUT (K (D + 1), D + 1), lower triangles.
+    moments: IN OUT (K (D + 2), D), lower triangles.
     """
-    n_components, n_features = centres.shape
-    for k in range(n_components):
-        for b in range(0, n_points, LANES):
-            root = sqrt(mul(load(responsibilities, k, b), load(factor, 0, b)))
-            store(e, 0, b, root)
-            for i in range(n_features):
-                store(e, i + 1, b, mul(root, sub(load(x, i, b), splat(centres[k, i]))))
-        add_outer_products(e, n_features + 1, n_points, k * (n_features + 1), moments)
+    n_features = x.shape[0]
+    first = (n_features - 1) % 4 + 1
+    for a in range(active.size):
+        k = active[a]
+        row = k * (n_features + 2)
+        if n_features == 1:
+            _only_1(x, 0, n_points, responsibilities, a, factor, centres, k, e, moments, row)
+        elif n_features == 2:
+            _only_2(x, 0, n_points, responsibilities, a, factor, centres, k, e, moments, row)
+        elif n_features == 3:
+            _only_3(x, 0, n_points, responsibilities, a, factor, centres, k, e, moments, row)
+        elif n_features == 4:
+            _only_4(x, 0, n_points, responsibilities, a, factor, centres, k, e, moments, row)
+        elif first == 1:
+            _centred_first_1(x, 0, n_points, responsibilities, a, factor, centres, k, e, moments, row)
+        elif first == 2:
+            _centred_first_2(x, 0, n_points, responsibilities, a, factor, centres, k, e, moments, row)
+        elif first == 3:
+            _centred_first_3(x, 0, n_points, responsibilities, a, factor, centres, k, e, moments, row)
+        else:
+            _centred_first_4(x, 0, n_points, responsibilities, a, factor, centres, k, e, moments, row)
+        for i in range(first, n_features, 4):
+            _centred_next_4(x, i, n_points, responsibilities, a, factor, centres, k, e, moments, row)
+            if first == 1:
+                _outer_4x1(e, i, 0, n_points, moments, row + 2 + i)
+            elif first == 2:
+                _outer_4x2(e, i, 0, n_points, moments, row + 2 + i)
+            elif first == 3:
+                _outer_4x3(e, i, 0, n_points, moments, row + 2 + i)
+            else:
+                _outer_4x4(e, i, 0, n_points, moments, row + 2 + i)
+            for j in range(first, i, 4):
+                _outer_4x4(e, i, j, n_points, moments, row + 2 + i)

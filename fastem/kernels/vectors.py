@@ -1,15 +1,13 @@
-"""SIMD vectors of float64 as Numba values: `LANES` points side by side in one register.
+"""SIMD vectors as Numba values: one register of float64 or float32, a point in each lane.
 
 Left to itself LLVM vectorises an inner loop over points only where it can prove that rows of one scratch array
 don't overlap, and then stores every partial sum to memory. These few operations say what is meant instead:
 accumulators stay in registers for any number of features, which makes the loops 2.5 to 5 times faster than
-plain ones and quick to compile. A lane never looks at another lane, except in `add_outer_tile`'s final sums.
+plain ones and quick to compile. A lane never looks at another lane, except in sums at the end of a loop.
 
-Rows of scratch are indexed [row, point]; blocks are whole multiples of `GROUP` points. Bounds are checked where
-Numba's are, with NUMBA_BOUNDSCHECK=1.
+Rows of scratch are indexed [row, point]; blocks are whole multiples of 64 points, so of two registers of either
+type. Bounds are checked where Numba's are, with NUMBA_BOUNDSCHECK=1.
 """
-
-import functools
 
 import llvmlite.binding
 import numba
@@ -18,62 +16,79 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, models, register_model
 
-# One register wide: 8 doubles with AVX-512; 4 with AVX2 and, as two registers each, with SSE or NEON.
-LANES = 8 if llvmlite.binding.get_host_cpu_features().get("avx512f") else 4
-# Loops over points take two vectors at a time, so that 8 sums are under way at once and hide an FMA's latency.
-GROUP = 2 * LANES
+# A register's bytes: 64 with AVX-512; 32 with AVX2 and, as two registers each, with SSE or NEON.
+REGISTER = 64 if llvmlite.binding.get_host_cpu_features().get("avx512f") else 32
 
-_DOUBLE = ir.DoubleType()
-_INT64 = ir.IntType(64)
+INT64 = ir.IntType(64)
 _INT32 = ir.IntType(32)
-_VECTOR = ir.VectorType(_DOUBLE, LANES)
-_BITS = ir.VectorType(_INT64, LANES)
 
 
 class _Vector(types.Type):
-    def __init__(self):
-        super().__init__(name=f"float64x{LANES}")
+    """One register of an element type."""
+
+    def __init__(self, element, llvm_element, mantissa_bits):
+        self.element = element
+        self.lanes = REGISTER * 8 // element.bitwidth
+        self.llvm = ir.VectorType(llvm_element, self.lanes)
+        self.bits = ir.VectorType(ir.IntType(element.bitwidth), self.lanes)
+        self.mantissa_bits = mantissa_bits
+        super().__init__(name=f"{element}x{self.lanes}")
+
+    def constant(self, value):
+        return ir.Constant(self.llvm, [float(value)] * self.lanes)
+
+    def integer(self, value):
+        """The same integer in the bits of every lane."""
+        return ir.Constant(self.bits, [value] * self.lanes)
 
 
-vector = _Vector()
+DOUBLE = _Vector(types.float64, ir.DoubleType(), 52)
+SINGLE = _Vector(types.float32, ir.FloatType(), 23)
+_VECTORS = {vector.element: vector for vector in (DOUBLE, SINGLE)}
 
 
 @register_model(_Vector)
 class _VectorModel(models.PrimitiveModel):
     def __init__(self, data_model_manager, frontend_type):
-        super().__init__(data_model_manager, frontend_type, _VECTOR)
+        super().__init__(data_model_manager, frontend_type, frontend_type.llvm)
+
+
+def vector_of(like):
+    """The vector type of an array's elements, or of a vector."""
+    return like if isinstance(like, _Vector) else _VECTORS[like.dtype]
 
 
 # -- code generation helpers ------------------------------------------------------------------------------------
 
 
-def _splat(builder, scalar):
-    one = builder.insert_element(ir.Constant(_VECTOR, ir.Undefined), scalar, ir.Constant(_INT32, 0))
-    first_lane = ir.Constant(ir.VectorType(_INT32, LANES), [0] * LANES)
-    return builder.shuffle_vector(one, ir.Constant(_VECTOR, ir.Undefined), first_lane)
+def shuffle(builder, a, b, lanes):
+    return builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(_INT32, len(lanes)), list(lanes)))
 
 
-def _constant(value):
-    return ir.Constant(_VECTOR, [float(value)] * LANES)
+def broadcast(builder, vector, scalar):
+    undefined = ir.Constant(vector.llvm, ir.Undefined)
+    one = builder.insert_element(undefined, scalar, ir.Constant(_INT32, 0))
+    return shuffle(builder, one, undefined, [0] * vector.lanes)
 
 
-def _bits(value):
-    return ir.Constant(_BITS, [value] * LANES)
-
-
-def _call_llvm(builder, name, args):
+def call_llvm(builder, vector, name, *args):
     """Call LLVM's intrinsic of that name on vectors, e.g. llvm.fmuladd (fused wherever the CPU fuses)."""
-    signature = ir.FunctionType(_VECTOR, [_VECTOR] * len(args))
-    function = cgutils.get_or_insert_function(builder.module, signature, f"llvm.{name}.v{LANES}f64")
-    return builder.call(function, args)
+    signature = ir.FunctionType(vector.llvm, [vector.llvm] * len(args))
+    suffix = f"v{vector.lanes}f{vector.element.bitwidth}"
+    return builder.call(cgutils.get_or_insert_function(builder.module, signature, f"llvm.{name}.{suffix}"), args)
 
 
-class _Rows:
-    """A two-dimensional C-contiguous float64 array seen from generated code."""
+def plus(builder, index, offset):
+    return builder.add(index, ir.Constant(index.type, offset))
+
+
+class Rows:
+    """A two-dimensional C-contiguous array of float64 or float32 seen from generated code."""
 
     def __init__(self, context, builder, array_type, array):
         self.context = context
         self.builder = builder
+        self.vector = vector_of(array_type)
         array = context.make_array(array_type)(context, builder, array)
         self.data = array.data
         self.height, self.width = cgutils.unpack_tuple(builder, array.shape)
@@ -86,274 +101,167 @@ class _Rows:
         return self.builder.gep(self.data, [self.builder.add(self.builder.mul(row, self.width), column)])
 
     def _check(self, first, length, count, message):
-        outside = self.builder.icmp_unsigned(">", _plus(self.builder, first, count), length)
+        outside = self.builder.icmp_unsigned(">", plus(self.builder, first, count), length)
         with self.builder.if_then(outside, likely=False):
             self.context.call_conv.return_user_exc(self.builder, IndexError, (message,))
 
-    def load(self, row, column):
-        pointer = self.builder.bitcast(self.at(row, column, LANES), _VECTOR.as_pointer())
-        return self.builder.load(pointer, align=8)
+    def _vector_at(self, row, column, lanes):
+        llvm = ir.VectorType(self.vector.llvm.element, lanes)
+        return self.builder.bitcast(self.at(row, column, lanes), llvm.as_pointer())
+
+    @property
+    def alignment(self):
+        return self.vector.element.bitwidth // 8
+
+    def load(self, row, column, lanes=None):
+        return self.builder.load(self._vector_at(row, column, lanes or self.vector.lanes), align=self.alignment)
 
     def store(self, row, column, value):
-        pointer = self.builder.bitcast(self.at(row, column, LANES), _VECTOR.as_pointer())
-        self.builder.store(value, pointer, align=8)
+        self.builder.store(value, self._vector_at(row, column, value.type.count), align=self.alignment)
 
     def broadcast(self, row, column):
-        return _splat(self.builder, self.builder.load(self.at(row, column)))
+        return broadcast(self.builder, self.vector, self.builder.load(self.at(row, column)))
 
 
-def _plus(builder, index, offset):
-    return builder.add(index, ir.Constant(index.type, offset))
-
-
-def _check_rows(*arrays):
+def check_rows(*arrays):
     for array in arrays:
         if not (isinstance(array, types.Array) and array.ndim == 2 and array.layout == "C"):
             raise TypeError(f"expected two-dimensional C-contiguous scratch, got {array}")
+        if vector_of(array) != vector_of(arrays[0]):
+            raise TypeError(f"expected scratch of one precision, got {arrays}")
+
+
+def sum_lanes(builder, vector, values):
+    """The sums of the lanes of up to `vector.lanes` values, in one vector: lane l has the l-th value's sum.
+
+    Pairs of values are interleaved and added, which takes 3 operations for each value against 2 log2(lanes) + 1.
+    """
+    undefined = ir.Constant(vector.llvm, ir.Undefined)
+    values = values + [None] * (vector.lanes - len(values))
+    group = 1
+    while len(values) > 1:
+        starts = range(0, vector.lanes, 2 * group)
+        low = [lane for s in starts for v in (0, vector.lanes) for lane in range(v + s, v + s + group)]
+        merged = []
+        for a, b in zip(values[::2], values[1::2], strict=True):
+            if a is None and b is None:
+                merged.append(None)
+                continue
+            pair = (undefined if a is None else a), (undefined if b is None else b)
+            upper = shuffle(builder, *pair, [lane + group for lane in low])
+            merged.append(builder.fadd(shuffle(builder, *pair, low), upper))
+        values, group = merged, 2 * group
+    return values[0]
 
 
 # -- memory -----------------------------------------------------------------------------------------------------
 
 
 @intrinsic
+def lanes(typingctx, rows):
+    """How many points a vector of this scratch holds, a constant."""
+    count = vector_of(rows).lanes
+    return types.intp(rows), lambda context, builder, signature, args: ir.Constant(INT64, count)
+
+
+@intrinsic
 def load(typingctx, rows, row, point):
-    """The `LANES` values rows[row, point : point + LANES]."""
-    _check_rows(rows)
+    """The values rows[row, point : point + lanes(rows)]."""
+    check_rows(rows)
 
     def codegen(context, builder, signature, args):
-        return _Rows(context, builder, signature.args[0], args[0]).load(args[1], args[2])
+        return Rows(context, builder, signature.args[0], args[0]).load(args[1], args[2])
 
-    return vector(rows, types.intp, types.intp), codegen
+    return vector_of(rows)(rows, types.intp, types.intp), codegen
 
 
 @intrinsic
 def store(typingctx, rows, row, point, value):
-    """rows[row, point : point + LANES] = value."""
-    _check_rows(rows)
+    """rows[row, point : point + lanes(rows)] = value."""
+    check_rows(rows)
 
     def codegen(context, builder, signature, args):
-        _Rows(context, builder, signature.args[0], args[0]).store(args[1], args[2], args[3])
+        Rows(context, builder, signature.args[0], args[0]).store(args[1], args[2], args[3])
         return context.get_dummy_value()
 
-    return types.void(rows, types.intp, types.intp, vector), codegen
+    return types.void(rows, types.intp, types.intp, vector_of(rows)), codegen
 
 
 @intrinsic
-def splat(typingctx, scalar):
-    """The scalar in every lane."""
+def splat(typingctx, scalar, like):
+    """The scalar in every lane of a vector like that vector, or like those of that scratch."""
+    vector = vector_of(like)
 
     def codegen(context, builder, signature, args):
-        return _splat(builder, args[0])
+        return broadcast(builder, vector, context.cast(builder, args[0], signature.args[0], vector.element))
 
-    return vector(types.float64), codegen
+    return vector(scalar, like), codegen
 
 
 # -- arithmetic, lane by lane -----------------------------------------------------------------------------------
 
 
-def _lanewise(n_args, generate):
-    def typed(*args):
-        def codegen(context, builder, signature, values):
-            return generate(builder, *values)
+def _lanewise(generate, *args):
+    vector = args[0]
 
-        return vector(*[vector] * n_args), codegen
+    def codegen(context, builder, signature, values):
+        return generate(builder, *values)
 
-    return typed
+    return vector(*[vector] * len(args)), codegen
 
 
 @intrinsic
 def add(typingctx, a, b):
-    return _lanewise(2, lambda builder, a, b: builder.fadd(a, b))()
+    return _lanewise(lambda builder, a, b: builder.fadd(a, b), a, b)
 
 
 @intrinsic
 def sub(typingctx, a, b):
-    return _lanewise(2, lambda builder, a, b: builder.fsub(a, b))()
+    return _lanewise(lambda builder, a, b: builder.fsub(a, b), a, b)
 
 
 @intrinsic
 def mul(typingctx, a, b):
-    return _lanewise(2, lambda builder, a, b: builder.fmul(a, b))()
+    return _lanewise(lambda builder, a, b: builder.fmul(a, b), a, b)
 
 
 @intrinsic
 def div(typingctx, a, b):
-    return _lanewise(2, lambda builder, a, b: builder.fdiv(a, b))()
+    return _lanewise(lambda builder, a, b: builder.fdiv(a, b), a, b)
 
 
 @intrinsic
 def fma(typingctx, a, b, c):
     """a * b + c."""
-    return _lanewise(3, lambda builder, *args: _call_llvm(builder, "fmuladd", args))()
+    return _lanewise(lambda builder, *values: call_llvm(builder, a, "fmuladd", *values), a, b, c)
+
+
+@intrinsic
+def fnma(typingctx, a, b, c):
+    """c - a * b."""
+    return _lanewise(
+        lambda builder, x, y, z: call_llvm(builder, a, "fmuladd", builder.fneg(x), y, z),
+        a, b, c,
+    )  # fmt: skip
 
 
 @intrinsic
 def sqrt(typingctx, a):
-    return _lanewise(1, lambda builder, *args: _call_llvm(builder, "sqrt", args))()
+    return _lanewise(lambda builder, value: call_llvm(builder, a, "sqrt", value), a)
+
+
+@intrinsic
+def absolute(typingctx, a):
+    return _lanewise(lambda builder, value: call_llvm(builder, a, "fabs", value), a)
 
 
 @intrinsic
 def select_greater(typingctx, a, b, x, y):
     """x where a > b, else y (also where a or b is NaN)."""
-    return _lanewise(4, lambda builder, a, b, x, y: builder.select(builder.fcmp_ordered(">", a, b), x, y))()
-
-
-# -- the bits of a float64, for exp and log ---------------------------------------------------------------------
-
-
-@intrinsic
-def power_of_two(typingctx, shifted):
-    """2**n for integers n in [-1022, 1023], given as n + 1.5 * 2**52, whose low bits hold n."""
-
-    def generate(builder, shifted):
-        biased = builder.add(builder.bitcast(shifted, _BITS), _bits(1023))
-        return builder.bitcast(builder.shl(biased, _bits(52)), _VECTOR)
-
-    return _lanewise(1, generate)()
-
-
-_SQRT_HALF_BITS = 0x3FE6A09E667F3BCD
-
-
-@intrinsic
-def exponent(typingctx, a):
-    """e, as float64, such that a = m * 2**e with m in [sqrt(1/2), sqrt(2)); a positive and normal."""
-
-    def generate(builder, a):
-        e = builder.ashr(builder.sub(builder.bitcast(a, _BITS), _bits(_SQRT_HALF_BITS)), _bits(52))
-        # An integer added to the bits of 1.5 * 2**52 is that number plus the integer.
-        shifted = builder.bitcast(builder.add(e, _bits(0x4338000000000000)), _VECTOR)
-        return builder.fsub(shifted, _constant(1.5 * 2**52))
-
-    return _lanewise(1, generate)()
-
-
-@intrinsic
-def mantissa(typingctx, a):
-    """m in [sqrt(1/2), sqrt(2)) such that a = m * 2**e; a positive and normal."""
-
-    def generate(builder, a):
-        bits = builder.bitcast(a, _BITS)
-        e = builder.ashr(builder.sub(bits, _bits(_SQRT_HALF_BITS)), _bits(52))
-        return builder.bitcast(builder.sub(bits, builder.shl(e, _bits(52))), _VECTOR)
-
-    return _lanewise(1, generate)()
-
-
-# -- register tiles: the two loops where a pass spends its time -------------------------------------------------
-
-
-@functools.cache
-def subtract_squares_tile(width):
-    """Intrinsic for `width` (1 to 4) consecutive columns of a triangular transformation.
-
-    The intrinsic (factor, bias, k, j, x, n_points, out) sets, for every point b of the block,
-
-        out[k, b] -= sum over c in j..j+width-1 of (bias[k, c] + sum over i <= c of factor[k * D + c, i] x[i, b])**2
-
-    with factor of shape (K * D, D): row c of component k holds the coefficients of its c-th whitened feature.
-    """
-
-    @intrinsic
-    def tile(typingctx, factor, bias, k, j, x, n_points, out):
-        _check_rows(factor, bias, x, out)
-
-        def codegen(context, builder, signature, args):
-            factor, bias, x, out = (_Rows(context, builder, signature.args[i], args[i]) for i in (0, 1, 4, 6))
-            k, j, n_points = args[2], args[3], args[5]
-            row = builder.add(builder.mul(k, factor.width), j)
-
-            with cgutils.for_range_slice(
-                builder, ir.Constant(_INT64, 0), n_points, ir.Constant(_INT64, GROUP), _INT64
-            ) as (first, _):
-                columns = (first, _plus(builder, first, LANES))
-                sums = [[cgutils.alloca_once(builder, _VECTOR) for _ in columns] for _ in range(width)]
-                for c in range(width):
-                    start = bias.broadcast(k, _plus(builder, j, c))
-                    for v in range(2):
-                        builder.store(start, sums[c][v])
-
-                def add_feature(i, from_column):
-                    points = [x.load(i, column) for column in columns]
-                    for c in range(from_column, width):
-                        coefficient = factor.broadcast(_plus(builder, row, c), i)
-                        for v in range(2):
-                            total = _call_llvm(builder, "fmuladd", [points[v], coefficient, builder.load(sums[c][v])])
-                            builder.store(total, sums[c][v])
-
-                with cgutils.for_range(builder, j, intp=_INT64) as loop:
-                    add_feature(loop.index, 0)
-                for c in range(width):  # the triangle on the diagonal
-                    add_feature(_plus(builder, j, c), c)
-                for v, column in enumerate(columns):
-                    result = out.load(k, column)
-                    for c in range(width):
-                        y = builder.load(sums[c][v])
-                        result = _call_llvm(builder, "fmuladd", [builder.fneg(y), y, result])
-                    out.store(k, column, result)
-            return context.get_dummy_value()
-
-        return types.void(factor, bias, types.intp, types.intp, x, types.intp, out), codegen
-
-    return tile
-
-
-@functools.cache
-def add_outer_tile(height, width):
-    """Intrinsic for a `height` by `width` (1 to 4) tile of a sum of outer products.
-
-    The intrinsic (e, i, j, n_points, out, row) adds, for r < height and c < width,
-
-        out[row + r, j + c] += sum over points b of e[i + r, b] e[j + c, b]
-
-    and, on the diagonal (width 0), the lower triangle of the square tile with j = i.
-    """
-    diagonal = width == 0
-    width = width or height
-
-    @intrinsic
-    def tile(typingctx, e, i, j, n_points, out, row):
-        _check_rows(e, out)
-
-        def codegen(context, builder, signature, args):
-            e = _Rows(context, builder, signature.args[0], args[0])
-            out = _Rows(context, builder, signature.args[4], args[4])
-            i, j, n_points, row = args[1], args[2], args[3], args[5]
-            cells = [(r, c) for r in range(height) for c in range(width) if c <= r or not diagonal]
-            sums = {cell: cgutils.alloca_once(builder, _VECTOR) for cell in cells}
-            for cell in cells:
-                builder.store(_constant(0.0), sums[cell])
-
-            with cgutils.for_range_slice(
-                builder, ir.Constant(_INT64, 0), n_points, ir.Constant(_INT64, LANES), _INT64
-            ) as (point, _):
-                right = [e.load(_plus(builder, j, c), point) for c in range(width)]
-                left = right if diagonal else [e.load(_plus(builder, i, r), point) for r in range(height)]
-                for r, c in cells:
-                    total = _call_llvm(builder, "fmuladd", [left[r], right[c], builder.load(sums[r, c])])
-                    builder.store(total, sums[r, c])
-
-            for r, c in cells:
-                pointer = out.at(_plus(builder, row, r), _plus(builder, j, c))
-                builder.store(
-                    builder.fadd(builder.load(pointer), _sum_of_lanes(builder, builder.load(sums[r, c]))),
-                    pointer,
-                )
-            return context.get_dummy_value()
-
-        return types.void(e, types.intp, types.intp, types.intp, out, types.intp), codegen
-
-    return tile
-
-
-def _sum_of_lanes(builder, value):
-    """Sum of the lanes: the upper half is added to the lower until one is left."""
-    half = LANES // 2
-    while half:
-        upper = ir.Constant(ir.VectorType(_INT32, LANES), [(lane + half) % LANES for lane in range(LANES)])
-        value = builder.fadd(value, builder.shuffle_vector(value, value, upper))
-        half //= 2
-    return builder.extract_element(value, ir.Constant(_INT32, 0))
+    return _lanewise(
+        lambda builder, a, b, x, y: builder.select(builder.fcmp_ordered(">", a, b), x, y),
+        a, b, x, y,
+    )  # fmt: skip
 
 
 @intrinsic
@@ -361,6 +269,62 @@ def sum_of_lanes(typingctx, a):
     """Sum of the lanes of a vector, a float64."""
 
     def codegen(context, builder, signature, args):
-        return _sum_of_lanes(builder, args[0])
+        total = builder.extract_element(sum_lanes(builder, a, [args[0]]), ir.Constant(_INT32, 0))
+        return context.cast(builder, total, a.element, types.float64)
 
-    return types.float64(vector), codegen
+    return types.float64(a), codegen
+
+
+# -- the bits of a number, for exp and log ----------------------------------------------------------------------
+
+
+def _round_bits(vector):
+    """Bits of 1.5 * 2**mantissa_bits: an integer added to them is that number plus the integer."""
+    bias = (1 << (vector.element.bitwidth - vector.mantissa_bits - 2)) - 1
+    return ((bias + vector.mantissa_bits) << vector.mantissa_bits) | (1 << (vector.mantissa_bits - 1))
+
+
+@intrinsic
+def power_of_two(typingctx, shifted):
+    """2**n for integers n of normal powers, given as n + 1.5 * 2**52 (2**23), whose low bits hold n."""
+    vector = shifted
+    bias = (1 << (vector.element.bitwidth - vector.mantissa_bits - 2)) - 1
+
+    def generate(builder, value):
+        biased = builder.add(builder.bitcast(value, vector.bits), vector.integer(bias))
+        return builder.bitcast(builder.shl(biased, vector.integer(vector.mantissa_bits)), vector.llvm)
+
+    return _lanewise(generate, vector)
+
+
+_SQRT_HALF_BITS = {DOUBLE: 0x3FE6A09E667F3BCD, SINGLE: 0x3F3504F3}
+
+
+def _exponent_bits(builder, vector, bits):
+    above = builder.sub(bits, vector.integer(_SQRT_HALF_BITS[vector]))
+    return builder.ashr(above, vector.integer(vector.mantissa_bits))
+
+
+@intrinsic
+def exponent(typingctx, a):
+    """e, as a floating-point number, such that a = m * 2**e with m in [sqrt(1/2), sqrt(2)); a positive and normal."""
+    magic = _round_bits(a)
+
+    def generate(builder, value):
+        e = _exponent_bits(builder, a, builder.bitcast(value, a.bits))
+        shifted = builder.bitcast(builder.add(e, a.integer(magic)), a.llvm)
+        return builder.fsub(shifted, a.constant(1.5 * 2**a.mantissa_bits))
+
+    return _lanewise(generate, a)
+
+
+@intrinsic
+def mantissa(typingctx, a):
+    """m in [sqrt(1/2), sqrt(2)) such that a = m * 2**e; a positive and normal."""
+
+    def generate(builder, value):
+        bits = builder.bitcast(value, a.bits)
+        power = builder.shl(_exponent_bits(builder, a, bits), a.integer(a.mantissa_bits))
+        return builder.bitcast(builder.sub(bits, power), a.llvm)
+
+    return _lanewise(generate, a)

@@ -1,0 +1,400 @@
+"""Register tiles: the loops where a pass spends its time, generated so that their sums never leave registers.
+
+Each tile runs over a block's points, a vector of them (two in the density) at a time, and keeps 8 to 16 sums in
+registers: enough independent ones to hide the latency of a fused multiply-add, and few enough for the 16 registers
+of AVX2. Per multiply-add a tile loads half a vector or less. Sums over the points end in `_add_lane_sums`.
+"""
+
+import functools
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from .vectors import (
+    DOUBLE,
+    INT64,
+    Rows,
+    broadcast,
+    call_llvm,
+    check_rows,
+    plus,
+    shuffle,
+    sum_lanes,
+    vector_of,
+)
+
+
+def _over_points(builder, n_points, step):
+    """`with _over_points(...) as (first, _)`: a loop over a block's points."""
+    return cgutils.for_range_slice(builder, ir.Constant(INT64, 0), n_points, ir.Constant(INT64, step), INT64)
+
+
+class _Sums:
+    """Accumulators, each a vector in a register."""
+
+    def __init__(self, builder, vector, keys):
+        self._builder = builder
+        self._vector = vector
+        self._places = {key: cgutils.alloca_once(builder, vector.llvm) for key in keys}
+
+    def start(self, key, value=None):
+        self._builder.store(self._vector.constant(0.0) if value is None else value, self._places[key])
+
+    def start_all(self):
+        for key in self._places:
+            self.start(key)
+
+    def __getitem__(self, key):
+        return self._builder.load(self._places[key])
+
+    def add(self, key, value):
+        self._builder.store(self._builder.fadd(self[key], value), self._places[key])
+
+    def add_product(self, key, a, b):
+        self._builder.store(call_llvm(self._builder, self._vector, "fmuladd", a, b, self[key]), self._places[key])
+
+
+# -- densities --------------------------------------------------------------------------------------------------
+
+
+@functools.cache
+def subtract_squares_tile(width, first):
+    """Intrinsic for `width` (1 to 4) consecutive columns of a triangular transformation.
+
+    The intrinsic (start, factor, bias, k, j, x, n_points, out, row) sets, for every point b of the block,
+
+        out[row, b] -= sum over c in j..j+width-1 of (bias[k, c] + sum over i <= c of factor[k * D + c, i] x[i, b])**2
+
+    with factor of shape (K * D, D): row c of component k holds the coefficients of its c-th whitened feature. The
+    first tile (j = 0) subtracts from `start`, a number.
+    """
+
+    @intrinsic
+    def tile(typingctx, start, factor, bias, k, j, x, n_points, out, row):
+        check_rows(x, factor, bias, out)
+        vector = vector_of(x)
+
+        def codegen(context, builder, signature, args):
+            factor, bias, x, out = (Rows(context, builder, signature.args[i], args[i]) for i in (1, 2, 5, 7))
+            k, j, n_points, row = args[3], args[4], args[6], args[8]
+            first_factor = builder.add(builder.mul(k, factor.width), j)
+            if first:
+                start = broadcast(builder, vector, context.cast(builder, args[0], signature.args[0], vector.element))
+
+            with _over_points(builder, n_points, 2 * vector.lanes) as (point, _):
+                columns = (point, plus(builder, point, vector.lanes))
+                sums = _Sums(builder, vector, [(c, v) for c in range(width) for v in range(2)])
+                for c in range(width):
+                    offset = bias.broadcast(k, plus(builder, j, c))
+                    for v in range(2):
+                        sums.start((c, v), offset)
+
+                def add_feature(i, from_column):
+                    points = [x.load(i, column) for column in columns]
+                    for c in range(from_column, width):
+                        coefficient = factor.broadcast(plus(builder, first_factor, c), i)
+                        for v in range(2):
+                            sums.add_product((c, v), points[v], coefficient)
+
+                if not first:
+                    with cgutils.for_range(builder, j, intp=INT64) as loop:
+                        add_feature(loop.index, 0)
+                for c in range(width):  # the triangle on the diagonal
+                    add_feature(plus(builder, j, c), c)
+                for v, column in enumerate(columns):
+                    result = start if first else out.load(row, column)
+                    for c in range(width):
+                        z = sums[c, v]
+                        result = call_llvm(builder, vector, "fmuladd", builder.fneg(z), z, result)
+                    out.store(row, column, result)
+            return context.get_dummy_value()
+
+        signature = types.void(
+            start, factor, bias, types.intp, types.intp, x, types.intp, out, types.intp
+        )  # fmt: skip
+        return signature, codegen
+
+    return tile
+
+
+# -- moments ----------------------------------------------------------------------------------------------------
+
+
+def _add_lane_sums(builder, vector, out, pieces):
+    """Add sums over the points to float64 `out`: each piece is (row, column, the vectors of up to 4 columns)."""
+    groups = [[]]
+    for row, column, values in pieces:
+        if sum(len(values) for *_, values in groups[-1]) + len(values) > vector.lanes:
+            groups.append([])
+        groups[-1].append((row, column, values))
+    for group in groups:
+        sums = sum_lanes(builder, vector, [value for *_, values in group for value in values])
+        lane = 0
+        for row, column, values in group:
+            part = shuffle(builder, sums, sums, range(lane, lane + len(values)))
+            if vector != DOUBLE:
+                part = builder.fpext(part, ir.VectorType(ir.DoubleType(), len(values)))
+            out.store(row, column, builder.fadd(out.load(row, column, len(values)), part))
+            lane += len(values)
+
+
+def _triangle(height):
+    return [(r, c) for r in range(height) for c in range(r + 1)]
+
+
+def _triangle_pieces(builder, vector, sums, row, column, height):
+    """The rows of a lower triangular tile, filled up with zeros above the diagonal."""
+    zero = vector.constant(0.0)
+    for r in range(height):
+        values = [sums[r, c] if c <= r else zero for c in range(height)]
+        yield plus(builder, row, r), column, values
+
+
+@functools.cache
+def centred_tile(height, kind):
+    """Intrinsic for the moments of `height` (1 to 4) consecutive features of one component.
+
+    The intrinsic (x, i, n_points, responsibilities, a, factor, centres, k, e, out, row) takes, with d the features
+    i..i+height-1 less the component's centre and r = responsibilities[a] * factor[0],
+
+        out[row, 0]                   += sum of r            (not where kind is 'next')
+        out[row + 1, i + c]           += sum of r d[c]
+        out[row + 2 + i + p, i + c]   += sum of r d[p] d[c]  for c <= p
+
+    and leaves e = sqrt(r) d in rows i.. of scratch e, for the tiles off the diagonal, and sqrt(r) in its row D. So
+    the arithmetic and stores that make e run beside the multiply-adds of the diagonal, almost for nothing.
+
+    kind: 'first' makes sqrt(r), 'next' finds it made, 'only' (all D features are in this tile) needs no e at all.
+    """
+
+    @intrinsic
+    def tile(typingctx, x, i, n_points, responsibilities, a, factor, centres, k, e, out, row):
+        check_rows(x, responsibilities, factor, centres, e)
+        check_rows(out)
+        vector = vector_of(x)
+
+        def codegen(context, builder, signature, args):
+            x, responsibilities, factor, centres, e, out = (
+                Rows(context, builder, signature.args[n], args[n]) for n in (0, 3, 5, 6, 8, 9)
+            )
+            i, n_points, a, k, row = args[1], args[2], args[4], args[7], args[10]
+            zero = ir.Constant(INT64, 0)
+            root_row = centres.width
+            sums = _Sums(builder, vector, ["mass", *range(height), *_triangle(height)])
+            sums.start_all()
+            centre = [centres.broadcast(k, plus(builder, i, c)) for c in range(height)]
+
+            with _over_points(builder, n_points, vector.lanes) as (point, _):
+                if kind == "next":
+                    root = e.load(root_row, point)
+                else:
+                    r = builder.fmul(responsibilities.load(a, point), factor.load(zero, point))
+                    sums.add("mass", r)
+                if kind == "first":
+                    root = call_llvm(builder, vector, "sqrt", r)
+                    e.store(root_row, point, root)
+                d = [builder.fsub(x.load(plus(builder, i, c), point), centre[c]) for c in range(height)]
+                if kind == "only":
+                    left, right = [builder.fmul(r, value) for value in d], d
+                    for c in range(height):
+                        sums.add(c, left[c])
+                else:
+                    left = right = [builder.fmul(root, value) for value in d]
+                    for c in range(height):
+                        e.store(plus(builder, i, c), point, left[c])
+                        sums.add_product(c, root, left[c])
+                for p, c in _triangle(height):
+                    sums.add_product((p, c), left[p], right[c])
+
+            pieces = list(_triangle_pieces(builder, vector, sums, plus(builder, builder.add(row, i), 2), i, height))
+            pieces.append((plus(builder, row, 1), i, [sums[c] for c in range(height)]))
+            if kind != "next":
+                pieces.append((row, zero, [sums["mass"]]))
+            _add_lane_sums(builder, vector, out, pieces)
+            return context.get_dummy_value()
+
+        signature = types.void(
+            x, types.intp, types.intp, responsibilities, types.intp, factor, centres, types.intp, e, out, types.intp
+        )
+        return signature, codegen
+
+    return tile
+
+
+@functools.cache
+def moments_tile(width, squares):
+    """Intrinsic for the first moments of `width` (1 to 4) consecutive features, and the second ones if `squares`.
+
+    The intrinsic (x, i, n_points, r, centres, k, out, first, second) adds, with d the features i.. less the centre,
+
+        out[k, first + i + c]  += sum over points b of r[0, b] d[c, b]
+        out[k, second + i + c] += sum over points b of r[0, b] d[c, b]**2
+    """
+
+    @intrinsic
+    def tile(typingctx, x, i, n_points, r, centres, k, out, first, second):
+        check_rows(x, r, centres)
+        check_rows(out)
+        vector = vector_of(x)
+
+        def codegen(context, builder, signature, args):
+            x, r, centres, out = (Rows(context, builder, signature.args[n], args[n]) for n in (0, 3, 4, 6))
+            i, n_points, k, first, second = args[1], args[2], args[5], args[7], args[8]
+            zero = ir.Constant(INT64, 0)
+            sums = _Sums(builder, vector, [(power, c) for power in range(1, 3 if squares else 2) for c in range(width)])
+            sums.start_all()
+            centre = [centres.broadcast(k, plus(builder, i, c)) for c in range(width)]
+            with _over_points(builder, n_points, vector.lanes) as (point, _):
+                weight = r.load(zero, point)
+                for c in range(width):
+                    d = builder.fsub(x.load(plus(builder, i, c), point), centre[c])
+                    if squares:
+                        weighted = builder.fmul(weight, d)
+                        sums.add((1, c), weighted)
+                        sums.add_product((2, c), weighted, d)
+                    else:
+                        sums.add_product((1, c), weight, d)
+            pieces = [(k, builder.add(first, i), [sums[1, c] for c in range(width)])]
+            if squares:
+                pieces.append((k, builder.add(second, i), [sums[2, c] for c in range(width)]))
+            _add_lane_sums(builder, vector, out, pieces)
+            return context.get_dummy_value()
+
+        intp = types.intp
+        return types.void(x, intp, intp, r, centres, intp, out, intp, intp), codegen
+
+    return tile
+
+
+@functools.cache
+def outer_tile(height, width):
+    """Intrinsic for a `height` by `width` (1 to 4) tile of a sum of outer products.
+
+    The intrinsic (e, i, j, n_points, out, row) adds, for p < height and c < width,
+
+        out[row + p, j + c] += sum over points b of e[i + p, b] e[j + c, b]
+
+    and, on the diagonal (width 0), the lower triangle of the square tile with j = i.
+    """
+    diagonal = width == 0
+    width = width or height
+
+    @intrinsic
+    def tile(typingctx, e, i, j, n_points, out, row):
+        check_rows(e)
+        check_rows(out)
+        vector = vector_of(e)
+
+        def codegen(context, builder, signature, args):
+            e = Rows(context, builder, signature.args[0], args[0])
+            out = Rows(context, builder, signature.args[4], args[4])
+            i, j, n_points, row = args[1], args[2], args[3], args[5]
+            cells = _triangle(height) if diagonal else [(p, c) for p in range(height) for c in range(width)]
+            sums = _Sums(builder, vector, cells)
+            sums.start_all()
+            with _over_points(builder, n_points, vector.lanes) as (point, _):
+                right = [e.load(plus(builder, j, c), point) for c in range(width)]
+                left = right if diagonal else [e.load(plus(builder, i, p), point) for p in range(height)]
+                for p, c in cells:
+                    sums.add_product((p, c), left[p], right[c])
+            if diagonal:
+                pieces = list(_triangle_pieces(builder, vector, sums, row, j, height))
+            else:
+                pieces = [(plus(builder, row, p), j, [sums[p, c] for c in range(width)]) for p in range(height)]
+            _add_lane_sums(builder, vector, out, pieces)
+            return context.get_dummy_value()
+
+        return types.void(e, types.intp, types.intp, types.intp, out, types.intp), codegen
+
+    return tile
+
+
+# -- transposing loads --------------------------------------------------------------------------------------------
+
+AHEAD = 32  # how many points before they are loaded their cache lines are asked for
+
+
+@functools.cache
+def transposing_load(width):
+    """Intrinsic that loads `width` (2 or 4) features of as many points as a vector has lanes.
+
+    The intrinsic (address, row_stride, rows, point, feature, like, origin, x) sets, for the features i from `feature`
+    on and the points b from `point` on,
+
+        x[i, b] = X[rows[b], i] - origin[i]
+
+    X is a matrix of the dtype of `like` whose rows are contiguous, row_stride bytes apart; rows: int64 row numbers,
+    `AHEAD` more than there are points. The difference is taken in float64, whatever the precisions of X and x are.
+    """
+
+    @intrinsic
+    def load_features(typingctx, address, row_stride, rows, point, feature, like, origin, x):
+        check_rows(x)
+        vector = vector_of(x)
+
+        def codegen(context, builder, signature, args):
+            address, row_stride, rows, point, feature, _, origin, x = args
+            value_type = signature.args[5]
+            llvm_value = context.get_data_type(value_type)
+            rows = context.make_array(signature.args[2])(context, builder, rows)
+            origin = context.make_array(signature.args[6])(context, builder, origin)
+            x = Rows(context, builder, signature.args[7], x)
+            skip = builder.mul(feature, ir.Constant(INT64, value_type.bitwidth // 8))
+            start = builder.add(address, skip)
+
+            def pointer(lane, llvm):
+                row = builder.load(builder.gep(rows.data, [plus(builder, point, lane)]))
+                return builder.inttoptr(builder.add(start, builder.mul(row, row_stride)), ir.PointerType(llvm))
+
+            def load(pointer, llvm, align):
+                several = ir.VectorType(llvm, width).as_pointer()
+                return builder.load(builder.bitcast(pointer, several), align=align)
+
+            offset = load(builder.gep(origin.data, [feature]), ir.DoubleType(), 8)
+
+            def features_of(lane):
+                _prefetch(builder, pointer(lane + AHEAD, ir.IntType(8)))
+                values = load(pointer(lane, llvm_value), llvm_value, 1)
+                if value_type != types.float64:
+                    values = builder.fpext(values, offset.type)
+                values = builder.fsub(values, offset)
+                return values if vector == DOUBLE else builder.fptrunc(values, ir.VectorType(ir.FloatType(), width))
+
+            # A vector is made of groups of `width` lanes, a group holding as many points. First, point j of every
+            # group with its features side by side, then the transposition of all groups at once.
+            groups = range(vector.lanes // width)
+            points = []
+            for j in range(width):
+                parts = [features_of(width * group + j) for group in groups]
+                while len(parts) > 1:
+                    both = range(2 * parts[0].type.count)
+                    parts = [shuffle(builder, a, b, both) for a, b in zip(parts[::2], parts[1::2], strict=True)]
+                points.append(parts[0])
+
+            def choose(a, b, lanes):  # lanes of a group of a, or of b counted from `width` on
+                lanes = [lane + (vector.lanes - width) * (lane >= width) for lane in lanes]
+                return shuffle(builder, a, b, [width * group + lane for group in groups for lane in lanes])
+
+            if width == 2:
+                transposed = [choose(*points, (0, 2)), choose(*points, (1, 3))]
+            else:
+                even = [choose(points[j], points[j + 1], (0, 4, 2, 6)) for j in (0, 2)]
+                odd = [choose(points[j], points[j + 1], (1, 5, 3, 7)) for j in (0, 2)]
+                transposed = [choose(*pair, lanes) for lanes in ((0, 1, 4, 5), (2, 3, 6, 7)) for pair in (even, odd)]
+            for i, values in enumerate(transposed):
+                x.store(plus(builder, feature, i), point, values)
+            return context.get_dummy_value()
+
+        signature = types.void(types.intp, types.intp, rows, types.intp, types.intp, like, origin, x)
+        return signature, codegen
+
+    return load_features
+
+
+def _prefetch(builder, pointer):
+    number = ir.IntType(32)
+    signature = ir.FunctionType(ir.VoidType(), [pointer.type, number, number, number])
+    function = cgutils.get_or_insert_function(builder.module, signature, "llvm.prefetch.p0")
+    builder.call(function, [pointer, number(0), number(3), number(1)])  # for reading, to stay, data
