@@ -207,7 +207,7 @@ def _triangular(parameters, factors):
     factors = np.ascontiguousarray(factors * math.sqrt(0.5))
     bias = -np.einsum("kji,ki->kj", factors, offsets)
     log_scale = _log_scale(parameters.weights, log_determinant, n_features)
-    return Triangular(origin, log_scale, factors.reshape(-1, n_features), bias)
+    return Triangular(origin, offsets, log_scale, factors.reshape(-1, n_features), bias)
 
 
 def _origin_and_offsets(parameters):
@@ -263,7 +263,7 @@ class Tied(CovarianceFamily):
         log_determinant = np.log(np.diagonal(factor)).sum()
         factor = np.ascontiguousarray(factor * math.sqrt(0.5))
         log_scale = _log_scale(parameters.weights, log_determinant, offsets.shape[1])
-        return Shared(origin, log_scale, factor, np.ones(offsets.shape), -offsets @ factor.T)
+        return Shared(origin, offsets, log_scale, factor, np.ones(offsets.shape), -offsets @ factor.T)
 
     def statistics(self, origin, centres, mass, first, second, log_likelihood, weight):
         if second.ndim == 3:
@@ -322,7 +322,7 @@ class Diagonal(CovarianceFamily):
         scale[:] = self._inverse_deviations(parameters.precisions_cholesky)
         log_scale = _log_scale(parameters.weights, np.log(scale).sum(axis=1), offsets.shape[1])
         scale *= math.sqrt(0.5)
-        return AxisAligned(origin, log_scale, scale, -scale * offsets)
+        return AxisAligned(origin, offsets, log_scale, scale, -scale * offsets)
 
     @staticmethod
     def _inverse_deviations(precisions_cholesky):

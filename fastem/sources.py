@@ -23,6 +23,7 @@ class ArraySource:
 
     def __init__(self, X):
         self.X = X.view(np.uint8) if X.dtype == np.bool_ else X
+        self._cells = kernels.Cells(len(X)) if self.X.dtype in READ_IN_PLACE else None
 
     @property
     def n_samples(self):
@@ -103,7 +104,7 @@ class ArraySource:
         total = None
         for start, stop, X in self.readable():
             part = Given(given.weights[start:stop], given.labels[start:stop], *given[2:])
-            mass, first, second, log_likelihood = kernels.accumulate(X, inputs, offsets, part)
+            mass, first, second, log_likelihood = kernels.accumulate(X, inputs, offsets, part, self._cells)
             weight = float(part.weights.sum()) if part.weights.size else float(stop - start)
             statistics = family.statistics(inputs.origin, centres, mass, first, second, log_likelihood, weight)
             total = statistics if total is None else total + statistics

@@ -57,8 +57,8 @@ def test_the_cache_serves_the_next_process_and_notices_a_changed_callee(tmp_path
     # Numba itself would go on running the old code: the file that calls load_block is the same.
     callee = tmp_path / "fastem" / "kernels" / "points.py"
     source = callee.read_text()
-    assert source.count("like) - origin[i]") == 1
-    callee.write_text(source.replace("like) - origin[i]", "like) - origin[i] + 1.0"))
+    assert source.count("dtype_code) - origin[i]") == 1
+    callee.write_text(source.replace("dtype_code) - origin[i]", "dtype_code) - origin[i] + 1.0"))
     hits, misses, changed = run_python(FIT, tmp_path, **cache)
     assert (hits, misses) == ("0", "1")
     assert changed != result
@@ -87,11 +87,12 @@ BOUNDS = """
 import numpy as np
 from numba import njit
 from fastem.kernels import NOTHING_GIVEN, passes, points
+from fastem.kernels.pruning import no_pruning, pruning
 from tests.problems import make_problem
 
 accumulate = njit(lambda *args: passes._accumulate_chunk(*args))
 evaluate = njit(lambda *args: passes._evaluate_chunk(*args))
-grid = passes._Grid(block=64, n_chunks=1, n_calls=1, call=0, serial=True)
+grid = passes._Grid(block=64, window=150, n_chunks=1, n_calls=1, call=0, serial=True)
 n_runs = 0
 for covariance_type in ("full", "tied", "diag", "spherical"):
     for n_features in (1, 2, 3, 4, 5, 8, 9, 11):
@@ -100,18 +101,32 @@ for covariance_type in ("full", "tied", "diag", "spherical"):
             for exact in (False, True):
                 inputs = problem.parameters.kernel_inputs(exact)
                 data = points.points(problem.X)
-                arrays = problem.means - inputs.origin, inputs.zero_moments(1), np.zeros(1)
+                cells = np.zeros(150, np.uint16)
+                arrays = problem.means - inputs.origin, cells, inputs.zero_moments(1), np.zeros((1, 8))
+                everything = no_pruning(inputs)
                 for given in (
                     NOTHING_GIVEN,
                     NOTHING_GIVEN._replace(hard=True),
                     NOTHING_GIVEN._replace(labels=np.zeros(150, np.int64), weights=np.ones(150)),
                     NOTHING_GIVEN._replace(responsibilities=np.ones((150, n_components)), e_step=False),
                 ):
-                    accumulate(0, grid, data, inputs, given, arrays)
+                    accumulate(0, grid, data, inputs, everything, given, arrays)
                 for what in range(3):
                     out, labels = np.empty((150, n_components)), np.empty(150, np.int64)
-                    evaluate(0, grid, data, inputs, NOTHING_GIVEN, (what, out, labels))
+                    evaluate(0, grid, data, inputs, everything, NOTHING_GIVEN, (what, out, labels))
                 n_runs += 1
+    for n_features in (1, 3, 6):
+        problem = make_problem(700, n_features, 35, covariance_type)
+        inputs = problem.parameters.kernel_inputs()
+        data, cells = points.points(problem.X), np.arange(700, dtype=np.uint16) % 70
+        some = grid._replace(window=300)
+        for by_cell in (False, True):
+            pruned = pruning(inputs, 40.0, by_cell)
+            arrays = inputs.means, cells, inputs.zero_moments(1), np.zeros((1, 8))
+            accumulate(0, some, data, inputs, pruned, NOTHING_GIVEN, arrays)
+            if not by_cell:
+                evaluate(0, some, data, inputs, pruned, NOTHING_GIVEN, (2, np.empty((0, 0)), np.empty(700, np.int64)))
+            n_runs += 1
 print(n_runs)
 """
 
@@ -120,4 +135,4 @@ def test_nothing_is_read_or_written_out_of_bounds(tmp_path):
     """On the serial tier: Numba swallows what is raised in a parallel loop."""
     root = Path(__file__).parent.parent
     environment = {"NUMBA_BOUNDSCHECK": "1", "NUMBA_CACHE_DIR": str(tmp_path)}
-    assert run_python(BOUNDS, root, **environment) == ["128"]
+    assert run_python(BOUNDS, root, **environment) == ["152"]

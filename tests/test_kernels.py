@@ -320,12 +320,14 @@ def test_a_row_alone_is_the_row_in_a_batch(covariance_type):
 
 
 def test_no_accumulators_beyond_their_budget():
-    from fastem.kernels import passes, points
+    from fastem.kernels import AxisAligned, passes, points
+    from fastem.kernels.pruning import no_pruning
 
     for n, d, k in ((10**6, 128, 128), (10**7, 10, 1024), (10**6, 2, 8), (1, 1, 1)):
         data = points.Points(0, 8, 8, 0, n, d)
         size = 8 * k * (d + 1) ** 2
-        grid = passes._grid(data, k, size, 8)
+        parameters = AxisAligned(np.zeros(d), np.zeros((k, d)), np.zeros(k), np.ones((k, d)), np.zeros((k, d)))
+        grid = passes._grid(data, k, size, 8, no_pruning(parameters))
         assert grid.n_chunks == 1 or grid.n_chunks * size <= max(passes._MAX_ACCUMULATOR_BYTES, 8 * size)
         assert 1 <= grid.n_calls <= max(1, n // grid.block)
         assert grid.block % 64 == 0

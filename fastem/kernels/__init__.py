@@ -3,6 +3,7 @@
 from .axis_aligned import AxisAligned
 from .passes import NOTHING_GIVEN, Given, accumulate, in_single, labels, log_likelihoods, responsibilities
 from .points import READ_IN_PLACE
+from .pruning import Cells
 from .shared import Shared
 from .triangular import Triangular
 
@@ -10,6 +11,7 @@ __all__ = [
     "NOTHING_GIVEN",
     "READ_IN_PLACE",
     "AxisAligned",
+    "Cells",
     "Given",
     "Shared",
     "Triangular",

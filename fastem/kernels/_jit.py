@@ -15,6 +15,8 @@ import numba
 import numpy as np
 from numba import njit, prange, typeof, types
 from numba.core import caching, cgutils
+from numba.core.codegen import JITCodeLibrary
+from numba.core.compiler import CompilerBase, DefaultPassBuilder
 from numba.extending import intrinsic
 
 # 'contract' alone: fused multiply-adds, nothing that reorders a sum or assumes away NaN and infinity.
@@ -66,13 +68,57 @@ def _cached(dispatcher):
     return dispatcher
 
 
+class _LinkedOnly(JITCodeLibrary):
+    """The code of a kernel that only other kernels call: linked into theirs and optimised there, never by itself.
+
+    Numba would optimise every kernel and make machine code of it at each level of calls, which took half of the
+    seconds a first fit waits for.
+    """
+
+    def finalize(self):
+        for library in dict.fromkeys(self._linking_libraries):
+            self._reload_init.update(library._reload_init)
+            self._final_module.link_in(library._get_module_for_linking(), preserve=True)
+        self._finalized = True
+
+    def get_pointer_to_function(self, name):
+        self._ensure_finalized()
+        return 0  # there is none, and no one calls it
+
+    @property
+    def codegen(self):
+        return _NoEnvironment(self._codegen)
+
+
+class _NoEnvironment:
+    """A code generator for code without an environment of its own: it takes its caller's."""
+
+    def __init__(self, codegen):
+        self._codegen = codegen
+
+    def __getattr__(self, name):
+        return getattr(self._codegen, name)
+
+    def set_env(self, name, environment):
+        pass
+
+
+class _LinkedCompiler(CompilerBase):
+    """Numba's pipeline, with a library of the kind above."""
+
+    def define_pipelines(self):
+        self.state.library = _LinkedOnly(self.state.targetctx.codegen(), self.state.func_id.func_qualname)
+        return [DefaultPassBuilder.define_nopython_pipeline(self.state)]
+
+
 def kernel(function):
     """Compile a serial function that other kernels call; it is compiled into its callers, not cached itself."""
-    return njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **_OPTIONS)(function)
+    options = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, **_OPTIONS}
+    return njit(pipeline_class=_LinkedCompiler, **options)(function)
 
 
 def chunk_kernel(function):
-    """Compile and cache a serial kernel (chunk, grid, points, parameters, given, arrays) for `run`."""
+    """Compile and cache a serial kernel (chunk, grid, points, parameters, pruning, given, arrays) for `run`."""
     return _cached(njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **_OPTIONS)(function))
 
 
@@ -98,9 +144,9 @@ def _call_at(typingctx, address, chunk, args):
 # within another tuple.)
 @_cached
 @njit(parallel=True, **_OPTIONS)
-def _for_each_chunk(address, grid, points, parameters, given, arrays):
+def _for_each_chunk(address, grid, points, parameters, pruning, given, arrays):
     for chunk in prange(grid.n_chunks):
-        _call_at(address, np.int64(chunk), (grid, points, parameters, given, arrays))
+        _call_at(address, np.int64(chunk), (grid, points, parameters, pruning, given, arrays))
 
 
 _addresses = {}
@@ -126,9 +172,9 @@ def _kind(value):
     return type(value)
 
 
-def run(chunk_kernel, grid, points, parameters, given, arrays):
+def run(chunk_kernel, grid, points, parameters, pruning, given, arrays):
     """Run a chunk kernel for every chunk, in parallel; on one thread where the grid says that there is little to do."""
-    args = grid, points, parameters, given, arrays
+    args = grid, points, parameters, pruning, given, arrays
     address = _address(chunk_kernel, args)
     n_threads = numba.get_num_threads()
     try:

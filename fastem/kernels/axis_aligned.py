@@ -26,9 +26,10 @@ class AxisAligned(NamedTuple):
     """
 
     origin: np.ndarray  # (D,) float64, a point amid the data
+    means: np.ndarray  # (K, D) relative to the origin
     log_scale: np.ndarray  # (K,) log weight + log of the normalising constant
     scale: np.ndarray  # (K, D) 1 / (sqrt(2) standard deviation)
-    bias: np.ndarray  # (K, D) -scale (mean - origin)
+    bias: np.ndarray  # (K, D) -scale mean
 
     def zero_moments(self, n_slots):
         """Accumulators of `n_slots` chunks: per component its mass, first and second moments."""

@@ -13,7 +13,20 @@ from numba.extending import overload
 from ._jit import chunk_kernel, kernel, run
 from .axis_aligned import AxisAligned, add_axis_aligned_moments, axis_aligned_log_densities
 from .elementary import exp, log
-from .points import load_block, points, scratch
+from .points import load_block, number_rows, points, scratch, whole_groups
+from .pruning import (
+    BLOCK,
+    FEWEST_COMPONENTS,
+    MOST_COMPONENTS,
+    active_components,
+    block_length,
+    no_pruning,
+    note_cells,
+    pruning,
+    pruning_scratch,
+    sort_window,
+    window_size,
+)
 from .shared import Shared, add_shared_moments, whiten
 from .tiles import AHEAD
 from .triangular import Triangular, add_triangular_moments, triangular_log_densities
@@ -22,13 +35,18 @@ from .vectors import add, div, lanes, load, mul, select_greater, splat, store, s
 _MAX_CHUNKS = 64
 _MAX_ACCUMULATOR_BYTES = 32 << 20  # all chunks together, as long as 8 of them fit
 _FLOPS_PER_CALL = 2e9  # a call into compiled code can't be interrupted: about a quarter of a second
+# Responsibilities below e**-37 / K are left out of statistics, where components are many: together below the rounding
+# of their sum. A log-likelihood leaves out what would be flushed to 0 anyway: a row's doesn't depend on its block.
+_NEGLIGIBLE = 37.0
+_FLUSHED = {np.dtype(np.float64): 700.0, np.dtype(np.float32): 80.0}
 _FLOPS_WORTH_A_THREAD = 5e5  # less takes no longer than to wake a second thread, and to wait for it on a busy machine
 
 
 class _Grid(NamedTuple):
-    """How the points are cut: blocks of `block` points, chunks of consecutive blocks, calls within each chunk."""
+    """How the points are cut: chunks, calls within each chunk, windows, and blocks of at most `block` points."""
 
     block: int
+    window: int  # points of a chunk that are put in order at a time
     n_chunks: int
     n_calls: int
     call: int  # which of them this is
@@ -61,14 +79,18 @@ def _block_size(n_features, itemsize):
     return int(np.clip(20480 // itemsize // n_features // 64 * 64, 1024 // itemsize, 256))
 
 
-def _grid(points, n_components, accumulator_bytes, itemsize):
-    block = _block_size(points.n_features, itemsize)
+def _grid(points, n_components, accumulator_bytes, itemsize, pruning):
+    window = window_size(pruning, n_components)
+    block = BLOCK if window else _block_size(points.n_features, itemsize)
     n_blocks = -(-points.n_samples // block)
     affordable = max(8, _MAX_ACCUMULATOR_BYTES // max(1, accumulator_bytes))
     flops = points.n_samples * n_components * (2.0 * points.n_features * (points.n_features + 1) + 60.0)
     n_calls = int(np.clip(flops / _FLOPS_PER_CALL, 1, n_blocks))
     n_chunks = max(1, min(_MAX_CHUNKS, affordable, n_blocks))
-    return _Grid(block, n_chunks, n_calls, 0, flops < _FLOPS_WORTH_A_THREAD)
+    if window:  # a chunk's share of a call is a window, unless chunks are very few
+        n_chunks = min(n_chunks, max(16, points.n_samples // window))
+        n_calls = int(np.clip(points.n_samples // (n_chunks * window), 1, n_calls))
+    return _Grid(block, window or points.n_samples, n_chunks, n_calls, 0, flops < _FLOPS_WORTH_A_THREAD)
 
 
 @kernel
@@ -85,31 +107,42 @@ def _chunk_bounds(grid, n_samples, chunk):
 # -- one block, by kind of parameters -----------------------------------------------------------------------------
 
 
-def _log_densities(parameters, active, x, n_points, work, out):
-    """Log weight + log-density of the active components at every point of a block. x: (D, ..), out: OUT (A, ..)."""
+def _coordinates(parameters, x, n_points, work):
+    """What the log-densities are computed from: x, or the whitened features, left in work."""
+    raise NotImplementedError("compiled code only")
+
+
+@overload(_coordinates)
+def _overload_coordinates(parameters, x, n_points, work):
+    if parameters.instance_class is Shared:
+
+        def block(parameters, x, n_points, work):
+            whiten(parameters.factor, x, n_points, work)
+            return work
+
+        return block
+    return lambda parameters, x, n_points, work: x
+
+
+def _log_densities(parameters, active, coordinates, n_points, out):
+    """Log weight + log-density of the active components at every point of a block, OUT (len(active), n_points)."""
     raise NotImplementedError("compiled code only")
 
 
 @overload(_log_densities)
-def _overload_log_densities(parameters, active, x, n_points, work, out):
+def _overload_log_densities(parameters, active, coordinates, n_points, out):
     if parameters.instance_class is Triangular:
 
-        def block(parameters, active, x, n_points, work, out):
-            triangular_log_densities(parameters.log_scale, parameters.factor, parameters.bias, active, x, n_points, out)
-
-    elif parameters.instance_class is Shared:
-
-        def block(parameters, active, x, n_points, work, out):
-            whiten(parameters.factor, x, n_points, work)
-            axis_aligned_log_densities(
-                parameters.log_scale, parameters.scale, parameters.bias, active, work, n_points, out
+        def block(parameters, active, coordinates, n_points, out):
+            triangular_log_densities(
+                parameters.log_scale, parameters.factor, parameters.bias, active, coordinates, n_points, out
             )
 
-    elif parameters.instance_class is AxisAligned:
+    else:
 
-        def block(parameters, active, x, n_points, work, out):
+        def block(parameters, active, coordinates, n_points, out):
             axis_aligned_log_densities(
-                parameters.log_scale, parameters.scale, parameters.bias, active, x, n_points, out
+                parameters.log_scale, parameters.scale, parameters.bias, active, coordinates, n_points, out
             )
 
     return block
@@ -247,21 +280,32 @@ def _copy_responsibilities(given, rows, count, weights, factor, responsibilities
 
 
 @kernel
-def _block_rows(first, count, block, rows):
-    """The row numbers of a block, and those to come; the last one is repeated where the block is not full."""
-    for b in range(block):
-        rows[b] = first + min(b, count - 1)
-    for b in range(block, rows.size):
-        rows[b] = first + b
+def _take_rows(order, position, count, n_points, rows):
+    """`number_rows` of a window whose rows are taken in an order of their own."""
+    for b in range(n_points):
+        rows[b] = order[position + min(b, count - 1)]
+    for b in range(n_points, n_points + AHEAD):
+        rows[b] = order[min(position + b, order.size - 1)]
+
+
+@kernel
+def _all_components(n_components):
+    components = np.empty(n_components, np.int64)
+    for k in range(n_components):
+        components[k] = k
+    return components
 
 
 # -- accumulate ---------------------------------------------------------------------------------------------------
 
 
 @chunk_kernel
-def _accumulate_chunk(chunk, grid, points, parameters, given, arrays):
-    """Add the statistics of a chunk's points to moments[chunk], their log-likelihood to log_likelihood[chunk]."""
-    centres, moments, log_likelihood = arrays
+def _accumulate_chunk(chunk, grid, points, parameters, pruning, given, arrays):
+    """Add the statistics of a chunk's points to moments[chunk], their log-likelihood to totals[chunk, 0].
+
+    totals[chunk, 1] counts the pairs of point and component that were looked at; cells: IN OUT as in `Cells`, or empty.
+    """
+    centres, cells, moments, totals = arrays
     n_components = centres.shape[0]
     block = grid.block
     x = scratch(points.n_features, block, centres)
@@ -271,28 +315,53 @@ def _accumulate_chunk(chunk, grid, points, parameters, given, arrays):
     factor = scratch(1, block, centres)
     log_likelihoods = scratch(1, block, centres)
     rows = np.empty(block + AHEAD, np.int64)
-    active = np.arange(n_components)
+    components = _all_components(n_components)
+    n_active = n_components
+    prune = pruning.order > 0
+    order, keys, starts, box, upper = pruning_scratch(pruning, grid.window, n_components, points.n_features, centres)
     start, stop = _chunk_bounds(grid, points.n_samples, chunk)
-    for first in range(start, stop, block):
-        count = min(block, stop - first)
-        _block_rows(first, count, block, rows)
-        load_block(points, rows, block, parameters.origin, x)
-        _set_weights(given, rows, count, block, weights)
-        if given.e_step:
-            _log_densities(parameters, active, x, block, work, responsibilities)
-            if given.labels.size:
-                _exclude_other_components(given.labels, rows, count, responsibilities)
-        if not given.e_step:
-            _copy_responsibilities(given, rows, count, weights, factor, responsibilities)
-        elif given.hard:
-            log_likelihood[chunk] += _assign(responsibilities, active, weights, block, factor, log_likelihoods)
-            _copy_row(weights, factor)
-        else:
-            log_likelihood[chunk] += _normalise(responsibilities, active.size, weights, block, factor, log_likelihoods)
-        _add_moments(parameters, active, x, block, responsibilities, factor, weights, centres, work, moments[chunk])
+    for first in range(start, stop, grid.window):
+        window = min(grid.window, stop - first)
+        if prune:
+            sort_window(points, pruning, cells, first, window, parameters.origin, rows, x, keys, starts, order)
+        position = cell = 0
+        while position < window:
+            if prune:
+                count, cell = block_length(pruning, position, window, starts, cell)
+                n_points = whole_groups(count)
+                _take_rows(order[:window], position, count, n_points, rows)
+            else:
+                count = min(block, window - position)
+                n_points = whole_groups(count)
+                number_rows(first + position, count, n_points, rows)
+            position += count
+            load_block(points, rows, n_points, parameters.origin, x)
+            _set_weights(given, rows, count, n_points, weights)
+            if given.e_step:
+                coordinates = _coordinates(parameters, x, n_points, work)
+                if prune:
+                    n_active = active_components(parameters, pruning, coordinates, n_points, box, upper, components)
+                _log_densities(parameters, components[:n_active], coordinates, n_points, responsibilities)
+                totals[chunk, 1] += count * n_active
+                if cells.size:
+                    _largest(responsibilities, components[:n_active], n_points, factor, log_likelihoods)
+                    note_cells(parameters, rows, count, factor, log_likelihoods, cells)
+                if given.labels.size:
+                    _exclude_other_components(given.labels, rows, count, responsibilities)
+            active = components[:n_active]
+            if not given.e_step:
+                _copy_responsibilities(given, rows, count, weights, factor, responsibilities)
+            elif given.hard:
+                totals[chunk, 0] += _assign(responsibilities, active, weights, n_points, factor, log_likelihoods)
+                _copy_row(weights, factor)
+            else:
+                totals[chunk, 0] += _normalise(responsibilities, n_active, weights, n_points, factor, log_likelihoods)
+            _add_moments(
+                parameters, active, x, n_points, responsibilities, factor, weights, centres, work, moments[chunk]
+            )
 
 
-def accumulate(X, parameters, centres, given=NOTHING_GIVEN):
+def accumulate(X, parameters, centres, given=NOTHING_GIVEN, cells=None):
     """One pass: E-step and accumulation of the sufficient statistics.
 
     Parameters
@@ -305,6 +374,8 @@ def accumulate(X, parameters, centres, given=NOTHING_GIVEN):
         What first and second moments are taken about, relative to `parameters.origin`, in the parameters' precision.
     given : Given
         Weights, labels, responsibilities.
+    cells : Cells, default=None
+        What earlier passes over the same points left, where components are many.
 
     Returns
     -------
@@ -319,13 +390,24 @@ def accumulate(X, parameters, centres, given=NOTHING_GIVEN):
         Weighted sum over the points, nats; 0 without an E-step.
     """
     data = points(X)
-    grid = _grid(data, len(centres), parameters.zero_moments(0).strides[0], centres.itemsize)
+    n_components = len(centres)
+    many = FEWEST_COMPONENTS <= n_components <= MOST_COMPONENTS
+    if not many or not given.e_step or given.labels.size or (cells is not None and cells.resting()):
+        cells = None
+        pruned = no_pruning(parameters)
+    else:
+        by_cell = cells is not None and cells.known_for(n_components)
+        pruned = pruning(parameters, _NEGLIGIBLE + np.log(n_components), by_cell)
+    grid = _grid(data, n_components, parameters.zero_moments(0).strides[0], centres.itemsize, pruned)
     moments = parameters.zero_moments(grid.n_chunks)
-    log_likelihood = np.zeros(grid.n_chunks)
+    totals = np.zeros((grid.n_chunks, 8))  # a cache line each
+    arrays = centres, np.empty(0, np.uint16) if cells is None else cells.labels, moments, totals
     for call in range(grid.n_calls):
-        arrays = centres, moments, log_likelihood
-        run(_accumulate_chunk, grid._replace(call=call), data, parameters, given, arrays)
-    return *parameters.split_moments(moments.sum(axis=0)), float(log_likelihood.sum())
+        run(_accumulate_chunk, grid._replace(call=call), data, parameters, pruned, given, arrays)
+    log_likelihood, n_pairs = totals.sum(axis=0)[:2]
+    if cells is not None:
+        cells.finish(n_components, n_pairs / (data.n_samples * n_components))
+    return *parameters.split_moments(moments.sum(axis=0)), float(log_likelihood)
 
 
 # -- evaluate -----------------------------------------------------------------------------------------------------
@@ -334,8 +416,9 @@ _LOG_LIKELIHOODS, _RESPONSIBILITIES, _LABELS = range(3)
 
 
 @chunk_kernel
-def _evaluate_chunk(chunk, grid, points, parameters, given, arrays):
+def _evaluate_chunk(chunk, grid, points, parameters, pruning, given, arrays):
     what, out, labels = arrays
+    cells = np.empty(0, np.uint16)
     n_components = parameters.log_scale.size
     block = grid.block
     like = parameters.bias
@@ -346,36 +429,60 @@ def _evaluate_chunk(chunk, grid, points, parameters, given, arrays):
     factor = scratch(1, block, like)
     result = scratch(1, block, like)
     rows = np.empty(block + AHEAD, np.int64)
-    active = np.arange(n_components)
+    components = _all_components(n_components)
+    n_active = n_components
+    prune = pruning.order > 0
+    order, keys, starts, box, upper = pruning_scratch(pruning, grid.window, n_components, points.n_features, like)
     for b in range(block):
         weights[0, b] = 1.0
     start, stop = _chunk_bounds(grid, points.n_samples, chunk)
-    for first in range(start, stop, block):
-        count = min(block, stop - first)
-        _block_rows(first, count, block, rows)
-        load_block(points, rows, block, parameters.origin, x)
-        _log_densities(parameters, active, x, block, work, log_densities)
-        if what == _LABELS:
-            _largest(log_densities, active, block, result, factor)
-            for b in range(count):
-                labels[rows[b]] = np.int64(result[0, b])
-            continue
-        _normalise(log_densities, active.size, weights, block, factor, result)
-        for b in range(count):
-            if what == _LOG_LIKELIHOODS:
-                out[rows[b], 0] = result[0, b]
+    for first in range(start, stop, grid.window):
+        window = min(grid.window, stop - first)
+        if prune:
+            sort_window(points, pruning, cells, first, window, parameters.origin, rows, x, keys, starts, order)
+        position = cell = 0
+        while position < window:
+            if prune:
+                count, cell = block_length(pruning, position, window, starts, cell)
+                n_points = whole_groups(count)
+                _take_rows(order[:window], position, count, n_points, rows)
             else:
-                for a in range(active.size):
-                    out[rows[b], active[a]] = log_densities[a, b] * factor[0, b]
-                if result[0, b] == -np.inf:  # farther than any density reaches: to the one that `labels` names
-                    out[rows[b], 0] = 1.0
+                count = min(block, window - position)
+                n_points = whole_groups(count)
+                number_rows(first + position, count, n_points, rows)
+            position += count
+            load_block(points, rows, n_points, parameters.origin, x)
+            coordinates = _coordinates(parameters, x, n_points, work)
+            if prune:
+                n_active = active_components(parameters, pruning, coordinates, n_points, box, upper, components)
+            active = components[:n_active]
+            _log_densities(parameters, active, coordinates, n_points, log_densities)
+            if what == _LABELS:
+                _largest(log_densities, active, n_points, result, factor)
+                for b in range(count):
+                    labels[rows[b]] = np.int64(result[0, b])
+                continue
+            _normalise(log_densities, n_active, weights, n_points, factor, result)
+            for b in range(count):
+                if what == _LOG_LIKELIHOODS:
+                    out[rows[b], 0] = result[0, b]
+                else:
+                    for a in range(n_active):
+                        out[rows[b], active[a]] = log_densities[a, b] * factor[0, b]
+                    if result[0, b] == -np.inf:  # farther than any density reaches: to the one that `labels` names
+                        out[rows[b], 0] = 1.0
 
 
 def _run_evaluate(X, parameters, what, out, labels):
     data = points(X)
-    grid = _grid(data, len(parameters.log_scale), 0, parameters.bias.itemsize)
+    if what == _RESPONSIBILITIES:  # all are asked for
+        pruned = no_pruning(parameters)
+    else:
+        pruned = pruning(parameters, 1.0 if what == _LABELS else _FLUSHED[parameters.bias.dtype])
+    grid = _grid(data, len(parameters.log_scale), 0, parameters.bias.itemsize, pruned)
     for call in range(grid.n_calls):
-        run(_evaluate_chunk, grid._replace(call=call), data, parameters, NOTHING_GIVEN, (what, out, labels))
+        grid = grid._replace(call=call)
+        run(_evaluate_chunk, grid, data, parameters, pruned, NOTHING_GIVEN, (what, out, labels))
 
 
 def log_likelihoods(X, parameters, out):

@@ -9,19 +9,19 @@ from typing import NamedTuple
 
 import numpy as np
 from llvmlite import ir
-from numba import types
+from numba import typeof, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
 from ._jit import kernel
-from .tiles import transposing_load
-from .vectors import lanes
+from .tiles import AHEAD, transposing_load
+from .vectors import GROUP, compiled_apart, lanes
 
 _DTYPES = (np.float64, np.float32, np.uint8, np.int32, np.int64)
 READ_IN_PLACE = tuple(np.dtype(dtype) for dtype in _DTYPES)
 """The dtypes that kernels read as they are; other numeric arrays are converted block by block by their source."""
 
-_FLOAT64, _FLOAT32, _UINT8, _INT32, _INT64 = range(len(_DTYPES))
+_FLOAT64, _FLOAT32 = 0, 1
 
 
 _load_2 = transposing_load(2)
@@ -46,25 +46,53 @@ def points(X):
 
 
 @intrinsic
-def _peek(typingctx, address, like):
-    """The value of the type of `like` at an address, as float64."""
-    signature = types.float64(types.intp, like)
+def _peek(typingctx, address, code):
+    """The value of the dtype READ_IN_PLACE[code] at an address, as float64."""
 
     def codegen(context, builder, signature, args):
-        value_type = context.get_data_type(signature.args[1])
-        pointer = builder.inttoptr(args[0], ir.PointerType(value_type))
-        value = builder.load(pointer, align=1)
-        return context.cast(builder, value, signature.args[1], types.float64)
+        address, code = args
+        result = cgutils.alloca_once(builder, ir.DoubleType())
+        with builder.goto_block(builder.append_basic_block("other")):
+            builder.unreachable()
+            other = builder.block
+        after = builder.append_basic_block("after")
+        switch = builder.switch(code, other)
+        for number, dtype in enumerate(_DTYPES):
+            value_type = typeof(dtype(0))
+            block = builder.append_basic_block(dtype.__name__)
+            switch.add_case(code.type(number), block)
+            with builder.goto_block(block):
+                pointer = builder.inttoptr(address, context.get_data_type(value_type).as_pointer())
+                value = builder.load(pointer, align=1)
+                builder.store(context.cast(builder, value, value_type, types.float64), result)
+                builder.branch(after)
+        builder.position_at_end(after)
+        return builder.load(result)
 
-    return signature, codegen
+    return types.float64(types.intp, types.intp), codegen
 
 
 @kernel
-def _copy_block(points, rows, n_points, origin, x, like):
+def number_rows(first, count, n_points, rows):
+    """rows: OUT first, first + 1, .. for n_points and the `AHEAD` to come; the count-th is repeated to fill up."""
+    for b in range(n_points):
+        rows[b] = first + min(b, count - 1)
+    for b in range(n_points, n_points + AHEAD):
+        rows[b] = first + b
+
+
+@kernel
+def whole_groups(count):
+    """The number of points that tiles run over for a count: whole pairs of vectors."""
+    return -(-count // GROUP) * GROUP
+
+
+@kernel
+def _copy_block(points, rows, n_points, origin, x):
     for b in range(n_points):
         row = points.address + rows[b] * points.row_stride
         for i in range(x.shape[0]):
-            x[i, b] = _peek(row + i * points.column_stride, like) - origin[i]
+            x[i, b] = _peek(row + i * points.column_stride, points.dtype_code) - origin[i]
 
 
 @kernel
@@ -84,22 +112,15 @@ def _transpose_block(points, rows, n_points, origin, x, like):
 @kernel
 def load_block(points, rows, n_points, origin, x):
     """x[i, b] = X[rows[b], i] - origin[i], in x's precision.  x: OUT (n_features, n_points)."""
+    compiled_apart()
     code = points.dtype_code
     if code <= _FLOAT32 and points.n_features > 1 and points.column_stride == (8 if code == _FLOAT64 else 4):
         if code == _FLOAT64:
             _transpose_block(points, rows, n_points, origin, x, np.float64(0))
         else:
             _transpose_block(points, rows, n_points, origin, x, np.float32(0))
-    elif code == _FLOAT64:
-        _copy_block(points, rows, n_points, origin, x, np.float64(0))
-    elif code == _FLOAT32:
-        _copy_block(points, rows, n_points, origin, x, np.float32(0))
-    elif code == _UINT8:
-        _copy_block(points, rows, n_points, origin, x, np.uint8(0))
-    elif code == _INT32:
-        _copy_block(points, rows, n_points, origin, x, np.int32(0))
     else:
-        _copy_block(points, rows, n_points, origin, x, np.int64(0))
+        _copy_block(points, rows, n_points, origin, x)
 
 
 # Rows of scratch start on a cache line of their own and lie an odd number of lines apart: rows a power of two

@@ -38,10 +38,11 @@ class Shared(NamedTuple):
     """
 
     origin: np.ndarray  # (D,) float64, a point amid the data
+    means: np.ndarray  # (K, D) relative to the origin
     log_scale: np.ndarray  # (K,) log weight + log of the normalising constant
     factor: np.ndarray  # (D, D) transposed Cholesky factor of the precision / sqrt(2), lower triangular
     scale: np.ndarray  # (K, D) ones: whitened components are spheres
-    bias: np.ndarray  # (K, D) -factor (mean - origin)
+    bias: np.ndarray  # (K, D) -factor mean
 
     def zero_moments(self, n_slots):
         """Accumulators of `n_slots` chunks: K rows (mass, first moment), then D rows of the common scatter."""

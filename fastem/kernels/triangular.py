@@ -42,9 +42,10 @@ class Triangular(NamedTuple):
     """
 
     origin: np.ndarray  # (D,) float64, a point amid the data
+    means: np.ndarray  # (K, D) relative to the origin
     log_scale: np.ndarray  # (K,) log weight + log of the normalising constant
     factor: np.ndarray  # (K * D, D) transposed Cholesky factors of the precisions / sqrt(2), lower triangular
-    bias: np.ndarray  # (K, D) -factor (mean - origin)
+    bias: np.ndarray  # (K, D) -factor mean
 
     def zero_moments(self, n_slots):
         """Accumulators of `n_slots` chunks: per component a row of mass, of first, and D of second moments."""

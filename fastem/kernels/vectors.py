@@ -19,6 +19,9 @@ from numba.extending import intrinsic, models, register_model
 # A register's bytes: 64 with AVX-512; 32 with AVX2 and, as two registers each, with SSE or NEON.
 REGISTER = 64 if llvmlite.binding.get_host_cpu_features().get("avx512f") else 32
 
+GROUP = 2 * REGISTER // 4
+"""Tiles run over whole pairs of vectors of either precision: this many points, or a multiple."""
+
 INT64 = ir.IntType(64)
 _INT32 = ir.IntType(32)
 
@@ -154,6 +157,17 @@ def sum_lanes(builder, vector, values):
     return values[0]
 
 
+@intrinsic
+def compiled_apart(typingctx):
+    """Keep the kernel that this is called in a function of its own: worth it where it is long and called twice."""
+
+    def codegen(context, builder, signature, args):
+        builder.function.attributes.add("noinline")
+        return context.get_dummy_value()
+
+    return types.void(), codegen
+
+
 # -- memory -----------------------------------------------------------------------------------------------------
 
 
@@ -273,6 +287,29 @@ def sum_of_lanes(typingctx, a):
         return context.cast(builder, total, a.element, types.float64)
 
     return types.float64(a), codegen
+
+
+@intrinsic
+def max_of_lanes(typingctx, a):
+    """The largest lane of a vector, in its precision."""
+
+    def codegen(context, builder, signature, args):
+        reduce = f"llvm.vector.reduce.fmax.v{a.lanes}f{a.element.bitwidth}"
+        function = ir.FunctionType(a.llvm.element, [a.llvm])
+        return builder.call(cgutils.get_or_insert_function(builder.module, function, reduce), args)
+
+    return a.element(a), codegen
+
+
+@intrinsic
+def any_not_less(typingctx, a, b):
+    """Whether a < b fails in any lane (as it does for NaN)."""
+
+    def codegen(context, builder, signature, args):
+        lanes = builder.fcmp_unordered(">=", *args)
+        return builder.icmp_unsigned("!=", builder.bitcast(lanes, ir.IntType(a.lanes)), ir.IntType(a.lanes)(0))
+
+    return types.boolean(a, b), codegen
 
 
 # -- the bits of a number, for exp and log ----------------------------------------------------------------------
