@@ -87,11 +87,12 @@ BOUNDS = """
 import numpy as np
 from numba import njit
 from fastem.kernels import NOTHING_GIVEN, passes, points
+from fastem.kernels._jit import placed
 from fastem.kernels.pruning import no_pruning, pruning
 from tests.problems import make_problem
 
-accumulate = njit(lambda *args: passes._accumulate_chunk(*args))
-evaluate = njit(lambda *args: passes._evaluate_chunk(*args))
+accumulate = njit(lambda *args: passes._accumulate_chunk(0, placed(args)))
+evaluate = njit(lambda *args: passes._evaluate_chunk(0, placed(args)))
 grid = passes._Grid(block=64, window=150, n_chunks=1, n_calls=1, call=0, serial=True)
 n_runs = 0
 for covariance_type in ("full", "tied", "diag", "spherical"):
@@ -110,10 +111,10 @@ for covariance_type in ("full", "tied", "diag", "spherical"):
                     NOTHING_GIVEN._replace(labels=np.zeros(150, np.int64), weights=np.ones(150)),
                     NOTHING_GIVEN._replace(responsibilities=np.ones((150, n_components)), e_step=False),
                 ):
-                    accumulate(0, grid, data, inputs, everything, given, arrays)
+                    accumulate(grid, data, inputs, everything, given, *arrays)
                 for what in range(3):
                     out, labels = np.empty((150, n_components)), np.empty(150, np.int64)
-                    evaluate(0, grid, data, inputs, everything, NOTHING_GIVEN, (what, out, labels))
+                    evaluate(grid, data, inputs, everything, what, out, labels)
                 n_runs += 1
     for n_features in (1, 3, 6):
         problem = make_problem(700, n_features, 35, covariance_type)
@@ -123,9 +124,9 @@ for covariance_type in ("full", "tied", "diag", "spherical"):
         for by_cell in (False, True):
             pruned = pruning(inputs, 40.0, by_cell)
             arrays = inputs.means, cells, inputs.zero_moments(1), np.zeros((1, 8))
-            accumulate(0, some, data, inputs, pruned, NOTHING_GIVEN, arrays)
+            accumulate(some, data, inputs, pruned, NOTHING_GIVEN, *arrays)
             if not by_cell:
-                evaluate(0, some, data, inputs, pruned, NOTHING_GIVEN, (2, np.empty((0, 0)), np.empty(700, np.int64)))
+                evaluate(some, data, inputs, pruned, 2, np.empty((0, 0)), np.empty(700, np.int64))
             n_runs += 1
 print(n_runs)
 """

@@ -118,49 +118,92 @@ def kernel(function):
 
 
 def chunk_kernel(function):
-    """Compile and cache a serial kernel (chunk, grid, points, parameters, pruning, given, arrays) for `run`."""
+    """Compile and cache a serial kernel (chunk, context) for `run`; `arguments(context)` are what `run` was given."""
     return _cached(njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **_OPTIONS)(function))
 
 
+# A parallel function optimises all that it calls three times over, and every array that it is given costs it a
+# twentieth of a second. So there is one for all chunk kernels: it calls them by address and hands them a pointer.
+
+
 @intrinsic
-def _call_at(typingctx, address, chunk, args):
-    """Call the compiled chunk kernel at an address."""
+def arguments(typingctx, context):
+    """The tuple that a chunk kernel's context points to."""
+
+    def codegen(context, builder, signature, args):
+        place = context.get_value_type(signature.return_type).as_pointer()
+        values = builder.load(builder.bitcast(args[0], place))
+        context.nrt.incref(builder, signature.return_type, values)  # the kernel gives up what it has been given
+        return values
+
+    return context.dtype(context), codegen
+
+
+@intrinsic
+def placed(typingctx, args):
+    """Pointer to a tuple put in the caller's frame."""
 
     def codegen(context, builder, signature, values):
-        types_ = (signature.args[1], *signature.args[2])
-        native = context.call_conv.get_function_type(types.none, types_)
-        kernel = builder.inttoptr(values[0], native.as_pointer())
-        values = [values[1], *cgutils.unpack_tuple(builder, values[2])]
-        status, _ = context.call_conv.call_function(builder, kernel, types.none, types_, values)
+        place = cgutils.alloca_once_value(builder, values[0])
+        return builder.bitcast(place, context.get_value_type(signature.return_type))
+
+    return types.CPointer(args)(args), codegen
+
+
+@intrinsic
+def _call(typingctx, address, args):
+    """Call the compiled function of that address, whose arguments are as wide as integers."""
+
+    def codegen(context, builder, signature, values):
+        native = context.call_conv.get_function_type(types.none, signature.args[1])
+        function = builder.inttoptr(values[0], native.as_pointer())
+        passed = cgutils.unpack_tuple(builder, values[1])
+        status, _ = context.call_conv.call_function(builder, function, types.none, signature.args[1], passed)
         with cgutils.if_unlikely(builder, status.is_error):
             context.call_conv.return_status_propagate(builder, status)
         return context.get_dummy_value()
 
-    return types.none(types.intp, types.intp, args), codegen
+    return types.none(types.intp, args), codegen
 
 
-# A parallel function optimises what it calls three times over. So this one calls a chunk kernel by its address, which
-# takes 4 s off the compilation of each. (Numba takes named tuples apart at the door of a parallel loop, but not those
-# within another tuple.)
+@intrinsic
+def _as_integer(typingctx, pointer):
+    return types.intp(pointer), lambda context, builder, signature, args: builder.ptrtoint(args[0], cgutils.intp_t)
+
+
 @_cached
 @njit(parallel=True, **_OPTIONS)
-def _for_each_chunk(address, grid, points, parameters, pruning, given, arrays):
-    for chunk in prange(grid.n_chunks):
-        _call_at(address, np.int64(chunk), (grid, points, parameters, pruning, given, arrays))
+def _for_each_chunk(kernel, n_chunks, context):
+    for chunk in prange(n_chunks):
+        _call(kernel, (np.int64(chunk), context))
+
+
+@_cached
+@njit(**_OPTIONS)
+def _launch(for_each_chunk, kernel, n_chunks, args):
+    _call(for_each_chunk, (kernel, n_chunks, _as_integer(placed(args))))
 
 
 _addresses = {}
 
 
-def _address(chunk_kernel, args):
+def _address(kernel, args):
     """Where the machine code of a chunk kernel for arguments of these types is, compiled or loaded where need be."""
-    key = (chunk_kernel, *map(_kind, args))
+    key = (kernel, *map(_kind, args))
     if key not in _addresses:
-        signature = (types.intp, *map(typeof, args))
-        chunk_kernel.compile(signature)
-        compiled = chunk_kernel.overloads[signature]
-        _addresses[key] = compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name)
+        _addresses[key] = _compiled(kernel, (types.intp, types.CPointer(typeof(args))))
     return _addresses[key]
+
+
+def _compiled(dispatcher, signature):
+    dispatcher.compile(signature)
+    compiled = dispatcher.overloads[signature]
+    return compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name)
+
+
+@functools.cache
+def _for_each_chunk_address():
+    return _compiled(_for_each_chunk, (types.intp,) * 3)
 
 
 def _kind(value):
@@ -172,18 +215,21 @@ def _kind(value):
     return type(value)
 
 
-def run(chunk_kernel, grid, points, parameters, pruning, given, arrays):
-    """Run a chunk kernel for every chunk, in parallel; on one thread where the grid says that there is little to do."""
-    args = grid, points, parameters, pruning, given, arrays
-    address = _address(chunk_kernel, args)
+def run(kernel, grid, *args):
+    """Run a chunk kernel for every chunk, in parallel; on one thread where the grid says that there is little to do.
+
+    The kernel's arguments are the grid and the others.
+    """
+    args = (grid, *args)
+    for_each_chunk, kernel = _for_each_chunk_address(), _address(kernel, args)
     n_threads = numba.get_num_threads()
     try:
         if grid.serial:
             numba.set_num_threads(1)
         if _is_reentrant():
-            return _for_each_chunk(address, *args)
+            return _launch(for_each_chunk, kernel, grid.n_chunks, args)
         with _WORKQUEUE_LOCK:
-            return _for_each_chunk(address, *args)
+            return _launch(for_each_chunk, kernel, grid.n_chunks, args)
     finally:
         numba.set_num_threads(n_threads)
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numba.extending import overload
 
-from ._jit import chunk_kernel, kernel, run
+from ._jit import arguments, chunk_kernel, kernel, run
 from .axis_aligned import AxisAligned, add_axis_aligned_moments, axis_aligned_log_densities
 from .elementary import exp, log
 from .points import load_block, number_rows, points, scratch, whole_groups
@@ -280,12 +280,12 @@ def _copy_responsibilities(given, rows, count, weights, factor, responsibilities
 
 
 @kernel
-def _take_rows(order, position, count, n_points, rows):
+def _take_rows(order, window, position, count, n_points, rows):
     """`number_rows` of a window whose rows are taken in an order of their own."""
     for b in range(n_points):
         rows[b] = order[position + min(b, count - 1)]
     for b in range(n_points, n_points + AHEAD):
-        rows[b] = order[min(position + b, order.size - 1)]
+        rows[b] = order[min(position + b, window - 1)]
 
 
 @kernel
@@ -300,20 +300,20 @@ def _all_components(n_components):
 
 
 @chunk_kernel
-def _accumulate_chunk(chunk, grid, points, parameters, pruning, given, arrays):
+def _accumulate_chunk(chunk, context):
     """Add the statistics of a chunk's points to moments[chunk], their log-likelihood to totals[chunk, 0].
 
     totals[chunk, 1] counts the pairs of point and component that were looked at; cells: IN OUT as in `Cells`, or empty.
     """
-    centres, cells, moments, totals = arrays
+    grid, points, parameters, pruning, given, centres, cells, moments, totals = arguments(context)
     n_components = centres.shape[0]
     block = grid.block
     x = scratch(points.n_features, block, centres)
     work = scratch(points.n_features + 1, block, centres)
     responsibilities = scratch(n_components, block, centres)
-    weights = scratch(1, block, centres)
-    factor = scratch(1, block, centres)
-    log_likelihoods = scratch(1, block, centres)
+    weights = scratch(np.int64(1), block, centres)
+    factor = scratch(np.int64(1), block, centres)
+    log_likelihoods = scratch(np.int64(1), block, centres)
     rows = np.empty(block + AHEAD, np.int64)
     components = _all_components(n_components)
     n_active = n_components
@@ -324,12 +324,12 @@ def _accumulate_chunk(chunk, grid, points, parameters, pruning, given, arrays):
         window = min(grid.window, stop - first)
         if prune:
             sort_window(points, pruning, cells, first, window, parameters.origin, rows, x, keys, starts, order)
-        position = cell = 0
+        position = cell = np.int64(0)
         while position < window:
             if prune:
                 count, cell = block_length(pruning, position, window, starts, cell)
                 n_points = whole_groups(count)
-                _take_rows(order[:window], position, count, n_points, rows)
+                _take_rows(order, window, position, count, n_points, rows)
             else:
                 count = min(block, window - position)
                 n_points = whole_groups(count)
@@ -401,9 +401,10 @@ def accumulate(X, parameters, centres, given=NOTHING_GIVEN, cells=None):
     grid = _grid(data, n_components, parameters.zero_moments(0).strides[0], centres.itemsize, pruned)
     moments = parameters.zero_moments(grid.n_chunks)
     totals = np.zeros((grid.n_chunks, 8))  # a cache line each
-    arrays = centres, np.empty(0, np.uint16) if cells is None else cells.labels, moments, totals
+    labels = np.empty(0, np.uint16) if cells is None else cells.labels
     for call in range(grid.n_calls):
-        run(_accumulate_chunk, grid._replace(call=call), data, parameters, pruned, given, arrays)
+        grid = grid._replace(call=call)
+        run(_accumulate_chunk, grid, data, parameters, pruned, given, centres, labels, moments, totals)
     log_likelihood, n_pairs = totals.sum(axis=0)[:2]
     if cells is not None:
         cells.finish(n_components, n_pairs / (data.n_samples * n_components))
@@ -416,8 +417,8 @@ _LOG_LIKELIHOODS, _RESPONSIBILITIES, _LABELS = range(3)
 
 
 @chunk_kernel
-def _evaluate_chunk(chunk, grid, points, parameters, pruning, given, arrays):
-    what, out, labels = arrays
+def _evaluate_chunk(chunk, context):
+    grid, points, parameters, pruning, what, out, labels = arguments(context)
     cells = np.empty(0, np.uint16)
     n_components = parameters.log_scale.size
     block = grid.block
@@ -425,9 +426,9 @@ def _evaluate_chunk(chunk, grid, points, parameters, pruning, given, arrays):
     x = scratch(points.n_features, block, like)
     work = scratch(points.n_features + 1, block, like)
     log_densities = scratch(n_components, block, like)
-    weights = scratch(1, block, like)
-    factor = scratch(1, block, like)
-    result = scratch(1, block, like)
+    weights = scratch(np.int64(1), block, like)
+    factor = scratch(np.int64(1), block, like)
+    result = scratch(np.int64(1), block, like)
     rows = np.empty(block + AHEAD, np.int64)
     components = _all_components(n_components)
     n_active = n_components
@@ -440,12 +441,12 @@ def _evaluate_chunk(chunk, grid, points, parameters, pruning, given, arrays):
         window = min(grid.window, stop - first)
         if prune:
             sort_window(points, pruning, cells, first, window, parameters.origin, rows, x, keys, starts, order)
-        position = cell = 0
+        position = cell = np.int64(0)
         while position < window:
             if prune:
                 count, cell = block_length(pruning, position, window, starts, cell)
                 n_points = whole_groups(count)
-                _take_rows(order[:window], position, count, n_points, rows)
+                _take_rows(order, window, position, count, n_points, rows)
             else:
                 count = min(block, window - position)
                 n_points = whole_groups(count)
@@ -482,7 +483,7 @@ def _run_evaluate(X, parameters, what, out, labels):
     grid = _grid(data, len(parameters.log_scale), 0, parameters.bias.itemsize, pruned)
     for call in range(grid.n_calls):
         grid = grid._replace(call=call)
-        run(_evaluate_chunk, grid, data, parameters, pruned, NOTHING_GIVEN, (what, out, labels))
+        run(_evaluate_chunk, grid, data, parameters, pruned, what, out, labels)
 
 
 def log_likelihoods(X, parameters, out):
