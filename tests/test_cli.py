@@ -505,3 +505,7 @@ def test_python_m_fastem_in_a_pipe():
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert json.loads(done.stdout)["n_samples"] == 272
+
+
+def test_warm_up_knows_its_types(capsys):
+    assert "full, tied, diag, spherical" in usage_error(capsys, "warm-up", "fuII")

@@ -65,9 +65,31 @@ def test_the_cache_serves_the_next_process_and_notices_a_changed_callee(tmp_path
 
 
 def test_warm_up_leaves_nothing_to_compile(tmp_path):
-    cache = {"NUMBA_CACHE_DIR": str(tmp_path)}
-    run_python("import fastem; fastem.warm_up(['spherical'])", PACKAGE.parent, **cache)
-    assert run_python(FIT, PACKAGE.parent, **cache)[:2] == ["1", "0"]
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    command = [sys.executable, "-m", "fastem", "warm-up", "spherical", "--dtype", "float64"]
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=PACKAGE.parent)
+    assert result.returncode == 0 and result.stdout == ""
+    assert [line.split("]")[1].split()[0] for line in result.stderr.splitlines()] == ["0/1", "1/1"]
+    assert run_python(FIT, PACKAGE.parent, NUMBA_CACHE_DIR=str(tmp_path))[:2] == ["1", "0"]
+
+
+def test_two_processes_may_fill_the_cache_at_once(tmp_path):
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path), "PYTHONPATH": str(PACKAGE.parent)}
+    start = {"env": environment, "stdout": subprocess.PIPE, "text": True}
+    processes = [subprocess.Popen([sys.executable, "-c", FIT], **start) for _ in range(2)]
+    results = [process.communicate()[0].split() for process in processes]
+    assert results[0][2] == results[1][2]
+    assert run_python(FIT, PACKAGE.parent, **environment) == ["1", "0", results[0][2]]
+
+
+def test_a_package_that_cannot_be_written_to_is_cached_in_the_users_folder(tmp_path):
+    shutil.copytree(PACKAGE, tmp_path / "fastem", ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "fastem" / "kernels" / "__pycache__").write_text("no folder can be made here")
+    folders = {"XDG_CACHE_HOME": str(tmp_path / "cache"), "HOME": str(tmp_path), "NUMBA_CACHE_DIR": ""}
+    hits, misses, result = run_python(FIT, tmp_path, **folders)
+    assert (hits, misses) == ("0", "1")
+    assert run_python(FIT, tmp_path, **folders) == ["1", "0", result]
+    assert list(tmp_path.glob("**/*.nbi"))
 
 
 def test_no_place_for_a_cache_is_one_warning():

@@ -32,7 +32,7 @@ def main(argv=None):
     """
     args = make_parser().parse_args(argv)
     try:
-        fit_command(args)
+        args.run(args)
         sys.stdout.flush()
         return 0
     except KeyboardInterrupt:
@@ -51,6 +51,36 @@ def make_parser():
     """Build the argument parser; its defaults are the estimator's, but for the seed."""
     parser = argparse.ArgumentParser(prog="fastem", description="Fast Gaussian mixture models.", allow_abbrev=False)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    _add_fit(commands)
+    _add_warm_up(commands)
+    return parser
+
+
+def _add_warm_up(commands):
+    warm_up = commands.add_parser(
+        "warm-up",
+        help="compile the kernels ahead of time",
+        description="Compile the kernels and cache them on disk, so that no later fit or prediction waits for it.",
+        epilog="Example: fastem warm-up full diag --dtype float64",
+        allow_abbrev=False,
+    )
+    types = ("full", "tied", "diag", "spherical")
+    warm_up.add_argument("covariance_types", metavar="TYPE", nargs="*", help=f"{', '.join(types)} (default: all)")
+    warm_up.add_argument("--dtype", choices=("float64", "float32"), help="of the data to come (default: both)")
+
+    def run(args):
+        for name in args.covariance_types:
+            if name not in types:
+                warm_up.error(f"argument TYPE: must be one of {', '.join(types)}, got {name!r}")
+        from ..warm_up import warm_up as compile_kernels
+
+        dtypes = [args.dtype] if args.dtype else ("float64", "float32")
+        compile_kernels(args.covariance_types or types, dtypes, verbose=True)
+
+    warm_up.set_defaults(run=run)
+
+
+def _add_fit(commands):
     fit = commands.add_parser(
         "fit",
         help="fit a Gaussian mixture to a table of numbers",
@@ -126,7 +156,7 @@ def make_parser():
     style = output.add_mutually_exclusive_group()
     style.add_argument("--json", action="store_true", help="print everything as JSON, in full precision")
     style.add_argument("-q", "--quiet", action="store_true", help="print nothing but notes and errors")
-    return parser
+    fit.set_defaults(run=fit_command)
 
 
 def _number(kind, low, high=math.inf):

@@ -45,6 +45,7 @@ _MOST_CELL_BYTES = 32 << 20
 
 BLOCK = 64
 _POINTS_PER_COMPONENT = 64  # in a window
+_LARGEST_WINDOW = 1 << 18
 _COMPONENTS_PADDED = 16  # to whole vectors of either precision
 
 _NO_ORDER, _BY_TREE, BY_CELL = range(3)
@@ -185,7 +186,7 @@ def _tree(means, widths):
 
 def window_size(pruning, n_components):
     """How many points are put in order at a time; 0 for no order."""
-    return n_components * _POINTS_PER_COMPONENT if pruning.order else 0
+    return min(n_components * _POINTS_PER_COMPONENT, _LARGEST_WINDOW) if pruning.order else 0
 
 
 @kernel

@@ -1,0 +1,93 @@
+"""How near a pass comes to what the machine can do, regime by regime; the tables in the kernels' headers.
+
+    python asv_benchmarks/roofline.py
+
+Flops are those of the formulas for each pair of point and component (full: density D (D + 3), moments D (D + 5);
+axis-aligned: 4 D and 5 D; tied: 4 D and 3 D, and 2 D (D + 1) for each point; 25 for an exp), bytes the points' own,
+read once. The roofs are measured: NumPy's float64 or float32 matrix multiplication on all threads, and a sum over an
+array larger than the caches. A share of 1 of the first takes nothing but fused multiply-adds: a subtraction is half
+of one, an exp half of 25.
+"""
+
+import time
+
+import numpy as np
+from benchmarks.common import make_points
+
+from fastem.covariance import FAMILIES
+from fastem.sources import ArraySource
+
+REGIMES = [  # covariance type, points, features, components, dtype
+    ("full", 2_000_000, 1, 8, "f8"),
+    ("full", 1_000_000, 2, 8, "f8"),
+    ("full", 1_000_000, 3, 8, "f8"),
+    ("full", 1_000_000, 4, 8, "f8"),
+    ("full", 500_000, 10, 16, "f8"),
+    ("full", 500_000, 10, 16, "f4"),
+    ("full", 100_000, 32, 16, "f8"),
+    ("full", 100_000, 32, 16, "f4"),
+    ("full", 25_000, 128, 16, "f8"),
+    ("full", 25_000, 128, 16, "f4"),
+    ("full", 4_000, 512, 4, "f8"),
+    ("full", 100, 2, 2, "f8"),
+    ("full", 10_000_000, 2, 2, "f8"),
+    ("diag", 1_000_000, 2, 8, "f8"),
+    ("diag", 1_000_000, 10, 16, "f8"),
+    ("diag", 1_000_000, 10, 16, "f4"),
+    ("diag", 200_000, 32, 16, "f8"),
+    ("diag", 50_000, 128, 16, "f8"),
+    ("spherical", 1_000_000, 10, 16, "f8"),
+    ("tied", 1_000_000, 10, 16, "f8"),
+    ("tied", 1_000_000, 10, 16, "f4"),
+    ("tied", 50_000, 128, 16, "f8"),
+]
+
+
+def best_seconds(function, repeats=7):
+    times = []
+    for _ in range(repeats):
+        begin = time.perf_counter()
+        function()
+        times.append(time.perf_counter() - begin)
+    return min(times)
+
+
+def flops(covariance_type, n, d, k):
+    """Floating-point operations of one pass."""
+    if covariance_type == "full":
+        return n * k * (d * (d + 3) + d * (d + 5) + 25)
+    if covariance_type == "tied":
+        return n * (k * (7 * d + 25) + 2 * d * (d + 1))
+    return n * k * (9 * d + 25)
+
+
+def main():
+    matrix_rate = {}
+    for dtype in ("f8", "f4"):
+        a = np.random.default_rng(0).normal(size=(2500, 2500)).astype(dtype)
+        matrix_rate[dtype] = 2 * 2500**3 / best_seconds(lambda a=a: a @ a) / 1e9
+    big = np.ones(1 << 25)
+    memory_rate = big.nbytes / best_seconds(big.sum) / 1e9
+    print(
+        f"matrix multiplication {matrix_rate['f8']:.0f} and {matrix_rate['f4']:.0f} GFLOP/s (float64, float32), ",
+        end="",
+    )
+    print(f"reading on one thread {memory_rate:.0f} GB/s\n")
+    print("| covariance | points | D | K | dtype | seconds | ns a pair | GFLOP/s | of the roof | GB/s |")
+    print("| --- | --: | --: | --: | --- | --: | --: | --: | --: | --: |")
+    for covariance_type, n, d, k, dtype in REGIMES:
+        X, means = make_points.__wrapped__(n, d, k)
+        source = ArraySource(X.astype(dtype))
+        parameters = FAMILIES[covariance_type].with_variances(means, np.full(d, 1.5))
+        source.accumulate(parameters)  # compiles
+        seconds = best_seconds(lambda: source.accumulate(parameters))  # noqa: B023
+        rate = flops(covariance_type, n, d, k) / seconds / 1e9
+        print(
+            f"| {covariance_type} | {n:,} | {d} | {k} | {dtype} | {seconds:.5f} | {seconds / (n * k) * 1e9:.2f} "
+            f"| {rate:.1f} | {rate / matrix_rate[dtype]:.2f} | {source.X.nbytes / seconds / 1e9:.1f} |",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()
