@@ -71,33 +71,34 @@ def axis_aligned_log_densities(log_scale, scale, bias, active, x, n_points, out)
 
 
 @kernel
-def add_mass(responsibilities, a, factor, n_points, r, total, k):
-    """r[0] = responsibilities[a] * factor[0], point by point, and total[k, 0] += its sum."""
-    sum0 = splat(0.0, r)
-    for b in range(0, n_points, lanes(r)):
-        r_b = mul(load(responsibilities, a, b), load(factor, 0, b))
-        store(r, 0, b, r_b)
-        sum0 = add(sum0, r_b)
-    total[k, 0] += sum_of_lanes(sum0)
+def add_mass(responsibilities, factor, active, n_points, total):
+    """responsibilities[a] *= factor[0], point by point, and total[active[a], 0] += its sum."""
+    for a in range(active.size):
+        mass = splat(0.0, factor)
+        for b in range(0, n_points, lanes(factor)):
+            r = mul(load(responsibilities, a, b), load(factor, 0, b))
+            store(responsibilities, a, b, r)
+            mass = add(mass, r)
+        total[active[a], 0] += sum_of_lanes(mass)
 
 
 @kernel
-def add_axis_aligned_moments(x, n_points, responsibilities, factor, active, centres, r, moments):
+def add_axis_aligned_moments(x, n_points, responsibilities, factor, active, centres, moments):
     """Add a block's mass, first and second moments about `centres`, for each active component.
 
-    x: (D, n_points); responsibilities: (len(active), n_points), to be multiplied by factor (1, n_points);
-    centres: (K, D), relative to the same origin as x; r: scratch (1, n_points); moments: IN OUT (K, 1 + 2 D).
+    x: (D, n_points); responsibilities: (len(active), n_points), IN to be multiplied by factor (1, n_points), OUT
+    multiplied; centres: (K, D), relative to the same origin as x; moments: IN OUT (K, 1 + 2 D).
     """
     n_features = x.shape[0]
     whole = n_features - n_features % 4
+    add_mass(responsibilities, factor, active, n_points, moments)
+    for i in range(0, whole, 4):
+        for a in range(active.size):
+            _moments_4(x, i, n_points, responsibilities, a, centres, active[a], moments, 1, 1 + n_features)
     for a in range(active.size):
-        k = active[a]
-        add_mass(responsibilities, a, factor, n_points, r, moments, k)
-        for i in range(0, whole, 4):
-            _moments_4(x, i, n_points, r, centres, k, moments, 1, 1 + n_features)
         if n_features % 4 == 1:
-            _moments_1(x, whole, n_points, r, centres, k, moments, 1, 1 + n_features)
+            _moments_1(x, whole, n_points, responsibilities, a, centres, active[a], moments, 1, 1 + n_features)
         elif n_features % 4 == 2:
-            _moments_2(x, whole, n_points, r, centres, k, moments, 1, 1 + n_features)
+            _moments_2(x, whole, n_points, responsibilities, a, centres, active[a], moments, 1, 1 + n_features)
         elif n_features % 4 == 3:
-            _moments_3(x, whole, n_points, r, centres, k, moments, 1, 1 + n_features)
+            _moments_3(x, whole, n_points, responsibilities, a, centres, active[a], moments, 1, 1 + n_features)

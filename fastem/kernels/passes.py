@@ -168,7 +168,7 @@ def _overload_add_moments(parameters, active, x, n_points, responsibilities, fac
     elif parameters.instance_class is AxisAligned:
 
         def block(parameters, active, x, n_points, responsibilities, factor, weights, centres, work, moments):
-            add_axis_aligned_moments(x, n_points, responsibilities, factor, active, centres, work, moments)
+            add_axis_aligned_moments(x, n_points, responsibilities, factor, active, centres, moments)
 
     return block
 
@@ -240,10 +240,14 @@ def _assign(log_densities, active, weights, n_points, best, largest):
 @kernel
 def _set_weights(given, rows, count, n_points, weights):
     """weights: OUT (1, n_points), 0 for the points that only fill the block up."""
-    for b in range(n_points):
+    if given.weights.size:
+        for b in range(count):
+            weights[0, b] = given.weights[rows[b]]
+    else:
+        for b in range(count):
+            weights[0, b] = 1.0
+    for b in range(count, n_points):
         weights[0, b] = 0.0
-    for b in range(count):
-        weights[0, b] = given.weights[rows[b]] if given.weights.size else 1.0
 
 
 @kernel

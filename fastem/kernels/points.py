@@ -75,10 +75,10 @@ def _peek(typingctx, address, code):
 @kernel
 def number_rows(first, count, n_points, rows):
     """rows: OUT first, first + 1, .. for n_points and the `AHEAD` to come; the count-th is repeated to fill up."""
-    for b in range(n_points):
-        rows[b] = first + min(b, count - 1)
-    for b in range(n_points, n_points + AHEAD):
+    for b in range(n_points + AHEAD):
         rows[b] = first + b
+    for b in range(count, n_points):
+        rows[b] = first + count - 1
 
 
 @kernel

@@ -108,23 +108,23 @@ def _add_scatter(e, n_features, n_points, first_row, out):
 def add_shared_moments(x, n_points, responsibilities, factor, weights, active, centres, e, moments):
     """Add a block's mass and first moments about `centres`, and the scatter of all its points about the origin.
 
-    x: (D, n_points); responsibilities: (len(active), n_points), to be multiplied by factor (1, n_points); weights:
-    (1, n_points), what a point's responsibilities sum to; centres: (K, D), relative to the same origin as x;
-    e: scratch (at least D, n_points); moments: IN OUT (K + D, 1 + D).
+    x: (D, n_points); responsibilities: (len(active), n_points), IN to be multiplied by factor (1, n_points), OUT
+    multiplied; weights: (1, n_points), what a point's responsibilities sum to; centres: (K, D), relative to the same
+    origin as x; e: scratch (at least D, n_points); moments: IN OUT (K + D, 1 + D).
     """
     n_components, n_features = centres.shape
     whole = n_features - n_features % 4
+    add_mass(responsibilities, factor, active, n_points, moments)
+    for i in range(0, whole, 4):
+        for a in range(active.size):
+            _first_moments_4(x, i, n_points, responsibilities, a, centres, active[a], moments, 1, 0)
     for a in range(active.size):
-        k = active[a]
-        add_mass(responsibilities, a, factor, n_points, e, moments, k)
-        for i in range(0, whole, 4):
-            _first_moments_4(x, i, n_points, e, centres, k, moments, 1, 0)
         if n_features % 4 == 1:
-            _first_moments_1(x, whole, n_points, e, centres, k, moments, 1, 0)
+            _first_moments_1(x, whole, n_points, responsibilities, a, centres, active[a], moments, 1, 0)
         elif n_features % 4 == 2:
-            _first_moments_2(x, whole, n_points, e, centres, k, moments, 1, 0)
+            _first_moments_2(x, whole, n_points, responsibilities, a, centres, active[a], moments, 1, 0)
         elif n_features % 4 == 3:
-            _first_moments_3(x, whole, n_points, e, centres, k, moments, 1, 0)
+            _first_moments_3(x, whole, n_points, responsibilities, a, centres, active[a], moments, 1, 0)
     for b in range(0, n_points, lanes(e)):
         root = sqrt(load(weights, 0, b))
         for i in range(n_features):

@@ -227,27 +227,26 @@ def centred_tile(height, kind):
 def moments_tile(width, squares):
     """Intrinsic for the first moments of `width` (1 to 4) consecutive features, and the second ones if `squares`.
 
-    The intrinsic (x, i, n_points, r, centres, k, out, first, second) adds, with d the features i.. less the centre,
+    The intrinsic (x, i, n_points, r, a, centres, k, out, first, second) adds, with d the features i.. less the centre,
 
-        out[k, first + i + c]  += sum over points b of r[0, b] d[c, b]
-        out[k, second + i + c] += sum over points b of r[0, b] d[c, b]**2
+        out[k, first + i + c]  += sum over points b of r[a, b] d[c, b]
+        out[k, second + i + c] += sum over points b of r[a, b] d[c, b]**2
     """
 
     @intrinsic
-    def tile(typingctx, x, i, n_points, r, centres, k, out, first, second):
+    def tile(typingctx, x, i, n_points, r, a, centres, k, out, first, second):
         check_rows(x, r, centres)
         check_rows(out)
         vector = vector_of(x)
 
         def codegen(context, builder, signature, args):
-            x, r, centres, out = (Rows(context, builder, signature.args[n], args[n]) for n in (0, 3, 4, 6))
-            i, n_points, k, first, second = args[1], args[2], args[5], args[7], args[8]
-            zero = ir.Constant(INT64, 0)
+            x, r, centres, out = (Rows(context, builder, signature.args[n], args[n]) for n in (0, 3, 5, 7))
+            i, n_points, a, k, first, second = args[1], args[2], args[4], args[6], args[8], args[9]
             sums = _Sums(builder, vector, [(power, c) for power in range(1, 3 if squares else 2) for c in range(width)])
             sums.start_all()
             centre = [centres.broadcast(k, plus(builder, i, c)) for c in range(width)]
             with _over_points(builder, n_points, vector.lanes) as (point, _):
-                weight = r.load(zero, point)
+                weight = r.load(a, point)
                 for c in range(width):
                     d = builder.fsub(x.load(plus(builder, i, c), point), centre[c])
                     if squares:
@@ -263,7 +262,7 @@ def moments_tile(width, squares):
             return context.get_dummy_value()
 
         intp = types.intp
-        return types.void(x, intp, intp, r, centres, intp, out, intp, intp), codegen
+        return types.void(x, intp, intp, r, intp, centres, intp, out, intp, intp), codegen
 
     return tile
 
