@@ -8,7 +8,7 @@ import warnings
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
-from fastem import GaussianMixture
+from fastem import GaussianMixture, warm_up
 
 COVARIANCE_TYPES = ["full", "tied", "diag", "spherical"]
 
@@ -45,6 +45,14 @@ CASES = {
 }
 USUAL = "100k x 10, K=16"
 FULL = [f"full {USUAL}", "full 30k x 32, K=16", "full 5k x 128, K=16"]  # more and more multiplying
+
+
+def setup_cache():
+    """Once for all modules that import it, in a process of its own: a compiler's memory is no fit's."""
+    warm_up()
+
+
+setup_cache.timeout = 900
 
 
 @functools.cache

@@ -15,6 +15,7 @@ from .common import (
     make_case,
     make_points,
     make_start,
+    setup_cache,  # noqa: F401 (for asv)
 )
 
 
@@ -23,7 +24,7 @@ class _Fit:
 
     def setup(self, *params):
         self.prepare(*params)
-        self.run(max_iter=1)  # compiles, or loads what is compiled
+        self.run(max_iter=1)  # loads the kernels
 
     def run(self, **changes):
         return fit(self.X, **{**self.settings, **changes})

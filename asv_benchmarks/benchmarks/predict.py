@@ -1,6 +1,6 @@
 """Prediction: as fast as an E-step, and faster where no exp is needed."""
 
-from .common import COVARIANCE_TYPES, USUAL, fit, make_case
+from .common import COVARIANCE_TYPES, USUAL, fit, make_case, setup_cache  # noqa: F401 (for asv)
 
 
 class Predict:
@@ -10,7 +10,7 @@ class Predict:
     def setup(self, covariance_type):
         self.X, start = make_case(f"{covariance_type} {USUAL}")
         self.model = fit(self.X, max_iter=1, **start)
-        self.model.predict(self.X[:100])  # compiles, or loads what is compiled
+        self.model.predict(self.X[:100])  # loads the kernel
 
     def time_predict(self, *params):
         self.model.predict(self.X)
