@@ -6,13 +6,11 @@ One run, every row both libraries one after the other, all cores for each. A dif
 length leaves the start and the set-up out.
 """
 
-import math
 import platform
-import time
 
 import numba
 import sklearn.mixture
-from benchmarks.common import fit, make_points, make_start
+from benchmarks.common import fit, make_points, make_start, seconds_per_iteration
 
 from fastem import GaussianMixture
 
@@ -27,15 +25,14 @@ WORKLOADS = [  # covariance type, points, features, components
 SHORT, LONG = 1, 4
 
 
-def seconds_per_iteration(cls, X, n_components, params, repeats):
-    """(seconds, mean log-likelihood after LONG iterations)."""
-    best = {}
-    for n_iterations in [SHORT, LONG] * repeats:
-        begin = time.perf_counter()
-        model = fit(X, n_components, cls, max_iter=n_iterations, tol=0, **params)
-        seconds = time.perf_counter() - begin
-        best[n_iterations] = min(seconds, best.get(n_iterations, math.inf))
-    return (best[LONG] - best[SHORT]) / (LONG - SHORT), model.lower_bound_
+def time_fit(cls, X, n_components, params, repeats):
+    """(seconds per iteration, mean log-likelihood after LONG iterations)."""
+    models = {}
+
+    def fit_for(n_iterations):
+        models[n_iterations] = fit(X, n_components, cls, max_iter=n_iterations, tol=0, **params)
+
+    return seconds_per_iteration(fit_for, SHORT, LONG, repeats), models[LONG].lower_bound_
 
 
 def main():
@@ -46,8 +43,8 @@ def main():
         X, means = make_points.__wrapped__(*shape)
         params = dict(make_start(X, means, covariance_type), covariance_type=covariance_type)
         fit(X[:1000], len(means), max_iter=1, **params)  # compiles
-        ours, bound = seconds_per_iteration(GaussianMixture, X, len(means), params, 5)
-        theirs, their_bound = seconds_per_iteration(sklearn.mixture.GaussianMixture, X, len(means), params, 1)
+        ours, bound = time_fit(GaussianMixture, X, len(means), params, 5)
+        theirs, their_bound = time_fit(sklearn.mixture.GaussianMixture, X, len(means), params, 1)
         assert abs(bound - their_bound) < 1e-9 * abs(bound)
         n, d, k = shape
         print(
