@@ -3,6 +3,12 @@
 Three tiers: `_accumulate_chunk` runs over one chunk's blocks, `_jit.run` runs the chunks in parallel, `accumulate` is
 the Python function. The data are cut into chunks by their number alone, each chunk has accumulators of its own and
 they are summed in order, so the result is the same bits for any number of threads.
+
+Many cores: there are 128 chunks at most, as long as their accumulators stay below 40 MiB together. Those come as pages
+not yet touched and each is first written by the thread that has its chunk, so it lies in that core's memory; nothing
+is shared between chunks, their totals are a cache line apart, and only the sum over chunks is on one thread (under a
+millisecond, below 5 ms at the limit). With two threads 128 chunks take as long as 2 (see tests/test_kernels.py for
+the bits, the note in git for the times), so 64 cores get two chunks each, 48 cores lose a ninth to the last ones.
 """
 
 from typing import NamedTuple
@@ -32,8 +38,9 @@ from .tiles import AHEAD
 from .triangular import Triangular, add_triangular_moments, triangular_log_densities
 from .vectors import add, div, lanes, load, mul, select_greater, splat, store, sub, sum_of_lanes
 
-_MAX_CHUNKS = 64
-_MAX_ACCUMULATOR_BYTES = 32 << 20  # all chunks together, as long as 8 of them fit
+_MAX_CHUNKS = 128
+_LEAST_IN_CHUNK = 1024  # points, so that making and adding up its accumulators doesn't show
+_MAX_ACCUMULATOR_BYTES = 40 << 20  # all chunks together, as long as 8 of them fit
 _FLOPS_PER_CALL = 2e9  # a call into compiled code can't be interrupted: about a quarter of a second
 # Responsibilities below e**-37 / K are left out of statistics, where components are many: together below the rounding
 # of their sum. A log-likelihood leaves out what would be flushed to 0 anyway: a row's doesn't depend on its block.
@@ -86,9 +93,11 @@ def _grid(points, n_components, accumulator_bytes, itemsize, pruning):
     affordable = max(8, _MAX_ACCUMULATOR_BYTES // max(1, accumulator_bytes))
     flops = points.n_samples * n_components * (2.0 * points.n_features * (points.n_features + 1) + 60.0)
     n_calls = int(np.clip(flops / _FLOPS_PER_CALL, 1, n_blocks))
-    n_chunks = max(1, min(_MAX_CHUNKS, affordable, n_blocks))
+    n_chunks = max(1, min(_MAX_CHUNKS, affordable, n_blocks, max(16, points.n_samples // _LEAST_IN_CHUNK)))
+    if n_chunks > 8:  # so that few threads have as many each
+        n_chunks -= n_chunks % 8
     if window:  # a chunk's share of a call is a window, unless chunks are very few
-        n_chunks = min(n_chunks, max(16, points.n_samples // window))
+        n_chunks = min(n_chunks, max(16, points.n_samples // window // 8 * 8))
         n_calls = int(np.clip(points.n_samples // (n_chunks * window), 1, n_calls))
     return _Grid(block, window or points.n_samples, n_chunks, n_calls, 0, flops < _FLOPS_WORTH_A_THREAD)
 

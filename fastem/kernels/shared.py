@@ -1,8 +1,9 @@
 """Gaussians that share one covariance matrix (tied): densities and moments of a block.
 
-The common Cholesky factor whitens a block once; in whitened features every component is a unit sphere. Work per
-point: D (D + 1) / 2 multiply-adds to whiten and as many for the common scatter; per point and component 2 D for
-the density, 3 D for the first moment, one exp: far less than a matrix per component.
+The common Cholesky factor whitens a block once; in whitened features every component is a unit sphere. For a point:
+D (D + 1) flops to whiten and as many for the common scatter; for a point and a component 4 D for the density, 3 D for
+the first moment, 25 for the exp: far less than a matrix for each. Reached, of the machine's matrix multiplication
+(see triangular.py): 0.6 at D = 10 and at 128, for the reasons of axis_aligned.py.
 """
 
 from typing import NamedTuple
