@@ -15,6 +15,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import estimator_checks_generator
 
 from fastem import GaussianMixture
+from fastem.covariance import FAMILIES
 
 from . import data_sets
 
@@ -242,6 +243,27 @@ def test_unsigned_bytes_and_booleans():
     assert_same_fit(
         GaussianMixture(2, random_state=0).fit(bits), GaussianMixture(2, random_state=0).fit(bits.astype(float))
     )
+
+
+@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@pytest.mark.parametrize(("n_features", "n_components"), [(2, 3), (10, 5), (33, 2), (3, 40)])
+def test_a_float32_fit_is_near_the_float64_one(n_features, n_components, covariance_type):
+    rng = np.random.default_rng(0)
+    means = 6 * rng.normal(size=(n_components, n_features))
+    X = (means[rng.integers(n_components, size=20_000)] + rng.normal(size=(20_000, n_features))).astype(np.float32)
+    family = FAMILIES[covariance_type]
+    start = family.with_variances(means, np.full(n_features, 2.0))
+    settings = {
+        "covariance_type": covariance_type, "tol": 0, "max_iter": 10, "weights_init": start.weights,
+        "means_init": means, "precisions_init": start.precisions(),
+    }  # fmt: skip
+    single = quietly(GaussianMixture(n_components, **settings), X)
+    double = quietly(GaussianMixture(n_components, **settings), X.astype(np.float64))
+    assert single.means_.dtype == np.float32
+    assert_allclose(single.lower_bounds_, double.lower_bounds_, rtol=1e-5)
+    for name in ("weights_", "means_", "covariances_"):
+        value, reference = getattr(single, name), getattr(double, name)
+        assert_allclose(value, reference, rtol=1e-4, atol=1e-4 * np.abs(reference).max())
 
 
 @pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
