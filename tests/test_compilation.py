@@ -42,7 +42,7 @@ from fastem import GaussianMixture
 from fastem.kernels import passes
 X = np.asfortranarray(np.random.default_rng(0).normal(size=(100, 2)))
 model = GaussianMixture(2, covariance_type="spherical", max_iter=0, init_params="random", random_state=0).fit(X)
-stats = passes._accumulate_chunk.stats
+stats = passes._pass_over_chunk.stats
 print(sum(stats.cache_hits.values()), sum(stats.cache_misses.values()), model.means_.sum())
 """
 
@@ -113,8 +113,7 @@ from fastem.kernels._jit import placed
 from fastem.kernels.pruning import no_pruning, pruning
 from tests.problems import make_problem
 
-accumulate = njit(lambda *args: passes._accumulate_chunk(0, placed(args)))
-evaluate = njit(lambda *args: passes._evaluate_chunk(0, placed(args)))
+over_chunk = njit(lambda *args: passes._pass_over_chunk(0, placed(args)))
 grid = passes._Grid(block=64, window=150, n_chunks=1, n_calls=1, call=0, serial=True)
 n_runs = 0
 for covariance_type in ("full", "tied", "diag", "spherical"):
@@ -126,6 +125,7 @@ for covariance_type in ("full", "tied", "diag", "spherical"):
                 data = points.points(problem.X)
                 cells = np.zeros(150, np.uint16)
                 arrays = problem.means - inputs.origin, cells, inputs.zero_moments(1), np.zeros((1, 8))
+                out, labels = np.empty((150, n_components)), np.empty(150, np.int64)
                 everything = no_pruning(inputs)
                 for given in (
                     NOTHING_GIVEN,
@@ -133,10 +133,8 @@ for covariance_type in ("full", "tied", "diag", "spherical"):
                     NOTHING_GIVEN._replace(labels=np.zeros(150, np.int64), weights=np.ones(150)),
                     NOTHING_GIVEN._replace(responsibilities=np.ones((150, n_components)), e_step=False),
                 ):
-                    accumulate(grid, data, inputs, everything, given, *arrays)
-                for what in range(3):
-                    out, labels = np.empty((150, n_components)), np.empty(150, np.int64)
-                    evaluate(grid, data, inputs, everything, what, out, labels)
+                    for what in range(4):
+                        over_chunk(grid, data, inputs, everything, given, what, *arrays, out, labels)
                 n_runs += 1
     for n_features in (1, 3, 6):
         problem = make_problem(700, n_features, 35, covariance_type)
@@ -146,9 +144,9 @@ for covariance_type in ("full", "tied", "diag", "spherical"):
         for by_cell in (False, True):
             pruned = pruning(inputs, 40.0, by_cell)
             arrays = inputs.means, cells, inputs.zero_moments(1), np.zeros((1, 8))
-            accumulate(some, data, inputs, pruned, NOTHING_GIVEN, *arrays)
-            if not by_cell:
-                evaluate(some, data, inputs, pruned, 2, np.empty((0, 0)), np.empty(700, np.int64))
+            for what in range(4):
+                out, labels = np.empty((700, 35)), np.empty(700, np.int64)
+                over_chunk(some, data, inputs, pruned, NOTHING_GIVEN, what, *arrays, out, labels)
             n_runs += 1
 print(n_runs)
 """

@@ -1,8 +1,8 @@
 """The passes over the points: accumulate sufficient statistics, or evaluate a fitted mixture.
 
-Three tiers: `_accumulate_chunk` runs over one chunk's blocks, `_jit.run` runs the chunks in parallel, `accumulate` is
-the Python function. The data are cut into chunks by their number alone, each chunk has accumulators of its own and
-they are summed in order, so the result is the same bits for any number of threads.
+Three tiers: `_pass_over_chunk` runs over one chunk's blocks, `_jit.run` runs the chunks in parallel, `accumulate` and
+the functions after it are Python. The data are cut into chunks by their number alone, each chunk has accumulators of
+its own and they are summed in order, so the result is the same bits for any number of threads.
 
 Many cores: there are 128 chunks at most, as long as their accumulators stay below 40 MiB together. Those come as pages
 not yet touched and each is first written by the thread that has its chunk, so it lies in that core's memory; nothing
@@ -309,16 +309,33 @@ def _all_components(n_components):
     return components
 
 
-# -- accumulate ---------------------------------------------------------------------------------------------------
+# -- a chunk ------------------------------------------------------------------------------------------------------
+
+_STATISTICS, _LOG_LIKELIHOODS, _RESPONSIBILITIES, _LABELS = range(4)
+
+
+@kernel
+def _write(what, responsibilities, active, factor, log_likelihoods, rows, count, out):
+    """A block's log-likelihoods or responsibilities to the rows of out that they belong to."""
+    for b in range(count):
+        if what == _LOG_LIKELIHOODS:
+            out[rows[b], 0] = log_likelihoods[0, b]
+            continue
+        for a in range(active.size):
+            out[rows[b], active[a]] = responsibilities[a, b] * factor[0, b]
+        if log_likelihoods[0, b] == -np.inf:  # farther than any density reaches: to the one that `labels` names
+            out[rows[b], 0] = 1.0
 
 
 @chunk_kernel
-def _accumulate_chunk(chunk, context):
-    """Add the statistics of a chunk's points to moments[chunk], their log-likelihood to totals[chunk, 0].
+def _pass_over_chunk(chunk, context):
+    """Whatever a pass is for, over one chunk.
 
-    totals[chunk, 1] counts the pairs of point and component that were looked at; cells: IN OUT as in `Cells`, or empty.
+    Statistics: add those of the chunk's points to moments[chunk], their log-likelihood to totals[chunk, 0] and the
+    number of pairs of point and component that were looked at to totals[chunk, 1]; cells: IN OUT as in `Cells`, or
+    empty. Else: each point's log-likelihood or responsibilities to out, its label to labels.
     """
-    grid, points, parameters, pruning, given, centres, cells, moments, totals = arguments(context)
+    grid, points, parameters, pruning, given, what, centres, cells, moments, totals, out, labels = arguments(context)
     n_components = centres.shape[0]
     block = grid.block
     x = scratch(points.n_features, block, centres)
@@ -355,13 +372,17 @@ def _accumulate_chunk(chunk, context):
                 if prune:
                     n_active = active_components(parameters, pruning, coordinates, n_points, box, upper, components)
                 _log_densities(parameters, components[:n_active], coordinates, n_points, responsibilities)
-                totals[chunk, 1] += count * n_active
-                if cells.size:
-                    _largest(responsibilities, components[:n_active], n_points, factor, log_likelihoods)
-                    note_cells(parameters, rows, count, factor, log_likelihoods, cells)
-                if given.labels.size:
-                    _exclude_other_components(given.labels, rows, count, responsibilities)
             active = components[:n_active]
+            if cells.size or what == _LABELS:
+                _largest(responsibilities, active, n_points, factor, log_likelihoods)
+            if what == _LABELS:
+                for b in range(count):
+                    labels[rows[b]] = np.int64(factor[0, b])
+                continue
+            if cells.size:
+                note_cells(parameters, rows, count, factor, log_likelihoods, cells)
+            if given.e_step and given.labels.size:
+                _exclude_other_components(given.labels, rows, count, responsibilities)
             if not given.e_step:
                 _copy_responsibilities(given, rows, count, weights, factor, responsibilities)
             elif given.hard:
@@ -369,9 +390,34 @@ def _accumulate_chunk(chunk, context):
                 _copy_row(weights, factor)
             else:
                 totals[chunk, 0] += _normalise(responsibilities, n_active, weights, n_points, factor, log_likelihoods)
-            _add_moments(
-                parameters, active, x, n_points, responsibilities, factor, weights, centres, work, moments[chunk]
-            )
+            if what == _STATISTICS:
+                totals[chunk, 1] += count * n_active
+                _add_moments(
+                    parameters, active, x, n_points, responsibilities, factor, weights, centres, work, moments[chunk]
+                )
+            else:
+                _write(what, responsibilities, active, factor, log_likelihoods, rows, count, out)
+
+
+def _run(X, parameters, pruned, given, what, centres, cells, out, labels):
+    """Run a pass: (accumulated moments of each chunk, totals of each chunk)."""
+    data = points(X)
+    accumulator_bytes = parameters.zero_moments(0).strides[0] if what == _STATISTICS else 0
+    grid = _grid(data, len(centres), accumulator_bytes, centres.itemsize, pruned)
+    moments = parameters.zero_moments(grid.n_chunks if what == _STATISTICS else 0)
+    totals = np.zeros((grid.n_chunks, 8))  # a cache line each
+    for call in range(grid.n_calls):
+        grid = grid._replace(call=call)
+        arrays = centres, cells, moments, totals, out, labels
+        run(_pass_over_chunk, grid, data, parameters, pruned, given, what, *arrays)
+    return moments, totals
+
+
+_NO_CELLS = np.empty(0, np.uint16)
+_NO_LABELS = np.empty(0, np.int64)
+
+
+# -- accumulate ---------------------------------------------------------------------------------------------------
 
 
 def accumulate(X, parameters, centres, given=NOTHING_GIVEN, cells=None):
@@ -402,7 +448,6 @@ def accumulate(X, parameters, centres, given=NOTHING_GIVEN, cells=None):
     log_likelihood : float
         Weighted sum over the points, nats; 0 without an E-step.
     """
-    data = points(X)
     n_components = len(centres)
     many = FEWEST_COMPONENTS <= n_components <= MOST_COMPONENTS
     if not many or not given.e_step or given.labels.size or (cells is not None and cells.resting()):
@@ -411,104 +456,36 @@ def accumulate(X, parameters, centres, given=NOTHING_GIVEN, cells=None):
     else:
         by_cell = cells is not None and cells.known_for(n_components)
         pruned = pruning(parameters, _NEGLIGIBLE + np.log(n_components), by_cell)
-    grid = _grid(data, n_components, parameters.zero_moments(0).strides[0], centres.itemsize, pruned)
-    moments = parameters.zero_moments(grid.n_chunks)
-    totals = np.zeros((grid.n_chunks, 8))  # a cache line each
-    labels = np.empty(0, np.uint16) if cells is None else cells.labels
-    for call in range(grid.n_calls):
-        grid = grid._replace(call=call)
-        run(_accumulate_chunk, grid, data, parameters, pruned, given, centres, labels, moments, totals)
+    nothing = np.empty((0, 0), centres.dtype)
+    labels = _NO_CELLS if cells is None else cells.labels
+    moments, totals = _run(X, parameters, pruned, given, _STATISTICS, centres, labels, nothing, _NO_LABELS)
     log_likelihood, n_pairs = totals.sum(axis=0)[:2]
     if cells is not None:
-        cells.finish(n_components, n_pairs / (data.n_samples * n_components))
+        cells.finish(n_components, n_pairs / (len(X) * n_components))
     return *parameters.split_moments(moments.sum(axis=0)), float(log_likelihood)
 
 
 # -- evaluate -----------------------------------------------------------------------------------------------------
 
-_LOG_LIKELIHOODS, _RESPONSIBILITIES, _LABELS = range(3)
 
-
-@chunk_kernel
-def _evaluate_chunk(chunk, context):
-    grid, points, parameters, pruning, what, out, labels = arguments(context)
-    cells = np.empty(0, np.uint16)
-    n_components = parameters.log_scale.size
-    block = grid.block
-    like = parameters.bias
-    x = scratch(points.n_features, block, like)
-    work = scratch(points.n_features + 1, block, like)
-    log_densities = scratch(n_components, block, like)
-    weights = scratch(np.int64(1), block, like)
-    factor = scratch(np.int64(1), block, like)
-    result = scratch(np.int64(1), block, like)
-    rows = np.empty(block + AHEAD, np.int64)
-    components = _all_components(n_components)
-    n_active = n_components
-    prune = pruning.order > 0
-    order, keys, starts, box, upper = pruning_scratch(pruning, grid.window, n_components, points.n_features, like)
-    for b in range(block):
-        weights[0, b] = 1.0
-    start, stop = _chunk_bounds(grid, points.n_samples, chunk)
-    for first in range(start, stop, grid.window):
-        window = min(grid.window, stop - first)
-        if prune:
-            sort_window(points, pruning, cells, first, window, parameters.origin, rows, x, keys, starts, order)
-        position = cell = np.int64(0)
-        while position < window:
-            if prune:
-                count, cell = block_length(pruning, position, window, starts, cell)
-                n_points = whole_groups(count)
-                _take_rows(order, window, position, count, n_points, rows)
-            else:
-                count = min(block, window - position)
-                n_points = whole_groups(count)
-                number_rows(first + position, count, n_points, rows)
-            position += count
-            load_block(points, rows, n_points, parameters.origin, x)
-            coordinates = _coordinates(parameters, x, n_points, work)
-            if prune:
-                n_active = active_components(parameters, pruning, coordinates, n_points, box, upper, components)
-            active = components[:n_active]
-            _log_densities(parameters, active, coordinates, n_points, log_densities)
-            if what == _LABELS:
-                _largest(log_densities, active, n_points, result, factor)
-                for b in range(count):
-                    labels[rows[b]] = np.int64(result[0, b])
-                continue
-            _normalise(log_densities, n_active, weights, n_points, factor, result)
-            for b in range(count):
-                if what == _LOG_LIKELIHOODS:
-                    out[rows[b], 0] = result[0, b]
-                else:
-                    for a in range(n_active):
-                        out[rows[b], active[a]] = log_densities[a, b] * factor[0, b]
-                    if result[0, b] == -np.inf:  # farther than any density reaches: to the one that `labels` names
-                        out[rows[b], 0] = 1.0
-
-
-def _run_evaluate(X, parameters, what, out, labels):
-    data = points(X)
+def _evaluate(X, parameters, what, out, labels):
     if what == _RESPONSIBILITIES:  # all are asked for
         pruned = no_pruning(parameters)
     else:
         pruned = pruning(parameters, 1.0 if what == _LABELS else _FLUSHED[parameters.bias.dtype])
-    grid = _grid(data, len(parameters.log_scale), 0, parameters.bias.itemsize, pruned)
-    for call in range(grid.n_calls):
-        grid = grid._replace(call=call)
-        run(_evaluate_chunk, grid, data, parameters, pruned, what, out, labels)
+    _run(X, parameters, pruned, NOTHING_GIVEN, what, parameters.means, _NO_CELLS, out, labels)
 
 
 def log_likelihoods(X, parameters, out):
     """out[i] = log of the mixture's density at X[i], nats.  out: OUT (n,) float64 or float32."""
-    _run_evaluate(X, parameters, _LOG_LIKELIHOODS, out.reshape(-1, 1), np.empty(0, np.int64))
+    _evaluate(X, parameters, _LOG_LIKELIHOODS, out.reshape(-1, 1), _NO_LABELS)
 
 
 def responsibilities(X, parameters, out):
     """out[i, k] = probability that point i is from component k.  out: OUT (n, K) float64 or float32."""
-    _run_evaluate(X, parameters, _RESPONSIBILITIES, out, np.empty(0, np.int64))
+    _evaluate(X, parameters, _RESPONSIBILITIES, out, _NO_LABELS)
 
 
 def labels(X, parameters, out):
     """out[i] = component of the highest responsibility, without computing any exp.  out: OUT (n,) int64."""
-    _run_evaluate(X, parameters, _LABELS, np.empty((0, 0)), out)
+    _evaluate(X, parameters, _LABELS, np.empty((0, 0), parameters.bias.dtype), out)
