@@ -8,7 +8,6 @@ from numpy.testing import assert_allclose, assert_array_equal
 from fastem import kernels
 from fastem.covariance import FAMILIES
 from fastem.initialization import known
-from fastem.kernels import passes
 from fastem.kernels import pruning as pruning_module
 from fastem.sources import ArraySource
 
@@ -39,8 +38,7 @@ def dense(monkeypatch):
 
     def call(function, *args, **kwargs):
         with monkeypatch.context() as patch:
-            for module in (passes, pruning_module):
-                patch.setattr(module, "FEWEST_COMPONENTS", 10**9)
+            patch.setattr(pruning_module, "_FEWEST_COMPONENTS", 10**9)
             return function(*args, **kwargs)
 
     return call

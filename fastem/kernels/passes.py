@@ -22,10 +22,10 @@ from .elementary import exp, log
 from .points import load_block, number_rows, points, scratch, whole_groups
 from .pruning import (
     BLOCK,
-    FEWEST_COMPONENTS,
     MOST_COMPONENTS,
     active_components,
     block_length,
+    is_worth_trying,
     no_pruning,
     note_cells,
     pruning,
@@ -229,9 +229,8 @@ def _largest(log_densities, active, n_points, best, largest):
 def _assign(log_densities, active, weights, n_points, best, largest):
     """Hard assignment: log_densities: OUT 1 for each point's most probable component, 0 for the others.
 
-    Returns the weighted sum of the largest log-densities.
+    best, largest: (1, n_points), as from `_largest`. Returns the weighted sum of the latter.
     """
-    _largest(log_densities, active, n_points, best, largest)
     total = 0.0
     for b in range(n_points):
         if weights[0, b] > 0:
@@ -372,17 +371,17 @@ def _pass_over_chunk(chunk, context):
                 if prune:
                     n_active = active_components(parameters, pruning, coordinates, n_points, box, upper, components)
                 _log_densities(parameters, components[:n_active], coordinates, n_points, responsibilities)
+                if given.labels.size:
+                    _exclude_other_components(given.labels, rows, count, responsibilities)
+                if given.hard or cells.size or what == _LABELS:
+                    _largest(responsibilities, components[:n_active], n_points, factor, log_likelihoods)
+                if cells.size:
+                    note_cells(parameters, rows, count, factor, log_likelihoods, cells)
             active = components[:n_active]
-            if cells.size or what == _LABELS:
-                _largest(responsibilities, active, n_points, factor, log_likelihoods)
             if what == _LABELS:
                 for b in range(count):
                     labels[rows[b]] = np.int64(factor[0, b])
                 continue
-            if cells.size:
-                note_cells(parameters, rows, count, factor, log_likelihoods, cells)
-            if given.e_step and given.labels.size:
-                _exclude_other_components(given.labels, rows, count, responsibilities)
             if not given.e_step:
                 _copy_responsibilities(given, rows, count, weights, factor, responsibilities)
             elif given.hard:
@@ -449,8 +448,8 @@ def accumulate(X, parameters, centres, given=NOTHING_GIVEN, cells=None):
         Weighted sum over the points, nats; 0 without an E-step.
     """
     n_components = len(centres)
-    many = FEWEST_COMPONENTS <= n_components <= MOST_COMPONENTS
-    if not many or not given.e_step or given.labels.size or (cells is not None and cells.resting()):
+    possible = is_worth_trying(parameters) and n_components <= MOST_COMPONENTS
+    if not possible or not given.e_step or given.labels.size or (cells is not None and cells.resting()):
         cells = None
         pruned = no_pruning(parameters)
     else:

@@ -37,7 +37,7 @@ from .vectors import (
     sub,
 )
 
-FEWEST_COMPONENTS = 32  # below, a pass is too quick to win from it
+_FEWEST_COMPONENTS = 32  # below, a pass is too quick to win from it
 MOST_COMPONENTS = 2**15  # that `Cells` can tell apart
 _MOST_FEATURES = 32  # beyond, blocks are too wide for bounds to tell components apart
 _MOST_FEATURES_IN_TREE = 4  # beyond, its planes cut every component to pieces
@@ -77,7 +77,6 @@ class Cells:
         return self._pause > 0
 
     def finish(self, n_components, share):
-        self.share = share
         """Note a pass: how many components it had, and which share of pairs was not left out."""
         if self.known_for(n_components) and share > self._PAYS:
             self._pause = self._PAUSE
@@ -108,16 +107,23 @@ class Pruning(NamedTuple):
 def no_pruning(parameters):
     """Every component counts in every block."""
     dtype = parameters.bias.dtype
-    nothing = np.empty(0, dtype)
-    return Pruning(_NO_ORDER, 0.0, np.empty(0, np.int64), nothing, nothing, *[np.empty((0, 0), dtype)] * 6)
+    return Pruning(_NO_ORDER, 0.0, *_no_tree(dtype), np.empty(0, dtype), *[np.empty((0, 0), dtype)] * 6)
+
+
+def _no_tree(dtype):
+    return np.empty(0, np.int64), np.empty(0, dtype)
+
+
+def is_worth_trying(parameters):
+    """Whether these are so many components, in so few features, that bounds may leave some out."""
+    n_components, n_features = parameters.bias.shape
+    return n_components >= _FEWEST_COMPONENTS and n_features <= _MOST_FEATURES
 
 
 def pruning(parameters, margin, by_cell=False):
     """The order and the bounds' coefficients for a pass with Triangular, Shared or AxisAligned parameters."""
     n_components, n_features = parameters.bias.shape
-    by_tree = not by_cell and n_features <= _MOST_FEATURES_IN_TREE
-    few = n_components < FEWEST_COMPONENTS or n_features > _MOST_FEATURES
-    if few or not (by_cell or by_tree):
+    if not is_worth_trying(parameters) or not (by_cell or n_features <= _MOST_FEATURES_IN_TREE):
         return no_pruning(parameters)
     means = parameters.means
     if isinstance(parameters, Triangular):
@@ -135,7 +141,7 @@ def pruning(parameters, margin, by_cell=False):
     return Pruning(
         BY_CELL if by_cell else _BY_TREE,
         margin,
-        *_tree(parameters.means, widths),
+        *(_no_tree(widths.dtype) if by_cell else _tree(parameters.means, widths)),
         widths,
         _columns(means * widths),
         _columns(least[:, None]),
