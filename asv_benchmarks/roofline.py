@@ -9,10 +9,10 @@ array larger than the caches. A share of 1 of the first takes nothing but fused 
 of one, an exp half of 25.
 """
 
-import time
+import functools
 
 import numpy as np
-from benchmarks.common import make_points
+from benchmarks.common import best_seconds, make_points, matmul_flops_per_second
 
 from fastem.covariance import FAMILIES
 from fastem.sources import ArraySource
@@ -43,15 +43,6 @@ REGIMES = [  # covariance type, points, features, components, dtype
 ]
 
 
-def best_seconds(function, repeats=7):
-    times = []
-    for _ in range(repeats):
-        begin = time.perf_counter()
-        function()
-        times.append(time.perf_counter() - begin)
-    return min(times)
-
-
 def flops(covariance_type, n, d, k):
     """Floating-point operations of one pass."""
     if covariance_type == "full":
@@ -62,12 +53,10 @@ def flops(covariance_type, n, d, k):
 
 
 def main():
-    matrix_rate = {}
-    for dtype in ("f8", "f4"):
-        a = np.random.default_rng(0).normal(size=(2500, 2500)).astype(dtype)
-        matrix_rate[dtype] = 2 * 2500**3 / best_seconds(lambda a=a: a @ a) / 1e9
+    matrix_rate = {dtype: matmul_flops_per_second(dtype) / 1e9 for dtype in ("f8", "f4")}
     big = np.ones(1 << 25)
-    memory_rate = big.nbytes / best_seconds(big.sum) / 1e9
+    (seconds,) = best_seconds([big.sum], repeats=7)
+    memory_rate = big.nbytes / seconds / 1e9
     print(
         f"matrix multiplication {matrix_rate['f8']:.0f} and {matrix_rate['f4']:.0f} GFLOP/s (float64, float32), ",
         end="",
@@ -80,7 +69,7 @@ def main():
         source = ArraySource(X.astype(dtype))
         parameters = FAMILIES[covariance_type].with_variances(means, np.full(d, 1.5))
         source.accumulate(parameters)  # compiles
-        seconds = best_seconds(lambda: source.accumulate(parameters))  # noqa: B023
+        (seconds,) = best_seconds([functools.partial(source.accumulate, parameters)], repeats=7)
         rate = flops(covariance_type, n, d, k) / seconds / 1e9
         print(
             f"| {covariance_type} | {n:,} | {d} | {k} | {dtype} | {seconds:.5f} | {seconds / (n * k) * 1e9:.2f} "

@@ -95,9 +95,13 @@ def known(weights=None, labels=None, responsibilities=None, e_step=True, hard=Fa
 
 def _roughly(source, family, n_components):
     """Parameters with every mean amid the data and variances of the data's size, for passes without an E-step."""
-    rows = source.rows(slice(*next(source.blocks())))
+    rows = _first_rows(source)
     means = np.tile(rows.mean(axis=0, dtype=np.float64), (n_components, 1))
     return _with_one_variance(family, means, rows.var(axis=0, dtype=np.float64).mean())
+
+
+def _first_rows(source):
+    return source.rows(slice(*next(source.blocks())))
 
 
 def _with_one_variance(family, means, variance):
@@ -124,9 +128,7 @@ def _from_seeds(seeds, sample, family, reg_covar):
     The first E-step then gives each point to its nearest seed. Where reg_covar is 0 (there scikit-learn fails), a
     millionth of the data's mean variance serves as well.
     """
-    variance = reg_covar or 1e-6 * float(
-        sample.rows(slice(*next(sample.blocks()))).var(axis=0, dtype=np.float64).mean()
-    )
+    variance = reg_covar or 1e-6 * float(_first_rows(sample).var(axis=0, dtype=np.float64).mean())
     return _with_one_variance(family, seeds.astype(np.float64), variance)
 
 

@@ -127,3 +127,10 @@ def seconds_per_iteration(fit_for, short, long, repeats):
     runs = [functools.partial(fit_for, short), functools.partial(fit_for, long)]
     few, many = best_seconds(runs, repeats)
     return (many - few) / (long - short)
+
+
+def matmul_flops_per_second(dtype="float64", size=2000):
+    """Of NumPy's matrix product, on all threads that it takes: what the machine can multiply."""
+    left, right = np.random.default_rng(0).normal(size=(2, size, size)).astype(dtype)
+    (seconds,) = best_seconds([lambda: left @ right], repeats=5)
+    return 2 * size**3 / seconds

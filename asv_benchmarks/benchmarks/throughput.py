@@ -1,8 +1,13 @@
 """How much of what the machine can multiply a pass with full covariances does."""
 
-import numpy as np
-
-from .common import FULL, best_seconds, fit, make_case, seconds_per_iteration, setup_cache  # noqa: F401 (for asv)
+from .common import (
+    FULL,
+    fit,
+    make_case,
+    matmul_flops_per_second,
+    seconds_per_iteration,
+    setup_cache,  # noqa: F401 (for asv)
+)
 
 
 class Throughput:
@@ -21,13 +26,6 @@ class Throughput:
         (n, d), k = self.X.shape, self.start["n_components"]
         flops = 2 * d * (d + 1) * n * k  # half the density's triangle, half the second moment's
         seconds = seconds_per_iteration(self.fit_for, short=1, long=11, repeats=5)
-        return flops / seconds / _matmul_flops_per_second()
+        return flops / seconds / matmul_flops_per_second()
 
     track_share_of_matmul.unit = "share"
-
-
-def _matmul_flops_per_second(size=2000):
-    """float64, on all threads that NumPy takes."""
-    left, right = np.random.default_rng(0).normal(size=(2, size, size))
-    (seconds,) = best_seconds([lambda: left @ right], repeats=5)
-    return 2 * size**3 / seconds

@@ -15,6 +15,8 @@ from .messages import many, note, one_line
 from .reporting import report
 from .tables import load
 
+_COVARIANCE_TYPES = ("full", "tied", "diag", "spherical")
+
 
 def main(argv=None):
     """Run the command line.
@@ -64,20 +66,29 @@ def _add_warm_up(commands):
         epilog="Example: fastem warm-up full diag --dtype float64",
         allow_abbrev=False,
     )
-    types = ("full", "tied", "diag", "spherical")
-    warm_up.add_argument("covariance_types", metavar="TYPE", nargs="*", help=f"{', '.join(types)} (default: all)")
+    warm_up.add_argument(
+        "covariance_types",
+        metavar="TYPE",
+        nargs="*",
+        type=_covariance_type,
+        help=f"{', '.join(_COVARIANCE_TYPES)} (default: all)",
+    )
     warm_up.add_argument("--dtype", choices=("float64", "float32"), help="of the data to come (default: both)")
 
-    def run(args):
-        for name in args.covariance_types:
-            if name not in types:
-                warm_up.error(f"argument TYPE: must be one of {', '.join(types)}, got {name!r}")
-        from ..warm_up import warm_up as compile_kernels
+    warm_up.set_defaults(run=warm_up_command)
 
-        dtypes = [args.dtype] if args.dtype else ("float64", "float32")
-        compile_kernels(args.covariance_types or types, dtypes, verbose=True)
 
-    warm_up.set_defaults(run=run)
+def warm_up_command(args):
+    from ..warm_up import warm_up
+
+    dtypes = [args.dtype] if args.dtype else ("float64", "float32")
+    warm_up(args.covariance_types or _COVARIANCE_TYPES, dtypes, verbose=True)
+
+
+def _covariance_type(text):
+    if text not in _COVARIANCE_TYPES:
+        raise argparse.ArgumentTypeError(f"must be one of {', '.join(_COVARIANCE_TYPES)}, got {text!r}")
+    return text
 
 
 def _add_fit(commands):
@@ -101,7 +112,7 @@ def _add_fit(commands):
     model = fit.add_argument_group("model")
     model.add_argument(
         "--covariance-type",
-        choices=("full", "tied", "diag", "spherical"),
+        choices=_COVARIANCE_TYPES,
         default="full",
         help="shape of the components (default: %(default)s)",
     )
