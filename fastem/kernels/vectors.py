@@ -9,6 +9,8 @@ Rows of scratch are indexed [row, point]; blocks are whole multiples of 64 point
 type. Bounds are checked where Numba's are, with NUMBA_BOUNDSCHECK=1.
 """
 
+import functools
+
 import llvmlite.binding
 import numba
 from llvmlite import ir
@@ -257,6 +259,23 @@ def fnma(typingctx, a, b, c):
         lambda builder, x, y, z: call_llvm(builder, a, "fmuladd", builder.fneg(x), y, z),
         a, b, c,
     )  # fmt: skip
+
+
+@functools.cache
+def polynomial(coefficients):
+    """Intrinsic (x) for the polynomial with these coefficients, the highest power's first, by Horner's rule."""
+
+    @intrinsic
+    def evaluate(typingctx, x):
+        def generate(builder, value):
+            total = x.constant(coefficients[0])
+            for coefficient in coefficients[1:]:
+                total = call_llvm(builder, x, "fmuladd", total, value, x.constant(coefficient))
+            return total
+
+        return _lanewise(generate, x)
+
+    return evaluate
 
 
 @intrinsic
