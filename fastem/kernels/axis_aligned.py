@@ -14,10 +14,7 @@ from ._jit import kernel
 from .tiles import moments_tile
 from .vectors import add, fma, fnma, lanes, load, mul, splat, store, sum_of_lanes
 
-_moments_1 = moments_tile(1, True)
-_moments_2 = moments_tile(2, True)
-_moments_3 = moments_tile(3, True)
-_moments_4 = moments_tile(4, True)
+_moments = moments_tile(squares=True)
 
 
 class AxisAligned(NamedTuple):
@@ -93,15 +90,8 @@ def add_axis_aligned_moments(x, n_points, responsibilities, factor, active, cent
     multiplied; centres: (K, D), relative to the same origin as x; moments: IN OUT (K, 1 + 2 D).
     """
     n_features = x.shape[0]
-    whole = n_features - n_features % 4
     add_mass(responsibilities, factor, active, n_points, moments)
-    for i in range(0, whole, 4):
+    for i in range(0, n_features, 4):
+        width = min(4, n_features - i)
         for a in range(active.size):
-            _moments_4(x, i, n_points, responsibilities, a, centres, active[a], moments, 1, 1 + n_features)
-    for a in range(active.size):
-        if n_features % 4 == 1:
-            _moments_1(x, whole, n_points, responsibilities, a, centres, active[a], moments, 1, 1 + n_features)
-        elif n_features % 4 == 2:
-            _moments_2(x, whole, n_points, responsibilities, a, centres, active[a], moments, 1, 1 + n_features)
-        elif n_features % 4 == 3:
-            _moments_3(x, whole, n_points, responsibilities, a, centres, active[a], moments, 1, 1 + n_features)
+            _moments(width, x, i, n_points, responsibilities, a, centres, active[a], moments, 1, 1 + n_features)

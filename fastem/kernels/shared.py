@@ -13,21 +13,12 @@ import numpy as np
 from ._jit import kernel
 from .axis_aligned import add_mass
 from .tiles import moments_tile, outer_tile
+from .triangular import add_left_of_diagonal, odd_columns
 from .vectors import fma, lanes, load, mul, splat, sqrt, store
 
-_first_moments_1 = moments_tile(1, False)
-_first_moments_2 = moments_tile(2, False)
-_first_moments_3 = moments_tile(3, False)
-_first_moments_4 = moments_tile(4, False)
-
-_outer_4x1 = outer_tile(4, 1)
-_outer_4x2 = outer_tile(4, 2)
-_outer_4x3 = outer_tile(4, 3)
-_outer_4x4 = outer_tile(4, 4)
-_triangle_1 = outer_tile(1, 0)
-_triangle_2 = outer_tile(2, 0)
-_triangle_3 = outer_tile(3, 0)
-_triangle_4 = outer_tile(4, 0)
+_first_moments = moments_tile(squares=False)
+_first_triangle = outer_tile((1, 2, 3, 4), diagonal=True)
+_next_triangle = outer_tile((4,), diagonal=True)
 
 
 class Shared(NamedTuple):
@@ -81,28 +72,11 @@ def whiten(factor, x, n_points, y):
 @kernel
 def _add_scatter(e, n_features, n_points, first_row, out):
     """out[first_row + i, j] += sum over b of e[i, b] e[j, b] for j <= i < n_features."""
-    first = (n_features - 1) % 4 + 1
-    if first == 1:
-        _triangle_1(e, 0, 0, n_points, out, first_row)
-    elif first == 2:
-        _triangle_2(e, 0, 0, n_points, out, first_row)
-    elif first == 3:
-        _triangle_3(e, 0, 0, n_points, out, first_row)
-    else:
-        _triangle_4(e, 0, 0, n_points, out, first_row)
+    first = odd_columns(n_features)
+    _first_triangle(first, e, 0, 0, n_points, out, first_row)
     for i in range(first, n_features, 4):
-        row = first_row + i
-        if first == 1:
-            _outer_4x1(e, i, 0, n_points, out, row)
-        elif first == 2:
-            _outer_4x2(e, i, 0, n_points, out, row)
-        elif first == 3:
-            _outer_4x3(e, i, 0, n_points, out, row)
-        else:
-            _outer_4x4(e, i, 0, n_points, out, row)
-        for j in range(first, i, 4):
-            _outer_4x4(e, i, j, n_points, out, row)
-        _triangle_4(e, i, i, n_points, out, row)
+        add_left_of_diagonal(e, i, first, n_points, out, first_row + i)
+        _next_triangle(4, e, i, i, n_points, out, first_row + i)
 
 
 @kernel
@@ -114,18 +88,11 @@ def add_shared_moments(x, n_points, responsibilities, factor, weights, active, c
     origin as x; e: scratch (at least D, n_points); moments: IN OUT (K + D, 1 + D).
     """
     n_components, n_features = centres.shape
-    whole = n_features - n_features % 4
     add_mass(responsibilities, factor, active, n_points, moments)
-    for i in range(0, whole, 4):
+    for i in range(0, n_features, 4):
+        width = min(4, n_features - i)
         for a in range(active.size):
-            _first_moments_4(x, i, n_points, responsibilities, a, centres, active[a], moments, 1, 0)
-    for a in range(active.size):
-        if n_features % 4 == 1:
-            _first_moments_1(x, whole, n_points, responsibilities, a, centres, active[a], moments, 1, 0)
-        elif n_features % 4 == 2:
-            _first_moments_2(x, whole, n_points, responsibilities, a, centres, active[a], moments, 1, 0)
-        elif n_features % 4 == 3:
-            _first_moments_3(x, whole, n_points, responsibilities, a, centres, active[a], moments, 1, 0)
+            _first_moments(width, x, i, n_points, responsibilities, a, centres, active[a], moments, 1, 0)
     for b in range(0, n_points, lanes(e)):
         root = sqrt(load(weights, 0, b))
         for i in range(n_features):

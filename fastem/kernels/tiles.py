@@ -31,6 +31,13 @@ def _over_points(builder, n_points, step):
     return cgutils.for_range_slice(builder, ir.Constant(INT64, 0), n_points, ir.Constant(INT64, step), INT64)
 
 
+def _each(builder, width, widths):
+    """`for w in _each(...)`: code for each of these widths; the one that `width` turns out to be is run."""
+    for candidate in widths:
+        with builder.if_then(builder.icmp_signed("==", width, width.type(candidate))):
+            yield candidate
+
+
 class _Sums:
     """Accumulators, each a vector in a register."""
 
@@ -60,10 +67,10 @@ class _Sums:
 
 
 @functools.cache
-def subtract_squares_tile(width, first):
-    """Intrinsic for `width` (1 to 4) consecutive columns of a triangular transformation.
+def subtract_squares_tile(first):
+    """Intrinsic for consecutive columns of a triangular transformation: 1 to 4, or 4 where not `first`.
 
-    The intrinsic (start, factor, bias, k, j, x, n_points, out, row) sets, for every point b of the block,
+    The intrinsic (width, start, factor, bias, k, j, x, n_points, out, row) sets, for every point b of the block,
 
         out[row, b] -= sum over c in j..j+width-1 of (bias[k, c] + sum over i <= c of factor[k * D + c, i] x[i, b])**2
 
@@ -71,50 +78,54 @@ def subtract_squares_tile(width, first):
     first tile (j = 0) subtracts from `start`, a number.
     """
 
+    widths = (1, 2, 3, 4) if first else (4,)
+
     @intrinsic
-    def tile(typingctx, start, factor, bias, k, j, x, n_points, out, row):
+    def tile(typingctx, width, start, factor, bias, k, j, x, n_points, out, row):
         check_rows(x, factor, bias, out)
         vector = vector_of(x)
 
         def codegen(context, builder, signature, args):
-            factor, bias, x, out = (Rows(context, builder, signature.args[i], args[i]) for i in (1, 2, 5, 7))
-            k, j, n_points, row = args[3], args[4], args[6], args[8]
+            factor, bias, x, out = (Rows(context, builder, signature.args[i], args[i]) for i in (2, 3, 6, 8))
+            k, j, n_points, row = args[4], args[5], args[7], args[9]
             first_factor = builder.add(builder.mul(k, factor.width), j)
             if first:
-                start = broadcast(builder, vector, context.cast(builder, args[0], signature.args[0], vector.element))
+                start = broadcast(builder, vector, context.cast(builder, args[1], signature.args[1], vector.element))
 
-            with _over_points(builder, n_points, 2 * vector.lanes) as (point, _):
-                columns = (point, plus(builder, point, vector.lanes))
-                sums = _Sums(builder, vector, [(c, v) for c in range(width) for v in range(2)])
-                for c in range(width):
-                    offset = bias.broadcast(k, plus(builder, j, c))
-                    for v in range(2):
-                        sums.start((c, v), offset)
-
-                def add_feature(i, from_column):
-                    points = [x.load(i, column) for column in columns]
-                    for c in range(from_column, width):
-                        coefficient = factor.broadcast(plus(builder, first_factor, c), i)
-                        for v in range(2):
-                            sums.add_product((c, v), points[v], coefficient)
-
-                if not first:
-                    with cgutils.for_range(builder, j, intp=INT64) as loop:
-                        add_feature(loop.index, 0)
-                for c in range(width):  # the triangle on the diagonal
-                    add_feature(plus(builder, j, c), c)
-                for v, column in enumerate(columns):
-                    result = start if first else out.load(row, column)
+            def add_columns(width):
+                with _over_points(builder, n_points, 2 * vector.lanes) as (point, _):
+                    columns = (point, plus(builder, point, vector.lanes))
+                    sums = _Sums(builder, vector, [(c, v) for c in range(width) for v in range(2)])
                     for c in range(width):
-                        z = sums[c, v]
-                        result = call_llvm(builder, vector, "fmuladd", builder.fneg(z), z, result)
-                    out.store(row, column, result)
+                        offset = bias.broadcast(k, plus(builder, j, c))
+                        for v in range(2):
+                            sums.start((c, v), offset)
+
+                    def add_feature(i, from_column):
+                        points = [x.load(i, column) for column in columns]
+                        for c in range(from_column, width):
+                            coefficient = factor.broadcast(plus(builder, first_factor, c), i)
+                            for v in range(2):
+                                sums.add_product((c, v), points[v], coefficient)
+
+                    if not first:
+                        with cgutils.for_range(builder, j, intp=INT64) as loop:
+                            add_feature(loop.index, 0)
+                    for c in range(width):  # the triangle on the diagonal
+                        add_feature(plus(builder, j, c), c)
+                    for v, column in enumerate(columns):
+                        result = start if first else out.load(row, column)
+                        for c in range(width):
+                            z = sums[c, v]
+                            result = call_llvm(builder, vector, "fmuladd", builder.fneg(z), z, result)
+                        out.store(row, column, result)
+
+            for width in _each(builder, args[0], widths):
+                add_columns(width)
             return context.get_dummy_value()
 
-        signature = types.void(
-            start, factor, bias, types.intp, types.intp, x, types.intp, out, types.intp
-        )  # fmt: skip
-        return signature, codegen
+        intp = types.intp
+        return types.void(intp, start, factor, bias, intp, intp, x, intp, out, intp), codegen
 
     return tile
 
@@ -153,11 +164,11 @@ def _triangle_pieces(builder, vector, sums, row, column, height):
 
 
 @functools.cache
-def centred_tile(height, kind):
-    """Intrinsic for the moments of `height` (1 to 4) consecutive features of one component.
+def centred_tile(kind):
+    """Intrinsic for the moments of consecutive features of one component: 1 to 4, or 4 where kind is 'next'.
 
-    The intrinsic (x, i, n_points, responsibilities, a, factor, centres, k, e, out, row) takes, with d the features
-    i..i+height-1 less the component's centre and r = responsibilities[a] * factor[0],
+    The intrinsic (height, x, i, n_points, responsibilities, a, factor, centres, k, e, out, row) takes, with d the
+    features i..i+height-1 less the component's centre and r = responsibilities[a] * factor[0],
 
         out[row, 0]                   += sum of r            (not where kind is 'next')
         out[row + 1, i + c]           += sum of r d[c]
@@ -169,143 +180,164 @@ def centred_tile(height, kind):
     kind: 'first' makes sqrt(r), 'next' finds it made, 'only' (all D features are in this tile) needs no e at all.
     """
 
+    heights = (4,) if kind == "next" else (1, 2, 3, 4)
+
     @intrinsic
-    def tile(typingctx, x, i, n_points, responsibilities, a, factor, centres, k, e, out, row):
+    def tile(typingctx, height, x, i, n_points, responsibilities, a, factor, centres, k, e, out, row):
         check_rows(x, responsibilities, factor, centres, e)
         check_rows(out)
         vector = vector_of(x)
 
         def codegen(context, builder, signature, args):
             x, responsibilities, factor, centres, e, out = (
-                Rows(context, builder, signature.args[n], args[n]) for n in (0, 3, 5, 6, 8, 9)
+                Rows(context, builder, signature.args[n], args[n]) for n in (1, 4, 6, 7, 9, 10)
             )
-            i, n_points, a, k, row = args[1], args[2], args[4], args[7], args[10]
+            i, n_points, a, k, row = args[2], args[3], args[5], args[8], args[11]
             zero = ir.Constant(INT64, 0)
             root_row = centres.width
-            sums = _Sums(builder, vector, ["mass", *range(height), *_triangle(height)])
-            sums.start_all()
-            centre = [centres.broadcast(k, plus(builder, i, c)) for c in range(height)]
 
-            with _over_points(builder, n_points, vector.lanes) as (point, _):
-                if kind == "next":
-                    root = e.load(root_row, point)
-                else:
-                    r = builder.fmul(responsibilities.load(a, point), factor.load(zero, point))
-                    sums.add("mass", r)
-                if kind == "first":
-                    root = call_llvm(builder, vector, "sqrt", r)
-                    e.store(root_row, point, root)
-                d = [builder.fsub(x.load(plus(builder, i, c), point), centre[c]) for c in range(height)]
-                if kind == "only":
-                    left, right = [builder.fmul(r, value) for value in d], d
-                    for c in range(height):
-                        sums.add(c, left[c])
-                else:
-                    left = right = [builder.fmul(root, value) for value in d]
-                    for c in range(height):
-                        e.store(plus(builder, i, c), point, left[c])
-                        sums.add_product(c, root, left[c])
-                for p, c in _triangle(height):
-                    sums.add_product((p, c), left[p], right[c])
+            def add_moments(height):
+                sums = _Sums(builder, vector, ["mass", *range(height), *_triangle(height)])
+                sums.start_all()
+                centre = [centres.broadcast(k, plus(builder, i, c)) for c in range(height)]
 
-            pieces = list(_triangle_pieces(builder, vector, sums, plus(builder, builder.add(row, i), 2), i, height))
-            pieces.append((plus(builder, row, 1), i, [sums[c] for c in range(height)]))
-            if kind != "next":
-                pieces.append((row, zero, [sums["mass"]]))
-            _add_lane_sums(builder, vector, out, pieces)
+                with _over_points(builder, n_points, vector.lanes) as (point, _):
+                    if kind == "next":
+                        root = e.load(root_row, point)
+                    else:
+                        r = builder.fmul(responsibilities.load(a, point), factor.load(zero, point))
+                        sums.add("mass", r)
+                    if kind == "first":
+                        root = call_llvm(builder, vector, "sqrt", r)
+                        e.store(root_row, point, root)
+                    d = [builder.fsub(x.load(plus(builder, i, c), point), centre[c]) for c in range(height)]
+                    if kind == "only":
+                        left, right = [builder.fmul(r, value) for value in d], d
+                        for c in range(height):
+                            sums.add(c, left[c])
+                    else:
+                        left = right = [builder.fmul(root, value) for value in d]
+                        for c in range(height):
+                            e.store(plus(builder, i, c), point, left[c])
+                            sums.add_product(c, root, left[c])
+                    for p, c in _triangle(height):
+                        sums.add_product((p, c), left[p], right[c])
+
+                first_row = plus(builder, builder.add(row, i), 2)
+                pieces = list(_triangle_pieces(builder, vector, sums, first_row, i, height))
+                pieces.append((plus(builder, row, 1), i, [sums[c] for c in range(height)]))
+                if kind != "next":
+                    pieces.append((row, zero, [sums["mass"]]))
+                _add_lane_sums(builder, vector, out, pieces)
+
+            for height in _each(builder, args[0], heights):
+                add_moments(height)
             return context.get_dummy_value()
 
-        signature = types.void(
-            x, types.intp, types.intp, responsibilities, types.intp, factor, centres, types.intp, e, out, types.intp
-        )
+        intp = types.intp
+        signature = types.void(intp, x, intp, intp, responsibilities, intp, factor, centres, intp, e, out, intp)
         return signature, codegen
 
     return tile
 
 
 @functools.cache
-def moments_tile(width, squares):
-    """Intrinsic for the first moments of `width` (1 to 4) consecutive features, and the second ones if `squares`.
+def moments_tile(squares):
+    """Intrinsic for the first moments of 1 to 4 consecutive features, and the second ones if `squares`.
 
-    The intrinsic (x, i, n_points, r, a, centres, k, out, first, second) adds, with d the features i.. less the centre,
+    The intrinsic (width, x, i, n_points, r, a, centres, k, out, first, second) adds, with d the features i.. less the
+    centre,
 
         out[k, first + i + c]  += sum over points b of r[a, b] d[c, b]
         out[k, second + i + c] += sum over points b of r[a, b] d[c, b]**2
     """
 
+    powers = (1, 2) if squares else (1,)
+
     @intrinsic
-    def tile(typingctx, x, i, n_points, r, a, centres, k, out, first, second):
+    def tile(typingctx, width, x, i, n_points, r, a, centres, k, out, first, second):
         check_rows(x, r, centres)
         check_rows(out)
         vector = vector_of(x)
 
         def codegen(context, builder, signature, args):
-            x, r, centres, out = (Rows(context, builder, signature.args[n], args[n]) for n in (0, 3, 5, 7))
-            i, n_points, a, k, first, second = args[1], args[2], args[4], args[6], args[8], args[9]
-            sums = _Sums(builder, vector, [(power, c) for power in range(1, 3 if squares else 2) for c in range(width)])
-            sums.start_all()
-            centre = [centres.broadcast(k, plus(builder, i, c)) for c in range(width)]
-            with _over_points(builder, n_points, vector.lanes) as (point, _):
-                weight = r.load(a, point)
-                for c in range(width):
-                    d = builder.fsub(x.load(plus(builder, i, c), point), centre[c])
-                    if squares:
-                        weighted = builder.fmul(weight, d)
-                        sums.add((1, c), weighted)
-                        sums.add_product((2, c), weighted, d)
-                    else:
-                        sums.add_product((1, c), weight, d)
-            pieces = [(k, builder.add(first, i), [sums[1, c] for c in range(width)])]
-            if squares:
-                pieces.append((k, builder.add(second, i), [sums[2, c] for c in range(width)]))
-            _add_lane_sums(builder, vector, out, pieces)
+            x, r, centres, out = (Rows(context, builder, signature.args[n], args[n]) for n in (1, 4, 6, 8))
+            i, n_points, a, k, *starts = args[2], args[3], args[5], args[7], args[9], args[10]
+
+            def add_moments(width):
+                sums = _Sums(builder, vector, [(power, c) for power in powers for c in range(width)])
+                sums.start_all()
+                centre = [centres.broadcast(k, plus(builder, i, c)) for c in range(width)]
+                with _over_points(builder, n_points, vector.lanes) as (point, _):
+                    weight = r.load(a, point)
+                    for c in range(width):
+                        d = builder.fsub(x.load(plus(builder, i, c), point), centre[c])
+                        if squares:
+                            weighted = builder.fmul(weight, d)
+                            sums.add((1, c), weighted)
+                            sums.add_product((2, c), weighted, d)
+                        else:
+                            sums.add_product((1, c), weight, d)
+                pieces = [
+                    (k, builder.add(start, i), [sums[power, c] for c in range(width)])
+                    for power, start in zip(powers, starts, strict=False)
+                ]
+                _add_lane_sums(builder, vector, out, pieces)
+
+            for width in _each(builder, args[0], (1, 2, 3, 4)):
+                add_moments(width)
             return context.get_dummy_value()
 
         intp = types.intp
-        return types.void(x, intp, intp, r, intp, centres, intp, out, intp, intp), codegen
+        return types.void(intp, x, intp, intp, r, intp, centres, intp, out, intp, intp), codegen
 
     return tile
 
 
 @functools.cache
-def outer_tile(height, width):
-    """Intrinsic for a `height` by `width` (1 to 4) tile of a sum of outer products.
+def outer_tile(widths, diagonal=False):
+    """Intrinsic for a tile, 4 high and of one of these widths, of a sum of outer products.
 
-    The intrinsic (e, i, j, n_points, out, row) adds, for p < height and c < width,
+    The intrinsic (width, e, i, j, n_points, out, row) adds, for p < 4 and c < width,
 
         out[row + p, j + c] += sum over points b of e[i + p, b] e[j + c, b]
 
-    and, on the diagonal (width 0), the lower triangle of the square tile with j = i.
+    and, on the diagonal (j = i), the lower triangle of the square tile of that width.
     """
-    diagonal = width == 0
-    width = width or height
 
     @intrinsic
-    def tile(typingctx, e, i, j, n_points, out, row):
+    def tile(typingctx, width, e, i, j, n_points, out, row):
         check_rows(e)
         check_rows(out)
         vector = vector_of(e)
 
         def codegen(context, builder, signature, args):
-            e = Rows(context, builder, signature.args[0], args[0])
-            out = Rows(context, builder, signature.args[4], args[4])
-            i, j, n_points, row = args[1], args[2], args[3], args[5]
-            cells = _triangle(height) if diagonal else [(p, c) for p in range(height) for c in range(width)]
-            sums = _Sums(builder, vector, cells)
-            sums.start_all()
-            with _over_points(builder, n_points, vector.lanes) as (point, _):
-                right = [e.load(plus(builder, j, c), point) for c in range(width)]
-                left = right if diagonal else [e.load(plus(builder, i, p), point) for p in range(height)]
-                for p, c in cells:
-                    sums.add_product((p, c), left[p], right[c])
-            if diagonal:
-                pieces = list(_triangle_pieces(builder, vector, sums, row, j, height))
-            else:
-                pieces = [(plus(builder, row, p), j, [sums[p, c] for c in range(width)]) for p in range(height)]
-            _add_lane_sums(builder, vector, out, pieces)
+            e = Rows(context, builder, signature.args[1], args[1])
+            out = Rows(context, builder, signature.args[5], args[5])
+            i, j, n_points, row = args[2], args[3], args[4], args[6]
+
+            def add_products(width):
+                height = width if diagonal else 4
+                cells = _triangle(height) if diagonal else [(p, c) for p in range(height) for c in range(width)]
+                sums = _Sums(builder, vector, cells)
+                sums.start_all()
+                with _over_points(builder, n_points, vector.lanes) as (point, _):
+                    right = [e.load(plus(builder, j, c), point) for c in range(width)]
+                    left = right if diagonal else [e.load(plus(builder, i, p), point) for p in range(height)]
+                    for p, c in cells:
+                        sums.add_product((p, c), left[p], right[c])
+                if diagonal:
+                    pieces = list(_triangle_pieces(builder, vector, sums, row, j, height))
+                else:
+                    pieces = [(plus(builder, row, p), j, [sums[p, c] for c in range(width)]) for p in range(height)]
+                _add_lane_sums(builder, vector, out, pieces)
+
+            for width in _each(builder, args[0], widths):
+                add_products(width)
             return context.get_dummy_value()
 
-        return types.void(e, types.intp, types.intp, types.intp, out, types.intp), codegen
+        intp = types.intp
+        return types.void(intp, e, intp, intp, intp, out, intp), codegen
 
     return tile
 

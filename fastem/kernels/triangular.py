@@ -29,26 +29,13 @@ import numpy as np
 from ._jit import kernel
 from .tiles import centred_tile, outer_tile, subtract_squares_tile
 
-_first_1 = subtract_squares_tile(1, True)
-_first_2 = subtract_squares_tile(2, True)
-_first_3 = subtract_squares_tile(3, True)
-_first_4 = subtract_squares_tile(4, True)
-_next_4 = subtract_squares_tile(4, False)
-
-_only_1 = centred_tile(1, "only")
-_only_2 = centred_tile(2, "only")
-_only_3 = centred_tile(3, "only")
-_only_4 = centred_tile(4, "only")
-_centred_first_1 = centred_tile(1, "first")
-_centred_first_2 = centred_tile(2, "first")
-_centred_first_3 = centred_tile(3, "first")
-_centred_first_4 = centred_tile(4, "first")
-_centred_next_4 = centred_tile(4, "next")
-
-_outer_4x1 = outer_tile(4, 1)
-_outer_4x2 = outer_tile(4, 2)
-_outer_4x3 = outer_tile(4, 3)
-_outer_4x4 = outer_tile(4, 4)
+_first_columns = subtract_squares_tile(first=True)
+_next_columns = subtract_squares_tile(first=False)
+_only = centred_tile("only")
+_first = centred_tile("first")
+_next = centred_tile("next")
+_outer_first = outer_tile((1, 2, 3, 4))
+_outer_next = outer_tile((4,))
 
 
 class Triangular(NamedTuple):
@@ -86,25 +73,32 @@ class Triangular(NamedTuple):
 
 
 @kernel
+def odd_columns(n_features):
+    """1 to 4: tiles of four columns follow those that are left over, which come first, where a triangle is narrow."""
+    return (n_features - 1) % 4 + 1
+
+
+@kernel
 def triangular_log_densities(log_scale, factor, bias, active, x, n_points, out):
     """out[a, b] = log weight + log-density of component active[a] at point b.
 
     x: (D, n_points); out: OUT (len(active), n_points).
     """
     n_features = x.shape[0]
-    first = (n_features - 1) % 4 + 1  # the odd columns come first, where the triangle is narrow
+    first = odd_columns(n_features)
     for a in range(active.size):
         k = active[a]
-        if first == 1:
-            _first_1(log_scale[k], factor, bias, k, 0, x, n_points, out, a)
-        elif first == 2:
-            _first_2(log_scale[k], factor, bias, k, 0, x, n_points, out, a)
-        elif first == 3:
-            _first_3(log_scale[k], factor, bias, k, 0, x, n_points, out, a)
-        else:
-            _first_4(log_scale[k], factor, bias, k, 0, x, n_points, out, a)
+        _first_columns(first, log_scale[k], factor, bias, k, 0, x, n_points, out, a)
         for j in range(first, n_features, 4):
-            _next_4(log_scale[k], factor, bias, k, j, x, n_points, out, a)
+            _next_columns(4, log_scale[k], factor, bias, k, j, x, n_points, out, a)
+
+
+@kernel
+def add_left_of_diagonal(e, i, first, n_points, out, row):
+    """out[row + p, j] += sum over b of e[i + p, b] e[j, b] for p < 4 and j < i, tile by tile as from `odd_columns`."""
+    _outer_first(first, e, i, 0, n_points, out, row)
+    for j in range(first, i, 4):
+        _outer_next(4, e, i, j, n_points, out, row)
 
 
 @kernel
@@ -116,35 +110,14 @@ def add_triangular_moments(x, n_points, responsibilities, factor, active, centre
     moments: IN OUT (K (D + 2), D), lower triangles.
     """
     n_features = x.shape[0]
-    first = (n_features - 1) % 4 + 1
+    first = odd_columns(n_features)
     for a in range(active.size):
         k = active[a]
         row = k * (n_features + 2)
-        if n_features == 1:
-            _only_1(x, 0, n_points, responsibilities, a, factor, centres, k, e, moments, row)
-        elif n_features == 2:
-            _only_2(x, 0, n_points, responsibilities, a, factor, centres, k, e, moments, row)
-        elif n_features == 3:
-            _only_3(x, 0, n_points, responsibilities, a, factor, centres, k, e, moments, row)
-        elif n_features == 4:
-            _only_4(x, 0, n_points, responsibilities, a, factor, centres, k, e, moments, row)
-        elif first == 1:
-            _centred_first_1(x, 0, n_points, responsibilities, a, factor, centres, k, e, moments, row)
-        elif first == 2:
-            _centred_first_2(x, 0, n_points, responsibilities, a, factor, centres, k, e, moments, row)
-        elif first == 3:
-            _centred_first_3(x, 0, n_points, responsibilities, a, factor, centres, k, e, moments, row)
-        else:
-            _centred_first_4(x, 0, n_points, responsibilities, a, factor, centres, k, e, moments, row)
+        if n_features <= 4:
+            _only(n_features, x, 0, n_points, responsibilities, a, factor, centres, k, e, moments, row)
+            continue
+        _first(first, x, 0, n_points, responsibilities, a, factor, centres, k, e, moments, row)
         for i in range(first, n_features, 4):
-            _centred_next_4(x, i, n_points, responsibilities, a, factor, centres, k, e, moments, row)
-            if first == 1:
-                _outer_4x1(e, i, 0, n_points, moments, row + 2 + i)
-            elif first == 2:
-                _outer_4x2(e, i, 0, n_points, moments, row + 2 + i)
-            elif first == 3:
-                _outer_4x3(e, i, 0, n_points, moments, row + 2 + i)
-            else:
-                _outer_4x4(e, i, 0, n_points, moments, row + 2 + i)
-            for j in range(first, i, 4):
-                _outer_4x4(e, i, j, n_points, moments, row + 2 + i)
+            _next(4, x, i, n_points, responsibilities, a, factor, centres, k, e, moments, row)
+            add_left_of_diagonal(e, i, first, n_points, moments, row + 2 + i)
