@@ -8,6 +8,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from fastem import kernels
 from fastem.covariance import FAMILIES
 from fastem.initialization import known
+from fastem.kernels import ordering
 from fastem.kernels import pruning as pruning_module
 from fastem.sources import ArraySource
 
@@ -47,9 +48,9 @@ def dense(monkeypatch):
 def pairs_looked_at(monkeypatch):
     """The shares of pairs of point and component that the passes to come look at."""
     shares = []
-    finish = pruning_module.Cells.finish
+    finish = ordering.Cells.finish
     monkeypatch.setattr(
-        pruning_module.Cells,
+        ordering.Cells,
         "finish",
         lambda self, n_components, share: (shares.append(share), finish(self, n_components, share)),
     )
@@ -160,7 +161,7 @@ def test_memory_of_cells_is_bounded():
 
 def test_tree_leaves_hold_about_as_many_means_each():
     means = np.random.default_rng(0).normal(size=(100, 3))
-    features, thresholds = pruning_module._tree(means, np.ones(3))
+    features, thresholds = ordering.make_tree(means, np.ones(3))
     node = np.zeros(100, int)
     while (node < len(features)).any():
         inner = node < len(features)

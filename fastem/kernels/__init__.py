@@ -1,9 +1,9 @@
 """Compiled code: arrays in, arrays out. No classes with behaviour, no validation, no scikit-learn."""
 
 from .axis_aligned import AxisAligned
+from .ordering import Cells
 from .passes import NOTHING_GIVEN, Given, accumulate, in_single, labels, log_likelihoods, responsibilities
 from .points import READ_IN_PLACE
-from .pruning import Cells
 from .shared import Shared
 from .triangular import Triangular
 

@@ -6,37 +6,32 @@ its own and they are summed in order, so the result is the same bits for any num
 
 Many cores: there are 128 chunks at most, as long as their accumulators stay below 40 MiB together. Those come as pages
 not yet touched and each is first written by the thread that has its chunk, so it lies in that core's memory; nothing
-is shared between chunks, their totals are a cache line apart, and only the sum over chunks is on one thread (under a
-millisecond, below 5 ms at the limit). With two threads 128 chunks take as long as 2 (see tests/test_kernels.py for
-the bits, the note in git for the times), so 64 cores get two chunks each, 48 cores lose a ninth to the last ones.
+is shared between chunks, their totals are a cache line apart, and only the sum over chunks is on one thread. On two
+threads 2, 16, 64, 128 and 256 chunks took the same time within the noise (4 to 8 %); 64 cores get two chunks each, 48
+cores lose a ninth to the last ones.
 """
 
 from typing import NamedTuple
 
 import numpy as np
-from numba.extending import overload
 
 from ._jit import arguments, chunk_kernel, kernel, run
-from .axis_aligned import AxisAligned, add_axis_aligned_moments, axis_aligned_log_densities
-from .elementary import exp, log
-from .points import load_block, number_rows, points, scratch, whole_groups
-from .pruning import (
-    BLOCK,
-    MOST_COMPONENTS,
-    active_components,
-    block_length,
-    is_worth_trying,
-    no_pruning,
-    note_cells,
-    pruning,
-    pruning_scratch,
-    sort_window,
-    window_size,
+from .blocks import (
+    add_block_moments,
+    assign,
+    block_coordinates,
+    block_log_densities,
+    copy_responsibilities,
+    copy_row,
+    exclude_other_components,
+    find_largest,
+    normalise,
+    set_weights,
 )
-from .shared import Shared, add_shared_moments, whiten
+from .ordering import BLOCK, MOST_COMPONENTS, block_length, note_cells, sort_window, take_rows, window_size
+from .points import load_block, number_rows, points, scratch, whole_groups
+from .pruning import active_components, is_worth_trying, no_pruning, pruning, pruning_scratch
 from .tiles import AHEAD
-from .triangular import Triangular, add_triangular_moments, triangular_log_densities
-from .vectors import add, div, lanes, load, mul, select_greater, splat, store, sub, sum_of_lanes
 
 _MAX_CHUNKS = 128
 _LEAST_IN_CHUNK = 1024  # points, so that making and adding up its accumulators doesn't show
@@ -87,7 +82,7 @@ def _block_size(n_features, itemsize):
 
 
 def _grid(points, n_components, accumulator_bytes, itemsize, pruning):
-    window = window_size(pruning, n_components)
+    window = window_size(pruning.order, n_components)
     block = BLOCK if window else _block_size(points.n_features, itemsize)
     n_blocks = -(-points.n_samples // block)
     affordable = max(8, _MAX_ACCUMULATOR_BYTES // max(1, accumulator_bytes))
@@ -111,193 +106,6 @@ def _chunk_bounds(grid, n_samples, chunk):
     first = start + length * grid.call // grid.n_calls
     last = start + length * (grid.call + 1) // grid.n_calls
     return first * grid.block, min(last * grid.block, n_samples)
-
-
-# -- one block, by kind of parameters -----------------------------------------------------------------------------
-
-
-def _coordinates(parameters, x, n_points, work):
-    """What the log-densities are computed from: x, or the whitened features, left in work."""
-    raise NotImplementedError("compiled code only")
-
-
-@overload(_coordinates)
-def _overload_coordinates(parameters, x, n_points, work):
-    if parameters.instance_class is Shared:
-
-        def block(parameters, x, n_points, work):
-            whiten(parameters.factor, x, n_points, work)
-            return work
-
-        return block
-    return lambda parameters, x, n_points, work: x
-
-
-def _log_densities(parameters, active, coordinates, n_points, out):
-    """Log weight + log-density of the active components at every point of a block, OUT (len(active), n_points)."""
-    raise NotImplementedError("compiled code only")
-
-
-@overload(_log_densities)
-def _overload_log_densities(parameters, active, coordinates, n_points, out):
-    if parameters.instance_class is Triangular:
-
-        def block(parameters, active, coordinates, n_points, out):
-            triangular_log_densities(
-                parameters.log_scale, parameters.factor, parameters.bias, active, coordinates, n_points, out
-            )
-
-    else:
-
-        def block(parameters, active, coordinates, n_points, out):
-            axis_aligned_log_densities(
-                parameters.log_scale, parameters.scale, parameters.bias, active, coordinates, n_points, out
-            )
-
-    return block
-
-
-def _add_moments(parameters, active, x, n_points, responsibilities, factor, weights, centres, work, moments):
-    """Add a block's statistics about `centres`, given its responsibilities up to a factor for each point."""
-    raise NotImplementedError("compiled code only")
-
-
-@overload(_add_moments)
-def _overload_add_moments(parameters, active, x, n_points, responsibilities, factor, weights, centres, work, moments):
-    if parameters.instance_class is Triangular:
-
-        def block(parameters, active, x, n_points, responsibilities, factor, weights, centres, work, moments):
-            add_triangular_moments(x, n_points, responsibilities, factor, active, centres, work, moments)
-
-    elif parameters.instance_class is Shared:
-
-        def block(parameters, active, x, n_points, responsibilities, factor, weights, centres, work, moments):
-            add_shared_moments(x, n_points, responsibilities, factor, weights, active, centres, work, moments)
-
-    elif parameters.instance_class is AxisAligned:
-
-        def block(parameters, active, x, n_points, responsibilities, factor, weights, centres, work, moments):
-            add_axis_aligned_moments(x, n_points, responsibilities, factor, active, centres, moments)
-
-    return block
-
-
-@kernel
-def _normalise(log_densities, n_components, weights, n_points, factor, log_likelihoods):
-    """Turn log-densities into responsibilities, but for a factor for each point.
-
-    log_densities: IN (n_components, n_points), OUT exp(log-density - the point's largest); weights: (1, n_points);
-    factor: OUT (1, n_points), weight / sum of those; log_likelihoods: OUT (1, n_points), log-sum-exp, -inf where
-    every density is 0. Returns the weighted sum of the latter, points of weight 0 left out.
-    """
-    zero = splat(0.0, log_densities)
-    nowhere = splat(-np.inf, log_densities)
-    total = zero
-    for b in range(0, n_points, lanes(log_densities)):
-        largest = nowhere
-        for a in range(n_components):
-            value = load(log_densities, a, b)
-            largest = select_greater(value, largest, value, largest)
-        sum_of_exp = zero
-        for a in range(n_components):
-            value = exp(sub(load(log_densities, a, b), largest))
-            store(log_densities, a, b, value)
-            sum_of_exp = add(sum_of_exp, value)
-        weight = load(weights, 0, b)
-        log_likelihood = select_greater(sum_of_exp, zero, add(largest, log(sum_of_exp)), nowhere)
-        store(log_likelihoods, 0, b, log_likelihood)
-        store(factor, 0, b, select_greater(sum_of_exp, zero, div(weight, sum_of_exp), zero))
-        total = add(total, select_greater(weight, zero, mul(weight, log_likelihood), zero))
-    return sum_of_lanes(total)
-
-
-@kernel
-def _largest(log_densities, active, n_points, best, largest):
-    """The component of the largest log-density, the first of equals, and that log-density: OUT (1, n_points)."""
-    for b in range(0, n_points, lanes(log_densities)):
-        top = load(log_densities, 0, b)
-        index = splat(active[0], top)
-        for a in range(1, active.size):
-            value = load(log_densities, a, b)
-            index = select_greater(value, top, splat(active[a], top), index)
-            top = select_greater(value, top, value, top)
-        store(best, 0, b, index)
-        store(largest, 0, b, top)
-
-
-@kernel
-def _assign(log_densities, active, weights, n_points, best, largest):
-    """Hard assignment: log_densities: OUT 1 for each point's most probable component, 0 for the others.
-
-    best, largest: (1, n_points), as from `_largest`. Returns the weighted sum of the latter.
-    """
-    total = 0.0
-    for b in range(n_points):
-        if weights[0, b] > 0:
-            total += weights[0, b] * largest[0, b]
-    one, zero = splat(1.0, log_densities), splat(0.0, log_densities)
-    for a in range(active.size):
-        below, above = splat(active[a] - 0.5, log_densities), splat(active[a] + 0.5, log_densities)
-        for b in range(0, n_points, lanes(log_densities)):
-            index = load(best, 0, b)
-            not_before = select_greater(index, below, one, zero)
-            store(log_densities, a, b, select_greater(index, above, zero, not_before))
-    return total
-
-
-@kernel
-def _set_weights(given, rows, count, n_points, weights):
-    """weights: OUT (1, n_points), 0 for the points that only fill the block up."""
-    if given.weights.size:
-        for b in range(count):
-            weights[0, b] = given.weights[rows[b]]
-    else:
-        for b in range(count):
-            weights[0, b] = 1.0
-    for b in range(count, n_points):
-        weights[0, b] = 0.0
-
-
-@kernel
-def _exclude_other_components(labels, rows, count, log_densities):
-    """A point known to be from one component has density 0 in every other."""
-    for b in range(count):
-        label = labels[rows[b]]
-        if label >= 0:
-            for k in range(log_densities.shape[0]):
-                if k != label:
-                    log_densities[k, b] = -np.inf
-
-
-@kernel
-def _copy_row(source, target):
-    for b in range(target.shape[1]):
-        target[0, b] = source[0, b]
-
-
-@kernel
-def _copy_responsibilities(given, rows, count, weights, factor, responsibilities):
-    """Take responsibilities (K, ..) from what is given, and multiply each point's weight by their sum."""
-    _copy_row(weights, factor)
-    for b in range(count):
-        total = 0.0
-        for k in range(responsibilities.shape[0]):
-            if given.labels.size:
-                r = 1.0 if given.labels[rows[b]] == k else 0.0
-            else:
-                r = given.responsibilities[rows[b], k]
-            responsibilities[k, b] = r
-            total += r
-        weights[0, b] *= total
-
-
-@kernel
-def _take_rows(order, window, position, count, n_points, rows):
-    """`number_rows` of a window whose rows are taken in an order of their own."""
-    for b in range(n_points):
-        rows[b] = order[position + min(b, count - 1)]
-    for b in range(n_points, n_points + AHEAD):
-        rows[b] = order[min(position + b, window - 1)]
 
 
 @kernel
@@ -358,23 +166,23 @@ def _pass_over_chunk(chunk, context):
             if prune:
                 count, cell = block_length(pruning, position, window, starts, cell)
                 n_points = whole_groups(count)
-                _take_rows(order, window, position, count, n_points, rows)
+                take_rows(order, window, position, count, n_points, rows)
             else:
                 count = min(block, window - position)
                 n_points = whole_groups(count)
                 number_rows(first + position, count, n_points, rows)
             position += count
             load_block(points, rows, n_points, parameters.origin, x)
-            _set_weights(given, rows, count, n_points, weights)
+            set_weights(given, rows, count, n_points, weights)
             if given.e_step:
-                coordinates = _coordinates(parameters, x, n_points, work)
+                coordinates = block_coordinates(parameters, x, n_points, work)
                 if prune:
                     n_active = active_components(parameters, pruning, coordinates, n_points, box, upper, components)
-                _log_densities(parameters, components[:n_active], coordinates, n_points, responsibilities)
+                block_log_densities(parameters, components[:n_active], coordinates, n_points, responsibilities)
                 if given.labels.size:
-                    _exclude_other_components(given.labels, rows, count, responsibilities)
+                    exclude_other_components(given.labels, rows, count, responsibilities)
                 if given.hard or cells.size or what == _LABELS:
-                    _largest(responsibilities, components[:n_active], n_points, factor, log_likelihoods)
+                    find_largest(responsibilities, components[:n_active], n_points, factor, log_likelihoods)
                 if cells.size:
                     note_cells(parameters, rows, count, factor, log_likelihoods, cells)
             active = components[:n_active]
@@ -383,15 +191,15 @@ def _pass_over_chunk(chunk, context):
                     labels[rows[b]] = np.int64(factor[0, b])
                 continue
             if not given.e_step:
-                _copy_responsibilities(given, rows, count, weights, factor, responsibilities)
+                copy_responsibilities(given, rows, count, weights, factor, responsibilities)
             elif given.hard:
-                totals[chunk, 0] += _assign(responsibilities, active, weights, n_points, factor, log_likelihoods)
-                _copy_row(weights, factor)
+                totals[chunk, 0] += assign(responsibilities, active, weights, n_points, factor, log_likelihoods)
+                copy_row(weights, factor)
             else:
-                totals[chunk, 0] += _normalise(responsibilities, n_active, weights, n_points, factor, log_likelihoods)
+                totals[chunk, 0] += normalise(responsibilities, n_active, weights, n_points, factor, log_likelihoods)
             if what == _STATISTICS:
                 totals[chunk, 1] += count * n_active
-                _add_moments(
+                add_block_moments(
                     parameters, active, x, n_points, responsibilities, factor, weights, centres, work, moments[chunk]
                 )
             else:

@@ -1,0 +1,194 @@
+"""One block of points: log-densities and moments for every kind of parameters, responsibilities between the two."""
+
+import numpy as np
+from numba.extending import overload
+
+from ._jit import kernel
+from .axis_aligned import AxisAligned, add_axis_aligned_moments, axis_aligned_log_densities
+from .elementary import exp, log
+from .shared import Shared, add_shared_moments, whiten
+from .triangular import Triangular, add_triangular_moments, triangular_log_densities
+from .vectors import add, div, lanes, load, mul, select_greater, splat, store, sub, sum_of_lanes
+
+# -- by kind of parameters ------------------------------------------------------------------------------------------
+
+
+def block_coordinates(parameters, x, n_points, work):
+    """What the log-densities are computed from: x, or the whitened features, left in work."""
+    raise NotImplementedError("compiled code only")
+
+
+@overload(block_coordinates)
+def _overload_coordinates(parameters, x, n_points, work):
+    if parameters.instance_class is Shared:
+
+        def block(parameters, x, n_points, work):
+            whiten(parameters.factor, x, n_points, work)
+            return work
+
+        return block
+    return lambda parameters, x, n_points, work: x
+
+
+def block_log_densities(parameters, active, coordinates, n_points, out):
+    """Log weight + log-density of the active components at every point of a block, OUT (len(active), n_points)."""
+    raise NotImplementedError("compiled code only")
+
+
+@overload(block_log_densities)
+def _overload_log_densities(parameters, active, coordinates, n_points, out):
+    if parameters.instance_class is Triangular:
+
+        def block(parameters, active, coordinates, n_points, out):
+            triangular_log_densities(
+                parameters.log_scale, parameters.factor, parameters.bias, active, coordinates, n_points, out
+            )
+
+    else:
+
+        def block(parameters, active, coordinates, n_points, out):
+            axis_aligned_log_densities(
+                parameters.log_scale, parameters.scale, parameters.bias, active, coordinates, n_points, out
+            )
+
+    return block
+
+
+def add_block_moments(parameters, active, x, n_points, responsibilities, factor, weights, centres, work, moments):
+    """Add a block's statistics about `centres`, given its responsibilities up to a factor for each point."""
+    raise NotImplementedError("compiled code only")
+
+
+@overload(add_block_moments)
+def _overload_add_moments(parameters, active, x, n_points, responsibilities, factor, weights, centres, work, moments):
+    if parameters.instance_class is Triangular:
+
+        def block(parameters, active, x, n_points, responsibilities, factor, weights, centres, work, moments):
+            add_triangular_moments(x, n_points, responsibilities, factor, active, centres, work, moments)
+
+    elif parameters.instance_class is Shared:
+
+        def block(parameters, active, x, n_points, responsibilities, factor, weights, centres, work, moments):
+            add_shared_moments(x, n_points, responsibilities, factor, weights, active, centres, work, moments)
+
+    elif parameters.instance_class is AxisAligned:
+
+        def block(parameters, active, x, n_points, responsibilities, factor, weights, centres, work, moments):
+            add_axis_aligned_moments(x, n_points, responsibilities, factor, active, centres, moments)
+
+    return block
+
+
+# -- responsibilities ------------------------------------------------------------------------------------------------
+
+
+@kernel
+def normalise(log_densities, n_components, weights, n_points, factor, log_likelihoods):
+    """Turn log-densities into responsibilities, but for a factor for each point.
+
+    log_densities: IN (n_components, n_points), OUT exp(log-density - the point's largest); weights: (1, n_points);
+    factor: OUT (1, n_points), weight / sum of those; log_likelihoods: OUT (1, n_points), log-sum-exp, -inf where
+    every density is 0. Returns the weighted sum of the latter, points of weight 0 left out.
+    """
+    zero = splat(0.0, log_densities)
+    nowhere = splat(-np.inf, log_densities)
+    total = zero
+    for b in range(0, n_points, lanes(log_densities)):
+        largest = nowhere
+        for a in range(n_components):
+            value = load(log_densities, a, b)
+            largest = select_greater(value, largest, value, largest)
+        sum_of_exp = zero
+        for a in range(n_components):
+            value = exp(sub(load(log_densities, a, b), largest))
+            store(log_densities, a, b, value)
+            sum_of_exp = add(sum_of_exp, value)
+        weight = load(weights, 0, b)
+        log_likelihood = select_greater(sum_of_exp, zero, add(largest, log(sum_of_exp)), nowhere)
+        store(log_likelihoods, 0, b, log_likelihood)
+        store(factor, 0, b, select_greater(sum_of_exp, zero, div(weight, sum_of_exp), zero))
+        total = add(total, select_greater(weight, zero, mul(weight, log_likelihood), zero))
+    return sum_of_lanes(total)
+
+
+@kernel
+def find_largest(log_densities, active, n_points, best, largest):
+    """The component of the largest log-density, the first of equals, and that log-density: OUT (1, n_points)."""
+    for b in range(0, n_points, lanes(log_densities)):
+        top = load(log_densities, 0, b)
+        index = splat(active[0], top)
+        for a in range(1, active.size):
+            value = load(log_densities, a, b)
+            index = select_greater(value, top, splat(active[a], top), index)
+            top = select_greater(value, top, value, top)
+        store(best, 0, b, index)
+        store(largest, 0, b, top)
+
+
+@kernel
+def assign(log_densities, active, weights, n_points, best, largest):
+    """Hard assignment: log_densities: OUT 1 for each point's most probable component, 0 for the others.
+
+    best, largest: (1, n_points), as from `find_largest`. Returns the weighted sum of the latter.
+    """
+    total = 0.0
+    for b in range(n_points):
+        if weights[0, b] > 0:
+            total += weights[0, b] * largest[0, b]
+    one, zero = splat(1.0, log_densities), splat(0.0, log_densities)
+    for a in range(active.size):
+        below, above = splat(active[a] - 0.5, log_densities), splat(active[a] + 0.5, log_densities)
+        for b in range(0, n_points, lanes(log_densities)):
+            index = load(best, 0, b)
+            not_before = select_greater(index, below, one, zero)
+            store(log_densities, a, b, select_greater(index, above, zero, not_before))
+    return total
+
+
+# -- what is given of the points ---------------------------------------------------------------------------------------
+
+
+@kernel
+def set_weights(given, rows, count, n_points, weights):
+    """weights: OUT (1, n_points), 0 for the points that only fill the block up."""
+    if given.weights.size:
+        for b in range(count):
+            weights[0, b] = given.weights[rows[b]]
+    else:
+        for b in range(count):
+            weights[0, b] = 1.0
+    for b in range(count, n_points):
+        weights[0, b] = 0.0
+
+
+@kernel
+def exclude_other_components(labels, rows, count, log_densities):
+    """A point known to be from one component has density 0 in every other."""
+    for b in range(count):
+        label = labels[rows[b]]
+        if label >= 0:
+            for k in range(log_densities.shape[0]):
+                if k != label:
+                    log_densities[k, b] = -np.inf
+
+
+@kernel
+def copy_row(source, target):
+    for b in range(target.shape[1]):
+        target[0, b] = source[0, b]
+
+
+@kernel
+def copy_responsibilities(given, rows, count, weights, factor, responsibilities):
+    """Take responsibilities (K, ..) from what is given, and multiply each point's weight by their sum."""
+    copy_row(weights, factor)
+    for b in range(count):
+        total = 0.0
+        for k in range(responsibilities.shape[0]):
+            if given.labels.size:
+                r = 1.0 if given.labels[rows[b]] == k else 0.0
+            else:
+                r = given.responsibilities[rows[b], k]
+            responsibilities[k, b] = r
+            total += r
+        weights[0, b] *= total
