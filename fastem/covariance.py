@@ -69,6 +69,8 @@ class CovarianceFamily:
     """What the four families have in common."""
 
     name: str
+    is_triangular = False
+    """Whether precisions_cholesky holds triangular matrices; else inverse deviations."""
 
     def maximize(self, statistics, reg_covar):
         """M-step: the parameters that maximise the expected log-likelihood, reg_covar added to every variance.
@@ -119,7 +121,7 @@ def _precision_factors(covariances):
         raise CollapsedComponent(_first_singular(covariances)) from None
     if not np.isfinite(lower).all():
         raise CollapsedComponent(int(np.argmin(np.isfinite(lower).all(axis=(1, 2)))))
-    return _inverse_of_lower(lower).transpose(0, 2, 1)
+    return inverse_of_lower(lower).transpose(0, 2, 1)
 
 
 def _first_singular(matrices):
@@ -131,7 +133,7 @@ def _first_singular(matrices):
     raise AssertionError("every matrix is positive definite by itself")
 
 
-def _inverse_of_lower(lower):
+def inverse_of_lower(lower):
     """Inverses of lower triangular matrices (K, D, D), row by row for all at once: forward substitution."""
     inverse = np.zeros_like(lower)
     for i in range(lower.shape[1]):
@@ -145,7 +147,7 @@ def _from_precisions(precisions):
     """Covariances and upper triangular U with U U' = precision, both (K, D, D)."""
     # The factor is the ordinary Cholesky factor with rows and columns reversed, before and after.
     factors = np.linalg.cholesky(precisions[:, ::-1, ::-1])[:, ::-1, ::-1]
-    inverse = _inverse_of_lower(factors.transpose(0, 2, 1))
+    inverse = inverse_of_lower(factors.transpose(0, 2, 1))
     return inverse @ inverse.transpose(0, 2, 1), factors
 
 
@@ -159,6 +161,7 @@ class Full(CovarianceFamily):
     """A covariance matrix for each component: covariances (K, D, D)."""
 
     name = "full"
+    is_triangular = True
 
     def covariances(self, statistics, mass, reg_covar):
         covariances = statistics.second / mass[:, None, None]
@@ -221,6 +224,7 @@ class Tied(CovarianceFamily):
     """One covariance matrix for all components: covariances (D, D)."""
 
     name = "tied"
+    is_triangular = True
 
     def covariances(self, statistics, mass, reg_covar):
         covariance = statistics.second / mass.sum()

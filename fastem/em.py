@@ -6,15 +6,21 @@ when to stop and which of several runs to keep.
 
 import math
 from dataclasses import dataclass, field, replace
+from time import perf_counter
 
 import numpy as np
 
 from . import initialization
+from .acceleration import Plain
 from .covariance import CollapsedComponent, Parameters
 from .progress import SILENT
+from .report import ALL, FitReport
 
 # Iterations on the sample after which two starts are compared: enough to see which is the better one.
 _TRIAL_ITERATIONS = 50
+
+# Error of a mean log-likelihood of size 1 or, relative, of a larger one: a fall within it is none.
+_ROUNDING = {np.dtype(np.float64): 1e-12, np.dtype(np.float32): 1e-7}
 
 
 @dataclass(frozen=True)
@@ -27,6 +33,7 @@ class Settings:
     max_iter: int = 100
     n_init: int = 1
     init_params: str = "kmeans"
+    accelerated: bool = False
     init: tuple = (None, None, None)
     """The user's weights, means and precisions, None for those to be found."""
 
@@ -41,6 +48,16 @@ class EMResult:
     converged: bool = False
     stopped: bool = False
     """Whether a callback ended the fit early."""
+    kinds: list = field(default_factory=list)
+    """Of the step to each mixture in `lower_bounds`: 'plain' or 'accelerated'."""
+    n_rejected: int = 0
+    """Passes at accelerated steps that were undone."""
+    remaining_gain: float = math.nan
+    """Estimate of what the lower bound could still gain; NaN where none was made."""
+    report: FitReport = field(default_factory=FitReport)
+    start: Parameters = None
+    steps: object = None
+    """What chose the mixtures."""
 
     @property
     def n_iter(self):
@@ -51,19 +68,27 @@ class EMResult:
         return self.lower_bounds[-1] if self.lower_bounds else -math.inf
 
 
-def run(source, start, settings, *, weights=None, lower_bound=-math.inf, progress=SILENT):
-    """EM from one start until the mean log-likelihood changes by less than `settings.tol`.
+def run(
+    source, start, settings, *, steps=None, weights=None, lower_bound=-math.inf, progress=SILENT, report=None, name=ALL
+):
+    """EM from one start until `steps` sees the mean log-likelihood converged, to `settings.tol`.
 
     Parameters
     ----------
     source : source
     start : Parameters
     settings : Settings
+    steps : Plain or QuasiNewton, default=Plain()
+        What chooses the next mixture.
     weights : ndarray of shape (n,), default=None
         Sample weights.
     lower_bound : float
         What the first iteration's mean log-likelihood is compared with.
     progress : Progress
+    report : FitReport, default=None
+        Where a stage is added; a new one by default.
+    name : str
+        The stage's.
 
     Returns
     -------
@@ -74,22 +99,47 @@ def run(source, start, settings, *, weights=None, lower_bound=-math.inf, progres
     ValueError
         Where a component's covariance is no longer positive definite.
     """
-    result = EMResult(start)
+    steps = steps or Plain()
+    result = EMResult(start, report=FitReport() if report is None else report, start=start, steps=steps)
+    begin = perf_counter()
     given = initialization.known(weights)
-    for iteration in range(1, settings.max_iter + 1):
+    rounding = _ROUNDING[source.precision]
+    accepted = candidate = start
+    while result.n_iter < settings.max_iter:
         progress.begin_iteration()
-        statistics = source.e_step(result.parameters, given)
-        try:
-            result.parameters = start.family.maximize(statistics, settings.reg_covar)
-        except CollapsedComponent as collapse:
-            raise collapsed_error(collapse, f"at iteration {iteration}") from None
-        result.lower_bounds.append(np.float64(statistics.lower_bound))
-        change, lower_bound = statistics.lower_bound - lower_bound, statistics.lower_bound
-        result.converged = bool(abs(change) < settings.tol)
-        result.stopped = progress.end_iteration(iteration, change, result)
+        bound, successor = _pass(source, candidate, given, settings, steps, result)
+        while steps.kind == "accelerated" and not steps.accepts(bound, rounding):
+            steps.reject(candidate, successor)
+            result.n_rejected += 1
+            candidate = result.parameters
+            bound, successor = _pass(source, candidate, given, settings, steps, result)
+        if not steps.accepts(bound, rounding):
+            # reg_covar takes the M-step away from the maximum: from the mixture before, EM leads lower.
+            result.parameters, result.converged, result.remaining_gain = accepted, settings.tol > 0, 0.0
+            break
+        result.lower_bounds.append(bound)
+        result.kinds.append(steps.kind)
+        result.parameters, accepted = successor, candidate
+        candidate = steps.observe(candidate, successor, bound)
+        change, lower_bound = bound - lower_bound, bound
+        result.remaining_gain = steps.remaining_gain
+        result.converged = bool(steps.has_converged(change, settings.tol))
+        result.stopped = progress.end_iteration(result.n_iter, change, result)
         if result.converged or result.stopped:
             break
-    return result
+    result.report.add(name, source, result, perf_counter() - begin)
+    return result.report.of(result)
+
+
+def _pass(source, candidate, given, settings, steps, result):
+    """(mean log-likelihood of a mixture, what EM makes of it); (-inf, None) where an accelerated step collapsed it."""
+    statistics = source.e_step(candidate, given)
+    try:
+        return np.float64(statistics.lower_bound), candidate.family.maximize(statistics, settings.reg_covar)
+    except CollapsedComponent as collapse:
+        if steps.kind == "accelerated":
+            return -math.inf, None
+        raise collapsed_error(collapse, f"at iteration {result.n_iter + 1}") from None
 
 
 def collapsed_error(collapse, when):
@@ -152,16 +202,16 @@ def fit(source, family, settings, random_state, *, weights=None, progress=SILENT
     result : EMResult
         Of the run with the highest lower bound, the first of equals.
     """
-    best = None
+    best, report = None, FitReport()
     for init in range(settings.n_init):
         progress.begin(init)
         start = best_start(source, family, settings, random_state, weights)
-        result = run(source, start, settings, weights=weights, progress=progress)
+        result = run(source, start, settings, weights=weights, progress=progress, report=report)
         if best is None or result.lower_bound > best.lower_bound or best.lower_bound == -math.inf:
-            best = result
+            best, report.best_start = result, init
         if progress.end(result):
             break
-    return best
+    return report.of(best)
 
 
 def fit_known(source, family, settings, labels, weights=None):

@@ -10,7 +10,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from . import em, kernels
+from . import em, kernels, search
 from .base_mixture import BaseMixture
 from .covariance import FAMILIES, Parameters
 from .progress import CallbackTasks, PrintedLines, Progress
@@ -272,13 +272,10 @@ class GaussianMixture(BaseMixture):
         if known is not None:
             return em.fit_known(source, family, settings, known, weights)
         if self._goes_on():
-            progress.begin(0)
-            start = self._warm_start(source)
-            result = em.run(source, start, settings, weights=weights, lower_bound=self.lower_bound_, progress=progress)
-            progress.end(result)
-            return result
-        random_state = check_random_state(self.random_state)
-        return em.fit(source, family, settings, random_state, weights=weights, progress=progress)
+            bounds = [*self.fit_report_.earlier_bounds, *self.lower_bounds_]
+            return search.go_on(source, self._warm_start(source), settings, bounds, weights=weights, progress=progress)
+        fit = em.fit if self.algorithm == "em" else search.fit
+        return fit(source, family, settings, check_random_state(self.random_state), weights=weights, progress=progress)
 
     def _callback_tasks(self, X, y, dtype):
         """A list with what calls scikit-learn's callbacks; empty, and free of cost, where none are set."""
@@ -290,7 +287,7 @@ class GaussianMixture(BaseMixture):
                 X,
                 y,
                 max_iter=self.max_iter,
-                n_init=1 if self._goes_on() else self.n_init,
+                n_init=self.n_init if self.algorithm == "em" and not self._goes_on() else 1,
                 attributes=lambda result: self._attributes(result, dtype),
             )
         ]
@@ -321,6 +318,7 @@ class GaussianMixture(BaseMixture):
             max_iter=self.max_iter,
             n_init=self.n_init,
             init_params=self.init_params,
+            accelerated=self.algorithm == "auto",
             init=(
                 None if weights is None else check_weights(weights, self.n_components),
                 None if means is None else check_means(means, *shape),
@@ -353,6 +351,7 @@ class GaussianMixture(BaseMixture):
             "n_iter_": result.n_iter,
             "lower_bound_": result.lower_bound,
             "lower_bounds_": list(result.lower_bounds),
+            "fit_report_": result.report,
         }
 
     def _set_result(self, result, dtype):

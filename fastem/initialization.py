@@ -15,6 +15,10 @@ from .sources import ArraySource
 # another would have to be compiled or loaded first.
 _FEW_FEATURES = 16
 
+# Times as many seeds as components, and iterations of k-means from them, before the seeds in excess are merged.
+_EXCESS = 2
+_EXCESS_KMEANS = 2
+
 
 def user_parameters(family, parameters, weights_init, means_init, precisions_init):
     """The parameters (None where the user gives all three) with the user's in place of the computed ones."""
@@ -80,6 +84,29 @@ def from_labels(source, family, n_components, labels, reg_covar, weights=None):
     rough = _roughly(source, family, n_components)
     rough = replace(rough, means=source.accumulate(rough, given=given).means)
     return family.maximize(source.e_step(rough, given), reg_covar)
+
+
+def anywhere(source, family, n_components):
+    """Parameters with every mean amid the data and variances of the data's size."""
+    return _roughly(source, family, n_components)
+
+
+def in_excess(source_and_weights, family, settings, random_state, number):
+    """A mixture of more components than asked for, to be fitted and merged: seeds by k-means++, a few k-means steps.
+
+    Starts of even number measure features by one and the same unit, others each by its own deviation.
+
+    Raises CollapsedComponent where a seed's points have a singular covariance.
+    """
+    points, weights = source_and_weights
+    n_components, n_features = settings.n_components, points.n_features
+    least = 2 * (n_features + 1) if family.is_triangular else 4
+    n_seeds = max(n_components, min(_EXCESS * n_components + 2, points.n_samples // least))
+    variances = points.X.var(axis=0, dtype=np.float64)
+    unit = variances.mean() or 1.0
+    scale = np.full(n_features, unit) if number % 2 == 0 else np.where(variances > 0, variances, unit)
+    means = _kmeans(points, family, n_seeds, scale, random_state, weights, max_iter=_EXCESS_KMEANS, trials=1)
+    return _from_nearest_means(points, family, means, scale, settings.reg_covar, weights)
 
 
 def known(weights=None, labels=None, responsibilities=None, e_step=True, hard=False):
@@ -171,7 +198,7 @@ def _from_kmeans(sample, family, n_components, random_state, reg_covar, weights)
     return starts
 
 
-def _kmeans(sample, family, n_components, variances, random_state, weights):
+def _kmeans(sample, family, n_components, variances, random_state, weights, max_iter=300, trials=None):
     """Lloyd's k-means from k-means++ seeds, stopped as scikit-learn's: (K, D) means.
 
     It is hard EM with equal weights and fixed variances, so its iterations are passes like any other, and cost as
@@ -179,13 +206,15 @@ def _kmeans(sample, family, n_components, variances, random_state, weights):
     """
     deviations = np.sqrt(variances)
     scaled = (sample.X - sample.X.mean(axis=0, dtype=np.float64).astype(sample.X.dtype)) / deviations
-    _, seeds = kmeans_plusplus(scaled, n_components, sample_weight=weights, random_state=random_state)
+    _, seeds = kmeans_plusplus(
+        scaled, n_components, sample_weight=weights, random_state=random_state, n_local_trials=trials
+    )
     means = sample.X[seeds].astype(np.float64)
     if family.name == "full" and sample.n_features > _FEW_FEATURES:
         family = FAMILIES["diag"]
     given = known(weights, hard=True)
     tolerance = 1e-4 * scaled.var(axis=0, dtype=np.float64).mean()
-    for _ in range(300):
+    for _ in range(max_iter):
         before = means
         means = sample.accumulate(_nearest(family, means, variances), given=given).means
         if (((means - before) / deviations) ** 2).sum() <= tolerance:

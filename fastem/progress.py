@@ -20,6 +20,11 @@ class Progress:
     def __init__(self, *listeners):
         self._listeners = listeners
 
+    @property
+    def is_silent(self):
+        """Whether nobody listens."""
+        return not self._listeners
+
     def begin(self, init):
         """Run number `init` begins with the search for its start."""
         for listener in self._listeners:
@@ -33,6 +38,11 @@ class Progress:
     def end_iteration(self, iteration, change, result):
         """An iteration is done: change of the lower bound, EMResult so far. True: a listener wants the run to end."""
         return any([listener.end_iteration(iteration, change, result) for listener in self._listeners])
+
+    def end_stage(self, stage):
+        """A run on a sample, or on all the points, is over."""
+        for listener in self._listeners:
+            listener.end_stage(stage)
 
     def end(self, result):
         """The run is over. True: a listener wants no further run."""
@@ -73,6 +83,13 @@ class PrintedLines:
             details = f"\t time lapse {now - self._last:.5f}s\t ll change {change:.5f}"
             self._last = now
         print(f"  Iteration {iteration}{details}", flush=True)
+
+    def end_stage(self, stage):
+        print(
+            f"  {stage.name}: {stage.n_samples:,} points, {stage.n_components} components, {stage.n_iter} iterations, "
+            f"mean log-likelihood {stage.lower_bound:.6f}",
+            flush=True,
+        )
 
     def end(self, result):
         if not result.lower_bounds:
@@ -116,6 +133,9 @@ class CallbackTasks:
 
     def end_iteration(self, iteration, change, result):
         return self._end(self._iteration, lambda: self._attributes(result))
+
+    def end_stage(self, stage):
+        pass
 
     def end(self, result):
         return self._end(self._run, lambda: self._attributes(result))

@@ -48,6 +48,19 @@ class ArraySource:
         """A copy of some rows, in their `precision`."""
         return np.array(self.X[index], dtype=self.precision, order="C")
 
+    def sample(self, size, random_state, weights=None):
+        """About `size` points drawn by weight, one from each of as many equal stretches of the data: a source.
+
+        Without weights no point comes twice, and the data's order does no harm: a stretch is never left out.
+        """
+        steps = (np.arange(size) + random_state.uniform(size=size)) / size
+        if weights is None:
+            index = (steps * self.n_samples).astype(np.intp)
+        else:
+            total = np.cumsum(weights)
+            index = np.searchsorted(total, steps * total[-1], side="right")
+        return ArraySource(self.rows(np.minimum(index, self.n_samples - 1)))
+
     def first_nonfinite(self):
         """(number of rows holding NaN or infinity, the first of them), or None where all are finite."""
         if self.X.dtype.kind != "f":

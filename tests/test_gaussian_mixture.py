@@ -254,8 +254,8 @@ def test_a_float32_fit_is_near_the_float64_one(n_features, n_components, covaria
     family = FAMILIES[covariance_type]
     start = family.with_variances(means, np.full(n_features, 2.0))
     settings = {
-        "covariance_type": covariance_type, "tol": 0, "max_iter": 10, "weights_init": start.weights,
-        "means_init": means, "precisions_init": start.precisions(),
+        "covariance_type": covariance_type, "algorithm": "em", "tol": 0, "max_iter": 10,
+        "weights_init": start.weights, "means_init": means, "precisions_init": start.precisions(),
     }  # fmt: skip
     single = quietly(GaussianMixture(n_components, **settings), X)
     double = quietly(GaussianMixture(n_components, **settings), X.astype(np.float64))
@@ -341,7 +341,7 @@ def test_from_parameters_says_what_is_wrong():
 
 def test_a_warm_start_goes_on_where_the_last_fit_stopped():
     X, n_components = data_sets.load("iris")
-    start = data_sets.start(X, n_components, "full")
+    start = {"algorithm": "em", **data_sets.start(X, n_components, "full")}
     whole = quietly(GaussianMixture(n_components, max_iter=12, tol=0, **start), X)
     parts = GaussianMixture(n_components, max_iter=4, tol=0, warm_start=True, **start)
     bounds = []
@@ -435,15 +435,17 @@ needs_callbacks = pytest.mark.skipif(
 
 
 @needs_callbacks
-def test_callbacks_see_every_start_and_iteration():
+@pytest.mark.parametrize(("algorithm", "n_runs"), [("em", 2), ("auto", 1)])
+def test_callbacks_see_every_run_and_iteration_over_all_the_points(algorithm, n_runs):
     X, _ = three_groups()
     recorder = Recorder()
-    model = GaussianMixture(3, n_init=2, random_state=0, init_params="random_from_data").set_callbacks(recorder)
+    params = {"n_init": 2, "random_state": 0, "init_params": "random_from_data", "algorithm": algorithm}
+    model = GaussianMixture(3, **params).set_callbacks(recorder)
     model.fit(X)
     names = [event.split()[-1] for event in recorder.events]
     assert names[:3] == ["setup", "fit", "init"]
     assert recorder.events[-2:] == ["end fit", "teardown"]
-    assert names.count("init") == 4
+    assert names.count("init") == 2 * n_runs
     assert names.count("iteration") == 2 * len(recorder.bounds)
     assert model.score(X) in recorder.bounds
 

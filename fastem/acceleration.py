@@ -1,0 +1,216 @@
+"""Which mixture to pass the points through next: EM's own, or a quasi-Newton step that looks further ahead.
+
+A pass at a mixture gives its log-likelihood and what EM makes of it, and by that the gradient; differences of
+gradients give the curvature. L-BFGS (Nocedal 1980) with EM's metric as its first guess of the Hessian keeps the best
+of both (Jamshidian & Jennrich 1997, 'Acceleration of the EM algorithm by using quasi-Newton methods'): the first
+steps are EM's, and along the few directions where EM crawls it soon takes steps of the right length.
+"""
+
+import math
+from collections import namedtuple
+
+import numpy as np
+
+from .coordinates import Coordinates
+from .covariance import Parameters
+
+# Pairs of steps and changes of the gradient that are remembered, and the bytes they may take: a fit's memory doesn't
+# grow with the points, nor much with features and components.
+_PAIRS = 10
+_MEMORY = 32 << 20
+
+# The longest first step, in deviations of a component; doubled after a step of that length succeeds, halved after one
+# fails.
+_RADIUS = 0.3
+
+# Times EM's step, at most, in directions of which nothing is known.
+_MOST_EM_STEPS = 5.0
+
+# Share of a variance beyond which reg_covar is more than a nudge.
+_MOST_REG_COVAR = 0.1
+
+# A gain that no bound could show, nats.
+_NOTHING = 1e-14
+
+
+class Plain:
+    """EM and no more: the next mixture is what the M-step makes, and a small change of the bound ends the run."""
+
+    kind = "plain"
+    remaining_gain = math.nan
+
+    def accepts(self, bound, rounding):
+        return True
+
+    def observe(self, parameters, successor, bound):
+        """Take in an accepted pass; return the next mixture to try."""
+        return successor
+
+    def has_converged(self, change, tol):
+        return abs(change) < tol
+
+
+_Visited = namedtuple("_Visited", "points theta successor")
+
+
+class QuasiNewton:
+    """Guarded quasi-Newton steps: one that ends lower is undone by EM's own step from where it began.
+
+    Parameters
+    ----------
+    reg_covar : float
+    earlier_bounds : sequence of float
+        Lower bounds of the fit that this one goes on from.
+
+    Attributes
+    ----------
+    kind : {'plain', 'accelerated'}
+        Of the step to the mixture that `observe` returned last.
+    remaining_gain : float
+        Estimate of what the bound can still gain from the last accepted mixture on, nats per unit of weight.
+    """
+
+    def __init__(self, reg_covar, earlier_bounds=()):
+        self._reg_covar = reg_covar
+        self._earlier_bounds = list(earlier_bounds)
+        self._visited = []
+        self._points = 0
+        self._radius = _RADIUS
+        self.start_anew()
+
+    def start_anew(self):
+        """Other points come next: of the ones before only the curvature is kept."""
+        self._points += 1
+        self._bounds = []
+        self.kind = "plain"
+        self.remaining_gain = math.inf
+
+    def accepts(self, bound, rounding):
+        """Whether the mixture last proposed, with this bound, is as good as the one before it."""
+        slack = 0.0 if self.kind == "accelerated" else rounding * max(1.0, abs(bound))
+        return not self._bounds or bound >= self._bounds[-1] - slack
+
+    def reject(self, parameters, successor):
+        """Take in a failed step, None where its M-step failed too: its gradient tells of curvature all the same."""
+        self._radius /= 2
+        if successor is not None:
+            self._remember(parameters, successor, before_last=True)
+        self.kind = "plain"
+
+    def observe(self, parameters, successor, bound):
+        """Take in an accepted pass; return the next mixture to try."""
+        if self.kind == "accelerated" and self._was_cut:
+            self._radius *= 2
+        self._bounds = [*self._bounds[-4:], bound]
+        self._remember(parameters, successor)
+        proposal = self._propose(parameters, successor)
+        self.kind = "plain" if proposal is None else "accelerated"
+        return successor if proposal is None else proposal
+
+    def has_converged(self, change, tol):
+        """scikit-learn's rule and that little is left to gain, by the curvature and by the bounds so far."""
+        return abs(change) < tol and self.remaining_gain < tol
+
+    def _remember(self, parameters, successor, before_last=False):
+        theta = parameters.weights, parameters.means, parameters.precisions_cholesky
+        new = successor.weights, successor.means, successor.covariances
+        position = len(self._visited) - before_last
+        self._visited.insert(position, _Visited(self._points, theta, new))
+        n_bytes = 4 * sum(array.nbytes for array in (*theta, *new))
+        del self._visited[: -max(2, min(_PAIRS + 1, _MEMORY // n_bytes))]
+
+    def _propose(self, parameters, successor):
+        coordinates = Coordinates(parameters)
+        theta, successors = (
+            [np.stack(arrays) for arrays in zip(*values, strict=True)]
+            for values in ([v.theta for v in self._visited], [v.successor for v in self._visited])
+        )
+        points = coordinates.encode(*theta)
+        gradients = coordinates.gradient(*theta, successors)
+        pairs = self._pairs(points, gradients)
+        direction = _times_inverse_hessian(gradients[-1], pairs)
+        self.remaining_gain = max(0.5 * gradients[-1] @ direction, self._aitken())
+        if not pairs:
+            if len(self._earlier_bounds) + len(self._bounds) < 3 and self.remaining_gain > _NOTHING:
+                self.remaining_gain = math.inf  # nothing to tell fast from slow by
+            return None
+        length = np.abs(direction / coordinates.deviations).max()
+        self._was_cut = length > self._radius
+        if self._was_cut:
+            direction = direction * (self._radius / length)
+        return self._where_regular(coordinates.decode(direction), successor)
+
+    def _where_regular(self, proposal, successor):
+        """The proposal, but components as EM makes them where reg_covar makes up much of a variance.
+
+        There a step can't follow the log-likelihood, which has its maximum at smaller variances than an M-step leaves.
+        """
+        arrays = proposal.weights, proposal.means, proposal.covariances, proposal.precisions_cholesky
+        if not all(np.isfinite(array).all() for array in arrays):
+            return None
+        own = [_reg_covar_share(mixture, self._reg_covar) > _MOST_REG_COVAR for mixture in (proposal, successor)]
+        as_em = own[0] | own[1]
+        if not as_em.any():
+            return proposal
+        if len(as_em) == 1 or as_em.all():
+            return None
+        mixed = [
+            np.where(as_em.reshape(-1, *[1] * (new.ndim - 1)), old, new)
+            for new, old in zip(
+                arrays,
+                (successor.weights, successor.means, successor.covariances, successor.precisions_cholesky),
+                strict=True,
+            )
+        ]
+        return Parameters(proposal.family, mixed[0] / mixed[0].sum(), *mixed[1:])
+
+    def _pairs(self, points, gradients):
+        """(step, fall of the gradient) between visits of the same points, where the log-likelihood is concave."""
+        pairs = []
+        for i in range(1, len(points)):
+            if self._visited[i - 1].points != self._visited[i].points:
+                continue
+            step, fall = points[i] - points[i - 1], gradients[i - 1] - gradients[i]
+            curvature = step @ fall
+            if curvature > 1e-8 * np.linalg.norm(step) * np.linalg.norm(fall):
+                pairs.append((step, fall, curvature))
+        return pairs
+
+    def _aitken(self):
+        """What a geometric series of gains like the last ones adds up to (Boehning et al. 1994, section 2).
+
+        Gains of quasi-Newton steps come alternately large and small: where there are enough, sums of two are compared.
+        """
+        bounds = [*self._earlier_bounds, *self._bounds][-5:]
+        if len(bounds) < 3:
+            return 0.0
+        width = 2 if len(bounds) == 5 else 1
+        before, last = np.diff(bounds[-1 - 2 * width :: width])
+        if last <= 0:
+            return 0.0
+        return last * last / (before - last) if last < before else math.inf
+
+
+def _reg_covar_share(parameters, reg_covar):
+    """Upper bound of reg_covar's share of each component's smallest variance, (K,), or (1,) where all share it."""
+    factors = parameters.precisions_cholesky
+    n_covariances = 1 if parameters.family.name == "tied" else len(parameters.means)
+    return reg_covar * (factors**2).reshape(n_covariances, -1).sum(axis=1)
+
+
+def _times_inverse_hessian(gradient, pairs):
+    """L-BFGS's two loops (Nocedal & Wright 2006, algorithm 7.4).
+
+    First guess: the identity, which is EM's step, as many times as the last pair has it too short.
+    """
+    result = gradient.copy()
+    along = []
+    for step, fall, curvature in reversed(pairs):
+        along.append(step @ result / curvature)
+        result -= along[-1] * fall
+    if pairs:
+        _, fall, curvature = pairs[-1]
+        result *= np.clip(curvature / (fall @ fall), 1.0, _MOST_EM_STEPS)
+    for (step, fall, curvature), share in zip(pairs, reversed(along), strict=True):
+        result += step * (share - fall @ result / curvature)
+    return result

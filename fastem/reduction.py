@@ -1,0 +1,150 @@
+"""A mixture with fewer components, or more: those that together lose least are merged, each one is split in two."""
+
+import numpy as np
+
+from .covariance import Parameters, inverse_of_lower
+
+# How far apart, in deviations, the halves of a component lie from its mean.
+_HALF = 0.8
+
+
+def merged(parameters, n_components):
+    """The mixture with the pairs merged, one after another, whose union loses the least log-likelihood.
+
+    The loss is that of giving every point to one component (Runnalls 2007, eq. 16; for one common covariance that is
+    Ward 1963). Seeds in excess, fitted and then merged, find better optima than as many seeds as components.
+    """
+    parts = _PARTS[parameters.family.name](parameters)
+    alive = np.arange(len(parameters.means))
+    losses = np.full((alive.size, alive.size), np.inf)
+    for i in alive[:-1]:
+        losses[i, i + 1 :] = parts.losses(i, alive[i + 1 :])
+    while len(alive) > n_components:
+        i, j = np.unravel_index(np.argmin(losses), losses.shape)
+        parts.merge(i, j)
+        alive = alive[alive != j]
+        losses[j, :] = losses[:, j] = np.inf
+        others = alive[alive != i]
+        losses[np.minimum(i, others), np.maximum(i, others)] = parts.losses(i, others)
+    return parts.mixture(alive)
+
+
+def split(parameters, random_state):
+    """Every component as two halves, moved apart along a random direction in units of its own deviations."""
+    family = parameters.family
+    directions = random_state.normal(size=parameters.means.shape)
+    directions *= _HALF / np.linalg.norm(directions, axis=1, keepdims=True)
+    offsets = _in_features(parameters, directions)
+    means = np.concatenate([parameters.means + offsets, parameters.means - offsets])
+    covariances = _PARTS[family.name](parameters).halves(offsets)
+    return _mixture(family, np.tile(parameters.weights, 2), means, covariances)
+
+
+def _in_features(parameters, directions):
+    """From units of each component's own deviations, (K, D), to those of the data."""
+    factors = parameters.precisions_cholesky
+    if not parameters.family.is_triangular:
+        return directions / factors.reshape(len(directions), -1)
+    n_features = directions.shape[1]
+    lower = inverse_of_lower(factors.reshape(-1, n_features, n_features).transpose(0, 2, 1))
+    return (lower @ directions[:, :, None])[:, :, 0]
+
+
+def _mixture(family, weights, means, covariances):
+    return Parameters(family, weights / weights.sum(), means, covariances, family.precisions_cholesky(covariances))
+
+
+class _Parts:
+    """Components that can be merged, each with a covariance of its own."""
+
+    def __init__(self, parameters):
+        self.family = parameters.family
+        self.weights, self.means = parameters.weights.copy(), parameters.means.copy()
+        self.covariances = parameters.covariances.copy()
+        self.log_volumes = self.log_volume(self.covariances)
+
+    def losses(self, i, others):
+        weights, _, covariances = self._unions(i, others)
+        apart = self.weights[i] * self.log_volumes[i] + self.weights[others] * self.log_volumes[others]
+        return weights * self.log_volume(covariances) - apart
+
+    def merge(self, i, j):
+        (self.weights[i],), (self.means[i],), covariance = self._unions(i, np.array([j]))
+        self.covariances[i] = covariance[0]
+        self.log_volumes[i] = self.log_volume(covariance)[0]
+
+    def _unions(self, i, others):
+        """Weights, means and covariances of component i joined with each of the others."""
+        weights = self.weights[i] + self.weights[others]
+        share = self.weights[others] / np.maximum(weights, 1e-300)
+        apart = self.means[others] - self.means[i]
+        share_ = share.reshape(-1, *[1] * (self.covariances.ndim - 1))
+        within = (1 - share_) * self.covariances[i] + share_ * self.covariances[others]
+        return weights, self.means[i] + share[:, None] * apart, within + share_ * (1 - share_) * self.spread(apart)
+
+    def mixture(self, alive):
+        return _mixture(self.family, self.weights[alive], self.means[alive], self.covariances[alive])
+
+    def halves(self, offsets):
+        """Covariances of two halves of each component whose means lie +-offsets from its own."""
+        return np.concatenate([self.covariances - self.spread(offsets)] * 2)
+
+
+class _FullParts(_Parts):
+    @staticmethod
+    def log_volume(covariances):
+        return np.linalg.slogdet(covariances)[1]
+
+    @staticmethod
+    def spread(apart):
+        return apart[:, :, None] * apart[:, None, :]
+
+
+class _DiagonalParts(_Parts):
+    @staticmethod
+    def log_volume(covariances):
+        return np.log(covariances).sum(axis=1)
+
+    @staticmethod
+    def spread(apart):
+        return apart**2
+
+
+class _SphericalParts(_Parts):
+    def log_volume(self, covariances):
+        return self.means.shape[1] * np.log(covariances)
+
+    @staticmethod
+    def spread(apart):
+        return (apart**2).mean(axis=1)
+
+
+class _TiedParts(_Parts):
+    """Components with a common covariance, to which every merger adds."""
+
+    def __init__(self, parameters):
+        self.family = parameters.family
+        self.weights, self.means = parameters.weights.copy(), parameters.means.copy()
+        self.covariance = parameters.covariances.copy()
+
+    def losses(self, i, others):
+        weights = self.weights[i] + self.weights[others]
+        apart = self.means[others] - self.means[i]
+        distances = (apart * np.linalg.solve(self.covariance, apart.T).T).sum(axis=1)
+        return self.weights[i] * self.weights[others] / np.maximum(weights, 1e-300) * distances
+
+    def merge(self, i, j):
+        weight = self.weights[i] + self.weights[j]
+        share, apart = self.weights[j] / max(weight, 1e-300), self.means[j] - self.means[i]
+        self.covariance += weight * share * (1 - share) * np.outer(apart, apart)
+        self.means[i] += share * apart
+        self.weights[i] = weight
+
+    def mixture(self, alive):
+        return _mixture(self.family, self.weights[alive], self.means[alive], self.covariance)
+
+    def halves(self, offsets):
+        return self.covariance
+
+
+_PARTS = {"full": _FullParts, "tied": _TiedParts, "diag": _DiagonalParts, "spherical": _SphericalParts}

@@ -1,0 +1,111 @@
+"""How a fit came to be: what was done on which points, how long it took and what it reached."""
+
+import math
+from dataclasses import dataclass, field
+
+ALL = "all"
+"""The name of the stage that runs over all the points to the end."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One run of EM.
+
+    Attributes
+    ----------
+    name : str
+        'seeds i' and 'start i': the first iterations of start i, before and after its seeds in excess are merged;
+        'run i': further ones of the best starts; 'split' and 'merged': an attempt to better the best of these;
+        'sample': the best on a larger sample; 'all': on all the points. Where these are few, every stage is on all of
+        them and there is no 'all'.
+    n_samples, n_components : int
+        Points and components.
+    n_iter : int
+        Iterations: passes whose mixture was accepted.
+    n_accelerated, n_rejected : int
+        Quasi-Newton steps among them, and those beside them that led lower and were undone, one pass each.
+    seconds : float
+    lower_bound : float
+        Mean log-likelihood reached, nats per unit of weight of those points.
+    """
+
+    name: str
+    n_samples: int
+    n_components: int
+    n_iter: int
+    n_accelerated: int
+    n_rejected: int
+    seconds: float
+    lower_bound: float
+
+    @property
+    def n_passes(self):
+        """Passes over the points."""
+        return self.n_iter + self.n_rejected
+
+    def __str__(self):
+        return (
+            f"{self.name:<10}{self.n_samples:>12,}{self.n_components:>6}{self.n_iter:>8}{self.n_accelerated:>13}"
+            f"{self.n_rejected:>10}{self.seconds:>10.3f}{self.lower_bound:>16.6f}"
+        )
+
+
+_HEAD = (
+    f"{'stage':<10}{'points':>12}{'K':>6}{'n_iter':>8}{'accelerated':>13}{'rejected':>10}{'seconds':>10}"
+    f"{'log-likelihood':>16}"
+)
+
+
+@dataclass
+class FitReport:
+    """What `fit` did; printed, a table.
+
+    Attributes
+    ----------
+    stages : list of Stage
+        In the order they were run; 'all' comes last.
+    best_start : int
+        The start that won, counted from 0.
+    kinds : list of {'plain', 'accelerated'}
+        Of the step to each mixture in `lower_bounds_`.
+    remaining_gain : float
+        Estimate of what the lower bound could still gain, nats per unit of weight; NaN where none was made.
+    earlier_bounds : list of float
+        The last lower bounds of the fits that this one went on from (`warm_start`).
+    """
+
+    stages: list = field(default_factory=list)
+    best_start: int = 0
+    kinds: list = field(default_factory=list)
+    remaining_gain: float = math.nan
+    earlier_bounds: list = field(default_factory=list)
+
+    def add(self, name, source, result, seconds):
+        """A stage: a run on the source, with its EMResult."""
+        n_accelerated = result.kinds.count("accelerated")
+        counts = len(result.parameters.means), result.n_iter, n_accelerated, result.n_rejected
+        self.stages.append(Stage(name, source.n_samples, *counts, seconds, float(result.lower_bound)))
+
+    def of(self, result):
+        """The EMResult that was kept, this being its report."""
+        self.kinds, self.remaining_gain = result.kinds, float(result.remaining_gain)
+        result.report = self
+        return result
+
+    @property
+    def n_passes(self):
+        """Passes over all the points, those of the search included where it had no smaller sample."""
+        most = max((stage.n_samples for stage in self.stages), default=0)
+        return sum(stage.n_passes for stage in self.stages if stage.n_samples == most)
+
+    @property
+    def starts(self):
+        """What each start reached in its first iterations: a dict from its number to the mean log-likelihood, nats."""
+        return {int(s.name.split()[1]): s.lower_bound for s in self.stages if s.name.startswith("start")}
+
+    def seconds(self, *names):
+        """Seconds in the stages whose names begin with one of these words."""
+        return sum(stage.seconds for stage in self.stages if stage.name.split()[0] in names)
+
+    def __str__(self):
+        return "\n".join([_HEAD, *map(str, self.stages)])

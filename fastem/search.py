@@ -1,0 +1,250 @@
+"""From the data to a fit: which start to follow, found on samples, then EM over all the points.
+
+EM spends most of its iterations where a sample tells it as much as all the points do, and the start decides which
+optimum it finds. So both are done where passes cost little: several short fits to a small sample, the best improved by
+splitting and merging components, then followed through larger samples until only all the points can tell more.
+"""
+
+import math
+from contextlib import suppress
+from dataclasses import replace
+
+from . import initialization, reduction
+from .acceleration import QuasiNewton
+from .em import best_start, run
+from .report import ALL, FitReport
+
+# Starts at n_init=1, and how many of all are followed on the next sample.
+_STARTS = 4
+_FINALISTS = 2
+
+# Iterations with more components than wanted, after they were merged, and at most on a sample.
+_IN_EXCESS = 12
+_SHORT = 5
+_LONG = 100
+
+# Rounds of splitting and merging, while they lead higher.
+_ROUNDS = 3
+
+# What starts after the first and rounds may cost in all: so many passes over all the points, and so many points times
+# free parameters, some tenths of a second, that nobody minds where the points are few.
+_PASSES = 4
+_FREE = 1.5e9
+
+# Points for each component and each of its parameters in the first sample; each further sample is so many times as
+# large, and may take so many bytes.
+_POINTS = 200
+_POINTS_A_PARAMETER = 3
+_GROWTH = 4
+_LARGEST = 0.4
+_MEMORY = 16 << 20
+
+
+def fit(source, family, settings, random_state, *, weights=None, progress):
+    """EM with everything that makes it quick: from samples to all the points, by quasi-Newton steps.
+
+    Parameters
+    ----------
+    source : source
+    family : CovarianceFamily
+    settings : Settings
+    random_state : RandomState
+    weights : ndarray of shape (n,), default=None
+    progress : Progress
+
+    Returns
+    -------
+    result : EMResult
+    """
+    return _Search(source, family, settings, random_state, weights, progress).result()
+
+
+def go_on(source, start, settings, earlier_bounds, *, weights=None, progress):
+    """EM from the mixture where an earlier fit stopped, after these lower bounds."""
+    earlier_bounds = earlier_bounds[-4:]
+    progress.begin(0)
+    result = run(
+        source,
+        start,
+        settings,
+        steps=QuasiNewton(settings.reg_covar, earlier_bounds) if settings.accelerated else None,
+        weights=weights,
+        lower_bound=earlier_bounds[-1] if earlier_bounds else -math.inf,
+        progress=progress,
+        report=FitReport(earlier_bounds=earlier_bounds),
+    )
+    progress.end(result)
+    return result
+
+
+class _Search:
+    """A fit from the beginning; `points` here are always a pair, a source and its weights."""
+
+    def __init__(self, source, family, settings, random_state, weights, progress):
+        self._all = source, weights
+        self._family = family
+        self._settings = settings
+        self._random_state = random_state
+        self._progress = progress
+        self._report = FitReport()
+        self._n_free = _n_free(family, settings.n_components, source.n_features)
+        self._spent = 0
+
+    def result(self):
+        """The EMResult over all the points, with the report of the whole search."""
+        source, _ = self._all
+        settings = self._settings
+        steps = QuasiNewton(settings.reg_covar)
+        self._progress.begin(0)
+        best = self._search() if self._needs_search() else None
+        if best is None:  # nothing to search for; or every start collapsed, and the plain one says why, if it does too
+            start = self._plain_start(self._all)
+        elif self._report.stages[-1].n_samples < source.n_samples:
+            start, steps = best.parameters, best.steps
+        elif best.converged and best.n_iter <= settings.max_iter and self._progress.is_silent:
+            return self._report.of(best)
+        else:  # seen by those who listen, and as long as it may be
+            start = best.start
+        steps.start_anew()
+        result = self._run(ALL, self._all, start, settings, steps=steps, progress=self._progress)
+        self._progress.end(result)
+        return self._report.of(result)
+
+    def _search(self):
+        """The best run, over the largest sample or, where there are few points, over all of them."""
+        sizes = sample_sizes(self._all[0], self._family, self._settings.n_components, self._settings.tol)
+        first = self._sample(sizes[0]) if sizes else self._all
+        second = self._sample(sizes[1]) if sizes[1:] else first
+        best = self._best(range(_STARTS), first, second)
+        if best is not None:
+            best = self._split_and_merge(best, second)
+            more = range(_STARTS, _STARTS + self._settings.n_init - 1)
+            best = self._best(more, first, second, best)
+            for size in sizes[2:]:
+                best = self._climb("sample", best.parameters, self._sample(size), best.steps)
+        return best
+
+    def _needs_search(self):
+        return self._settings.n_components > 1 and all(value is None for value in self._settings.init)
+
+    def _sample(self, size):
+        source, weights = self._all
+        return source.sample(size, self._random_state, weights), None
+
+    def _plain_start(self, points):
+        return best_start(points[0], self._family, self._settings, self._random_state, points[1])
+
+    def _best(self, numbers, first, points, best=None):
+        """Of starts with these numbers, tried on the first sample, the one that gets furthest on these points.
+
+        The best so far stays where none is clearly better.
+        """
+        reached = []
+        for i in numbers:
+            before = self._spent
+            with suppress(ValueError):  # collapsed
+                reached.append((self._short_fit(i, first), i))
+            if i < _STARTS and not self._affords(self._spent - before):
+                break
+        reached.sort(key=lambda each: -each[0].lower_bound - (self._settings.tol if each[1] == 0 else 0.0))
+        so_far = best
+        for short, i in reached[:_FINALISTS]:
+            start = short.parameters if points is not first else short.start  # all the points see every iteration
+            with suppress(ValueError):
+                result = self._climb(f"run {i}", start, points)
+                if best is None or (self._is_better(result, best, points) and self._ends_higher(result, so_far)):
+                    best, self._report.best_start = result, i
+        return best
+
+    def _ends_higher(self, other, so_far):
+        """Also where max_iter ends both early: a larger n_init never makes a fit worse."""
+        if so_far is None:
+            return True
+        last = max(self._settings.max_iter, 1)
+        return other.lower_bounds[:last][-1] >= so_far.lower_bounds[:last][-1]
+
+    def _affords(self, cost):
+        """Whether as much again is little beside passes over all the points, or little at all."""
+        n_components = self._settings.n_components
+        free = _FREE * n_components / self._n_free
+        return self._spent + cost <= _PASSES * self._all[0].n_samples * n_components + free
+
+    def _short_fit(self, i, points):
+        """Start number i and a few iterations from it; the first start for all the points is scikit-learn's."""
+        settings = self._settings
+        if settings.init_params != "kmeans" or (i == 0 and points is self._all):
+            found = self._plain_start(points)
+        else:
+            seeds = initialization.in_excess(points, self._family, settings, self._random_state, i)
+            found = self._run(f"seeds {i}", points, seeds, self._few(_IN_EXCESS)).parameters
+            found = reduction.merged(found, settings.n_components)
+        return self._run(f"start {i}", points, found, self._few(_SHORT), steps=QuasiNewton(settings.reg_covar))
+
+    def _split_and_merge(self, best, points):
+        """Every component split, EM, as many merged, EM (after Ueda et al. 2000, who try a few, one at a time)."""
+        settings = self._settings
+        for _ in range(_ROUNDS):
+            cost = 3 * _IN_EXCESS * points[0].n_samples * settings.n_components
+            if not self._affords(cost):
+                break
+            with suppress(ValueError):  # collapsed
+                halves = reduction.split(best.parameters, self._random_state)
+                halves = self._run("split", points, halves, self._few(_IN_EXCESS)).parameters
+                other = self._climb("merged", reduction.merged(halves, settings.n_components), points)
+                if not self._is_better(other, best, points):
+                    break
+                best = other
+        return best
+
+    def _is_better(self, other, best, points):
+        return other.lower_bound > best.lower_bound + self._accuracy(points)
+
+    def _climb(self, name, start, points, steps=None):
+        """Quasi-Newton steps as far as these points can tell."""
+        steps = steps or QuasiNewton(self._settings.reg_covar)
+        steps.start_anew()
+        return self._run(name, points, start, self._few(_LONG, self._accuracy(points)), steps=steps)
+
+    def _few(self, n_iter, tol=0.0):
+        return replace(self._settings, tol=tol, max_iter=n_iter)
+
+    def _run(self, name, points, start, settings, **kwargs):
+        """`em.run`, with a stage in the report."""
+        result = run(points[0], start, settings, weights=points[1], report=self._report, name=name, **kwargs)
+        stage = self._report.stages[-1]
+        self._spent += stage.n_passes * stage.n_samples * stage.n_components
+        if name != ALL:
+            self._progress.end_stage(stage)
+        return result
+
+    def _accuracy(self, points):
+        """tol; but a tenth of what a sample's maximum may differ by from that of all the points, where that is more."""
+        noise = 0.0 if points[0] is self._all[0] else _noise(self._n_free, points[0].n_samples)
+        return max(self._settings.tol, 0.1 * noise)
+
+
+def sample_sizes(source, family, n_components, tol):
+    """Sizes of the samples to go through before all the points, the smallest first; none where the points are few.
+
+    The first shapes every component's covariance roughly. No further one follows where all the points could gain
+    less than tol over it, or are nearly as few.
+    """
+    n_features = source.n_features
+    n_free = _n_free(family, n_components, n_features)
+    size = int(max(n_components * _POINTS, n_free * _POINTS_A_PARAMETER))
+    sizes = []
+    while size <= _LARGEST * source.n_samples and (not sizes or size * n_features * 8 <= _MEMORY):
+        sizes.append(size)
+        if _noise(n_free, size) < tol:
+            break
+        size *= _GROWTH
+    return sizes
+
+
+def _n_free(family, n_components, n_features):
+    return n_components - 1 + n_components * n_features + family.n_free(n_components, n_features)
+
+
+def _noise(n_free, n_samples):
+    """Expected gain, nats per point, of a maximum on so many points over the truth (Akaike 1974): p / 2n."""
+    return n_free / (2 * n_samples)
