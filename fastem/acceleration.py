@@ -16,12 +16,13 @@ from .covariance import Parameters
 
 # Pairs of steps and changes of the gradient that are remembered, and the bytes they may take: a fit's memory doesn't
 # grow with the points, nor much with features and components.
-_PAIRS = 10
+_PAIRS = 6
 _MEMORY = 32 << 20
 
 # The longest first step, in deviations of a component; doubled after a step of that length succeeds, halved after one
 # fails.
 _RADIUS = 0.3
+_MOST_RADIUS = 2.0
 
 # Times EM's step, at most, in directions of which nothing is known.
 _MOST_EM_STEPS = 5.0
@@ -100,7 +101,7 @@ class QuasiNewton:
     def observe(self, parameters, successor, bound):
         """Take in an accepted pass; return the next mixture to try."""
         if self.kind == "accelerated" and self._was_cut:
-            self._radius *= 2
+            self._radius = min(2 * self._radius, _MOST_RADIUS)
         self._bounds = [*self._bounds[-4:], bound]
         self._remember(parameters, successor)
         proposal = self._propose(parameters, successor)
@@ -148,8 +149,8 @@ class QuasiNewton:
         arrays = proposal.weights, proposal.means, proposal.covariances, proposal.precisions_cholesky
         if not all(np.isfinite(array).all() for array in arrays):
             return None
-        own = [_reg_covar_share(mixture, self._reg_covar) > _MOST_REG_COVAR for mixture in (proposal, successor)]
-        as_em = own[0] | own[1]
+        as_em = _reg_covar_share(proposal, self._reg_covar) > _MOST_REG_COVAR
+        as_em = as_em | (_reg_covar_share(successor, self._reg_covar) > _MOST_REG_COVAR)
         if not as_em.any():
             return proposal
         if len(as_em) == 1 or as_em.all():

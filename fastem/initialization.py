@@ -86,25 +86,32 @@ def from_labels(source, family, n_components, labels, reg_covar, weights=None):
     return family.maximize(source.e_step(rough, given), reg_covar)
 
 
-def anywhere(source, family, n_components):
-    """Parameters with every mean amid the data and variances of the data's size."""
-    return _roughly(source, family, n_components)
-
-
-def in_excess(source_and_weights, family, settings, random_state, number):
+def in_excess(points, weights, family, settings, random_state, of_one_unit):
     """A mixture of more components than asked for, to be fitted and merged: seeds by k-means++, a few k-means steps.
 
-    Starts of even number measure features by one and the same unit, others each by its own deviation.
+    Parameters
+    ----------
+    points : source
+        Few enough for a copy.
+    weights : ndarray of shape (n,) or None
+    family : CovarianceFamily
+    settings : em.Settings
+    random_state : RandomState
+    of_one_unit : bool
+        Measure all features by the same unit, else each by its own deviation.
 
-    Raises CollapsedComponent where a seed's points have a singular covariance.
+    Raises
+    ------
+    CollapsedComponent
+        Where a seed's points have a singular covariance.
     """
-    points, weights = source_and_weights
+    points = ArraySource(points.rows(slice(None)))
     n_components, n_features = settings.n_components, points.n_features
     least = 2 * (n_features + 1) if family.is_triangular else 4
     n_seeds = max(n_components, min(_EXCESS * n_components + 2, points.n_samples // least))
     variances = points.X.var(axis=0, dtype=np.float64)
     unit = variances.mean() or 1.0
-    scale = np.full(n_features, unit) if number % 2 == 0 else np.where(variances > 0, variances, unit)
+    scale = np.full(n_features, unit) if of_one_unit else np.where(variances > 0, variances, unit)
     means = _kmeans(points, family, n_seeds, scale, random_state, weights, max_iter=_EXCESS_KMEANS, trials=1)
     return _from_nearest_means(points, family, means, scale, settings.reg_covar, weights)
 

@@ -15,7 +15,7 @@ from .em import best_start, run
 from .report import ALL, FitReport
 
 # Starts at n_init=1, and how many of all are followed on the next sample.
-_STARTS = 4
+_STARTS = 3
 _FINALISTS = 2
 
 # Iterations with more components than wanted, after they were merged, and at most on a sample.
@@ -23,20 +23,25 @@ _IN_EXCESS = 12
 _SHORT = 5
 _LONG = 100
 
+_CLIMB = 0.2
+
 # Rounds of splitting and merging, while they lead higher.
-_ROUNDS = 3
+_ROUNDS = 2
 
 # What starts after the first and rounds may cost in all: so many passes over all the points, and so many points times
 # free parameters, some tenths of a second, that nobody minds where the points are few.
-_PASSES = 4
-_FREE = 1.5e9
+_LONG_PASS = 1e9
+_PASSES = 5
+_FREE = 2e8
 
-# Points for each component and each of its parameters in the first sample; each further sample is so many times as
-# large, and may take so many bytes.
+# Points for each component in the first sample, and for each of its parameters or, where these are fewer, so many for
+# each feature; each further sample is so many times as large, and may take so many bytes.
+_FEW = 1e7
+_EXP = 20
 _POINTS = 200
-_POINTS_A_PARAMETER = 3
-_GROWTH = 4
-_LARGEST = 0.4
+_POINTS_A_FEATURE = 20
+_GROWTH = 3.5
+_LEAST_RATIO = 2.5
 _MEMORY = 16 << 20
 
 
@@ -175,7 +180,7 @@ class _Search:
         if settings.init_params != "kmeans" or (i == 0 and points is self._all):
             found = self._plain_start(points)
         else:
-            seeds = initialization.in_excess(points, self._family, settings, self._random_state, i)
+            seeds = initialization.in_excess(*points, self._family, settings, self._random_state, i % 2 == 0)
             found = self._run(f"seeds {i}", points, seeds, self._few(_IN_EXCESS)).parameters
             found = reduction.merged(found, settings.n_components)
         return self._run(f"start {i}", points, found, self._few(_SHORT), steps=QuasiNewton(settings.reg_covar))
@@ -203,7 +208,7 @@ class _Search:
         """Quasi-Newton steps as far as these points can tell."""
         steps = steps or QuasiNewton(self._settings.reg_covar)
         steps.start_anew()
-        return self._run(name, points, start, self._few(_LONG, self._accuracy(points)), steps=steps)
+        return self._run(name, points, start, self._few(_LONG, self._settings.tol + _CLIMB * self._noise(points)), steps=steps)
 
     def _few(self, n_iter, tol=0.0):
         return replace(self._settings, tol=tol, max_iter=n_iter)
@@ -219,8 +224,10 @@ class _Search:
 
     def _accuracy(self, points):
         """tol; but a tenth of what a sample's maximum may differ by from that of all the points, where that is more."""
-        noise = 0.0 if points[0] is self._all[0] else _noise(self._n_free, points[0].n_samples)
-        return max(self._settings.tol, 0.1 * noise)
+        return max(self._settings.tol, 0.1 * self._noise(points))
+
+    def _noise(self, points):
+        return 0.0 if points[0] is self._all[0] else _noise(self._n_free, points[0].n_samples)
 
 
 def sample_sizes(source, family, n_components, tol):
@@ -231,13 +238,17 @@ def sample_sizes(source, family, n_components, tol):
     """
     n_features = source.n_features
     n_free = _n_free(family, n_components, n_features)
-    size = int(max(n_components * _POINTS, n_free * _POINTS_A_PARAMETER))
+    first = n_components * max(_POINTS, min(n_free // n_components, _POINTS_A_FEATURE * n_features))
+    if source.n_samples * n_free > _LONG_PASS:
+        first = min(first, source.n_samples // 4)
+    ratio = source.n_samples / first
+    work = source.n_samples * (n_free + _EXP * n_components)
+    n_sizes = round(math.log(ratio) / math.log(_GROWTH)) if work > _FEW and ratio > _LEAST_RATIO else 0
     sizes = []
-    while size <= _LARGEST * source.n_samples and (not sizes or size * n_features * 8 <= _MEMORY):
-        sizes.append(size)
-        if _noise(n_free, size) < tol:
+    for i in range(n_sizes):
+        sizes.append(int(first * ratio ** (i / n_sizes)))
+        if _noise(n_free, sizes[-1]) < tol or sizes[-1] * ratio ** (1 / n_sizes) * n_features * 8 > _MEMORY:
             break
-        size *= _GROWTH
     return sizes
 
 

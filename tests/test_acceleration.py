@@ -1,0 +1,212 @@
+"""Quasi-Newton steps: their coordinates and gradients, their guard, and how many passes they save."""
+
+import warnings
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose
+from sklearn.datasets import load_sample_image
+from sklearn.exceptions import ConvergenceWarning
+
+from fastem import GaussianMixture, em
+from fastem.acceleration import QuasiNewton
+from fastem.coordinates import Coordinates
+from fastem.covariance import FAMILIES, Parameters
+from fastem.sources import ArraySource
+
+from . import data_sets, naive
+from .problems import make_problem
+
+COVARIANCE_TYPES = data_sets.COVARIANCE_TYPES
+
+
+def mixture(covariance_type, n_features=3, n_components=4, seed=0, n_samples=200):
+    """Points, and a mixture that is not theirs."""
+    problem = make_problem(n_samples, n_features, n_components, covariance_type, seed=seed)
+    family = FAMILIES[covariance_type]
+    factors = family.precisions_cholesky(problem.covariances)
+    return problem.X, Parameters(family, problem.weights, problem.means, problem.covariances, factors)
+
+
+def arrays(parameters):
+    return parameters.weights, parameters.means, parameters.precisions_cholesky
+
+
+def mean_log_likelihood(X, parameters):
+    """By the textbook."""
+    mixture = parameters.weights, parameters.means, parameters.covariances, parameters.family.name
+    return naive.log_likelihoods(naive.log_densities(X, *mixture)).mean()
+
+
+@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), n_features=st.integers(1, 4), n_components=st.integers(1, 4))
+def test_every_point_of_the_coordinates_is_a_mixture_and_comes_back(covariance_type, seed, n_features, n_components):
+    _, reference = mixture(covariance_type, n_features, n_components, seed=seed % 1000)
+    coordinates = Coordinates(reference)
+    assert_allclose(coordinates.encode(*arrays(reference)), 0, atol=1e-12)
+    point = np.random.default_rng(seed).normal(size=coordinates.deviations.size) * coordinates.deviations
+    decoded = coordinates.decode(point)
+    assert decoded.weights.sum() == pytest.approx(1)
+    inverse = decoded.precisions()
+    for covariance, precision in zip(
+        decoded.family.matrices(decoded.covariances, n_components, n_features),
+        decoded.family.matrices(inverse, n_components, n_features),
+        strict=True,
+    ):
+        assert_allclose(covariance @ precision, np.eye(n_features), atol=1e-6)
+    back = coordinates.encode(*arrays(decoded))
+    # Weights come back up to their normalisation, which shifts every log-weight alike.
+    root = coordinates.deviations[:n_components]
+    shift = ((point - back)[:n_components] / root).mean()
+    back[:n_components] += shift * root
+    assert_allclose(back, point, atol=1e-8 * max(1, np.abs(point).max()))
+
+
+@pytest.mark.parametrize("at_reference", [True, False])
+@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+def test_the_gradient_is_that_of_the_log_likelihood(covariance_type, at_reference):
+    X, reference = mixture(covariance_type)
+    coordinates = Coordinates(reference)
+    rng = np.random.default_rng(1)
+    point = np.zeros(coordinates.deviations.size)
+    if not at_reference:
+        point = 0.3 * rng.normal(size=point.size) * coordinates.deviations
+    parameters = coordinates.decode(point)
+    successor = parameters.family.maximize(ArraySource(X).e_step(parameters), 0.0)
+    new = successor.weights, successor.means, successor.covariances
+    gradient = coordinates.gradient(*arrays(parameters), new)
+    step = 1e-5
+    for i in range(point.size):
+        ahead, behind = point.copy(), point.copy()
+        ahead[i] += step
+        behind[i] -= step
+        slope = (
+            mean_log_likelihood(X, coordinates.decode(ahead)) - mean_log_likelihood(X, coordinates.decode(behind))
+        ) / (2 * step)
+        assert gradient[i] == pytest.approx(slope, abs=1e-7, rel=1e-5)
+
+
+def test_many_mixtures_are_encoded_at_once():
+    for covariance_type in COVARIANCE_TYPES:
+        X, reference = mixture(covariance_type)
+        others = [mixture(covariance_type, seed=seed)[1] for seed in (1, 2, 3)]
+        source = ArraySource(X)
+        successors = [other.family.maximize(source.e_step(other), 1e-6) for other in others]
+        stacked = [np.stack(each) for each in zip(*map(arrays, others), strict=True)]
+        new = [(s.weights, s.means, s.covariances) for s in successors]
+        stacked_new = [np.stack(each) for each in zip(*new, strict=True)]
+        coordinates = Coordinates(reference)
+        points, gradients = coordinates.encode(*stacked), coordinates.gradient(*stacked, stacked_new)
+        for i, other in enumerate(others):
+            assert_allclose(points[i], coordinates.encode(*arrays(other)), rtol=1e-12)
+            assert_allclose(gradients[i], coordinates.gradient(*arrays(other), new[i]), rtol=1e-9, atol=1e-12)
+
+
+class Misled(QuasiNewton):
+    """Proposes nonsense after every pass."""
+
+    def __init__(self, proposal):
+        super().__init__(0.0)
+        self.proposal = proposal
+
+    def _propose(self, parameters, successor):
+        super()._propose(parameters, successor)
+        self._was_cut = False
+        return self.proposal
+
+
+@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+def test_a_step_that_leads_lower_costs_one_pass_and_changes_nothing(covariance_type):
+    X, start = mixture(covariance_type)
+    nonsense = Parameters(start.family, start.weights, start.means + 50, start.covariances, start.precisions_cholesky)
+    few = em.Settings(4, tol=0, max_iter=8)
+    plain = em.run(ArraySource(X), start, few)
+    misled = em.run(ArraySource(X), start, few, steps=Misled(nonsense))
+    assert misled.lower_bounds == plain.lower_bounds
+    assert misled.n_rejected == 7
+    assert misled.kinds == ["plain"] * 8
+    assert misled.report.n_passes == 15
+    np.testing.assert_array_equal(misled.parameters.means, plain.parameters.means)
+
+
+def test_a_step_that_collapses_a_component_is_undone():
+    X, start = mixture("full")
+    far = start.means.copy()
+    far[0] += 1e6
+    nonsense = Parameters(start.family, start.weights, far, start.covariances, start.precisions_cholesky)
+    few = em.Settings(4, tol=0, max_iter=5, reg_covar=0.0)
+    misled = em.run(ArraySource(X), start, few, steps=Misled(nonsense))
+    assert misled.lower_bounds == em.run(ArraySource(X), start, few).lower_bounds
+
+
+@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@pytest.mark.parametrize("name", data_sets.NAMES)
+def test_the_trace_never_falls_and_ends_no_lower_than_em(name, covariance_type):
+    X, n_components = data_sets.load(name)
+    start = data_sets.start(X, n_components, covariance_type)
+    family = FAMILIES[covariance_type]
+    first = family.with_precisions(start["weights_init"], start["means_init"], start["precisions_init"])
+    rules = em.Settings(n_components, tol=1e-7, max_iter=1000)
+    accelerated = em.run(ArraySource(X), first, rules, steps=QuasiNewton(rules.reg_covar))
+    bounds = np.array(accelerated.lower_bounds)
+    assert np.all(np.diff(bounds) >= -1e-12 * np.abs(bounds[1:]))
+    assert accelerated.converged
+    assert accelerated.remaining_gain < rules.tol
+    assert bounds[-1] - bounds[-2] < rules.tol  # scikit-learn's rule too
+    assert "accelerated" in accelerated.kinds
+
+
+def hard(name):
+    """(X, K, covariance type, init_params): EM needs hundreds of passes."""
+    rng = np.random.default_rng(0)
+    pixels = load_sample_image("china.jpg").reshape(-1, 3)[::8].astype(float)
+    return {
+        "overlapping by half": (rng.normal(size=(5000, 2)) + (rng.uniform(size=(5000, 1)) < 0.5) * [1.0, 0], 2, "full"),
+        "faithful, K=5": (data_sets.load("faithful")[0], 5, "full"),
+        "pixels, K=32": (pixels, 32, "diag"),
+        "broad and narrow": (np.r_[rng.normal(size=4000), rng.normal(size=4000) * 1.5][:, None], 2, "spherical"),
+    }[name]
+
+
+@pytest.mark.parametrize("name", ["overlapping by half", "faithful, K=5", "pixels, K=32", "broad and narrow"])
+def test_a_fifth_of_the_passes_where_em_crawls(name):
+    X, n_components, covariance_type = hard(name)
+    source, family = ArraySource(X), FAMILIES[covariance_type]
+    rules = em.Settings(n_components, tol=1e-7, max_iter=5000)
+    start = em.best_start(source, family, rules, np.random.RandomState(0))
+    plain = em.run(source, start, rules)
+    accelerated = em.run(source, start, rules, steps=QuasiNewton(rules.reg_covar))
+    n_passes = int(np.argmax(np.array(accelerated.lower_bounds) >= plain.lower_bound - 1e-6)) + 1
+    assert accelerated.lower_bound >= plain.lower_bound - 1e-6
+    assert plain.n_iter > 300
+    assert n_passes + accelerated.n_rejected <= plain.n_iter / 5
+
+
+def test_where_reg_covar_makes_the_variances_steps_are_em_s():
+    """Half the points are one: its component has no variance but reg_covar, and the bound can't follow it lower."""
+    rng = np.random.default_rng(0)
+    X = np.concatenate([np.zeros((200, 2)), rng.normal(size=(400, 2)) + rng.choice([-1.5, 1.5], size=(400, 1))])
+    params = {"max_iter": 2000, "tol": 1e-9, "random_state": 0, "reg_covar": 1e-4}
+    auto = GaussianMixture(3, **params).fit(X)
+    plain = GaussianMixture(3, algorithm="em", **params).fit(X)
+    assert np.all(np.diff(auto.lower_bounds_) >= -1e-12)
+    assert auto.lower_bound_ >= plain.lower_bound_ - 1e-6
+
+
+def test_warm_start_sees_convergence_one_iteration_at_a_time():
+    X, n_components = data_sets.load("iris")
+    model = GaussianMixture(n_components, max_iter=1, warm_start=True, random_state=0, tol=1e-5)
+    bounds = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        for _ in range(300):
+            model.fit(X)
+            bounds.append(model.lower_bound_)
+            if model.converged_:
+                break
+    assert model.converged_
+    assert np.all(np.diff(bounds) >= -1e-12)
+    assert model.fit(X).n_iter_ == 1
