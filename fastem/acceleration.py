@@ -60,8 +60,8 @@ class QuasiNewton:
     Parameters
     ----------
     reg_covar : float
-    earlier_bounds : sequence of float
-        Lower bounds of the fit that this one goes on from.
+    goes_on : bool
+        An earlier fit stopped at the start: the first iteration may find nothing to gain without an estimate of it.
 
     Attributes
     ----------
@@ -71,9 +71,9 @@ class QuasiNewton:
         Estimate of what the bound can still gain from the last accepted mixture on, nats per unit of weight.
     """
 
-    def __init__(self, reg_covar, earlier_bounds=()):
+    def __init__(self, reg_covar, goes_on=False):
         self._reg_covar = reg_covar
-        self._earlier_bounds = list(earlier_bounds)
+        self._unknown = math.nan if goes_on else math.inf
         self._visited = []
         self._points = 0
         self._radius = _RADIUS
@@ -110,7 +110,7 @@ class QuasiNewton:
 
     def has_converged(self, change, tol):
         """scikit-learn's rule and that little is left to gain, by the curvature and by the bounds so far."""
-        return abs(change) < tol and self.remaining_gain < tol
+        return abs(change) < tol and not self.remaining_gain >= tol
 
     def _remember(self, parameters, successor, before_last=False):
         theta = parameters.weights, parameters.means, parameters.precisions_cholesky
@@ -132,8 +132,8 @@ class QuasiNewton:
         direction = _times_inverse_hessian(gradients[-1], pairs)
         self.remaining_gain = max(0.5 * gradients[-1] @ direction, self._aitken())
         if not pairs:
-            if len(self._earlier_bounds) + len(self._bounds) < 3 and self.remaining_gain > _NOTHING:
-                self.remaining_gain = math.inf  # nothing to tell fast from slow by
+            if len(self._bounds) < 3 and self.remaining_gain > _NOTHING:
+                self.remaining_gain = self._unknown  # nothing to tell fast from slow by
             return None
         length = np.abs(direction / coordinates.deviations).max()
         self._was_cut = length > self._radius
@@ -182,11 +182,10 @@ class QuasiNewton:
 
         Gains of quasi-Newton steps come alternately large and small: where there are enough, sums of two are compared.
         """
-        bounds = [*self._earlier_bounds, *self._bounds][-5:]
-        if len(bounds) < 3:
+        if len(self._bounds) < 3:
             return 0.0
-        width = 2 if len(bounds) == 5 else 1
-        before, last = np.diff(bounds[-1 - 2 * width :: width])
+        width = 2 if len(self._bounds) == 5 else 1
+        before, last = np.diff(self._bounds[-1 - 2 * width :: width])
         if last <= 0:
             return 0.0
         return last * last / (before - last) if last < before else math.inf

@@ -272,8 +272,8 @@ class GaussianMixture(BaseMixture):
         if known is not None:
             return em.fit_known(source, family, settings, known, weights)
         if self._goes_on():
-            bounds = [*self.fit_report_.earlier_bounds, *self.lower_bounds_]
-            return search.go_on(source, self._warm_start(source), settings, bounds, weights=weights, progress=progress)
+            start = self._warm_start(source)
+            return search.go_on(source, start, settings, self.lower_bound_, weights=weights, progress=progress)
         fit = em.fit if self.algorithm == "em" else search.fit
         return fit(source, family, settings, check_random_state(self.random_state), weights=weights, progress=progress)
 

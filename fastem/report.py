@@ -70,15 +70,12 @@ class FitReport:
         Of the step to each mixture in `lower_bounds_`.
     remaining_gain : float
         Estimate of what the lower bound could still gain, nats per unit of weight; NaN where none was made.
-    earlier_bounds : list of float
-        The last lower bounds of the fits that this one went on from (`warm_start`).
     """
 
     stages: list = field(default_factory=list)
     best_start: int = 0
     kinds: list = field(default_factory=list)
     remaining_gain: float = math.nan
-    earlier_bounds: list = field(default_factory=list)
 
     def add(self, name, source, result, seconds):
         """A stage: a run on the source, with its EMResult."""

@@ -14,7 +14,7 @@ from .acceleration import QuasiNewton
 from .em import best_start, run
 from .report import ALL, FitReport
 
-# Starts at n_init=1, and how many of all are followed on the next sample.
+# Starts at n_init=1, and how many of all are followed on the next sample; on all the points, those at n_init=1.
 _STARTS = 3
 _FINALISTS = 2
 
@@ -64,20 +64,11 @@ def fit(source, family, settings, random_state, *, weights=None, progress):
     return _Search(source, family, settings, random_state, weights, progress).result()
 
 
-def go_on(source, start, settings, earlier_bounds, *, weights=None, progress):
-    """EM from the mixture where an earlier fit stopped, after these lower bounds."""
-    earlier_bounds = earlier_bounds[-4:]
+def go_on(source, start, settings, lower_bound, *, weights=None, progress):
+    """EM from the mixture where an earlier fit stopped, with this lower bound."""
+    steps = QuasiNewton(settings.reg_covar, goes_on=True) if settings.accelerated else None
     progress.begin(0)
-    result = run(
-        source,
-        start,
-        settings,
-        steps=QuasiNewton(settings.reg_covar, earlier_bounds) if settings.accelerated else None,
-        weights=weights,
-        lower_bound=earlier_bounds[-1] if earlier_bounds else -math.inf,
-        progress=progress,
-        report=FitReport(earlier_bounds=earlier_bounds),
-    )
+    result = run(source, start, settings, steps=steps, weights=weights, lower_bound=lower_bound, progress=progress)
     progress.end(result)
     return result
 
@@ -153,7 +144,8 @@ class _Search:
                 break
         reached.sort(key=lambda each: -each[0].lower_bound - (self._settings.tol if each[1] == 0 else 0.0))
         so_far = best
-        for short, i in reached[:_FINALISTS]:
+        n_followed = _STARTS if points is self._all and best is None else _FINALISTS
+        for short, i in reached[:n_followed]:
             start = short.parameters if points is not first else short.start  # all the points see every iteration
             with suppress(ValueError):
                 result = self._climb(f"run {i}", start, points)
@@ -208,7 +200,9 @@ class _Search:
         """Quasi-Newton steps as far as these points can tell."""
         steps = steps or QuasiNewton(self._settings.reg_covar)
         steps.start_anew()
-        return self._run(name, points, start, self._few(_LONG, self._settings.tol + _CLIMB * self._noise(points)), steps=steps)
+        return self._run(
+            name, points, start, self._few(_LONG, self._settings.tol + _CLIMB * self._noise(points)), steps=steps
+        )
 
     def _few(self, n_iter, tol=0.0):
         return replace(self._settings, tol=tol, max_iter=n_iter)

@@ -53,13 +53,15 @@ class ArraySource:
 
         Without weights no point comes twice, and the data's order does no harm: a stretch is never left out.
         """
-        steps = (np.arange(size) + random_state.uniform(size=size)) / size
+        where = random_state.uniform(size=size)
         if weights is None:
-            index = (steps * self.n_samples).astype(np.intp)
+            edges = np.arange(size + 1) * self.n_samples // size
+            index = edges[:-1] + (where * np.diff(edges)).astype(np.intp)
         else:
             total = np.cumsum(weights)
-            index = np.searchsorted(total, steps * total[-1], side="right")
-        return ArraySource(self.rows(np.minimum(index, self.n_samples - 1)))
+            steps = (np.arange(size) + where) * (total[-1] / size)
+            index = np.minimum(np.searchsorted(total, steps, side="right"), self.n_samples - 1)
+        return ArraySource(self.rows(index))
 
     def first_nonfinite(self):
         """(number of rows holding NaN or infinity, the first of them), or None where all are finite."""

@@ -1,0 +1,286 @@
+"""Starts: samples, splitting and merging, which start is followed, and the report of it."""
+
+import pickle
+import warnings
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose
+from sklearn.exceptions import ConvergenceWarning
+
+from fastem import GaussianMixture, reduction, search
+from fastem.covariance import FAMILIES, Parameters
+from fastem.progress import SILENT
+from fastem.sources import ArraySource
+
+from . import data_sets
+from .problems import make_problem
+
+COVARIANCE_TYPES = data_sets.COVARIANCE_TYPES
+
+
+def clusters(n_samples, n_features=2, n_components=6, seed=0):
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(n_components, size=n_samples)
+    means = 10 * rng.normal(size=(n_components, n_features))
+    return means[labels] + rng.normal(size=(n_samples, n_features))
+
+
+# -- samples ------------------------------------------------------------------------------------------------------
+
+
+@settings(max_examples=50, deadline=None)
+@given(n=st.integers(1, 3000), share=st.floats(0.001, 1), seed=st.integers(0, 1000))
+def test_a_sample_has_one_point_of_each_stretch(n, share, seed):
+    X = np.arange(n, dtype=float)[:, None]
+    size = max(1, int(share * n))
+    drawn = ArraySource(X).sample(size, np.random.RandomState(seed)).X[:, 0]
+    assert len(drawn) == size
+    assert len(np.unique(drawn)) == size
+    assert np.all(np.abs(drawn - (np.arange(size) + 0.5) * n / size) <= 0.5 * n / size + 1)
+
+
+def test_a_sample_is_drawn_by_weight():
+    X = np.arange(1000.0)[:, None]
+    weights = np.where(X[:, 0] < 100, 5.0, np.where(X[:, 0] < 600, 0.0, 1.0))
+    drawn = ArraySource(X).sample(9000, np.random.RandomState(0), weights).X[:, 0]
+    counts = np.bincount(drawn.astype(int), minlength=1000)
+    assert np.all(counts[weights == 0] == 0)
+    assert_allclose(counts, 9000 * weights / weights.sum(), atol=2)
+
+
+def test_samples_grow_until_they_tell_enough_and_stay_small():
+    source = ArraySource(np.broadcast_to(np.zeros((1, 10)), (3_000_000, 10)))
+    sizes = search.sample_sizes(source, FAMILIES["full"], 16, 1e-3)
+    assert sizes[0] == 16 * 200
+    assert np.all(np.diff(sizes) > 0)
+    assert sizes[-1] * 10 * 8 <= 16 << 20
+    loose = search.sample_sizes(source, FAMILIES["full"], 16, 0.1)
+    assert loose == sizes[: len(loose)]
+    assert len(loose) < len(sizes)
+    few = ArraySource(np.zeros((5000, 3)))
+    assert search.sample_sizes(few, FAMILIES["full"], 4, 1e-3) == []
+
+
+class InOrder(ArraySource):
+    """Points that can only be read from the first to the last, block by block."""
+
+    def __init__(self, X, n_rows=1000):
+        super().__init__(X)
+        self._points, self.X, self._n_rows = X, None, n_rows
+        self.read_in_order = True
+
+    n_samples = property(lambda self: len(self._points))
+    n_features = property(lambda self: self._points.shape[1])
+    precision = property(lambda self: np.dtype(np.float64))
+
+    def readable(self):
+        for start in range(0, self.n_samples, self._n_rows):
+            yield start, min(start + self._n_rows, self.n_samples), self._points[start : start + self._n_rows]
+
+    def rows(self, index):
+        if not isinstance(index, slice):
+            self.read_in_order &= bool(np.all(np.diff(index) >= 0))
+        return self._points[index].copy()
+
+
+def test_points_that_can_only_be_read_in_order():
+    from fastem.em import Settings
+
+    X = clusters(60_000, 5)
+    rules = Settings(6, accelerated=True)
+    sources = InOrder(X), ArraySource(X)
+    results = [
+        search.fit(source, FAMILIES["full"], rules, np.random.RandomState(0), progress=SILENT) for source in sources
+    ]
+    assert sources[0].read_in_order
+    assert results[0].report.stages[0].n_samples < len(X)
+    bounds = [result.lower_bounds for result in results]
+    assert_allclose(bounds[0], bounds[1], rtol=1e-7)  # sums of blocks differ in their last bits, and steps grow that
+
+
+# -- splitting and merging ----------------------------------------------------------------------------------------
+
+
+def mixture(covariance_type, n_components=5, seed=0):
+    return make_problem(1, 3, n_components, covariance_type, seed=seed).parameters
+
+
+def moments(parameters):
+    """Weight, mean and covariance of the whole mixture."""
+    matrices = parameters.family.matrices(parameters.covariances, *parameters.means.shape)
+    mean = parameters.weights @ parameters.means
+    apart = parameters.means - mean
+    within = np.einsum("k,kij->ij", parameters.weights, matrices)
+    return mean, within + (apart.T * parameters.weights) @ apart
+
+
+def of_family(matrix, covariance_type):
+    return {
+        "full": lambda: matrix,
+        "tied": lambda: matrix,
+        "diag": lambda: np.diag(matrix),
+        "spherical": lambda: np.trace(matrix),
+    }[covariance_type]()
+
+
+@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@pytest.mark.parametrize("n_components", [1, 2, 4])
+def test_merging_keeps_the_moments_of_the_whole(covariance_type, n_components):
+    before = mixture(covariance_type)
+    after = reduction.merged(before, n_components)
+    assert after.means.shape == (n_components, 3)
+    assert after.weights.sum() == pytest.approx(1)
+    for old, new in zip(moments(before), moments(after), strict=True):
+        if old.ndim == 2:
+            old, new = of_family(old, covariance_type), of_family(new, covariance_type)
+        assert_allclose(new, old, rtol=1e-10)
+
+
+@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+def test_merging_takes_the_pair_that_loses_least(covariance_type):
+    before = mixture(covariance_type)
+    weights, means = before.weights, before.means
+    matrices = before.family.matrices(before.covariances, 5, 3)
+    losses = {}
+    for i in range(5):
+        for j in range(i + 1, 5):
+            weight = weights[i] + weights[j]
+            apart = means[i] - means[j]
+            between = weights[i] * weights[j] / weight * np.outer(apart, apart)
+            if covariance_type == "tied":
+                losses[i, j] = np.trace(np.linalg.solve(before.covariances, between))
+                continue
+            union = (weights[i] * matrices[i] + weights[j] * matrices[j] + between) / weight
+            if covariance_type == "diag":
+                union = np.diag(np.diag(union))
+            if covariance_type == "spherical":
+                union = np.eye(3) * np.trace(union) / 3
+            parts = (weights[k] * np.linalg.slogdet(matrices[k])[1] for k in (i, j))
+            losses[i, j] = weight * np.linalg.slogdet(union)[1] - sum(parts)
+    best = min(losses, key=losses.get)
+    after = reduction.merged(before, 4)
+    kept = [k for k in range(5) if k not in best]
+    for k in kept:
+        assert np.any(np.all(np.isclose(after.means, means[k]), axis=1))
+    union = (weights[best[0]] * means[best[0]] + weights[best[1]] * means[best[1]]) / weights[list(best)].sum()
+    assert np.any(np.all(np.isclose(after.means, union), axis=1))
+
+
+@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+def test_halves_come_together_again(covariance_type):
+    before = mixture(covariance_type)
+    apart = Parameters(before.family, before.weights, 20 * before.means, before.covariances, before.precisions_cholesky)
+    halves = reduction.split(apart, np.random.RandomState(0))
+    assert halves.means.shape == (10, 3)
+    again = reduction.merged(halves, 5)
+    assert_allclose(again.weights, apart.weights)
+    assert_allclose(again.means, apart.means)
+    if covariance_type in ("full", "diag"):
+        assert_allclose(again.covariances, apart.covariances)
+
+
+# -- which start is followed --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+def test_more_starts_never_end_lower(covariance_type):
+    X, n_components = data_sets.load("digits")
+    for seed in range(3):
+        params = {"covariance_type": covariance_type, "random_state": seed}
+        one = GaussianMixture(n_components, **params).fit(X)
+        several = GaussianMixture(n_components, n_init=8, **params).fit(X)
+        assert several.lower_bound_ >= one.lower_bound_
+        assert len(several.fit_report_.starts) == len(one.fit_report_.starts) + 7
+
+
+@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@pytest.mark.parametrize("name", data_sets.NAMES)
+def test_no_worse_than_em_in_the_median(name, covariance_type):
+    X, n_components = data_sets.load(name)
+    params = {"covariance_type": covariance_type}
+    reached = {"auto": [], "em": []}
+    for algorithm, bounds in reached.items():
+        for seed in range(7):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ConvergenceWarning)
+                model = GaussianMixture(n_components, algorithm=algorithm, random_state=seed, **params).fit(X)
+            bounds.append(model.lower_bound_)
+    assert np.median(reached["auto"]) >= np.median(reached["em"]) - 1e-3
+
+
+def test_clusters_that_k_means_misses_are_found():
+    """25 clusters: from its usual start EM ends up with two in one nearly always."""
+    X = clusters(60_000, n_components=25, seed=3)
+    truth = GaussianMixture(25, init_params="random_from_data").fit(
+        X, labels=np.random.default_rng(3).integers(25, size=60_000)
+    )
+    for seed in range(3):
+        model = GaussianMixture(25, random_state=seed).fit(X)
+        assert model.score(X) >= truth.score(X) - 1e-3
+
+
+@pytest.mark.parametrize("init_params", ["kmeans", "k-means++", "random", "random_from_data"])
+def test_starts_that_collapse_are_passed_over(init_params):
+    X = np.repeat(np.arange(4.0), 25)[:, None] * [1.0, -1.0]
+    X[:50] += np.random.default_rng(0).normal(size=(50, 2)) * 0.1
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model = GaussianMixture(4, init_params=init_params, random_state=0).fit(X)
+    assert np.isfinite(model.lower_bound_)
+    with pytest.raises(ValueError, match="ill-defined empirical covariance"):
+        GaussianMixture(5, init_params=init_params, random_state=0, reg_covar=0).fit(np.zeros((20, 2)))
+
+
+def test_the_users_start_is_the_start():
+    X, n_components = data_sets.load("digits")
+    start = data_sets.start(X, n_components, "full")
+    first = GaussianMixture(n_components, algorithm="em", **start).fit(X).lower_bounds_[0]
+    model = GaussianMixture(n_components, **start).fit(X)
+    assert model.lower_bounds_[0] == first
+    assert model.fit_report_.starts == {}
+
+
+# -- the report ---------------------------------------------------------------------------------------------------
+
+
+def test_the_report_says_what_was_done():
+    X = clusters(200_000)
+    model = GaussianMixture(6, random_state=0, n_init=3).fit(X)
+    report = model.fit_report_
+    last = report.stages[-1]
+    assert (last.name, last.n_samples, last.n_components) == ("all", 200_000, 6)
+    assert last.n_iter == model.n_iter_ == len(model.lower_bounds_) == len(report.kinds)
+    assert last.lower_bound == model.lower_bound_
+    assert last.n_passes == report.n_passes == model.n_iter_ + last.n_rejected
+    assert last.n_accelerated == report.kinds.count("accelerated")
+    assert report.best_start in report.starts
+    assert 0 <= report.remaining_gain < model.tol
+    sizes = [stage.n_samples for stage in report.stages]
+    assert sizes[0] < sizes[-2] < sizes[-1]
+    assert report.seconds("all") == last.seconds > 0
+    assert report.seconds("seeds", "start") > 0
+    assert len(str(report).splitlines()) == len(report.stages) + 1
+    assert str(pickle.loads(pickle.dumps(report))) == str(report)
+
+
+def test_every_way_to_a_fit_leaves_a_report():
+    X, n_components = data_sets.load("iris")
+    plain = GaussianMixture(n_components, algorithm="em", n_init=2, random_state=0).fit(X)
+    assert [stage.name for stage in plain.fit_report_.stages] == ["all", "all"]
+    assert plain.fit_report_.kinds == ["plain"] * plain.n_iter_
+    assert np.isnan(plain.fit_report_.remaining_gain)
+    known = GaussianMixture(3).fit(X, labels=np.repeat([0, 1, 2], 50))
+    assert known.fit_report_.stages == []
+    given = GaussianMixture.from_parameters([1.0], [[0.0]], [[[1.0]]])
+    assert given.fit_report_.stages == []
+
+
+def test_verbose_tells_of_samples(capsys):
+    GaussianMixture(6, random_state=0, verbose=1).fit(clusters(200_000))
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "Initialization 0"
+    assert any(line.startswith("  start 0: 1,200 points, 6 components, ") for line in lines)
+    assert lines[-1] == "Initialization converged."
