@@ -31,7 +31,7 @@ _ROUNDS = 2
 # What starts after the first and rounds may cost in all: so many passes over all the points, and so many points times
 # free parameters, some tenths of a second, that nobody minds where the points are few.
 _LONG_PASS = 1e9
-_PASSES = 5
+_PASSES = 4
 _FREE = 2e8
 
 # Points for each component in the first sample, and for each of its parameters or, where these are fewer, so many for
