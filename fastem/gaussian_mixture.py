@@ -33,32 +33,39 @@ class GaussianMixture(BaseMixture):
         A covariance matrix for each component; one for all; a variance for each component and feature; a variance
         for each component.
     tol : float, default=1e-3
-        Stop when an iteration changes the mean log-likelihood by less (nats per unit of sample weight).
+        Mean log-likelihood (nats per unit of sample weight) that is too little to go on for. 'auto' stops when the
+        estimated remaining gain and the last iteration's change are both below; 'em', as scikit-learn does, when the
+        last iteration's change is.
     reg_covar : float, default=1e-6
         Added to every variance in each M-step, in squared units of the data.
     max_iter : int, default=100
-        Most iterations per start; 0 returns the start.
+        Most iterations over all the points; 0 returns the start. Passes over samples and rejected steps don't count.
     n_init : int, default=1
-        Number of starts; the best result is kept.
+        Number of starts; the best result is kept. 'auto' tries the others on its first sample and follows the best
+        two, 'em' follows each to its end.
     init_params : {'kmeans', 'k-means++', 'random', 'random_from_data'}, default='kmeans'
         How a start is found. 'kmeans': k-means on (a sample of) the data, once as they are and once with features
-        of unit variance, whichever leads further. 'k-means++' and 'random_from_data': means at data points.
-        'random': random responsibilities.
+        of unit variance, whichever leads further; for 'auto' also twice as many seeds as components, fitted and then
+        merged. 'k-means++' and 'random_from_data': means at data points. 'random': random responsibilities.
     weights_init : array-like of shape (n_components,), default=None
     means_init : array-like of shape (n_components, n_features), default=None
     precisions_init : array-like, default=None
-        Start values of the user's own, any of the three, in the shapes of the fitted attributes.
+        Start values of the user's own, any of the three, in the shapes of the fitted attributes. With any of them no
+        other start is tried.
     random_state : int, RandomState or None, default=None
     warm_start : bool, default=False
         Start from the previous fit's result where there is one; n_init is then ignored.
     verbose : int, default=0
-        1 prints starts and iterations, 2 also times and changes.
+        1 prints starts, samples and iterations, 2 also times and changes.
     verbose_interval : int, default=10
         Every how many iterations to print.
     assignment : {'soft'}, default='soft'
         How points count in the M-step; 'soft': by their responsibilities.
     algorithm : {'auto', 'em'}, default='auto'
-        'em': textbook iterates, equal to scikit-learn's from the same start. 'auto': today the same.
+        'em': textbook iterates, equal to scikit-learn's from the same start. 'auto': ends at a point as good or
+        better in fewer passes: starts tried and improved by splitting and merging components (Ueda et al. 2000) on
+        samples where there are many points, then quasi-Newton steps (Jamshidian & Jennrich 1997), each undone where
+        it leads lower, and a stop by the estimated remaining gain (Boehning et al. 1994).
     n_threads : int, default=None
         Most threads to use; None: Numba's current setting. The result doesn't depend on it.
 
@@ -73,11 +80,14 @@ class GaussianMixture(BaseMixture):
     converged_ : bool
         Whether the kept run met `tol`.
     n_iter_ : int
-        Iterations of the kept run.
+        Iterations of the kept run over all the points.
     lower_bound_ : float
         Mean log-likelihood (nats per unit of sample weight) before the last M-step.
     lower_bounds_ : list of float
-        The same of every iteration of the kept run.
+        The same of every iteration of the kept run; with 'auto' none is lower than the one before.
+    fit_report_ : FitReport
+        What was done on which points, by which steps, in how many seconds; `print` it. `remaining_gain` is the
+        estimate of what `lower_bound_` still lacks to its (local) maximum, `starts` what each start reached.
     n_features_in_ : int
     feature_names_in_ : ndarray of shape (n_features_in_,)
         Where X has feature names that are all strings.

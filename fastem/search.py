@@ -14,34 +14,39 @@ from .acceleration import QuasiNewton
 from .em import best_start, run
 from .report import ALL, FitReport
 
-# Starts at n_init=1, and how many of all are followed on the next sample; on all the points, those at n_init=1.
+# Starts at n_init=1, and how many of all are followed on the second sample.
 _STARTS = 3
 _FINALISTS = 2
 
-# Iterations with more components than wanted, after they were merged, and at most on a sample.
+# Iterations: with more components than wanted, after they were merged, and at most on a sample, where they also end
+# once what is left to gain is that share of the sample's own noise.
 _IN_EXCESS = 12
 _SHORT = 5
 _LONG = 100
-
-_CLIMB = 0.2
+_NOISE = 0.2
 
 # Rounds of splitting and merging, while they lead higher.
 _ROUNDS = 2
 
-# What starts after the first and rounds may cost in all: so many passes over all the points, and so many points times
-# free parameters, some tenths of a second, that nobody minds where the points are few.
-_LONG_PASS = 1e9
+# What all but the first start may cost: so many passes over all the points, or so many points times free parameters,
+# some hundredths of a second.
 _PASSES = 4
 _FREE = 2e8
 
-# Points for each component in the first sample, and for each of its parameters or, where these are fewer, so many for
-# each feature; each further sample is so many times as large, and may take so many bytes.
-_FEW = 1e7
+# Work of a pass, in multiplications, an exp being so many: up to the first a search of all the points takes no longer
+# than a wink; beyond the second a sample is taken even where the points are few for their parameters.
 _EXP = 20
+_WINK = 1e7
+_LONG_PASS = 1e9
+
+# The first sample has so many points for each component, or more where it has more parameters, but no more than so
+# many for each feature. Each further one is about so many times as large; all the points at least the other.
 _POINTS = 200
 _POINTS_A_FEATURE = 20
 _GROWTH = 3.5
-_LEAST_RATIO = 2.5
+_LEAST_GROWTH = 2.5
+
+# Bytes that a sample may take where the parameters take less.
 _MEMORY = 16 << 20
 
 
@@ -84,31 +89,44 @@ class _Search:
         self._progress = progress
         self._report = FitReport()
         self._n_free = _n_free(family, settings.n_components, source.n_features)
+        self._sizes = sample_sizes(source, family, settings.n_components, settings.tol)
         self._spent = 0
 
     def result(self):
         """The EMResult over all the points, with the report of the whole search."""
-        source, _ = self._all
-        settings = self._settings
-        steps = QuasiNewton(settings.reg_covar)
         self._progress.begin(0)
         best = self._search() if self._needs_search() else None
-        if best is None:  # nothing to search for; or every start collapsed, and the plain one says why, if it does too
-            start = self._plain_start(self._all)
-        elif self._report.stages[-1].n_samples < source.n_samples:
-            start, steps = best.parameters, best.steps
-        elif best.converged and best.n_iter <= settings.max_iter and self._progress.is_silent:
+        if best is not None and self._is_whole(best):
             return self._report.of(best)
-        else:  # seen by those who listen, and as long as it may be
-            start = best.start
-        steps.start_anew()
-        result = self._run(ALL, self._all, start, settings, steps=steps, progress=self._progress)
+        try:
+            result = self._to_the_end(best)
+        except ValueError:  # what a sample suggested collapsed
+            if best is None:
+                raise
+            result = self._to_the_end(None)
         self._progress.end(result)
         return self._report.of(result)
 
+    def _is_whole(self, best):
+        """Whether the best run is what a run over all the points would be, and nobody wants to see one."""
+        ended = best.converged and best.n_iter <= self._settings.max_iter
+        return ended and not self._sizes and self._progress.is_silent
+
+    def _to_the_end(self, best):
+        """The run over all the points: from the best run on samples, from the start of the best over all, or plain."""
+        steps = QuasiNewton(self._settings.reg_covar)
+        if best is None:
+            start = self._plain_start(self._all)
+        elif self._sizes:
+            start, steps = best.parameters, best.steps
+        else:  # once more, for those who listen, or as it is when max_iter ends it
+            start = best.start
+        steps.start_anew()
+        return self._run(ALL, self._all, start, self._settings, steps=steps, progress=self._progress)
+
     def _search(self):
         """The best run, over the largest sample or, where there are few points, over all of them."""
-        sizes = sample_sizes(self._all[0], self._family, self._settings.n_components, self._settings.tol)
+        sizes = self._sizes
         first = self._sample(sizes[0]) if sizes else self._all
         second = self._sample(sizes[1]) if sizes[1:] else first
         best = self._best(range(_STARTS), first, second)
@@ -144,8 +162,7 @@ class _Search:
                 break
         reached.sort(key=lambda each: -each[0].lower_bound - (self._settings.tol if each[1] == 0 else 0.0))
         so_far = best
-        n_followed = _STARTS if points is self._all and best is None else _FINALISTS
-        for short, i in reached[:n_followed]:
+        for short, i in reached[: _STARTS if best is None and not self._sizes else _FINALISTS]:
             start = short.parameters if points is not first else short.start  # all the points see every iteration
             with suppress(ValueError):
                 result = self._climb(f"run {i}", start, points)
@@ -193,15 +210,12 @@ class _Search:
                 best = other
         return best
 
-    def _is_better(self, other, best, points):
-        return other.lower_bound > best.lower_bound + self._accuracy(points)
-
     def _climb(self, name, start, points, steps=None):
         """Quasi-Newton steps as far as these points can tell."""
         steps = steps or QuasiNewton(self._settings.reg_covar)
         steps.start_anew()
         return self._run(
-            name, points, start, self._few(_LONG, self._settings.tol + _CLIMB * self._noise(points)), steps=steps
+            name, points, start, self._few(_LONG, self._settings.tol + _NOISE * self._noise(points)), steps=steps
         )
 
     def _few(self, n_iter, tol=0.0):
@@ -216,9 +230,9 @@ class _Search:
             self._progress.end_stage(stage)
         return result
 
-    def _accuracy(self, points):
-        """tol; but a tenth of what a sample's maximum may differ by from that of all the points, where that is more."""
-        return max(self._settings.tol, 0.1 * self._noise(points))
+    def _is_better(self, other, best, points):
+        """Clearly: by more than tol, and more than a tenth of what a sample's maximum owes to its noise."""
+        return other.lower_bound > best.lower_bound + max(self._settings.tol, 0.1 * self._noise(points))
 
     def _noise(self, points):
         return 0.0 if points[0] is self._all[0] else _noise(self._n_free, points[0].n_samples)
@@ -230,19 +244,21 @@ def sample_sizes(source, family, n_components, tol):
     The first shapes every component's covariance roughly. No further one follows where all the points could gain
     less than tol over it, or are nearly as few.
     """
-    n_features = source.n_features
+    n_samples, n_features = source.n_samples, source.n_features
     n_free = _n_free(family, n_components, n_features)
     first = n_components * max(_POINTS, min(n_free // n_components, _POINTS_A_FEATURE * n_features))
-    if source.n_samples * n_free > _LONG_PASS:
-        first = min(first, source.n_samples // 4)
-    ratio = source.n_samples / first
-    work = source.n_samples * (n_free + _EXP * n_components)
-    n_sizes = round(math.log(ratio) / math.log(_GROWTH)) if work > _FEW and ratio > _LEAST_RATIO else 0
+    most = max(_MEMORY // (8 * n_features), 4 * n_components * n_features)
+    first = min(first, most, n_samples // 4 if n_samples * n_free > _LONG_PASS else n_samples)
+    growth = n_samples / first
+    if n_samples * (n_free + _EXP * n_components) < _WINK or growth < _LEAST_GROWTH:
+        return []
+    n_sizes = round(math.log(growth) / math.log(_GROWTH))
     sizes = []
     for i in range(n_sizes):
-        sizes.append(int(first * ratio ** (i / n_sizes)))
-        if _noise(n_free, sizes[-1]) < tol or sizes[-1] * ratio ** (1 / n_sizes) * n_features * 8 > _MEMORY:
+        size = int(first * growth ** (i / n_sizes))
+        if size > most or (sizes and _noise(n_free, sizes[-1]) < tol):
             break
+        sizes.append(size)
     return sizes
 
 
