@@ -77,6 +77,7 @@ class QuasiNewton:
         self._visited = []
         self._points = 0
         self._radius = _RADIUS
+        self._was_cut = False
         self.start_anew()
 
     def start_anew(self):
@@ -149,8 +150,8 @@ class QuasiNewton:
         arrays = proposal.weights, proposal.means, proposal.covariances, proposal.precisions_cholesky
         if not all(np.isfinite(array).all() for array in arrays):
             return None
-        as_em = _reg_covar_share(proposal, self._reg_covar) > _MOST_REG_COVAR
-        as_em = as_em | (_reg_covar_share(successor, self._reg_covar) > _MOST_REG_COVAR)
+        as_em = proposal.share_of(self._reg_covar) > _MOST_REG_COVAR
+        as_em = as_em | (successor.share_of(self._reg_covar) > _MOST_REG_COVAR)
         if not as_em.any():
             return proposal
         if len(as_em) == 1 or as_em.all():
@@ -189,13 +190,6 @@ class QuasiNewton:
         if last <= 0:
             return 0.0
         return last * last / (before - last) if last < before else math.inf
-
-
-def _reg_covar_share(parameters, reg_covar):
-    """Upper bound of reg_covar's share of each component's smallest variance, (K,), or (1,) where all share it."""
-    factors = parameters.precisions_cholesky
-    n_covariances = 1 if parameters.family.name == "tied" else len(parameters.means)
-    return reg_covar * (factors**2).reshape(n_covariances, -1).sum(axis=1)
 
 
 def _times_inverse_hessian(gradient, pairs):

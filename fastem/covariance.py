@@ -39,6 +39,11 @@ class Parameters:
         n_components, n_features = self.means.shape
         return n_components - 1 + self.means.size + self.family.n_free(n_components, n_features)
 
+    def share_of(self, reg_covar):
+        """Upper bound of reg_covar's share of each covariance's smallest variance, (K,), or (1,) where all share it."""
+        n_covariances = 1 if self.family.name == "tied" else len(self.means)
+        return reg_covar * (self.precisions_cholesky**2).reshape(n_covariances, -1).sum(axis=1)
+
     def kernel_inputs(self, exact=False, single=False):
         """What the kernels take. A component of weight 0 gets log-density -inf.
 

@@ -22,8 +22,8 @@ from .validation import check_finite, check_labels, check_matrices, check_means,
 class GaussianMixture(BaseMixture):
     """Gaussian mixture fitted by Expectation-Maximization: a drop-in for `sklearn.mixture.GaussianMixture`.
 
-    One fused parallel pass over the points an iteration; beside the data a fit needs a few MiB, whatever their
-    number. Arrays of any real dtype and layout, memory-mapped ones included, are read in place.
+    One fused parallel pass over the points an iteration; beside the data a fit needs some tens of MiB, whatever
+    their number. Arrays of any real dtype and layout, memory-mapped ones included, are read in place.
 
     Parameters
     ----------

@@ -28,6 +28,9 @@ _NOISE = 0.2
 # Rounds of splitting and merging, while they lead higher.
 _ROUNDS = 2
 
+# Share of a component's smallest variance that reg_covar makes up where it has collapsed.
+_COLLAPSED = 0.5
+
 # What all but the first start may cost: so many passes over all the points, or so many points times free parameters,
 # some hundredths of a second.
 _PASSES = 4
@@ -160,7 +163,8 @@ class _Search:
                 reached.append((self._short_fit(i, first), i))
             if i < _STARTS and not self._affords(self._spent - before):
                 break
-        reached.sort(key=lambda each: -each[0].lower_bound - (self._settings.tol if each[1] == 0 else 0.0))
+        if self._sizes or best is not None:  # else the first is the one to beat: scikit-learn's own start
+            reached.sort(key=lambda each: (self._n_collapsed(each[0]), -each[0].lower_bound))
         so_far = best
         for short, i in reached[: _STARTS if best is None and not self._sizes else _FINALISTS]:
             start = short.parameters if points is not first else short.start  # all the points see every iteration
@@ -231,8 +235,17 @@ class _Search:
         return result
 
     def _is_better(self, other, best, points):
-        """Clearly: by more than tol, and more than a tenth of what a sample's maximum owes to its noise."""
-        return other.lower_bound > best.lower_bound + max(self._settings.tol, 0.1 * self._noise(points))
+        """Clearly: by more than tol, and more than a tenth of what a sample's maximum owes to its noise.
+
+        But not by collapsing more components: where points repeat or lie in a plane, that raises the log-likelihood as
+        far as reg_covar lets it, and says nothing about the data.
+        """
+        margin = max(self._settings.tol, 0.1 * self._noise(points))
+        higher = other.lower_bound > best.lower_bound + margin
+        return higher and self._n_collapsed(other) <= self._n_collapsed(best)
+
+    def _n_collapsed(self, result):
+        return int((result.parameters.share_of(self._settings.reg_covar) > _COLLAPSED).sum())
 
     def _noise(self, points):
         return 0.0 if points[0] is self._all[0] else _noise(self._n_free, points[0].n_samples)

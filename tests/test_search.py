@@ -284,3 +284,11 @@ def test_verbose_tells_of_samples(capsys):
     assert lines[0] == "Initialization 0"
     assert any(line.startswith("  start 0: 1,200 points, 6 components, ") for line in lines)
     assert lines[-1] == "Initialization converged."
+
+
+def test_no_component_is_collapsed_for_the_sake_of_the_likelihood():
+    """Rounded values: a component on one line of the lattice raises the likelihood without bound."""
+    X = np.round(clusters(3000, n_components=5, seed=1))
+    for seed in range(5):
+        model = GaussianMixture(5, random_state=seed).fit(X)
+        assert np.linalg.eigvalsh(model.covariances_).min() > 0.1
