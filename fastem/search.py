@@ -3,6 +3,13 @@
 EM spends most of its iterations where a sample tells it as much as all the points do, and the start decides which
 optimum it finds. So both are done where passes cost little: several short fits to a small sample, the best improved by
 splitting and merging components, then followed through larger samples until only all the points can tell more.
+
+What each buys (medians of eight seeds; nats per point, passes over all the points or their worth in samples):
+- samples: 9 passes in place of 20 at 200,000 x 10, K=16;
+- seeds in excess: 0.07 nats on the pixels of a photo, K=8; three starts, not one: 0.02 nats on digits, full;
+- split and merge: 0.013 nats on digits, diag;
+- quasi-Newton steps: 9 passes in place of 17 at 200,000 x 10, a fifth to a thirtieth of them where EM crawls;
+- the stop by what is left to gain: 0.03 nats on the photo, 0.005 on components of unequal weights.
 """
 
 import math
