@@ -60,6 +60,10 @@ class Coordinates:
         share = new_weights[..., None] / self._root[:, None]
         return _join((new_weights - weights) / self._root, share * to_means, to_factors / self._factor_deviations)
 
+    def in_features(self, offsets):
+        """Offsets, (K, D), from units of each component's own deviations to those of the data."""
+        return self._factors.unwhiten(offsets)
+
     @property
     def _factor_deviations(self):
         return self.deviations[self._cuts[1] :]
@@ -70,7 +74,7 @@ class Coordinates:
         with np.errstate(over="ignore"):
             weights = self._reference.weights * np.exp(log_ratio / self._root)
         offsets = offsets.reshape(self._reference.means.shape) / self._root[:, None]
-        means = self._reference.means + self._factors.unwhiten(offsets)
+        means = self._reference.means + self.in_features(offsets)
         factors, covariances = self._factors.decode(factors / self._factor_deviations)
         return Parameters(self._reference.family, weights / weights.sum(), means, covariances, factors)
 
@@ -153,9 +157,9 @@ class _AxisAligned:
 
     def __init__(self, reference):
         self._shape = reference.precisions_cholesky.shape
-        n_components, self._n_features = reference.means.shape
+        n_components, n_features = reference.means.shape
         self._scale = reference.precisions_cholesky.reshape(n_components, -1)
-        self._multiplicity = self._n_features // self._scale.shape[1]
+        self._multiplicity = n_features // self._scale.shape[1]
 
     def deviations(self, root):
         return np.repeat(root, self._scale.shape[1]) * math.sqrt(2 * self._multiplicity)

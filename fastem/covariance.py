@@ -36,8 +36,7 @@ class Parameters:
     @property
     def n_free(self):
         """Number of free parameters: weights, means and covariances."""
-        n_components, n_features = self.means.shape
-        return n_components - 1 + self.means.size + self.family.n_free(n_components, n_features)
+        return self.family.n_free_in_all(*self.means.shape)
 
     def share_of(self, reg_covar):
         """Upper bound of reg_covar's share of each covariance's smallest variance, (K,), or (1,) where all share it."""
@@ -86,6 +85,10 @@ class CovarianceFamily:
         means = statistics.centres + statistics.first / mass[:, None]
         covariances = self.covariances(statistics.about(means), mass, reg_covar)
         return Parameters(self, mass / mass.sum(), means, covariances, self.precisions_cholesky(covariances))
+
+    def n_free_in_all(self, n_components, n_features):
+        """Number of free parameters of a mixture: weights, means and covariances."""
+        return n_components - 1 + n_components * n_features + self.n_free(n_components, n_features)
 
     def covariances(self, statistics, mass, reg_covar):
         """Covariances from statistics about the means."""

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from .covariance import Parameters, inverse_of_lower
+from .coordinates import Coordinates
+from .covariance import Parameters
 
 # How far apart, in deviations, the halves of a component lie from its mean.
 _HALF = 0.8
@@ -34,20 +35,10 @@ def split(parameters, random_state):
     family = parameters.family
     directions = random_state.normal(size=parameters.means.shape)
     directions *= _HALF / np.linalg.norm(directions, axis=1, keepdims=True)
-    offsets = _in_features(parameters, directions)
+    offsets = Coordinates(parameters).in_features(directions)
     means = np.concatenate([parameters.means + offsets, parameters.means - offsets])
     covariances = _PARTS[family.name](parameters).halves(offsets)
     return _mixture(family, np.tile(parameters.weights, 2), means, covariances)
-
-
-def _in_features(parameters, directions):
-    """From units of each component's own deviations, (K, D), to those of the data."""
-    factors = parameters.precisions_cholesky
-    if not parameters.family.is_triangular:
-        return directions / factors.reshape(len(directions), -1)
-    n_features = directions.shape[1]
-    lower = inverse_of_lower(factors.reshape(-1, n_features, n_features).transpose(0, 2, 1))
-    return (lower @ directions[:, :, None])[:, :, 0]
 
 
 def _mixture(family, weights, means, covariances):

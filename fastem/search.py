@@ -98,7 +98,7 @@ class _Search:
         self._random_state = random_state
         self._progress = progress
         self._report = FitReport()
-        self._n_free = _n_free(family, settings.n_components, source.n_features)
+        self._n_free = family.n_free_in_all(settings.n_components, source.n_features)
         self._sizes = sample_sizes(source, family, settings.n_components, settings.tol)
         self._spent = 0
 
@@ -170,10 +170,11 @@ class _Search:
                 reached.append((self._short_fit(i, first), i))
             if i < _STARTS and not self._affords(self._spent - before):
                 break
-        if self._sizes or best is not None:  # else the first is the one to beat: scikit-learn's own start
+        follows_all = best is None and not self._sizes  # and the first is the one to beat: scikit-learn's own start
+        if not follows_all:
             reached.sort(key=lambda each: (self._n_collapsed(each[0]), -each[0].lower_bound))
         so_far = best
-        for short, i in reached[: _STARTS if best is None and not self._sizes else _FINALISTS]:
+        for short, i in reached[: _STARTS if follows_all else _FINALISTS]:
             start = short.parameters if points is not first else short.start  # all the points see every iteration
             with suppress(ValueError):
                 result = self._climb(f"run {i}", start, points)
@@ -265,7 +266,7 @@ def sample_sizes(source, family, n_components, tol):
     less than tol over it, or are nearly as few.
     """
     n_samples, n_features = source.n_samples, source.n_features
-    n_free = _n_free(family, n_components, n_features)
+    n_free = family.n_free_in_all(n_components, n_features)
     first = n_components * max(_POINTS, min(n_free // n_components, _POINTS_A_FEATURE * n_features))
     most = max(_MEMORY // (8 * n_features), 4 * n_components * n_features)
     first = min(first, most, n_samples // 4 if n_samples * n_free > _LONG_PASS else n_samples)
@@ -280,10 +281,6 @@ def sample_sizes(source, family, n_components, tol):
             break
         sizes.append(size)
     return sizes
-
-
-def _n_free(family, n_components, n_features):
-    return n_components - 1 + n_components * n_features + family.n_free(n_components, n_features)
 
 
 def _noise(n_free, n_samples):
