@@ -6,6 +6,7 @@ of both (Jamshidian & Jennrich 1997, 'Acceleration of the EM algorithm by using 
 steps are EM's, and along the few directions where EM crawls it soon takes steps of the right length.
 """
 
+import copy
 import math
 from collections import namedtuple
 
@@ -50,11 +51,48 @@ class Plain:
     def has_converged(self, change, tol):
         return abs(change) < tol
 
+    def kept(self, parameters):
+        """The mixture that the run is for, of its last one and those seen before."""
+        return parameters
+
+    def copy(self):
+        """As it is now: to go on from here later."""
+        return copy.copy(self)
+
+
+class Stochastic(Plain):
+    """A run that wanders, its M-steps made from drawn assignments: the mixture of the highest bound met is kept.
+
+    It ends when that hasn't risen by tol in so many iterations.
+    """
+
+    _PATIENCE = 30
+
+    def __init__(self):
+        self._best = None
+        self._bound = self._mark = -math.inf
+        self._since = 0
+
+    def observe(self, parameters, successor, bound):
+        if bound > self._bound:
+            self._best, self._bound = parameters, bound
+        return successor
+
+    def has_converged(self, change, tol):
+        if self._bound > self._mark + tol or self._mark == -math.inf:
+            self._mark, self._since = self._bound, 0
+        else:
+            self._since += 1
+        return tol > 0 and self._since >= self._PATIENCE
+
+    def kept(self, parameters):
+        return parameters if self._best is None else self._best
+
 
 _Visited = namedtuple("_Visited", "points theta successor")
 
 
-class QuasiNewton:
+class QuasiNewton(Plain):
     """Guarded quasi-Newton steps: one that ends lower is undone by EM's own step from where it began.
 
     Parameters
@@ -112,6 +150,11 @@ class QuasiNewton:
     def has_converged(self, change, tol):
         """scikit-learn's rule and that little is left to gain, by the curvature and by the bounds so far."""
         return abs(change) < tol and not self.remaining_gain >= tol
+
+    def copy(self):
+        other = copy.copy(self)
+        other._visited = list(self._visited)
+        return other
 
     def _remember(self, parameters, successor, before_last=False):
         theta = parameters.weights, parameters.means, parameters.precisions_cholesky

@@ -1,5 +1,7 @@
 """What every fitted mixture does: label, score and sample points."""
 
+from functools import partial
+
 import numpy as np
 from sklearn.base import BaseEstimator, DensityMixin
 from sklearn.utils import check_random_state
@@ -7,10 +9,11 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from . import kernels
 from .covariance import FAMILIES, Parameters
+from .known import Known
 from .progress import CallbackSupportMixin
-from .sources import as_source
+from .sources import ArraySource, as_source
 from .threads import thread_limits
-from .validation import check_finite
+from .validation import check_sample_weight
 
 
 class BaseMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
@@ -21,58 +24,60 @@ class BaseMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array-like of shape (n, D)
+        X : array-like of shape (n, D), or a source as in `fit`
 
         Returns
         -------
         labels : ndarray of shape (n,), int64
+            For Dask input a Dask array, computed when it is asked for.
         """
-        X = self._checked(X)
-        return self._evaluate(X, kernels.labels, np.empty(len(X), np.int64))
+        return self._evaluated(X, kernels.labels, np.int64)
 
     def predict_proba(self, X):
         """Responsibilities: the probability of each component given the point (Bishop 2006, eq. 9.23).
 
         Parameters
         ----------
-        X : array-like of shape (n, D)
+        X : array-like of shape (n, D), or a source as in `fit`
 
         Returns
         -------
         responsibilities : ndarray of shape (n, K)
-            Rows sum to 1.
+            Rows sum to 1. For Dask input a Dask array.
         """
-        X = self._checked(X)
-        out = np.empty((len(X), len(self.means_)), self._result_dtype(X))
-        return self._evaluate(X, kernels.responsibilities, out)
+        check_is_fitted(self)
+        return self._evaluated(X, kernels.responsibilities, n_columns=len(self.means_))
 
     def score_samples(self, X):
         """Log-density of the mixture at each point.
 
         Parameters
         ----------
-        X : array-like of shape (n, D)
+        X : array-like of shape (n, D), or a source as in `fit`
 
         Returns
         -------
         log_density : ndarray of shape (n,), nats
+            For Dask input a Dask array.
         """
-        X = self._checked(X)
-        return self._evaluate(X, kernels.log_likelihoods, np.empty(len(X), self._result_dtype(X)))
+        return self._evaluated(X, kernels.log_likelihoods)
 
-    def score(self, X, y=None):
-        """Mean log-likelihood of the points, nats per point.
+    def score(self, X, y=None, sample_weight=None):
+        """Mean log-likelihood of the points, nats per unit of weight.
 
         Parameters
         ----------
-        X : array-like of shape (n, D)
+        X : array-like of shape (n, D), or a source as in `fit`
         y : ignored
+        sample_weight : array-like of shape (n,), default=None
+            Non-negative multiplicity of each point, of any scale.
 
         Returns
         -------
         score : float
         """
-        return float(np.mean(self.score_samples(X)))
+        total, n_points = self._total_log_likelihood(X, sample_weight)
+        return total / n_points
 
     def sample(self, n_samples=1):
         """Draw points from the mixture, grouped by component; an int `random_state` draws the same every time.
@@ -105,15 +110,34 @@ class BaseMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
             ]
         return np.vstack(parts), np.repeat(np.arange(n_components, dtype=np.int64), counts)
 
-    def _checked(self, X):
+    def _evaluated(self, X, kernel, dtype=None, n_columns=None):
         check_is_fitted(self)
-        X = self._validated(X, reset=False)
-        check_finite(as_source(X), type(self).__name__)
-        return X
+        source = self._source(X)
+        if hasattr(source, "lazily"):
+            self._check_features(source)
+            dtype = dtype or self._result_dtype(source)
+            return source.lazily(partial(self._of_rows, kernel, dtype, n_columns), dtype, n_columns)
+        self._scan(source)
+        return self._of_source(source, kernel, dtype or self._result_dtype(source), n_columns)
 
-    def _evaluate(self, X, kernel, out):
+    def _of_source(self, source, kernel, dtype, n_columns=None):
+        shape = source.n_samples if n_columns is None else (source.n_samples, n_columns)
         with thread_limits(self.n_threads):
-            return as_source(X).evaluate(self._parameters(), kernel, out)
+            return source.evaluate(self._parameters(), kernel, np.empty(shape, dtype))
+
+    def _of_rows(self, kernel, dtype, n_columns, rows):
+        source = ArraySource(np.asarray(rows))
+        source.scan(type(self).__name__)
+        return self._of_source(source, kernel, dtype, n_columns)
+
+    def _total_log_likelihood(self, X, sample_weight=None, assignment="soft"):
+        """(log-likelihood, nats, number of points or the sum of their weights)."""
+        check_is_fitted(self)
+        source = self._source(X)
+        self._scan(source)
+        weights = check_sample_weight(source.column(sample_weight), source.n_samples, rescale=False)
+        with thread_limits(self.n_threads):
+            return source.log_likelihood(self._parameters(), Known(weights, assignment=assignment))
 
     def _parameters(self):
         covariances = getattr(self, "covariances_", None)
@@ -121,13 +145,16 @@ class BaseMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
             FAMILIES[self.covariance_type], self.weights_, self.means_, covariances, self.precisions_cholesky_
         )
 
-    def _result_dtype(self, X):
-        single = X.dtype == np.float32 and self.means_.dtype == np.float32
+    def _result_dtype(self, source):
+        single = source.dtype == np.float32 and self.means_.dtype == np.float32
         return np.float32 if single else np.float64
 
-    def _validated(self, X, reset):
-        """X as an array of real numbers, unconverted and uncopied where it is one already."""
-        return validate_data(
+    def _source(self, X, reset=False):
+        """The source for X: arrays of real numbers neither converted nor copied; not scanned yet."""
+        source = as_source(X)
+        if source is not None:
+            return source
+        X = validate_data(
             self,
             X,
             reset=reset,
@@ -135,3 +162,34 @@ class BaseMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
             ensure_all_finite=False,
             ensure_min_samples=2 if reset else 1,
         )
+        source = ArraySource(X)
+        source.is_validated = True
+        return source
+
+    def _scan(self, source, reset=False):
+        """Look at all the points, and check or learn the features of what scikit-learn hasn't validated."""
+        source.scan(type(self).__name__)
+        self._check_features(source, reset)
+
+    def _check_features(self, source, reset=False):
+        if source.is_validated:
+            return
+        names = source.feature_names
+        if reset:
+            self.n_features_in_ = source.n_features
+            if names is not None:
+                self.feature_names_in_ = np.array(names, dtype=object)
+            elif hasattr(self, "feature_names_in_"):
+                del self.feature_names_in_
+            return
+        if source.n_features != self.n_features_in_:
+            raise ValueError(
+                f"X has {source.n_features} features, but {type(self).__name__} is expecting {self.n_features_in_} "
+                "features as input."
+            )
+        fitted = getattr(self, "feature_names_in_", None)
+        if names is not None and fitted is not None and list(fitted) != names:
+            raise ValueError(
+                "The feature names should match those that were passed during fit, in the same order: "
+                f"{', '.join(fitted)}; but X has {', '.join(names)}."
+            )

@@ -86,6 +86,18 @@ class CovarianceFamily:
         covariances = self.covariances(statistics.about(means), mass, reg_covar)
         return Parameters(self, mass / mass.sum(), means, covariances, self.precisions_cholesky(covariances))
 
+    def statistics_of(self, parameters, weight, reg_covar):
+        """Statistics of so much weight from which `maximize` makes these parameters."""
+        mass = weight * parameters.weights.astype(np.float64)
+        means = parameters.means.astype(np.float64)
+        covariances = parameters.covariances.astype(np.float64)
+        if self.is_triangular:
+            within = self.matrices(covariances, *means.shape) - reg_covar * np.eye(means.shape[1])
+            second = mass[:, None, None] * within
+        else:
+            second = mass[:, None] * (self.variances(covariances, *means.shape) - reg_covar)
+        return self.statistics(means[0], means, mass, np.zeros(means.shape), second, 0.0, weight)
+
     def n_free_in_all(self, n_components, n_features):
         """Number of free parameters of a mixture: weights, means and covariances."""
         return n_components - 1 + n_components * n_features + self.n_free(n_components, n_features)

@@ -11,10 +11,12 @@ from time import perf_counter
 import numpy as np
 
 from . import initialization
-from .acceleration import Plain
+from .acceleration import Plain, QuasiNewton, Stochastic
 from .covariance import CollapsedComponent, Parameters
+from .known import NOTHING_KNOWN
 from .progress import SILENT
 from .report import ALL, FitReport
+from .sources import SourceError
 
 # Iterations on the sample after which two starts are compared: enough to see which is the better one.
 _TRIAL_ITERATIONS = 50
@@ -36,6 +38,28 @@ class Settings:
     accelerated: bool = False
     init: tuple = (None, None, None)
     """The user's weights, means and precisions, None for those to be found."""
+    assignment: str = "soft"
+
+    def steps(self, goes_on=False):
+        """What chooses the next mixture: EM's own steps, or those that go with the assignment and the algorithm."""
+        if self.assignment == "stochastic":
+            return Stochastic()
+        if self.accelerated and self.assignment == "soft":
+            return QuasiNewton(self.reg_covar, goes_on=goes_on)
+        return Plain()
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """A run between two iterations: all that those to come depend on."""
+
+    accepted: Parameters
+    parameters: Parameters
+    candidate: Parameters
+    steps: object
+    lower_bound: float
+    seed: int
+    n_samples: int
 
 
 @dataclass
@@ -44,7 +68,7 @@ class EMResult:
 
     parameters: Parameters
     lower_bounds: list = field(default_factory=list)
-    """Mean log-likelihood before each M-step, nats per unit of weight."""
+    """What is maximised, before each M-step, nats per unit of weight."""
     converged: bool = False
     stopped: bool = False
     """Whether a callback ended the fit early."""
@@ -58,6 +82,8 @@ class EMResult:
     start: Parameters = None
     steps: object = None
     """What chose the mixtures."""
+    unfinished: Unfinished = None
+    """Where the run was after its last iteration, if it was to go on."""
 
     @property
     def n_iter(self):
@@ -65,25 +91,40 @@ class EMResult:
 
     @property
     def lower_bound(self):
-        return self.lower_bounds[-1] if self.lower_bounds else -math.inf
+        """Of the parameters, or the mixture before them."""
+        if not self.lower_bounds:
+            return -math.inf
+        return max(self.lower_bounds) if isinstance(self.steps, Stochastic) else self.lower_bounds[-1]
 
 
 def run(
-    source, start, settings, *, steps=None, weights=None, lower_bound=-math.inf, progress=SILENT, report=None, name=ALL
+    source,
+    start,
+    settings,
+    *,
+    steps=None,
+    known=NOTHING_KNOWN,
+    lower_bound=-math.inf,
+    unfinished=None,
+    progress=SILENT,
+    report=None,
+    name=ALL,
 ):
-    """EM from one start until `steps` sees the mean log-likelihood converged, to `settings.tol`.
+    """EM from one start until `steps` sees what is maximised converged, to `settings.tol`.
 
     Parameters
     ----------
     source : source
     start : Parameters
     settings : Settings
-    steps : Plain or QuasiNewton, default=Plain()
+    steps : Plain, QuasiNewton or Stochastic, default=Plain()
         What chooses the next mixture.
-    weights : ndarray of shape (n,), default=None
-        Sample weights.
+    known : Known
+        Of the points.
     lower_bound : float
-        What the first iteration's mean log-likelihood is compared with.
+        What the first iteration's bound is compared with.
+    unfinished : Unfinished, default=None
+        An earlier run to go on with, in place of start, steps and lower bound.
     progress : Progress
     report : FitReport, default=None
         Where a stage is added; a new one by default.
@@ -96,44 +137,67 @@ def run(
 
     Raises
     ------
+    SourceError
+        Where points can't be read, or not used, any more; its `result` is what was reached before.
     ValueError
         Where a component's covariance is no longer positive definite.
     """
+    parameters = accepted = candidate = start
+    if unfinished is not None:
+        parameters, accepted, candidate = unfinished.parameters, unfinished.accepted, unfinished.candidate
+        steps, lower_bound, known = (
+            unfinished.steps.copy(),
+            unfinished.lower_bound,
+            replace(known, seed=unfinished.seed),
+        )
     steps = steps or Plain()
-    result = EMResult(start, report=FitReport() if report is None else report, start=start, steps=steps)
+    result = EMResult(
+        parameters, report=FitReport() if report is None else report, start=start, steps=steps, unfinished=unfinished
+    )
     begin = perf_counter()
-    given = initialization.known(weights)
     rounding = _ROUNDING[source.precision]
-    accepted = candidate = start
-    while result.n_iter < settings.max_iter:
-        progress.begin_iteration()
-        bound, successor = _pass(source, candidate, given, settings, steps, result)
-        while steps.kind == "accelerated" and not steps.accepts(bound, rounding):
-            steps.reject(candidate, successor)
-            result.n_rejected += 1
-            candidate = result.parameters
-            bound, successor = _pass(source, candidate, given, settings, steps, result)
-        if not steps.accepts(bound, rounding):
-            # reg_covar takes the M-step away from the maximum: from the mixture before, EM leads lower.
-            result.parameters, result.converged, result.remaining_gain = accepted, settings.tol > 0, 0.0
-            break
-        result.lower_bounds.append(bound)
-        result.kinds.append(steps.kind)
-        result.parameters, accepted = successor, candidate
-        candidate = steps.observe(candidate, successor, bound)
-        change, lower_bound = bound - lower_bound, bound
-        result.remaining_gain = steps.remaining_gain
-        result.converged = bool(steps.has_converged(change, settings.tol))
-        result.stopped = progress.end_iteration(result.n_iter, change, result)
-        if result.converged or result.stopped:
-            break
+    try:
+        while result.n_iter < settings.max_iter:
+            progress.begin_iteration()
+            bound, successor = _pass(source, candidate, known, settings, steps, result)
+            while steps.kind == "accelerated" and not steps.accepts(bound, rounding):
+                steps.reject(candidate, successor)
+                result.n_rejected += 1
+                candidate = result.parameters
+                bound, successor = _pass(source, candidate, known, settings, steps, result)
+            if not steps.accepts(bound, rounding):
+                # reg_covar takes the M-step away from the maximum: from the mixture before, EM leads lower.
+                result.parameters, result.converged, result.remaining_gain = accepted, settings.tol > 0, 0.0
+                break
+            result.lower_bounds.append(bound)
+            result.kinds.append(steps.kind)
+            result.parameters, accepted = successor, candidate
+            candidate = steps.observe(candidate, successor, bound)
+            change, lower_bound, known = bound - lower_bound, bound, known.next_pass()
+            result.remaining_gain = steps.remaining_gain
+            result.converged = bool(steps.has_converged(change, settings.tol))
+            result.unfinished = None
+            if not result.converged:
+                result.unfinished = Unfinished(
+                    accepted, successor, candidate, steps.copy(), bound, known.seed, source.n_samples
+                )
+            result.stopped = progress.end_iteration(result.n_iter, change, result)
+            if result.converged or result.stopped:
+                break
+    except SourceError as error:
+        if name == ALL and result.n_iter:
+            result.report.add(name, source, result, perf_counter() - begin)
+            error.result = result.report.of(result)
+        raise
+    result.unfinished = None
+    result.parameters = steps.kept(result.parameters)
     result.report.add(name, source, result, perf_counter() - begin)
     return result.report.of(result)
 
 
-def _pass(source, candidate, given, settings, steps, result):
-    """(mean log-likelihood of a mixture, what EM makes of it); (-inf, None) where an accelerated step collapsed it."""
-    statistics = source.e_step(candidate, given)
+def _pass(source, candidate, known, settings, steps, result):
+    """(lower bound of a mixture, what EM makes of it); (-inf, None) where an accelerated step collapsed it."""
+    statistics = source.e_step(candidate, known)
     try:
         return np.float64(statistics.lower_bound), candidate.family.maximize(statistics, settings.reg_covar)
     except CollapsedComponent as collapse:
@@ -152,30 +216,26 @@ def collapsed_error(collapse, when):
     )
 
 
-def best_start(source, family, settings, random_state, weights=None):
+def best_start(source, family, settings, random_state, known=NOTHING_KNOWN):
     """The start to run from: of several candidates the one that gets further in a few iterations on the sample."""
     if all(value is not None for value in settings.init):
         return initialization.user_parameters(family, None, *settings.init)
     try:
-        starts, sample, sample_weights = initialization.candidates(
-            source,
-            family,
-            settings.n_components,
-            settings.init_params,
-            random_state,
-            settings.reg_covar,
-            weights,
+        starts, sample, sample_known = initialization.candidates(
+            source, family, settings.n_components, settings.init_params, random_state, settings.reg_covar, known
         )
     except CollapsedComponent as collapse:
         raise collapsed_error(collapse, f"at the start ({settings.init_params})") from None
     starts = [initialization.user_parameters(family, start, *settings.init) for start in starts]
     if len(starts) == 1:
         return starts[0]
+    if known.assignment == "stochastic":
+        sample_known = replace(sample_known, assignment="soft")
 
     def bound_reached(start):
         try:
             trial = replace(settings, max_iter=_TRIAL_ITERATIONS)
-            return run(sample, start, trial, weights=sample_weights).lower_bound
+            return run(sample, start, trial, known=sample_known).lower_bound
         except ValueError:  # collapsed
             return -math.inf
 
@@ -185,7 +245,7 @@ def best_start(source, family, settings, random_state, weights=None):
     return starts[best] if bounds[best] > bounds[0] + settings.tol else starts[0]
 
 
-def fit(source, family, settings, random_state, *, weights=None, progress=SILENT):
+def fit(source, family, settings, random_state, *, known=NOTHING_KNOWN, progress=SILENT):
     """The best of `settings.n_init` runs from starts of their own.
 
     Parameters
@@ -194,7 +254,7 @@ def fit(source, family, settings, random_state, *, weights=None, progress=SILENT
     family : CovarianceFamily
     settings : Settings
     random_state : RandomState
-    weights : ndarray of shape (n,), default=None
+    known : Known
     progress : Progress
 
     Returns
@@ -205,8 +265,10 @@ def fit(source, family, settings, random_state, *, weights=None, progress=SILENT
     best, report = None, FitReport()
     for init in range(settings.n_init):
         progress.begin(init)
-        start = best_start(source, family, settings, random_state, weights)
-        result = run(source, start, settings, weights=weights, progress=progress, report=report)
+        start = best_start(source, family, settings, random_state, known)
+        if known.assignment == "stochastic":
+            known = replace(known, seed=random_state.randint(2**31))
+        result = run(source, start, settings, steps=settings.steps(), known=known, progress=progress, report=report)
         if best is None or result.lower_bound > best.lower_bound or best.lower_bound == -math.inf:
             best, report.best_start = result, init
         if progress.end(result):
@@ -214,16 +276,26 @@ def fit(source, family, settings, random_state, *, weights=None, progress=SILENT
     return report.of(best)
 
 
-def fit_known(source, family, settings, labels, weights=None):
+def go_on(source, start, settings, lower_bound, *, known=NOTHING_KNOWN, unfinished=None, progress=SILENT):
+    """EM from the mixture where an earlier fit stopped, with this lower bound, or in the middle of its run."""
+    progress.begin(0)
+    steps = settings.steps(goes_on=True)
+    result = run(
+        source, start, settings, steps=steps, known=known, lower_bound=lower_bound, unfinished=unfinished,
+        progress=progress,
+    )  # fmt: skip
+    progress.end(result)
+    return result
+
+
+def fit_known(source, family, settings, known):
     """Supervised fit: every point's component is known, so one M-step maximises the likelihood of both.
 
     The lower bound is the mean of log(weight_k N(x; mean_k, covariance_k)), k the point's own component.
     """
     try:
-        parameters = initialization.from_labels(
-            source, family, settings.n_components, labels, settings.reg_covar, weights
-        )
+        parameters = initialization.from_labels(source, family, settings.n_components, known, settings.reg_covar)
     except CollapsedComponent as collapse:
         raise collapsed_error(collapse, "in the supervised fit") from None
-    statistics = source.accumulate(parameters, given=initialization.known(weights, labels))
-    return EMResult(parameters, [statistics.lower_bound], converged=True)
+    log_likelihood, weight = source.log_likelihood(parameters, known)
+    return EMResult(parameters, [np.float64(log_likelihood / weight)], converged=True)

@@ -2,6 +2,8 @@
 
 import math
 import warnings
+from contextlib import contextmanager
+from dataclasses import replace
 from numbers import Integral, Real
 
 import numpy as np
@@ -13,10 +15,15 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from . import em, kernels, search
 from .base_mixture import BaseMixture
 from .covariance import FAMILIES, Parameters
+from .known import Known
+from .online import OnlineEM
 from .progress import CallbackTasks, PrintedLines, Progress
-from .sources import as_source
+from .sources import ArraySource, SourceError
 from .threads import thread_limits
-from .validation import check_finite, check_labels, check_matrices, check_means, check_sample_weight, check_weights
+from .validation import check_labels, check_matrices, check_means, check_sample_weight, check_weights
+
+# Points that take no more are held in memory, wherever they come from: a search for a start would take as many.
+_SMALL = 16 << 20
 
 
 class GaussianMixture(BaseMixture):
@@ -59,8 +66,14 @@ class GaussianMixture(BaseMixture):
         1 prints starts, samples and iterations, 2 also times and changes.
     verbose_interval : int, default=10
         Every how many iterations to print.
-    assignment : {'soft'}, default='soft'
-        How points count in the M-step; 'soft': by their responsibilities.
+    assignment : {'soft', 'hard', 'stochastic'}, default='soft'
+        How points count in the M-step, and by that what is maximised, of which `lower_bounds_` is the trace.
+        'soft': by their responsibilities; EM, the mean log-likelihood. 'hard': for their most probable component
+        alone; classification EM (Celeux & Govaert 1992), the mean of log(weight_k N(x; mean_k, covariance_k)), k that
+        component: it never falls. 'stochastic': for a component drawn by their responsibilities (Celeux & Diebolt
+        1985); nothing is maximised step by step, the mean log-likelihood wanders, and the mixture with the highest met
+        is kept: `lower_bound_`. It ends when that hasn't risen by `tol` in 30 iterations. The last two make no search
+        and take no quasi-Newton steps.
     algorithm : {'auto', 'em'}, default='auto'
         'em': textbook iterates, equal to scikit-learn's from the same start. 'auto': ends at a point as good or
         better in fewer passes: starts tried and improved by splitting and merging components (Ueda et al. 2000) on
@@ -68,6 +81,10 @@ class GaussianMixture(BaseMixture):
         it leads lower, and a stop by the estimated remaining gain (Boehning et al. 1994).
     n_threads : int, default=None
         Most threads to use; None: Numba's current setting. The result doesn't depend on it.
+    forgetting : float, default=0.4
+        How fast `partial_fit` lets earlier batches fade, from 0 (never: every point counts the same, with the
+        responsibilities that it had when it came) to 1 (at once: each batch is a step of EM on itself). Below 0.5 the
+        mixture of an endless stream settles; above, it goes on following what changes.
 
     Attributes
     ----------
@@ -88,6 +105,8 @@ class GaussianMixture(BaseMixture):
     fit_report_ : FitReport
         What was done on which points, by which steps, in how many seconds; `print` it. `remaining_gain` is the
         estimate of what `lower_bound_` still lacks to its (local) maximum, `starts` what each start reached.
+    n_samples_seen_ : int
+        Points taken in by `fit`, and by `partial_fit` since.
     n_features_in_ : int
     feature_names_in_ : ndarray of shape (n_features_in_,)
         Where X has feature names that are all strings.
@@ -122,7 +141,8 @@ class GaussianMixture(BaseMixture):
         "warm_start": ["boolean"],
         "verbose": ["verbose"],
         "verbose_interval": [Interval(Integral, 1, None, closed="left")],
-        "assignment": [StrOptions({"soft"})],
+        "assignment": [StrOptions({"soft", "hard", "stochastic"})],
+        "forgetting": [Interval(Real, 0.0, 1.0, closed="both")],
         "algorithm": [StrOptions({"auto", "em"})],
         "n_threads": [Interval(Integral, 1, None, closed="left"), None],
     }
@@ -147,6 +167,7 @@ class GaussianMixture(BaseMixture):
         assignment="soft",
         algorithm="auto",
         n_threads=None,
+        forgetting=0.4,
     ):
         self.n_components = n_components
         self.covariance_type = covariance_type
@@ -165,6 +186,7 @@ class GaussianMixture(BaseMixture):
         self.assignment = assignment
         self.algorithm = algorithm
         self.n_threads = n_threads
+        self.forgetting = forgetting
 
     @classmethod
     def from_parameters(cls, weights, means, covariances, *, covariance_type="full", **params):
@@ -211,13 +233,21 @@ class GaussianMixture(BaseMixture):
 
         Parameters
         ----------
-        X : array-like of shape (n, D)
-            Read in place where it is an array of numbers. At least `n_components` points.
+        X : array-like of shape (n, D), or a source
+            At least `n_components` points. Read in place where it is an array of numbers, a memory-mapped one in
+            order and without growing the process. A source is anything else that can be read again for each pass
+            (`fastem.sources`): a function that returns a fresh iterator of blocks (arrays, DataFrames, Arrow batches),
+            the path of a `.npy` file or of a Parquet file or folder, an Arrow table or dataset, a Dask array or
+            dataframe. All give the same numbers as the same points in memory.
         y : ignored
         sample_weight : array-like of shape (n,), default=None
-            Non-negative multiplicity of each point.
-        labels : array-like of int of shape (n,), default=None
-            Each point's component, 0..n_components-1, where known: one M-step then is the whole fit.
+            Non-negative multiplicity of each point, of any scale; 0 leaves a point out. The name of a column where X
+            is Parquet.
+        labels : array-like of int of shape (n,) or of float of shape (n, n_components), default=None
+            Each point's component, 0..n_components-1, where known, -1 where not. Known points count for their
+            component alone; components without any are free. Where all are known, one M-step is the whole fit.
+            As floats: allowed responsibilities, by which each E-step's are multiplied before they are normalised. The
+            name of a column where X is Parquet.
 
         Returns
         -------
@@ -228,6 +258,10 @@ class GaussianMixture(BaseMixture):
         ValueError
             Bad input, naming the argument; or a component that collapsed, naming it and the iteration. The
             estimator then is as it was before.
+        SourceError
+            A ValueError: a source that can't be read or holds NaN, saying where. If it could be read at first, the
+            estimator keeps the mixture of the last complete iteration, with `converged_` False, and `warm_start=True`
+            goes on from there.
         """
         self._fit(X, y, sample_weight, labels)
         return self
@@ -238,31 +272,102 @@ class GaussianMixture(BaseMixture):
         Returns
         -------
         labels : ndarray of shape (n,), int64
+            For Dask input a Dask array.
         """
-        X = self._fit(X, y, sample_weight, labels)
-        return self._evaluate(X, kernels.labels, np.empty(len(X), np.int64))
+        source = self._fit(X, y, sample_weight, labels)
+        if isinstance(source, ArraySource):
+            return self._of_source(source, kernels.labels, np.int64)
+        return self.predict(X)
+
+    def partial_fit(self, X, y=None, sample_weight=None, labels=None):
+        """Take in a batch of points: one step of online EM (Cappe & Moulines 2009, eqs. 11 and 12).
+
+        The statistics of all batches so far fade as this one's come in with weight
+        (its share of all the points seen) ** (1 - `forgetting`), then comes an M-step. The first batches, until there
+        are 50 points for each component, are held and fitted together, as by `fit`. After `fit`, or on a model from
+        known numbers, the mixture counts as many points as were fitted (from known numbers: none).
+
+        Parameters
+        ----------
+        X : array-like of shape (n, D), or a source as in `fit`
+            The first batches together need `n_components` points before there is a mixture.
+        y : ignored
+        sample_weight, labels : as in `fit`
+
+        Returns
+        -------
+        self : GaussianMixture
+            `lower_bound_` and `lower_bounds_` are of the batches, before each M-step; `n_iter_` counts them,
+            `n_samples_seen_` all points.
+
+        Raises
+        ------
+        ValueError
+            As `fit`; the batch then is not taken in.
+        """
+        self._partial_fit(X, sample_weight, labels)
+        return self
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def _partial_fit(self, X, sample_weight, labels):
+        is_first = not hasattr(self, "n_features_in_")
+        with self._unless_it_fails():
+            source = self._source(X, reset=is_first)
+            self._scan(source, reset=is_first)
+            known = self._known(source, sample_weight, labels, is_batch=True)
+            settings, family = self._settings(source), FAMILIES[self.covariance_type]
+            random_state = check_random_state(self.random_state)
+            with thread_limits(self.n_threads):
+                online = self._taken_in().with_batch(source, known, family, settings, self.forgetting, random_state)
+        if online.parameters is not None:
+            self._set_result(online.result, source.dtype)
+        self._online = online
+        self.n_samples_seen_ = online.n_samples
+
+    def _taken_in(self):
+        """What `fit` and `partial_fit` have taken in so far."""
+        if hasattr(self, "_online"):
+            return self._online
+        if not hasattr(self, "means_"):
+            return OnlineEM()
+        n_samples = getattr(self, "n_samples_seen_", 0)
+        weight = getattr(self, "_weight_seen", 0.0)
+        return OnlineEM.after_fit(self._parameters(), weight, n_samples, list(self.lower_bounds_), self.reg_covar)
+
+    @contextmanager
+    def _unless_it_fails(self):
+        """On any failure, an interrupt included, what is known of the features stays as it was."""
+        before = {name: getattr(self, name, None) for name in ("n_features_in_", "feature_names_in_")}
+        try:
+            yield
+        except BaseException as error:
+            if getattr(error, "result", None) is None:
+                for name, value in before.items():
+                    if value is not None:
+                        setattr(self, name, value)
+                    elif hasattr(self, name):
+                        delattr(self, name)
+            raise
 
     @_fit_context(prefer_skip_nested_validation=True)
     def _fit(self, X, y, sample_weight, labels):
-        """Fit and return the validated X; on any failure, an interrupt included, the estimator stays as it was."""
-        inputs_before = {name: getattr(self, name, None) for name in ("n_features_in_", "feature_names_in_")}
-        given_X = X
-        try:
-            X = self._validated(X, reset=True)
-            source = as_source(X)
-            weights, known = self._check_points(source, sample_weight, labels)
+        """Fit and return the scanned source; on failure the estimator stays as it was, or see `SourceError`."""
+        tasks = []
+        with self._unless_it_fails():
+            source = self._source(X, reset=True)
+            self._scan(source, reset=True)
+            known = self._known(source, sample_weight, labels)
+            if not isinstance(source, ArraySource) and source.nbytes <= _SMALL:
+                source = source.in_memory()
             settings = self._settings(source)
-            check_finite(source, type(self).__name__)
-            tasks = self._callback_tasks(given_X, y, X.dtype)
-            with thread_limits(self.n_threads):
-                result = self._run(source, settings, weights, known, tasks)
-        except BaseException:
-            for name, value in inputs_before.items():
-                if value is not None:
-                    setattr(self, name, value)
-                elif hasattr(self, name):
-                    delattr(self, name)
-            raise
+            tasks = self._callback_tasks(X, y, source)
+            try:
+                with thread_limits(self.n_threads):
+                    result = self._run(source, settings, known, tasks)
+            except SourceError as error:
+                if error.result is not None:
+                    self._set_result(error.result, source.dtype)
+                raise
         if not result.converged and not result.stopped and self.max_iter > 0:
             warnings.warn(
                 "Best performing initialization did not converge. Try different init parameters, or increase "
@@ -270,24 +375,31 @@ class GaussianMixture(BaseMixture):
                 ConvergenceWarning,
                 stacklevel=4,
             )
-        self._set_result(result, X.dtype)
+        self._set_result(result, source.dtype)
+        self.n_samples_seen_ = source.n_samples
+        self._weight_seen = source.n_samples if known.weights is None else float(known.weights.sum())
         for task in tasks:
             task.end_fit()
-        return X
+        return source
 
-    def _run(self, source, settings, weights, known, tasks):
+    def _run(self, source, settings, known, tasks):
         family = FAMILIES[self.covariance_type]
         lines = [PrintedLines(self.verbose, self.verbose_interval)] if self.verbose else []
         progress = Progress(*lines, *tasks)
-        if known is not None:
-            return em.fit_known(source, family, settings, known, weights)
+        if known.says_all:
+            return em.fit_known(source, family, settings, known)
         if self._goes_on():
             start = self._warm_start(source)
-            return search.go_on(source, start, settings, self.lower_bound_, weights=weights, progress=progress)
-        fit = em.fit if self.algorithm == "em" else search.fit
-        return fit(source, family, settings, check_random_state(self.random_state), weights=weights, progress=progress)
+            unfinished = getattr(self, "_unfinished", None)
+            if unfinished is not None and unfinished.n_samples != source.n_samples:
+                unfinished = None  # other points
+            return em.go_on(
+                source, start, settings, self.lower_bound_, known=known, unfinished=unfinished, progress=progress
+            )
+        random_state = check_random_state(self.random_state)
+        return search.fit(source, family, settings, random_state, known=known, progress=progress)
 
-    def _callback_tasks(self, X, y, dtype):
+    def _callback_tasks(self, X, y, source):
         """A list with what calls scikit-learn's callbacks; empty, and free of cost, where none are set."""
         if not getattr(self, "_skl_callbacks", None):
             return []
@@ -296,9 +408,10 @@ class GaussianMixture(BaseMixture):
                 self,
                 X,
                 y,
+                n_samples=source.n_samples,
                 max_iter=self.max_iter,
                 n_init=self.n_init if self.algorithm == "em" and not self._goes_on() else 1,
-                attributes=lambda result: self._attributes(result, dtype),
+                attributes=lambda result: self._attributes(result, source.dtype),
             )
         ]
 
@@ -329,6 +442,7 @@ class GaussianMixture(BaseMixture):
             n_init=self.n_init,
             init_params=self.init_params,
             accelerated=self.algorithm == "auto",
+            assignment=self.assignment,
             init=(
                 None if weights is None else check_weights(weights, self.n_components),
                 None if means is None else check_means(means, *shape),
@@ -336,22 +450,29 @@ class GaussianMixture(BaseMixture):
             ),
         )
 
-    def _check_points(self, source, sample_weight, labels):
-        """Sample weights and labels, checked against the points; None where not given."""
-        if source.n_samples < self.n_components:
+    def _known(self, source, sample_weight, labels, is_batch=False):
+        """What sample weights and labels say of the points, checked against them; a batch may lack anything."""
+        least = 0 if is_batch else self.n_components
+        if source.n_samples < least:
             raise ValueError(
                 f"Expected n_samples >= n_components but got n_components = {self.n_components}, "
                 f"n_samples = {source.n_samples}"
             )
-        weights = check_sample_weight(sample_weight, source.X, self.n_components)
-        known = None if labels is None else check_labels(labels, source.n_samples, self.n_components)
-        return weights, known
+        weights = check_sample_weight(source.column(sample_weight), source.n_samples, least, rescale=not is_batch)
+        known = Known(weights)
+        if labels is not None:
+            known = check_labels(
+                source.column(labels), source.n_samples, self.n_components, weights, complete=not is_batch
+            )
+        return replace(known, assignment=self.assignment)
 
     def _attributes(self, result, dtype):
         """The fitted attributes: float32 for float32 data, else float64."""
         dtype = np.float32 if dtype == np.float32 else np.float64
         parameters = result.parameters
+        unfinished = {} if result.unfinished is None else {"_unfinished": result.unfinished}
         return {
+            **unfinished,
             "weights_": parameters.weights.astype(dtype),
             "means_": parameters.means.astype(dtype),
             "covariances_": parameters.covariances.astype(dtype),
@@ -365,22 +486,35 @@ class GaussianMixture(BaseMixture):
         }
 
     def _set_result(self, result, dtype):
+        for name in ("_unfinished", "_online"):
+            self.__dict__.pop(name, None)
         for name, value in self._attributes(result, dtype).items():
             setattr(self, name, value)
 
-    def bic(self, X):
-        """Bayesian information criterion on X (Schwarz 1978), nats times -2: the lower the better."""
-        n_samples, total = self._total_log_likelihood(X)
-        return -2 * total + self._n_parameters() * math.log(n_samples)
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "means_")
 
-    def aic(self, X):
-        """Akaike information criterion on X (Akaike 1974), nats times -2: the lower the better."""
-        _, total = self._total_log_likelihood(X)
+    def bic(self, X, sample_weight=None):
+        """Bayesian information criterion on X (Schwarz 1978), nats times -2: the lower the better.
+
+        With weights their sum is the number of points, so it is that of repeated rows.
+        """
+        total, n_points = self._total_log_likelihood(X, sample_weight)
+        return -2 * total + self._n_parameters() * math.log(n_points)
+
+    def aic(self, X, sample_weight=None):
+        """Akaike information criterion on X (Akaike 1974), nats times -2: the lower the better; weights as in `bic`."""
+        total, _ = self._total_log_likelihood(X, sample_weight)
         return -2 * total + 2 * self._n_parameters()
+
+    def icl(self, X, sample_weight=None):
+        """Integrated completed likelihood on X (Biernacki, Celeux & Govaert 2000, eq. 10), nats times -2.
+
+        `bic` with the likelihood of the points and their most probable labels together in place of the points' alone:
+        it prefers components that don't overlap. The lower the better; weights as in `bic`.
+        """
+        total, n_points = self._total_log_likelihood(X, sample_weight, assignment="hard")
+        return -2 * total + self._n_parameters() * math.log(n_points)
 
     def _n_parameters(self):
         return self._parameters().n_free
-
-    def _total_log_likelihood(self, X):
-        log_likelihoods = self.score_samples(X)
-        return len(log_likelihoods), float(np.sum(log_likelihoods, dtype=np.float64))

@@ -5,11 +5,12 @@ from dataclasses import replace
 
 import numpy as np
 from sklearn.cluster import kmeans_plusplus
+from sklearn.metrics import pairwise_distances_argmin_min
 from sklearn.utils.random import sample_without_replacement
 
 from .covariance import FAMILIES, CollapsedComponent
-from .kernels import NOTHING_GIVEN, Given
-from .sources import ArraySource
+from .known import NOTHING_KNOWN, DrawnResponsibilities, Known
+from .sources.base import VALUES
 
 # k-means needs no covariances, but up to here the kernel of full ones is quick enough, and it will be needed anyway:
 # another would have to be compiled or loaded first.
@@ -18,6 +19,9 @@ _FEW_FEATURES = 16
 # Times as many seeds as components, and iterations of k-means from them, before the seeds in excess are merged.
 _EXCESS = 2
 _EXCESS_KMEANS = 2
+
+# Steps of k-means beside labelled points, at most.
+_KMEANS_BESIDE = 30
 
 
 def user_parameters(family, parameters, weights_init, means_init, precisions_init):
@@ -29,7 +33,7 @@ def user_parameters(family, parameters, weights_init, means_init, precisions_ini
     return replace(parameters, weights=weights, means=means)
 
 
-def candidates(source, family, n_components, init_params, random_state, reg_covar, weights=None):
+def candidates(source, family, n_components, init_params, random_state, reg_covar, known=NOTHING_KNOWN):
     """Starts by one of scikit-learn's methods, and the points to choose between them by.
 
     Parameters
@@ -41,59 +45,117 @@ def candidates(source, family, n_components, init_params, random_state, reg_cova
     random_state : RandomState
         Drawn from as scikit-learn does, so that on data small enough to be used whole the same seed gives its start.
     reg_covar : float
-    weights : ndarray of shape (n,), default=None
-        Sample weights.
+    known : Known
+        With labels or responsibilities the components that have some start from theirs, whatever `init_params`.
 
     Returns
     -------
     starts : list of Parameters
     sample : source
         The rows that the starts come from.
-    sample_weights : ndarray or None
-        The weights of those rows.
+    sample_known : Known
+        What is known of those rows.
 
     Raises
     ------
     CollapsedComponent
         Where no start has positive definite covariances.
     """
+    if known.is_constrained:
+        return [_beside_the_known(source, family, n_components, random_state, reg_covar, known)], source, known
     if init_params == "random":
-        start = _from_random_responsibilities(source, family, n_components, random_state, reg_covar, weights)
-        return [start], source, weights
+        start = _from_random_responsibilities(source, family, n_components, random_state, reg_covar, known)
+        return [start], source, known
     if init_params == "random_from_data":
-        share = None if weights is None else weights / weights.sum()
+        share = None if known.weights is None else known.weights / known.weights.sum()
         seeds = random_state.choice(source.n_samples, size=n_components, replace=False, p=share)
-        return [_from_seeds(source.rows(seeds), source, family, reg_covar)], source, weights
-    sample, sample_weights = _sample(source, n_components, random_state, weights)
+        return [_from_seeds(source.rows(seeds), source, family, reg_covar)], source, known
+    sample, weights = _sample(source, n_components, random_state, known.weights)
+    sample_known = replace(known, weights=weights)
     if init_params == "k-means++":
-        _, seeds = kmeans_plusplus(sample.X, n_components, sample_weight=sample_weights, random_state=random_state)
-        return [_from_seeds(sample.X[seeds], sample, family, reg_covar)], sample, sample_weights
-    starts = _from_kmeans(sample, family, n_components, random_state, reg_covar, sample_weights)
-    return starts, sample, sample_weights
+        _, seeds = kmeans_plusplus(sample.X, n_components, sample_weight=weights, random_state=random_state)
+        return [_from_seeds(sample.X[seeds], sample, family, reg_covar)], sample, sample_known
+    starts = _from_kmeans(sample, family, n_components, random_state, reg_covar, weights)
+    return starts, sample, sample_known
 
 
-def from_labels(source, family, n_components, labels, reg_covar, weights=None):
-    """The M-step of points whose component is known: their means, covariances and shares.
+def from_labels(source, family, n_components, known, reg_covar):
+    """The M-step of points whose component is known: their means, covariances and shares."""
+    return family.maximize(_of_the_labelled(source, family, n_components, known), reg_covar)
 
-    Parameters
-    ----------
-    labels : ndarray of shape (n,), int64
-    weights : ndarray of shape (n,), default=None
-    """
-    given = known(weights, labels, e_step=False)
+
+def _of_the_labelled(source, family, n_components, known):
+    """Sufficient statistics of the points with labels, those of each component about their mean."""
+    known = replace(known, e_step=False)
     rough = _roughly(source, family, n_components)
-    rough = replace(rough, means=source.accumulate(rough, given=given).means)
-    return family.maximize(source.e_step(rough, given), reg_covar)
+    rough = replace(rough, means=source.accumulate(rough, known=known).means)
+    return source.e_step(rough, known)
 
 
-def in_excess(points, weights, family, settings, random_state, of_one_unit):
+def _beside_the_known(source, family, n_components, random_state, reg_covar, known):
+    """Means of the labelled points; seeds far from them for components without any; k-means steps for the others.
+
+    The labelled points count in every step for their own component, the others, or a sample of them, for the nearest
+    mean, features measured by their deviations.
+    """
+    labels = known.labels if known.labels is not None else _most_allowed(known.responsibilities)
+    weights = np.ones(source.n_samples) if known.weights is None else known.weights
+    labelled = _of_the_labelled(source, family, n_components, Known(known.weights, labels))
+    free = np.where(labels < 0, weights, 0.0)
+    if not free.any():
+        return family.maximize(labelled, reg_covar)
+    sample, sample_weights = _sample(source, n_components, random_state, free)
+    given = Known(sample_weights, assignment="hard")
+    variances = sample.X.var(axis=0, dtype=np.float64)
+    variances = np.where(variances > 0, variances, variances.mean() or 1.0)
+    means = _seeds_far_from(labelled, sample.X, sample_weights, np.sqrt(variances), random_state)
+    share = free.sum() / (sample.n_samples if sample_weights is None else sample_weights.sum())
+    for _ in range(_KMEANS_BESIDE):
+        others = sample.e_step(_nearest(family, means, variances), given)
+        together = labelled + others.scaled(share).about(labelled.centres)
+        before, means = means, together.means
+        if (((means - before) ** 2) / variances).sum() <= 1e-4 * len(variances):
+            break
+    return family.maximize(together.about(means), reg_covar)
+
+
+def _seeds_far_from(labelled, X, weights, deviations, random_state):
+    """Means (K, D): the labelled ones', and points drawn by their squared distance to the nearest mean so far."""
+    has_some = labelled.mass > 0
+    means = labelled.means.copy()
+    chosen = list(means[has_some] / deviations)
+    X_scaled = X / deviations
+    for k in np.flatnonzero(~has_some):
+        odds = np.ones(len(X)) if weights is None else weights.copy()
+        if chosen:
+            odds *= pairwise_distances_argmin_min(X_scaled, np.array(chosen))[1] ** 2
+        total = odds.sum()
+        index = random_state.choice(len(X), p=odds / total if total > 0 else None)
+        means[k] = X[index]
+        chosen.append(X_scaled[index])
+    return means
+
+
+def _most_allowed(shares):
+    """The component that holds most of a point's shares, (n,); -1 where none holds over half of them."""
+    labels = np.empty(len(shares), np.int64)
+    step = max(1, VALUES // shares.shape[1])
+    for start in range(0, len(shares), step):
+        rows = np.asarray(shares[start : start + step], dtype=np.float64)
+        holds = rows.max(axis=1) > 0.5 * rows.sum(axis=1)
+        labels[start : start + step] = np.where(holds, rows.argmax(axis=1), -1)
+    return labels
+
+
+def in_excess(points, known, family, settings, random_state, of_one_unit):
     """A mixture of more components than asked for, to be fitted and merged: seeds by k-means++, a few k-means steps.
 
     Parameters
     ----------
     points : source
         Few enough for a copy.
-    weights : ndarray of shape (n,) or None
+    known : Known
+        Weights, no more.
     family : CovarianceFamily
     settings : em.Settings
     random_state : RandomState
@@ -105,7 +167,7 @@ def in_excess(points, weights, family, settings, random_state, of_one_unit):
     CollapsedComponent
         Where a seed's points have a singular covariance.
     """
-    points = ArraySource(points.rows(slice(None)))
+    points, weights = points.in_memory(), known.weights
     n_components, n_features = settings.n_components, points.n_features
     least = 2 * (n_features + 1) if family.is_triangular else 4
     n_seeds = max(n_components, min(_EXCESS * n_components + 2, points.n_samples // least))
@@ -116,17 +178,6 @@ def in_excess(points, weights, family, settings, random_state, of_one_unit):
     return _from_nearest_means(points, family, means, scale, settings.reg_covar, weights)
 
 
-def known(weights=None, labels=None, responsibilities=None, e_step=True, hard=False):
-    """What is known of the points, as the kernels take it."""
-    return Given(
-        NOTHING_GIVEN.weights if weights is None else weights,
-        NOTHING_GIVEN.labels if labels is None else labels,
-        NOTHING_GIVEN.responsibilities if responsibilities is None else responsibilities,
-        e_step,
-        hard,
-    )
-
-
 def _roughly(source, family, n_components):
     """Parameters with every mean amid the data and variances of the data's size, for passes without an E-step."""
     rows = _first_rows(source)
@@ -135,25 +186,20 @@ def _roughly(source, family, n_components):
 
 
 def _first_rows(source):
-    return source.rows(slice(*next(source.blocks())))
+    return source.rows(slice(0, max(1, VALUES // source.n_features)))
 
 
 def _with_one_variance(family, means, variance):
     return family.with_variances(means, np.full(means.shape[1], variance or 1.0))
 
 
-def _from_random_responsibilities(source, family, n_components, random_state, reg_covar, weights):
+def _from_random_responsibilities(source, family, n_components, random_state, reg_covar, known):
     """Uniform responsibilities, drawn block by block in scikit-learn's order: no array of (n, K)."""
     rough = _roughly(source, family, n_components)
-    total = None
-    for start, stop in source.blocks(n_components):
-        responsibilities = random_state.uniform(size=(stop - start, n_components))
-        responsibilities /= responsibilities.sum(axis=1, keepdims=True)
-        part = None if weights is None else weights[start:stop]
-        given = known(part, responsibilities=responsibilities, e_step=False)
-        statistics = ArraySource(source.X[start:stop]).accumulate(rough, given=given)
-        total = statistics if total is None else total + statistics
-    return family.maximize(total, reg_covar)
+    drawn = DrawnResponsibilities(random_state, n_components)
+    statistics = source.accumulate(rough, known=Known(known.weights, responsibilities=drawn, e_step=False))
+    drawn.finish(source.n_samples)
+    return family.maximize(statistics, reg_covar)
 
 
 def _from_seeds(seeds, sample, family, reg_covar):
@@ -170,13 +216,13 @@ def _sample(source, n_components, random_state, weights):
     """The source itself where small, else enough rows to place the components and shape their covariances."""
     size = max(20_000, n_components * max(100, 10 * source.n_features))
     if source.n_samples <= size:
-        return ArraySource(source.rows(slice(None))), weights
+        return source.in_memory(), weights
     if weights is None:
         index = sample_without_replacement(source.n_samples, size, random_state=random_state)
     else:  # a row may come several times: drawn by weight, each counts the same
         steps = np.cumsum(weights)
         index = np.searchsorted(steps, random_state.uniform(high=steps[-1], size=size), side="right")
-    return ArraySource(source.rows(np.sort(index))), None
+    return source.in_memory(np.sort(index)), None
 
 
 def _from_kmeans(sample, family, n_components, random_state, reg_covar, weights):
@@ -219,11 +265,11 @@ def _kmeans(sample, family, n_components, variances, random_state, weights, max_
     means = sample.X[seeds].astype(np.float64)
     if family.name == "full" and sample.n_features > _FEW_FEATURES:
         family = FAMILIES["diag"]
-    given = known(weights, hard=True)
+    given = Known(weights, assignment="hard")
     tolerance = 1e-4 * scaled.var(axis=0, dtype=np.float64).mean()
     for _ in range(max_iter):
         before = means
-        means = sample.accumulate(_nearest(family, means, variances), given=given).means
+        means = sample.accumulate(_nearest(family, means, variances), known=given).means
         if (((means - before) / deviations) ** 2).sum() <= tolerance:
             break
     return means
@@ -231,7 +277,8 @@ def _kmeans(sample, family, n_components, variances, random_state, weights, max_
 
 def _from_nearest_means(sample, family, means, variances, reg_covar, weights):
     """The M-step of points that each belong to the nearest mean, features measured by their deviations."""
-    return family.maximize(sample.e_step(_nearest(family, means, variances), known(weights, hard=True)), reg_covar)
+    hard = Known(weights, assignment="hard")
+    return family.maximize(sample.e_step(_nearest(family, means, variances), hard), reg_covar)
 
 
 def _nearest(family, means, variances):

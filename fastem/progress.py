@@ -109,14 +109,14 @@ class CallbackTasks:
     estimator : estimator
     X, y : array-like
         As the user passed them.
+    n_samples : int
     max_iter, n_init : int
     attributes : callable
         The estimator's fitted attributes, a dict, for an EMResult.
     """
 
-    def __init__(self, estimator, X, y, *, max_iter, n_init, attributes):
+    def __init__(self, estimator, X, y, *, n_samples, max_iter, n_init, attributes):
         # ScoringMonitor scores nothing where y is None, and GaussianMixture.score looks at no y.
-        n_samples = len(X)
         self._data = {"estimator": estimator, "X": X, "y": (lambda: np.zeros(n_samples)) if y is None else y}
         self._max_iter = max_iter
         self._attributes = attributes

@@ -16,9 +16,11 @@ import math
 from contextlib import suppress
 from dataclasses import replace
 
-from . import initialization, reduction
+from . import em, initialization, reduction
 from .acceleration import QuasiNewton
 from .em import best_start, run
+from .known import NOTHING_KNOWN
+from .progress import SILENT
 from .report import ALL, FitReport
 
 # Starts at n_init=1, and how many of all are followed on the second sample.
@@ -60,8 +62,11 @@ _LEAST_GROWTH = 2.5
 _MEMORY = 16 << 20
 
 
-def fit(source, family, settings, random_state, *, weights=None, progress):
+def fit(source, family, settings, random_state, *, known=NOTHING_KNOWN, progress=SILENT):
     """EM with everything that makes it quick: from samples to all the points, by quasi-Newton steps.
+
+    Where settings ask for plain EM, points are assigned otherwise or some are known, it is `em.fit`: merging and
+    splitting would take components from what is known of them.
 
     Parameters
     ----------
@@ -69,30 +74,23 @@ def fit(source, family, settings, random_state, *, weights=None, progress):
     family : CovarianceFamily
     settings : Settings
     random_state : RandomState
-    weights : ndarray of shape (n,), default=None
+    known : Known
     progress : Progress
 
     Returns
     -------
     result : EMResult
     """
-    return _Search(source, family, settings, random_state, weights, progress).result()
-
-
-def go_on(source, start, settings, lower_bound, *, weights=None, progress):
-    """EM from the mixture where an earlier fit stopped, with this lower bound."""
-    steps = QuasiNewton(settings.reg_covar, goes_on=True) if settings.accelerated else None
-    progress.begin(0)
-    result = run(source, start, settings, steps=steps, weights=weights, lower_bound=lower_bound, progress=progress)
-    progress.end(result)
-    return result
+    if not settings.accelerated or settings.assignment != "soft" or known.is_constrained:
+        return em.fit(source, family, settings, random_state, known=known, progress=progress)
+    return _Search(source, family, settings, random_state, known, progress).result()
 
 
 class _Search:
-    """A fit from the beginning; `points` here are always a pair, a source and its weights."""
+    """A fit from the beginning; `points` here are always a pair, a source and what is known of it."""
 
-    def __init__(self, source, family, settings, random_state, weights, progress):
-        self._all = source, weights
+    def __init__(self, source, family, settings, random_state, known, progress):
+        self._all = source, known
         self._family = family
         self._settings = settings
         self._random_state = random_state
@@ -152,8 +150,8 @@ class _Search:
         return self._settings.n_components > 1 and all(value is None for value in self._settings.init)
 
     def _sample(self, size):
-        source, weights = self._all
-        return source.sample(size, self._random_state, weights), None
+        source, known = self._all
+        return source.sample(size, self._random_state, known.weights), NOTHING_KNOWN
 
     def _plain_start(self, points):
         return best_start(points[0], self._family, self._settings, self._random_state, points[1])
@@ -235,7 +233,7 @@ class _Search:
 
     def _run(self, name, points, start, settings, **kwargs):
         """`em.run`, with a stage in the report."""
-        result = run(points[0], start, settings, weights=points[1], report=self._report, name=name, **kwargs)
+        result = run(points[0], start, settings, known=points[1], report=self._report, name=name, **kwargs)
         stage = self._report.stages[-1]
         self._spent += stage.n_passes * stage.n_samples * stage.n_components
         if name != ALL:

@@ -4,6 +4,8 @@ import numpy as np
 from sklearn.utils import check_array
 from sklearn.utils.validation import _check_sample_weight
 
+from .known import Known
+
 
 def check_weights(weights, n_components, name="weights_init"):
     """Weights (K,), float64: each in [0, 1], summing to 1."""
@@ -45,61 +47,76 @@ def check_matrices(values, family, n_components, n_features, what):
     return values
 
 
-def check_sample_weight(sample_weight, X, n_components):
+# Mean weights outside these are brought near 1 by a power of two, which changes no digit: guards against empty
+# components are made for counts.
+_USUAL_WEIGHTS = 2.0**-20, 2.0**20
+
+
+def check_sample_weight(sample_weight, n_samples, n_components=1, rescale=True):
     """Weights (n,), float64, non-negative, positive for at least K points; None stays None."""
     if sample_weight is None:
         return None
-    weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+    points = np.broadcast_to(np.empty(1), n_samples)  # of which only the number counts
+    weights = _check_sample_weight(sample_weight, points, dtype=np.float64, ensure_non_negative=True)
     if np.count_nonzero(weights) < n_components:
         raise ValueError(
             f"sample_weight is positive for {np.count_nonzero(weights)} points only, fewer than "
             f"n_components = {n_components}"
         )
+    mean = weights.mean()
+    if not np.isfinite(mean * n_samples):
+        raise ValueError("sample_weight sums to infinity: divide the weights by the largest of them")
+    if rescale and not _USUAL_WEIGHTS[0] <= mean <= _USUAL_WEIGHTS[1]:
+        weights = np.ldexp(weights, -int(np.frexp(mean)[1]))
     return np.ascontiguousarray(weights)
 
 
-def check_labels(labels, n_samples, n_components):
-    """Labels (n,), int64, every one in 0..n_components-1, every component with a point."""
+def check_labels(labels, n_samples, n_components, weights=None, complete=True):
+    """What labels say: a `Known` with labels (n,), int64, or with responsibilities (n, K), float64."""
     labels = np.asarray(labels)
+    if labels.ndim == 2 and labels.dtype.kind == "f":
+        return Known(weights, responsibilities=_check_shares(labels, n_samples, n_components))
     if labels.shape != (n_samples,):
-        raise ValueError(f"labels should have the shape ({n_samples},), one per row of X, but got {labels.shape}")
+        raise ValueError(
+            f"labels should have the shape ({n_samples},), one per row of X, or, as allowed responsibilities, "
+            f"({n_samples}, {n_components}), but got {labels.shape}"
+        )
     if labels.dtype.kind not in "iub":
-        raise ValueError(f"labels should be integers, but got dtype {labels.dtype}")
+        raise ValueError(f"labels should be integers, -1 for unknown, but got dtype {labels.dtype}")
     labels = labels.astype(np.int64)
     if labels.min() < -1 or labels.max() >= n_components:
         raise ValueError(
             f"labels should be in -1..{n_components - 1} (n_components - 1), -1 for unknown, "
             f"but got min {labels.min()}, max {labels.max()}"
         )
-    if (labels == -1).any():
-        raise NotImplementedError(
-            "labels known for some points only are not supported yet: give every point's label, or none"
-        )
-    missing = np.flatnonzero(np.bincount(labels, minlength=n_components) == 0)
-    if missing.size:
+    counted = labels if weights is None else labels[weights > 0]
+    if complete and not (counted == -1).any():
+        missing = np.flatnonzero(np.bincount(counted, minlength=n_components) == 0)
+        if missing.size:
+            raise ValueError(
+                f"labels leave component {missing[0]} without a point: lower n_components, or number the labels "
+                "0, 1, 2, ... without a gap"
+            )
+    return Known(weights, labels)
+
+
+def _check_shares(shares, n_samples, n_components):
+    """Allowed responsibilities (n, K): non-negative, some in each row."""
+    if shares.shape != (n_samples, n_components):
         raise ValueError(
-            f"labels leave component {missing[0]} without a point: lower n_components, or number the labels "
-            "0, 1, 2, ... without a gap"
+            f"labels as allowed responsibilities should have the shape ({n_samples}, {n_components}), one row per row "
+            f"of X and one column per component, but got {shares.shape}"
         )
-    return labels
-
-
-def check_finite(source, estimator_name):
-    """Raise where the points hold NaN or infinity, saying how many rows do and which is the first."""
-    found = source.first_nonfinite()
-    if found is None:
-        return
-    n_rows, first = found
-    row = source.rows(slice(first, first + 1))
-    what = "NaN" if np.isnan(row).any() else "infinity"
-    plural = "s hold" if n_rows > 1 else " holds"
-    message = f"Input X contains {what}.\n{n_rows} row{plural} NaN or infinity, the first is row {first}."
-    if what == "NaN":
-        message += (
-            f"\n{estimator_name} does not accept missing values encoded as NaN natively: drop those rows, "
-            "or fill them in (for example with sklearn.impute)."
-        )
-    raise ValueError(message)
+    step = max(1, (1 << 20) // n_components)
+    for start in range(0, n_samples, step):
+        rows = np.asarray(shares[start : start + step], dtype=np.float64)
+        bad = ~np.isfinite(rows).all(axis=1) | (rows < 0).any(axis=1) | (rows.sum(axis=1) <= 0)
+        if bad.any():
+            raise ValueError(
+                "labels as allowed responsibilities should be finite, not negative, and positive for a component or "
+                f"more in every row, but row {start + int(bad.argmax())} is {shares[start + int(bad.argmax())]}"
+            )
+    return shares
 
 
 def _floats(values, name):

@@ -87,7 +87,8 @@ def test_a_huge_finite_value_is_no_infinity(X):
         ({"n_init": 0}, "'n_init'"),
         ({"covariance_type": "round"}, "'covariance_type'"),
         ({"init_params": "best"}, "'init_params'"),
-        ({"assignment": "hard"}, "'assignment'"),
+        ({"assignment": "firm"}, "'assignment'"),
+        ({"forgetting": 1.5}, "'forgetting'"),
         ({"algorithm": "fast"}, "'algorithm'"),
         ({"n_threads": 0}, "'n_threads'"),
         ({"random_state": np.random.default_rng(0)}, "'random_state'"),
@@ -119,7 +120,10 @@ def test_parameters(X, params, match):
         (np.full(200, 2), ValueError, r"labels should be in -1..1"),
         (np.full(200, -2), ValueError, r"labels should be in -1..1"),
         (np.zeros(200, int), ValueError, "component 1 without a point"),
-        (np.r_[-1, np.zeros(99, int), np.ones(100, int)], NotImplementedError, "known for some points"),
+        (np.ones((200, 3)), ValueError, r"allowed responsibilities should have the shape \(200, 2\)"),
+        (np.r_[np.zeros((1, 2)), np.ones((199, 2))], ValueError, r"row 0 is \[0. 0.\]"),
+        (np.r_[np.ones((199, 2)), [[1.0, -1]]], ValueError, "not negative.*row 199"),
+        (np.r_[np.ones((199, 2)), [[1.0, np.nan]]], ValueError, "finite.*row 199"),
     ],
 )
 def test_labels(X, labels, error, match):

@@ -108,13 +108,13 @@ print(len(caught), "NUMBA_CACHE_DIR" in str(caught[0].message), caught[0].catego
 BOUNDS = """
 import numpy as np
 from numba import njit
-from fastem.kernels import NOTHING_GIVEN, passes, points
+from fastem.kernels import HARD, NOTHING_GIVEN, STOCHASTIC, passes, points
 from fastem.kernels._jit import placed
 from fastem.kernels.pruning import no_pruning, pruning
 from tests.problems import make_problem
 
 over_chunk = njit(lambda *args: passes._pass_over_chunk(0, placed(args)))
-grid = passes._Grid(block=64, window=150, n_chunks=1, n_calls=1, call=0, serial=True)
+grid = passes._Grid(block=64, leaf=70, window=70, n_chunks=1, first_row=0, serial=True)
 n_runs = 0
 for covariance_type in ("full", "tied", "diag", "spherical"):
     for n_features in (1, 2, 3, 4, 5, 8, 9, 11):
@@ -124,27 +124,31 @@ for covariance_type in ("full", "tied", "diag", "spherical"):
                 inputs = problem.parameters.kernel_inputs(exact)
                 data = points.points(problem.X)
                 cells = np.zeros(150, np.uint16)
-                arrays = problem.means - inputs.origin, cells, inputs.zero_moments(1), np.zeros((1, 8))
+                moments = np.zeros((1, 2, *inputs.zero_moments(1).shape[1:]))
+                arrays = problem.means - inputs.origin, cells, moments, np.zeros((1, 8))
                 out, labels = np.empty((150, n_components)), np.empty(150, np.int64)
                 everything = no_pruning(inputs)
                 for given in (
                     NOTHING_GIVEN,
-                    NOTHING_GIVEN._replace(hard=True),
+                    NOTHING_GIVEN._replace(assignment=HARD),
+                    NOTHING_GIVEN._replace(assignment=STOCHASTIC),
                     NOTHING_GIVEN._replace(labels=np.zeros(150, np.int64), weights=np.ones(150)),
                     NOTHING_GIVEN._replace(responsibilities=np.ones((150, n_components)), e_step=False),
+                    NOTHING_GIVEN._replace(responsibilities=np.ones((150, n_components))),
                 ):
-                    for what in range(4):
+                    for what in range(5):
                         over_chunk(grid, data, inputs, everything, given, what, *arrays, out, labels)
                 n_runs += 1
     for n_features in (1, 3, 6):
         problem = make_problem(700, n_features, 35, covariance_type)
         inputs = problem.parameters.kernel_inputs()
         data, cells = points.points(problem.X), np.arange(700, dtype=np.uint16) % 70
-        some = grid._replace(window=300)
+        some = grid._replace(leaf=600, window=300)
         for by_cell in (False, True):
             pruned = pruning(inputs, 40.0, by_cell)
-            arrays = inputs.means, cells, inputs.zero_moments(1), np.zeros((1, 8))
-            for what in range(4):
+            moments = np.zeros((1, 2, *inputs.zero_moments(1).shape[1:]))
+            arrays = inputs.means, cells, moments, np.zeros((1, 8))
+            for what in range(5):
                 out, labels = np.empty((700, 35)), np.empty(700, np.int64)
                 over_chunk(some, data, inputs, pruned, NOTHING_GIVEN, what, *arrays, out, labels)
             n_runs += 1

@@ -6,7 +6,7 @@ import sklearn.mixture
 from numpy.testing import assert_allclose
 
 from fastem.covariance import FAMILIES, CollapsedComponent
-from fastem.initialization import known
+from fastem.known import Known
 from fastem.sources import ArraySource
 
 from . import naive
@@ -71,14 +71,14 @@ def test_axis_aligned(covariance_type):
 def test_a_component_without_points_has_collapsed(covariance_type):
     problem = make_problem(100, 2, 3, covariance_type)
     labels = np.repeat([0, 2], 50)
-    statistics = ArraySource(problem.X).accumulate(problem.parameters, given=known(labels=labels, e_step=False))
+    statistics = ArraySource(problem.X).accumulate(problem.parameters, known=Known(labels=labels, e_step=False))
     family = FAMILIES[covariance_type]
     if covariance_type == "tied":
         family.maximize(statistics, 0.0)  # the others have points enough
         constant = np.c_[problem.X[:, 0], np.full(100, 7.0)]
         means = statistics.means * [1, 0] + [0, 7]
         statistics = ArraySource(constant).accumulate(
-            problem.parameters, centres=means, given=known(labels=labels, e_step=False), exact=True
+            problem.parameters, centres=means, known=Known(labels=labels, e_step=False), exact=True
         )
     with pytest.raises(CollapsedComponent) as collapse:
         family.maximize(statistics, 0.0)

@@ -9,7 +9,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from fastem import kernels
 from fastem.covariance import FAMILIES
-from fastem.initialization import from_labels, known
+from fastem.initialization import from_labels
+from fastem.known import Known
 from fastem.sources import ArraySource
 
 from . import naive
@@ -95,7 +96,7 @@ def test_weights(covariance_type):
     weights = np.random.default_rng(0).uniform(0.5, 2, 500)
     weights[::5] = 0
     likelihoods, responsibilities = naive.e_step(problem.X, *problem.mixture)
-    statistics = ArraySource(problem.X).accumulate(problem.parameters, given=known(weights))
+    statistics = ArraySource(problem.X).accumulate(problem.parameters, known=Known(weights))
     assert_statistics(statistics, expected_statistics(problem, weights[:, None] * responsibilities))
     assert statistics.log_likelihood == pytest.approx(weights @ likelihoods, rel=1e-12)
     assert statistics.weight == pytest.approx(weights.sum())
@@ -108,7 +109,7 @@ def test_a_point_of_weight_zero_is_not_there(covariance_type):
     weights = np.ones(10)
     weights[3] = 0
     expected = ArraySource(np.delete(problem.X, 3, axis=0)).accumulate(problem.parameters)
-    statistics = ArraySource(problem.X).accumulate(problem.parameters, given=known(weights))
+    statistics = ArraySource(problem.X).accumulate(problem.parameters, known=Known(weights))
     assert_statistics(statistics, (expected.mass, expected.first, expected.second), rtol=1e-13)
     assert statistics.log_likelihood == pytest.approx(expected.log_likelihood, rel=1e-14)
 
@@ -125,7 +126,9 @@ def test_labels_fix_responsibilities(covariance_type, hard):
     if hard:
         likelihoods = densities.max(axis=1)
         responsibilities = np.eye(4)[densities.argmax(axis=1)]
-    statistics = ArraySource(problem.X).accumulate(problem.parameters, given=known(labels=labels, hard=hard))
+    statistics = ArraySource(problem.X).accumulate(
+        problem.parameters, known=Known(labels=labels, assignment="hard" if hard else "soft")
+    )
     assert_statistics(statistics, expected_statistics(problem, responsibilities))
     assert statistics.log_likelihood == pytest.approx(likelihoods.sum(), rel=1e-12)
 
@@ -136,8 +139,8 @@ def test_labels_instead_of_an_e_step(covariance_type):
     labels = np.random.default_rng(0).integers(-1, 4, 400)
     weights = np.random.default_rng(1).uniform(size=400)
     responsibilities = (np.arange(4) == labels[:, None]) * weights[:, None]
-    given = known(weights, labels, e_step=False)
-    statistics = ArraySource(problem.X).accumulate(problem.parameters, given=given)
+    given = Known(weights, labels, e_step=False)
+    statistics = ArraySource(problem.X).accumulate(problem.parameters, known=given)
     assert_statistics(statistics, expected_statistics(problem, responsibilities))
     assert statistics.log_likelihood == 0
 
@@ -146,8 +149,8 @@ def test_labels_instead_of_an_e_step(covariance_type):
 def test_responsibilities_instead_of_an_e_step(covariance_type):
     problem = make_problem(400, 3, 4, covariance_type)
     responsibilities = np.random.default_rng(0).uniform(size=(400, 4))
-    given = known(responsibilities=responsibilities, e_step=False)
-    statistics = ArraySource(problem.X).accumulate(problem.parameters, given=given)
+    given = Known(responsibilities=responsibilities, e_step=False)
+    statistics = ArraySource(problem.X).accumulate(problem.parameters, known=given)
     assert_statistics(statistics, expected_statistics(problem, responsibilities))
 
 
@@ -208,14 +211,14 @@ def test_one_row_broadcast_to_many():
 
 
 def test_rare_dtypes_are_converted_block_by_block(monkeypatch):
-    from fastem import sources
+    from fastem.sources import array
 
     problem = make_problem(300, 3, 2, "full")
     X = problem.X.astype(np.float16)
     whole = ArraySource(X.astype(np.float64)).accumulate(problem.parameters)
-    monkeypatch.setattr(sources, "_VALUES", 3 * 128)
+    monkeypatch.setattr(array, "VALUES", 3 * 128)
     weights = np.ones(300)
-    parts = ArraySource(X).accumulate(problem.parameters, given=known(weights))
+    parts = ArraySource(X).accumulate(problem.parameters, known=Known(weights))
     assert_statistics(parts, (whole.mass, whole.first, whole.second), rtol=1e-13)
     labels = ArraySource(X).evaluate(problem.parameters, kernels.labels, np.empty(300, np.int64))
     assert_array_equal(labels, ArraySource(X.astype(float)).evaluate(problem.parameters, kernels.labels, labels.copy()))
@@ -260,7 +263,9 @@ def test_float32_of_any_scale():
     problem = make_problem(1000, 3, 1, "full")
     for scale in (1e-30, 1e-17, 1.0, 1e17, 1e30):
         X = (problem.X * scale).astype(np.float32)
-        parameters = from_labels(ArraySource(X), FAMILIES["full"], 1, np.zeros(1000, np.int64), reg_covar=0.0)
+        parameters = from_labels(
+            ArraySource(X), FAMILIES["full"], 1, Known(labels=np.zeros(1000, np.int64)), reg_covar=0.0
+        )
         covariance = np.cov(X.astype(np.float64).T, bias=True)
         assert_allclose(parameters.covariances[0] / scale**2, covariance / scale**2, rtol=1e-5)
 
@@ -319,15 +324,12 @@ def test_a_row_alone_is_the_row_in_a_batch(covariance_type):
         assert_array_equal(evaluate(problem.X[3:]), together[3:])
 
 
-def test_no_accumulators_beyond_their_budget():
-    from fastem.kernels import AxisAligned, passes, points
-    from fastem.kernels.pruning import no_pruning
+@pytest.mark.parametrize(("n", "d", "k"), [(10**6, 128, 128), (10**7, 10, 1024), (10**6, 2, 8), (1, 1, 1)])
+def test_no_accumulators_beyond_their_budget(n, d, k):
+    from fastem.kernels import AxisAligned, passes
 
-    for n, d, k in ((10**6, 128, 128), (10**7, 10, 1024), (10**6, 2, 8), (1, 1, 1)):
-        data = points.Points(0, 8, 8, 0, n, d)
-        size = 8 * k * (d + 1) ** 2
-        parameters = AxisAligned(np.zeros(d), np.zeros((k, d)), np.zeros(k), np.ones((k, d)), np.zeros((k, d)))
-        grid = passes._grid(data, k, size, 8, no_pruning(parameters))
-        assert grid.n_chunks == 1 or grid.n_chunks * size <= max(passes._MAX_ACCUMULATOR_BYTES, 8 * size)
-        assert 1 <= grid.n_calls <= max(1, n // grid.block)
-        assert grid.block % 64 == 0
+    parameters = AxisAligned(np.zeros(d), np.zeros((k, d)), np.zeros(k), np.ones((k, d)), np.zeros((k, d)))
+    sums = passes.Pass(parameters, parameters.means, n)
+    one = 2 * parameters.zero_moments(1).nbytes
+    assert sums._moments.nbytes <= max(passes._MAX_ACCUMULATOR_BYTES, 8 * one)
+    assert 1 <= sums.leaf <= max(passes._LEAF, n)

@@ -7,9 +7,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from fastem import kernels
 from fastem.covariance import FAMILIES
-from fastem.initialization import known
 from fastem.kernels import ordering
 from fastem.kernels import pruning as pruning_module
+from fastem.known import Known
 from fastem.sources import ArraySource
 
 from .data_sets import COVARIANCE_TYPES
@@ -27,7 +27,7 @@ def scattered(n, n_features, n_components, covariance_type, *, spread=12.0, seed
     X = means[labels] + scales[labels] * rng.normal(size=(n, n_features))
     family = FAMILIES[covariance_type]
     statistics = ArraySource(X).accumulate(
-        family.with_variances(means, np.ones(n_features)), given=known(labels=labels, e_step=False)
+        family.with_variances(means, np.ones(n_features)), known=Known(labels=labels, e_step=False)
     )
     X[::97] = rng.uniform(-side, 2 * side, (len(X[::97]), n_features))  # some from nowhere
     return X, family.maximize(statistics, 0.1)
@@ -101,11 +101,11 @@ def test_correlated_components_need_the_bounds_of_the_box(dense, monkeypatch):
 def test_hard_and_weighted(covariance_type, dense):
     X, parameters = scattered(10_000, 3, 40, covariance_type)
     weights = np.random.default_rng(1).integers(0, 3, len(X)).astype(float)
-    for given in (known(weights), known(weights, hard=True), known(hard=True)):
-        expected = dense(ArraySource(X).accumulate, parameters, given=given)
+    for given in (Known(weights), Known(weights, assignment="hard"), Known(assignment="hard")):
+        expected = dense(ArraySource(X).accumulate, parameters, known=given)
         source = ArraySource(X)
         for _ in range(2):
-            assert_same(source.accumulate(parameters, given=given), expected, 1e-13)
+            assert_same(source.accumulate(parameters, known=given), expected, 1e-13)
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
-from fastem.initialization import known
+from fastem.known import Known
 from fastem.sources import ArraySource
 
 from .data_sets import COVARIANCE_TYPES
@@ -54,7 +54,7 @@ def test_about_other_centres(covariance_type):
 def test_scaled_is_reweighted(covariance_type):
     problem = make_problem(300, 3, 2, covariance_type)
     source = ArraySource(problem.X)
-    expected = source.accumulate(problem.parameters, given=known(np.full(300, 0.25)))
+    expected = source.accumulate(problem.parameters, known=Known(np.full(300, 0.25)))
     scaled = source.accumulate(problem.parameters).scaled(0.25)
     assert_same(scaled, expected)
     assert_allclose(scaled.magnitude, expected.magnitude, rtol=1e-12)
@@ -87,7 +87,7 @@ def test_digits_kept(covariance_type):
 def test_a_component_without_points_keeps_its_centre():
     problem = make_problem(100, 2, 3, "full")
     statistics = ArraySource(problem.X).accumulate(
-        problem.parameters, given=known(labels=np.zeros(100, np.int64), e_step=False)
+        problem.parameters, known=Known(labels=np.zeros(100, np.int64), e_step=False)
     )
     assert_allclose(statistics.means[0], problem.X.mean(axis=0), rtol=1e-12)
     assert_allclose(statistics.means[1:], problem.means[1:])

@@ -2,20 +2,36 @@
 
 from .axis_aligned import AxisAligned
 from .ordering import Cells
-from .passes import NOTHING_GIVEN, Given, accumulate, in_single, labels, log_likelihoods, responsibilities
+from .passes import (
+    HARD,
+    NOTHING_GIVEN,
+    SOFT,
+    STOCHASTIC,
+    Given,
+    Pass,
+    Sums,
+    in_single,
+    labels,
+    log_likelihoods,
+    responsibilities,
+)
 from .points import READ_IN_PLACE
 from .shared import Shared
 from .triangular import Triangular
 
 __all__ = [
+    "HARD",
     "NOTHING_GIVEN",
     "READ_IN_PLACE",
+    "SOFT",
+    "STOCHASTIC",
     "AxisAligned",
     "Cells",
     "Given",
+    "Pass",
     "Shared",
+    "Sums",
     "Triangular",
-    "accumulate",
     "in_single",
     "labels",
     "log_likelihoods",

@@ -145,6 +145,39 @@ def assign(log_densities, active, weights, n_points, best, largest):
     return total
 
 
+@kernel
+def _uniform(seed, number):
+    """A number in [0, 1) for each (seed, number), as if drawn (Steele, Lea & Flood 2014, SplitMix64)."""
+    z = seed + np.uint64(number + 1) * np.uint64(0x9E3779B97F4A7C15)
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return np.float64((z ^ (z >> np.uint64(31))) >> np.uint64(11)) * 2.0**-53
+
+
+@kernel
+def draw(seed, first_row, rows, count, n_components, responsibilities, weights, factor):
+    """Stochastic assignment: each point counts for one component alone, drawn by its responsibilities.
+
+    responsibilities: (n_components, count), IN up to a factor for each point, OUT 1 or 0; weights: (1, count);
+    factor: OUT (1, count), the weight, 0 for a point without any responsibility.
+    """
+    for b in range(count):
+        total = 0.0
+        for a in range(n_components):
+            total += responsibilities[a, b]
+        left = total * _uniform(seed, first_row + rows[b])
+        chosen = -1
+        for a in range(n_components):
+            r = responsibilities[a, b]
+            responsibilities[a, b] = 0.0
+            if left >= 0 and r > 0:  # rounding may leave a little: then the last one with any
+                chosen = a
+            left -= r
+        if chosen >= 0:
+            responsibilities[chosen, b] = 1.0
+        factor[0, b] = weights[0, b] if chosen >= 0 else 0.0
+
+
 # -- what is given of the points ---------------------------------------------------------------------------------------
 
 
@@ -159,6 +192,24 @@ def set_weights(given, rows, count, n_points, weights):
             weights[0, b] = 1.0
     for b in range(count, n_points):
         weights[0, b] = 0.0
+
+
+@kernel
+def sum_of_row(values, n_points):
+    """Of values (1, n_points)."""
+    total = splat(0.0, values)
+    for b in range(0, n_points, lanes(values)):
+        total = add(total, load(values, 0, b))
+    return sum_of_lanes(total)
+
+
+@kernel
+def allow(shares, rows, count, log_densities):
+    """Multiply each density by the share, (n, K), that is allowed to that component of that point."""
+    for b in range(count):
+        for k in range(log_densities.shape[0]):
+            share = shares[rows[b], k]
+            log_densities[k, b] += np.log(share) if share > 0 else -np.inf
 
 
 @kernel

@@ -1,32 +1,37 @@
 """The passes over the points: accumulate sufficient statistics, or evaluate a fitted mixture.
 
-Three tiers: `_pass_over_chunk` runs over one chunk's blocks, `_jit.run` runs the chunks in parallel, `accumulate` and
-the functions after it are Python. The data are cut into chunks by their number alone, each chunk has accumulators of
-its own and they are summed in order, so the result is the same bits for any number of threads.
+Three tiers: `_pass_over_chunk` runs over one chunk's blocks, `_jit.run` runs the chunks in parallel, `Pass` and the
+functions after it are Python.
 
-Many cores: there are 128 chunks at most, as long as their accumulators stay below 40 MiB together. Those come as pages
-not yet touched and each is first written by the thread that has its chunk, so it lies in that core's memory; nothing
-is shared between chunks, their totals are a cache line apart, and only the sum over chunks is on one thread. On two
-threads 2, 16, 64, 128 and 256 chunks took the same time within the noise (4 to 8 %); 64 cores get two chunks each, 48
-cores lose a ninth to the last ones.
+The points are cut into leaves by their number alone. A leaf's sums are rounded in the order of its points; the sums of
+leaves are carried with their rounding errors (Knuth's two-sum), and so come out the same bits whatever the order and
+the grouping: any number of threads, points that come in parts, parts that are summed on different machines.
+
+Many cores: a part is cut into 128 chunks at most, as long as their accumulators stay below 40 MiB together. Those come
+as pages not yet touched and each is first written by the thread that has its chunk, so it lies in that core's memory;
+nothing is shared between chunks, their totals are a cache line apart, and only the sum over chunks is on one thread.
 """
 
 from typing import NamedTuple
 
+import numba
 import numpy as np
 
 from ._jit import arguments, chunk_kernel, kernel, run
 from .blocks import (
     add_block_moments,
+    allow,
     assign,
     block_coordinates,
     block_log_densities,
     copy_responsibilities,
     copy_row,
+    draw,
     exclude_other_components,
     find_largest,
     normalise,
     set_weights,
+    sum_of_row,
 )
 from .ordering import BLOCK, MOST_COMPONENTS, block_length, note_cells, sort_window, take_rows, window_size
 from .points import load_block, number_rows, points, scratch, whole_groups
@@ -36,22 +41,30 @@ from .tiles import AHEAD
 _MAX_CHUNKS = 128
 _LEAST_IN_CHUNK = 1024  # points, so that making and adding up its accumulators doesn't show
 _MAX_ACCUMULATOR_BYTES = 40 << 20  # all chunks together, as long as 8 of them fit
-_FLOPS_PER_CALL = 2e9  # a call into compiled code can't be interrupted: about a quarter of a second
+# Adding up a leaf's sums costs one part in a hundred of making them where it has so many points; where there are few,
+# so many leaves at least, for the threads to share.
+_LEAF = 2048
+_FEWEST_LEAVES = 16
+# A call into compiled code can't be interrupted: about a quarter of a second, or leaves for all threads.
+_FLOPS_PER_CALL = 2e9
+_LEAVES_A_THREAD = 4
 # Responsibilities below e**-37 / K are left out of statistics, where components are many: together below the rounding
 # of their sum. A log-likelihood leaves out what would be flushed to 0 anyway: a row's doesn't depend on its block.
 _NEGLIGIBLE = 37.0
 _FLUSHED = {np.dtype(np.float64): 700.0, np.dtype(np.float32): 80.0}
 _FLOPS_WORTH_A_THREAD = 5e5  # less takes no longer than to wake a second thread, and to wait for it on a busy machine
 
+SOFT, HARD, STOCHASTIC = range(3)
+
 
 class _Grid(NamedTuple):
-    """How the points are cut: chunks, calls within each chunk, windows, and blocks of at most `block` points."""
+    """How points are cut: leaves from their first on, windows within each, blocks of at most `block` points."""
 
     block: int
-    window: int  # points of a chunk that are put in order at a time
-    n_chunks: int
-    n_calls: int
-    call: int  # which of them this is
+    leaf: int  # points whose sums are rounded together
+    window: int  # points of a leaf that are put in order at a time
+    n_chunks: int  # runs of leaves, for threads to share
+    first_row: int  # the first of these points among all
     serial: bool  # too little work for more than one thread
 
 
@@ -60,12 +73,17 @@ class Given(NamedTuple):
 
     weights: np.ndarray  # (n,) float64, a point's multiplicity
     labels: np.ndarray  # (n,) int64, the component a point is known to be from, -1 where unknown
-    responsibilities: np.ndarray  # (n, K) float64, taken in place of an E-step's
+    responsibilities: np.ndarray  # (n, K) float64, what an E-step's are multiplied by, or taken in their place
     e_step: bool  # False: labels or responsibilities say all, and the parameters are not looked at
-    hard: bool  # a point counts for its most probable component alone
+    assignment: int  # SOFT; HARD: a point counts for its most probable component alone; STOCHASTIC: for a drawn one
+    seed: np.uint64  # of the draws
+
+    def part(self, start, stop):
+        """The same of the points from start to stop."""
+        return Given(self.weights[start:stop], self.labels[start:stop], self.responsibilities[start:stop], *self[3:])
 
 
-NOTHING_GIVEN = Given(np.empty(0), np.empty(0, np.int64), np.empty((0, 0)), True, False)
+NOTHING_GIVEN = Given(np.empty(0), np.empty(0, np.int64), np.empty((0, 0)), True, SOFT, np.uint64(0))
 
 
 def in_single(parameters):
@@ -81,31 +99,41 @@ def _block_size(n_features, itemsize):
     return int(np.clip(20480 // itemsize // n_features // 64 * 64, 1024 // itemsize, 256))
 
 
-def _grid(points, n_components, accumulator_bytes, itemsize, pruning):
-    window = window_size(pruning.order, n_components)
-    block = BLOCK if window else _block_size(points.n_features, itemsize)
-    n_blocks = -(-points.n_samples // block)
-    affordable = max(8, _MAX_ACCUMULATOR_BYTES // max(1, accumulator_bytes))
-    flops = points.n_samples * n_components * (2.0 * points.n_features * (points.n_features + 1) + 60.0)
-    n_calls = int(np.clip(flops / _FLOPS_PER_CALL, 1, n_blocks))
-    n_chunks = max(1, min(_MAX_CHUNKS, affordable, n_blocks, max(16, points.n_samples // _LEAST_IN_CHUNK)))
-    if n_chunks > 8:  # so that few threads have as many each
-        n_chunks -= n_chunks % 8
-    if window:  # a chunk's share of a call is a window, unless chunks are very few
-        n_chunks = min(n_chunks, max(16, points.n_samples // window // 8 * 8))
-        n_calls = int(np.clip(points.n_samples // (n_chunks * window), 1, n_calls))
-    return _Grid(block, window or points.n_samples, n_chunks, n_calls, 0, flops < _FLOPS_WORTH_A_THREAD)
+def _grid(n_samples, n_features, n_components, itemsize, order):
+    """How so many points are cut; their chunks are those of a call."""
+    window = window_size(order, n_components)
+    block = BLOCK if window else _block_size(n_features, itemsize)
+    share = -(-n_samples // _FEWEST_LEAVES)
+    leaf = min(max(_LEAF, window), -(-share // block) * block)
+    if window < leaf:  # whole windows, or whole blocks
+        leaf -= leaf % (window or block)
+    return _Grid(block, min(window or leaf, leaf), leaf, 1, 0, False)
+
+
+def _flops(n_samples, n_features, n_components):
+    return n_samples * n_components * (2.0 * n_features * (n_features + 1) + 60.0)
+
+
+def _calls(grid, data, n_components, most_chunks, first_row=0):
+    """Cut points into calls of whole leaves, each short enough to be interrupted after: (start, stop, grid, points)."""
+    flops = _flops(1, data.n_features, n_components)
+    n_leaves = max(_LEAVES_A_THREAD * numba.get_num_threads(), int(_FLOPS_PER_CALL / flops / grid.leaf))
+    for start in range(0, data.n_samples, n_leaves * grid.leaf):
+        stop = min(start + n_leaves * grid.leaf, data.n_samples)
+        n_points = stop - start
+        n_chunks = min(most_chunks, -(-n_points // grid.leaf), max(16, n_points // _LEAST_IN_CHUNK))
+        if n_chunks > 8:  # so that few threads have as many each
+            n_chunks -= n_chunks % 8
+        serial = n_points * flops < _FLOPS_WORTH_A_THREAD
+        call = grid._replace(n_chunks=n_chunks, first_row=first_row + start, serial=serial)
+        yield start, stop, call, data._replace(address=data.address + start * data.row_stride, n_samples=n_points)
 
 
 @kernel
 def _chunk_bounds(grid, n_samples, chunk):
-    """First and last point (exclusive) of a chunk's share in this call: whole blocks."""
-    n_blocks = (n_samples + grid.block - 1) // grid.block
-    start = n_blocks * chunk // grid.n_chunks
-    length = n_blocks * (chunk + 1) // grid.n_chunks - start
-    first = start + length * grid.call // grid.n_calls
-    last = start + length * (grid.call + 1) // grid.n_calls
-    return first * grid.block, min(last * grid.block, n_samples)
+    """First and last leaf (exclusive) of a chunk."""
+    n_leaves = (n_samples + grid.leaf - 1) // grid.leaf
+    return n_leaves * chunk // grid.n_chunks, n_leaves * (chunk + 1) // grid.n_chunks
 
 
 @kernel
@@ -116,9 +144,52 @@ def _all_components(n_components):
     return components
 
 
+# -- sums with their errors -----------------------------------------------------------------------------------------
+
+
+@kernel
+def _two_sum(high, low, value):
+    """high + low + value as a pair, to twice the digits (Knuth 1969, section 4.2.2, theorem B)."""
+    total = high + value
+    added = total - high
+    return total, low + ((high - (total - added)) + (value - added))
+
+
+@kernel
+def _add_pairs(values, lows, high, low):
+    """high + low += values + lows, element by element; all of one shape, C-contiguous."""
+    values, lows, high, low = values.reshape(-1), lows.reshape(-1), high.reshape(-1), low.reshape(-1)
+    for i in range(values.size):
+        high[i], low[i] = _two_sum(high[i], low[i] + lows[i], values[i])
+
+
+@kernel
+def _add_leaf(leaf, high, low):
+    """high + low += leaf, element by element, and leaf = 0."""
+    leaf, high, low = leaf.reshape(-1), high.reshape(-1), low.reshape(-1)
+    for i in range(leaf.size):
+        high[i], low[i] = _two_sum(high[i], low[i], leaf[i])
+        leaf[i] = 0.0
+
+
+@chunk_kernel
+def _add_up(chunk, context):
+    """moments[0] and totals[0]: OUT the sum over chunks; one call does it."""
+    _, moments, totals = arguments(context)
+    for other in range(1, totals.shape[0]):
+        _add_pairs(moments[other, 0], moments[other, 1], moments[0, 0], moments[0, 1])
+        for i in range(0, totals.shape[1], 2):
+            totals[0, i], low = _two_sum(totals[0, i], totals[0, i + 1], totals[other, i])
+            totals[0, i + 1] = low + totals[other, i + 1]
+
+
 # -- a chunk ------------------------------------------------------------------------------------------------------
 
-_STATISTICS, _LOG_LIKELIHOODS, _RESPONSIBILITIES, _LABELS = range(4)
+_STATISTICS, _TOTALS, _LOG_LIKELIHOODS, _RESPONSIBILITIES, _LABELS = range(5)
+
+# Columns of a chunk's totals, pairs of a sum and its error: log-likelihood, weight, pairs of point and component looked
+# at, and how many leaves the moments hold.
+_LOG_LIKELIHOOD, _WEIGHT, _LOOKED_AT, _LEAVES = range(0, 8, 2)
 
 
 @kernel
@@ -138,9 +209,9 @@ def _write(what, responsibilities, active, factor, log_likelihoods, rows, count,
 def _pass_over_chunk(chunk, context):
     """Whatever a pass is for, over one chunk.
 
-    Statistics: add those of the chunk's points to moments[chunk], their log-likelihood to totals[chunk, 0] and the
-    number of pairs of point and component that were looked at to totals[chunk, 1]; cells: IN OUT as in `Cells`, or
-    empty. Else: each point's log-likelihood or responsibilities to out, its label to labels.
+    Statistics: add those of the chunk's points to moments[chunk], a sum and its error, and to totals[chunk]; cells:
+    IN OUT as in `Cells`, or empty. Totals: those alone. Else: each point's log-likelihood or responsibilities to out,
+    its label to labels.
     """
     grid, points, parameters, pruning, given, what, centres, cells, moments, totals, out, labels = arguments(context)
     n_components = centres.shape[0]
@@ -156,68 +227,75 @@ def _pass_over_chunk(chunk, context):
     n_active = n_components
     prune = pruning.order > 0
     order, keys, starts, box, upper = pruning_scratch(pruning, grid.window, n_components, points.n_features, centres)
-    start, stop = _chunk_bounds(grid, points.n_samples, chunk)
-    for first in range(start, stop, grid.window):
-        window = min(grid.window, stop - first)
-        if prune:
-            sort_window(points, pruning, cells, first, window, parameters.origin, rows, x, keys, starts, order)
-        position = cell = np.int64(0)
-        while position < window:
+    first_leaf, last_leaf = _chunk_bounds(grid, points.n_samples, chunk)
+    accumulates = what == _STATISTICS
+    sums = moments[chunk, 0] if accumulates else np.zeros((0, 0))  # the first leaf's are the chunk's
+    apart = False
+    for leaf in range(first_leaf, last_leaf):
+        if accumulates and not apart and totals[chunk, _LEAVES] > 0:
+            sums, apart = np.zeros(moments.shape[2:]), True
+        stop = min((leaf + 1) * grid.leaf, points.n_samples)
+        log_likelihood = weight = 0.0
+        for first in range(leaf * grid.leaf, stop, grid.window):
+            window = min(grid.window, stop - first)
             if prune:
-                count, cell = block_length(pruning, position, window, starts, cell)
-                n_points = whole_groups(count)
-                take_rows(order, window, position, count, n_points, rows)
-            else:
-                count = min(block, window - position)
-                n_points = whole_groups(count)
-                number_rows(first + position, count, n_points, rows)
-            position += count
-            load_block(points, rows, n_points, parameters.origin, x)
-            set_weights(given, rows, count, n_points, weights)
-            if given.e_step:
-                coordinates = block_coordinates(parameters, x, n_points, work)
+                sort_window(points, pruning, cells, first, window, parameters.origin, rows, x, keys, starts, order)
+            position = cell = np.int64(0)
+            while position < window:
                 if prune:
-                    n_active = active_components(parameters, pruning, coordinates, n_points, box, upper, components)
-                block_log_densities(parameters, components[:n_active], coordinates, n_points, responsibilities)
-                if given.labels.size:
-                    exclude_other_components(given.labels, rows, count, responsibilities)
-                if given.hard or cells.size or what == _LABELS:
-                    find_largest(responsibilities, components[:n_active], n_points, factor, log_likelihoods)
-                if cells.size:
-                    note_cells(parameters, rows, count, factor, log_likelihoods, cells)
-            active = components[:n_active]
-            if what == _LABELS:
-                for b in range(count):
-                    labels[rows[b]] = np.int64(factor[0, b])
-                continue
-            if not given.e_step:
-                copy_responsibilities(given, rows, count, weights, factor, responsibilities)
-            elif given.hard:
-                totals[chunk, 0] += assign(responsibilities, active, weights, n_points, factor, log_likelihoods)
-                copy_row(weights, factor)
-            else:
-                totals[chunk, 0] += normalise(responsibilities, n_active, weights, n_points, factor, log_likelihoods)
-            if what == _STATISTICS:
-                totals[chunk, 1] += count * n_active
-                add_block_moments(
-                    parameters, active, x, n_points, responsibilities, factor, weights, centres, work, moments[chunk]
-                )
-            else:
-                _write(what, responsibilities, active, factor, log_likelihoods, rows, count, out)
-
-
-def _run(X, parameters, pruned, given, what, centres, cells, out, labels):
-    """Run a pass: (accumulated moments of each chunk, totals of each chunk)."""
-    data = points(X)
-    accumulator_bytes = parameters.zero_moments(0).strides[0] if what == _STATISTICS else 0
-    grid = _grid(data, len(centres), accumulator_bytes, centres.itemsize, pruned)
-    moments = parameters.zero_moments(grid.n_chunks if what == _STATISTICS else 0)
-    totals = np.zeros((grid.n_chunks, 8))  # a cache line each
-    for call in range(grid.n_calls):
-        grid = grid._replace(call=call)
-        arrays = centres, cells, moments, totals, out, labels
-        run(_pass_over_chunk, grid, data, parameters, pruned, given, what, *arrays)
-    return moments, totals
+                    count, cell = block_length(pruning, position, window, starts, cell)
+                    n_points = whole_groups(count)
+                    take_rows(order, window, position, count, n_points, rows)
+                else:
+                    count = min(block, window - position)
+                    n_points = whole_groups(count)
+                    number_rows(first + position, count, n_points, rows)
+                position += count
+                load_block(points, rows, n_points, parameters.origin, x)
+                set_weights(given, rows, count, n_points, weights)
+                weight += sum_of_row(weights, n_points) if given.weights.size else count
+                if given.e_step:
+                    coordinates = block_coordinates(parameters, x, n_points, work)
+                    if prune:
+                        n_active = active_components(parameters, pruning, coordinates, n_points, box, upper, components)
+                    block_log_densities(parameters, components[:n_active], coordinates, n_points, responsibilities)
+                    if given.labels.size:
+                        exclude_other_components(given.labels, rows, count, responsibilities)
+                    if given.responsibilities.size:
+                        allow(given.responsibilities, rows, count, responsibilities)
+                    if given.assignment == HARD or cells.size or what == _LABELS:
+                        find_largest(responsibilities, components[:n_active], n_points, factor, log_likelihoods)
+                    if cells.size:
+                        note_cells(parameters, rows, count, factor, log_likelihoods, cells)
+                active = components[:n_active]
+                if what == _LABELS:
+                    for b in range(count):
+                        labels[rows[b]] = np.int64(factor[0, b])
+                    continue
+                if not given.e_step:
+                    copy_responsibilities(given, rows, count, weights, factor, responsibilities)
+                elif given.assignment == HARD:
+                    log_likelihood += assign(responsibilities, active, weights, n_points, factor, log_likelihoods)
+                    copy_row(weights, factor)
+                else:
+                    log_likelihood += normalise(responsibilities, n_active, weights, n_points, factor, log_likelihoods)
+                    if given.assignment == STOCHASTIC:
+                        draw(given.seed, grid.first_row, rows, count, n_active, responsibilities, weights, factor)
+                if accumulates:
+                    totals[chunk, _LOOKED_AT] += count * n_active
+                    add_block_moments(
+                        parameters, active, x, n_points, responsibilities, factor, weights, centres, work, sums
+                    )
+                elif what != _TOTALS:
+                    _write(what, responsibilities, active, factor, log_likelihoods, rows, count, out)
+        if apart:
+            _add_leaf(sums, moments[chunk, 0], moments[chunk, 1])
+        row = totals[chunk]
+        row[_LOG_LIKELIHOOD], row[_LOG_LIKELIHOOD + 1] = _two_sum(
+            row[_LOG_LIKELIHOOD], row[_LOG_LIKELIHOOD + 1], log_likelihood
+        )
+        row[_WEIGHT], row[_WEIGHT + 1] = _two_sum(row[_WEIGHT], row[_WEIGHT + 1], weight)
+        row[_LEAVES] += 1
 
 
 _NO_CELLS = np.empty(0, np.uint16)
@@ -227,60 +305,144 @@ _NO_LABELS = np.empty(0, np.int64)
 # -- accumulate ---------------------------------------------------------------------------------------------------
 
 
-def accumulate(X, parameters, centres, given=NOTHING_GIVEN, cells=None):
-    """One pass: E-step and accumulation of the sufficient statistics.
+class Sums(NamedTuple):
+    """Unrounded sums of a pass over some of the points, to be added to those of others: pairs of a sum and its error.
+
+    Their sum is the same bits in any order, whichever leaves each of them holds.
+    """
+
+    moments: np.ndarray  # (2, ...) as the parameters' `zero_moments` has them
+    totals: np.ndarray  # (4, 2) log-likelihood, weight, pairs of point and component looked at, leaves
+
+    def __add__(self, other):
+        """The sums of both."""
+        return Sums(_sum_of_pairs(self.moments, other.moments, 0), _sum_of_pairs(self.totals, other.totals, 1))
+
+    def rounded(self, parameters):
+        """What `parameters` split them into.
+
+        Returns
+        -------
+        mass : ndarray of shape (K,)
+            Sum of weight times responsibility.
+        first : ndarray of shape (K, D)
+            Sum of weight times responsibility times (x - centre).
+        second : ndarray
+            The same of the outer products, (K, D, D); their diagonals, (K, D), for axis-aligned parameters; for
+            shared ones the scatter of all points about the origin, (D, D).
+        log_likelihood : float
+            Weighted sum over the points, nats; 0 without an E-step.
+        weight : float
+            Sum of the points' weights.
+        """
+        return *parameters.split_moments(self.moments.sum(axis=0)), *map(float, self.totals[:2].sum(axis=1))
+
+
+def _sum_of_pairs(one, other, axis):
+    high, value = one.take(0, axis), other.take(0, axis)
+    total = high + value
+    added = total - high
+    with np.errstate(invalid="ignore"):
+        error = (high - (total - added)) + (value - added)
+    return np.stack([total, one.take(1, axis) + other.take(1, axis) + error], axis)
+
+
+class Pass:
+    """E-step and accumulation of the sufficient statistics, over all the points or part by part, in any order.
 
     Parameters
     ----------
-    X : ndarray of shape (n, D), of a dtype in `READ_IN_PLACE`, any layout
-        Finite values.
     parameters : Triangular, Shared or AxisAligned
         Their precision is that of the products; all sums over more than a block are in float64.
     centres : ndarray of shape (K, D)
         What first and second moments are taken about, relative to `parameters.origin`, in the parameters' precision.
-    given : Given
-        Weights, labels, responsibilities.
+    n_samples : int
+        Of all parts together.
+    constrained : bool
+        Labels or responsibilities will be given.
     cells : Cells, default=None
         What earlier passes over the same points left, where components are many.
+    moments : bool
+        False: totals alone.
 
-    Returns
-    -------
-    mass : ndarray of shape (K,)
-        Sum of weight times responsibility.
-    first : ndarray of shape (K, D)
-        Sum of weight times responsibility times (x - centre).
-    second : ndarray
-        The same of the outer products, (K, D, D); their diagonals, (K, D), for axis-aligned parameters; for
-        shared ones the scatter of all points about the origin, (D, D).
-    log_likelihood : float
-        Weighted sum over the points, nats; 0 without an E-step.
+    Attributes
+    ----------
+    leaf : int
+        Every part begins at a multiple of it, and ends at one or with the last point.
     """
-    n_components = len(centres)
-    possible = is_worth_trying(parameters) and n_components <= MOST_COMPONENTS
-    if not possible or not given.e_step or given.labels.size or (cells is not None and cells.resting()):
-        cells = None
-        pruned = no_pruning(parameters)
-    else:
-        by_cell = cells is not None and cells.known_for(n_components)
-        pruned = pruning(parameters, _NEGLIGIBLE + np.log(n_components), by_cell)
-    nothing = np.empty((0, 0), centres.dtype)
-    labels = _NO_CELLS if cells is None else cells.labels
-    moments, totals = _run(X, parameters, pruned, given, _STATISTICS, centres, labels, nothing, _NO_LABELS)
-    log_likelihood, n_pairs = totals.sum(axis=0)[:2]
-    if cells is not None:
-        cells.finish(n_components, n_pairs / (len(X) * n_components))
-    return *parameters.split_moments(moments.sum(axis=0)), float(log_likelihood)
+
+    def __init__(self, parameters, centres, n_samples, *, constrained=False, cells=None, moments=True):
+        n_components, n_features = centres.shape
+        self._parameters, self._centres, self._n_samples = parameters, centres, n_samples
+        possible = is_worth_trying(parameters) and n_components <= MOST_COMPONENTS and moments
+        if not possible or constrained or (cells is not None and cells.resting()):
+            self._cells = None
+            self._pruned = no_pruning(parameters)
+        else:
+            self._cells = cells
+            by_cell = cells is not None and cells.known_for(n_components)
+            self._pruned = pruning(parameters, _NEGLIGIBLE + np.log(n_components), by_cell)
+        self._what = _STATISTICS if moments else _TOTALS
+        self._grid = _grid(n_samples, n_features, n_components, centres.itemsize, self._pruned.order)
+        self.leaf = self._grid.leaf
+        shape = parameters.zero_moments(0).shape[1:]
+        affordable = max(8, _MAX_ACCUMULATOR_BYTES // (16 * int(np.prod(shape))))
+        self._most_chunks = min(_MAX_CHUNKS, affordable)
+        self._n_chunks = 0
+        n_slots = min(self._most_chunks, -(-n_samples // self.leaf))
+        self._moments = np.zeros((n_slots if moments else 1, 2, *shape))
+        self._totals = np.zeros((n_slots, 8))  # a cache line each
+
+    def add(self, X, given=NOTHING_GIVEN, first=0):
+        """Add points.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n, D), of a dtype in `READ_IN_PLACE`, any layout
+            Finite values.
+        given : Given
+            Weights, labels, responsibilities, assignment.
+        first : int
+            The number of the first among all.
+        """
+        nothing = np.empty((0, 0), self._centres.dtype)
+        for start, stop, grid, data in _calls(self._grid, points(X), len(self._centres), self._most_chunks, first):
+            self._n_chunks = max(self._n_chunks, grid.n_chunks)
+            cells = _NO_CELLS if self._cells is None else self._cells.labels[first + start : first + stop]
+            arrays = self._centres, cells, self._moments, self._totals, nothing, _NO_LABELS
+            part = given.part(start, stop)
+            run(_pass_over_chunk, grid, data, self._parameters, self._pruned, part, self._what, *arrays)
+
+    @property
+    def is_finite(self):
+        """Whether no point's log-likelihood so far was infinite or NaN."""
+        return bool(np.isfinite(self._totals[:, 0]).all())
+
+    def sums(self):
+        """`Sums` of all that was added."""
+        if self._n_chunks > 1:
+            grid = self._grid._replace(n_chunks=1, serial=True)
+            run(_add_up, grid, self._moments[: self._n_chunks], self._totals[: self._n_chunks])
+        result = Sums(self._moments[0], self._totals[0].reshape(4, 2))
+        if self._cells is not None:
+            self._cells.finish(len(self._centres), result.totals[2, 0] / (self._n_samples * len(self._centres)))
+        return result
 
 
 # -- evaluate -----------------------------------------------------------------------------------------------------
 
 
 def _evaluate(X, parameters, what, out, labels):
+    n_components, n_features = parameters.means.shape
     if what == _RESPONSIBILITIES:  # all are asked for
         pruned = no_pruning(parameters)
     else:
         pruned = pruning(parameters, 1.0 if what == _LABELS else _FLUSHED[parameters.bias.dtype])
-    _run(X, parameters, pruned, NOTHING_GIVEN, what, parameters.means, _NO_CELLS, out, labels)
+    grid = _grid(len(X), n_features, n_components, parameters.means.itemsize, pruned.order)
+    moments, totals = np.zeros((1, 2, 0, 0)), np.zeros((_MAX_CHUNKS, 8))
+    for start, stop, call, data in _calls(grid, points(X), n_components, _MAX_CHUNKS):
+        arrays = parameters.means, _NO_CELLS, moments, totals, out[start:stop], labels[start:stop]
+        run(_pass_over_chunk, call, data, parameters, pruned, NOTHING_GIVEN, what, *arrays)
 
 
 def log_likelihoods(X, parameters, out):

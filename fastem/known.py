@@ -1,0 +1,137 @@
+"""What is known of the points beside their position: one argument that makes a pass weighted, supervised, hard, ..."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from .kernels import HARD, NOTHING_GIVEN, SOFT, STOCHASTIC, Given
+
+_ASSIGNMENTS = {"soft": SOFT, "hard": HARD, "stochastic": STOCHASTIC}
+
+_VALUES = 1 << 20  # numbers drawn at a time
+
+# Odd, so that no two of 2**64 passes draw alike.
+_NEXT_PASS = 0x9E3779B97F4A7C15
+
+
+@dataclass(frozen=True)
+class Known:
+    """Of all n points; a source hands each part of them what is theirs.
+
+    Attributes
+    ----------
+    weights : array of shape (n,), float64, or None
+        Multiplicities.
+    labels : array of shape (n,), int64, or None
+        The component a point is known to be from, -1 where unknown.
+    responsibilities : array of shape (n, K), float64, `DrawnResponsibilities` or None
+        What an E-step's responsibilities are multiplied by before they are normalised, or taken in their place.
+    e_step : bool
+        False: labels or responsibilities say all, and the parameters are not looked at.
+    assignment : {'soft', 'hard', 'stochastic'}
+        How a point counts in the moments: by its responsibilities, for its most probable component alone, or for one
+        drawn by its responsibilities.
+    seed : int
+        Of the draws.
+    """
+
+    weights: np.ndarray = None
+    labels: np.ndarray = None
+    responsibilities: np.ndarray = None
+    e_step: bool = True
+    assignment: str = "soft"
+    seed: int = 0
+
+    @property
+    def is_constrained(self):
+        """Whether responsibilities aren't free for some of the points."""
+        return self.labels is not None or self.responsibilities is not None
+
+    @property
+    def says_all(self):
+        """Whether every point's component is known."""
+        if self.labels is None:
+            return False
+        return not (self.labels if self.weights is None else self.labels[self.weights > 0]).min() < 0
+
+    @property
+    def most_rows(self):
+        """The most rows that `part` should be asked for at a time; None for any number."""
+        return getattr(self.responsibilities, "most_rows", None)
+
+    def part(self, start, stop):
+        """What the kernels take, of the points from start to stop."""
+
+        def rows(values, nothing):
+            return nothing if values is None else np.asarray(values[start:stop], dtype=nothing.dtype)
+
+        return Given(
+            rows(self.weights, NOTHING_GIVEN.weights),
+            rows(self.labels, NOTHING_GIVEN.labels),
+            rows(self.responsibilities, NOTHING_GIVEN.responsibilities),
+            self.e_step,
+            _ASSIGNMENTS[self.assignment],
+            np.uint64(self.seed),
+        )
+
+    def of_rows(self, start, stop):
+        """What is known of the points from start to stop, as of points of their own."""
+        drawn = isinstance(self.responsibilities, DrawnResponsibilities)
+        shares = self.responsibilities
+        return replace(
+            self,
+            weights=None if self.weights is None else self.weights[start:stop],
+            labels=None if self.labels is None else self.labels[start:stop],
+            responsibilities=shares.of_rows(start) if drawn else None if shares is None else shares[start:stop],
+        )
+
+    def next_pass(self):
+        """The same with draws of its own."""
+        return replace(self, seed=(self.seed + _NEXT_PASS) % 2**64)
+
+
+NOTHING_KNOWN = Known()
+
+
+class DrawnResponsibilities:
+    """Uniform responsibilities, (n, K), drawn in scikit-learn's order when they are asked for: never all in memory.
+
+    Parameters
+    ----------
+    random_state : RandomState
+    n_components : int
+    """
+
+    def __init__(self, random_state, n_components):
+        self._random_state = random_state
+        self._n_components = n_components
+        self._begin = random_state.get_state()
+        self._next = 0
+        self.most_rows = max(1, _VALUES // n_components)
+
+    def __getitem__(self, rows):
+        self._go_to(rows.start)
+        values = self._draw(rows.stop - rows.start)
+        return values / values.sum(axis=1, keepdims=True)
+
+    def of_rows(self, start):
+        """A copy whose first row is row `start` of these: what can be sent to where those points are."""
+        self._go_to(start)
+        random_state = np.random.RandomState()
+        random_state.set_state(self._random_state.get_state())
+        return DrawnResponsibilities(random_state, self._n_components)
+
+    def finish(self, n_samples):
+        """Leave the random state where all n rows' draws leave it, also where copies drew them."""
+        self._go_to(n_samples)
+
+    def _go_to(self, row):
+        if row < self._next:
+            self._random_state.set_state(self._begin)
+            self._next = 0
+        while self._next < row:
+            self._draw(min(self.most_rows, row - self._next))
+
+    def _draw(self, n_rows):
+        self._next += n_rows
+        return self._random_state.uniform(size=(n_rows, self._n_components))

@@ -1,0 +1,69 @@
+"""What `fit` can run over: arrays, blocks from a function, tables, files, Dask collections, and sources of your own.
+
+All give the same numbers: the points are cut for rounding by their number alone, not by how they come.
+"""
+
+from pathlib import Path
+
+from .array import ArraySource
+from .base import Source, SourceError
+from .blocks import BlockSource
+from .dask import DaskSource, is_dask
+from .parquet import ParquetSource
+
+__all__ = ["ArraySource", "BlockSource", "DaskSource", "ParquetSource", "Source", "SourceError", "as_source"]
+
+
+def as_source(X):
+    """The source for the given data; None where they are array-like, to be validated as scikit-learn does.
+
+    Parameters
+    ----------
+    X : Source, callable, str, Path, Dask collection, Arrow table or dataset, or array-like
+        A callable returns a fresh iterator of blocks for each pass; a path is that of a `.npy` file, or of a Parquet
+        file or folder.
+
+    Returns
+    -------
+    source : Source or None
+
+    Raises
+    ------
+    TypeError
+        For an iterator, which could be read only once.
+    SourceError
+        For a path to something else.
+    """
+    if isinstance(X, Source):
+        return X
+    if isinstance(X, str | Path):
+        return _of_path(Path(X))
+    if is_dask(X):
+        return DaskSource(X)
+    if hasattr(X, "to_batches"):  # an Arrow table or dataset
+        return BlockSource(X.to_batches)
+    if hasattr(X, "__next__"):
+        raise TypeError(
+            "X is an iterator, which can be read only once, but a fit reads the points many times: "
+            "pass a function that returns a fresh one"
+        )
+    if callable(X) and not hasattr(X, "__array__"):
+        return BlockSource(X)
+    return None
+
+
+def _of_path(path):
+    import numpy as np
+
+    if path.suffix == ".npy":
+        try:
+            return ArraySource(np.load(path, mmap_mode="r", allow_pickle=False))
+        except FileNotFoundError:
+            raise SourceError(f"{path}: no such file") from None
+        except (OSError, ValueError) as error:
+            raise SourceError(f"{path}: can't be read as .npy ({' '.join(str(error).split())})") from None
+    if path.is_dir() or path.suffix in (".parquet", ".parq"):
+        return ParquetSource(path)
+    if not path.exists():
+        raise SourceError(f"{path}: no such file")
+    raise SourceError(f"{path}: fastem reads .npy and Parquet; read other files into an array, or block by block")

@@ -1,0 +1,124 @@
+"""Points in an array, in memory or memory-mapped."""
+
+import mmap
+import os
+
+import numpy as np
+
+from .. import kernels
+from ..kernels import READ_IN_PLACE
+from .base import VALUES, Source, SourceError, nonfinite_error, nonfinite_rows, readable
+
+_MAPPED = 16 << 20  # bytes of a file that are looked at at a time
+
+
+class ArraySource(Source):
+    """Points in an array: read in place, never copied whole.
+
+    A memory-mapped file is read from its beginning to its end, the next stretch on its way while the kernels work on
+    this one, and what has been read is handed back: the process stays small whatever the file's size.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n, D), of any real dtype and layout
+    """
+
+    def __init__(self, X):
+        self.X = X.view(np.uint8) if X.dtype == np.bool_ else X
+        self.n_samples, self.n_features = X.shape
+        self.dtype = self.X.dtype
+        self._cells = kernels.Cells(len(X)) if self.dtype in READ_IN_PLACE else None
+        self._file = _MappedFile.under(self.X)
+
+    def scan(self, estimator="GaussianMixture"):
+        bad, first = 0, None
+        for start, rows in self.parts(1, max(1, VALUES // self.n_features)):
+            wrong = nonfinite_rows(rows)
+            if wrong.size:
+                first = start + int(wrong[0]) if first is None else first
+                bad += wrong.size
+        if bad:
+            raise nonfinite_error(bad, self.where(first), np.isnan(self.X[first]).any(), estimator)
+
+    def where(self, row):
+        return f"row {row}" if self._file is None else f"{self._file.name}: row {row}"
+
+    def read(self):
+        return (rows for _, rows in self.parts(1))
+
+    def parts(self, leaf, most_rows=None):
+        X = self.X
+        bytes_a_row = abs(X.strides[0])
+        if X.dtype not in READ_IN_PLACE:
+            most = VALUES // self.n_features
+        elif self._file is not None:
+            most = _MAPPED // max(1, bytes_a_row)
+        else:
+            most = self.n_samples
+        if most_rows is not None:
+            most = min(most, most_rows)
+        step = max(1, most // leaf) * leaf
+        for start in range(0, self.n_samples, step):
+            stop = min(start + step, self.n_samples)
+            if self._file is not None:
+                self._file.expect(X[start:stop], X[stop : stop + step])
+            yield start, readable(X[start:stop])
+            if self._file is not None:
+                self._file.hand_back(X[start:stop])
+
+    def rows(self, index):
+        if self._file is None:
+            return np.array(self.X[index], dtype=self.precision, order="C")
+        return super().rows(index)
+
+
+class _MappedFile:
+    """The file behind a memory-mapped array, of which ranges of rows come and go."""
+
+    def __init__(self, array, is_by_rows):
+        self._map = array._mmap
+        self._address = np.frombuffer(self._map, np.uint8).__array_interface__["data"][0]
+        self._filename = array.filename
+        self._offset = array.offset - array.offset % mmap.ALLOCATIONGRANULARITY  # of the map in the file
+        # Mode 'c' would lose what was written; columns that lie apart have no rows to hand back.
+        self._is_ours = array.mode in ("r", "r+") and hasattr(self._map, "madvise") and is_by_rows
+        self.name = "the memory-mapped file" if array.filename is None else str(array.filename)
+
+    @classmethod
+    def under(cls, array):
+        """That of an array, or None where it is in memory."""
+        is_by_rows = abs(array.strides[0]) >= array.shape[1] * abs(array.strides[1])
+        while array is not None:
+            if isinstance(array, np.memmap) and isinstance(array._mmap, mmap.mmap):
+                return cls(array, is_by_rows)
+            array = getattr(array, "base", None)
+        return None
+
+    def _range(self, rows):
+        """First byte and number of bytes of rows in the map, in whole pages."""
+        low = high = rows.__array_interface__["data"][0] - self._address
+        for length, stride in zip(rows.shape, rows.strides, strict=True):
+            low, high = low + min(0, (length - 1) * stride), high + max(0, (length - 1) * stride)
+        start = low // mmap.PAGESIZE * mmap.PAGESIZE
+        return start, high + rows.itemsize - start
+
+    def expect(self, rows, later):
+        """Before rows are read: are they still there? And have those after them read ahead."""
+        start, length = self._range(rows)
+        if self._filename is not None:
+            size = os.stat(self._filename).st_size - self._offset
+            if size < start + length:
+                raise SourceError(
+                    f"{self.name}: the file has shrunk to {size + self._offset} bytes since it was opened"
+                )
+        if self._is_ours and later.size:
+            self._map.madvise(mmap.MADV_WILLNEED, *self._range(later))
+
+    def hand_back(self, rows):
+        """After rows are read: their pages stay in the system's cache, but are no longer this process's."""
+        if self._is_ours:
+            start, length = self._range(rows)
+            # the last page may hold rows to come
+            length -= length % mmap.PAGESIZE
+            if length:
+                self._map.madvise(mmap.MADV_DONTNEED, start, length)

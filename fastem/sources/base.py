@@ -1,0 +1,271 @@
+"""What a pass can run over, whatever holds the points: a subclass reads them, this class does the rest."""
+
+import numpy as np
+
+from .. import kernels
+from ..kernels import READ_IN_PLACE
+from ..known import NOTHING_KNOWN
+
+# Where moments about the old means have lost more than 7 of 16 digits (in float32 4 of 7) against those about the new
+# ones, the pass is made again about the new ones. It happens after a far-off start, or where tied clusters are tiny
+# and far apart.
+_DIGITS_KEPT = {np.dtype(np.float64): 1e-7, np.dtype(np.float32): 1e-4}
+
+VALUES = 1 << 20  # numbers converted, gathered, checked or drawn at a time: 8 MiB
+
+
+class SourceError(ValueError):
+    """Points that can't be used, or are no longer what they were; says where.
+
+    Attributes
+    ----------
+    result : EMResult or None
+        What a fit had reached by then.
+    """
+
+    result = None
+
+
+class Source:
+    """Points that can be read again and again, from the first to the last, block by block.
+
+    A subclass implements `scan`, which learns and checks what there is, and `read`; the others it may do better.
+
+    Attributes
+    ----------
+    n_samples, n_features : int
+    dtype : dtype
+        Of the blocks.
+    feature_names : list of str or None
+    is_validated : bool
+        Whether scikit-learn has checked features and their names.
+    """
+
+    n_samples = n_features = dtype = feature_names = None
+    is_validated = False
+    _cells = None
+
+    def scan(self, estimator="GaussianMixture"):
+        """Read all the points once: set the attributes, raise SourceError where a row can't be used."""
+        raise NotImplementedError
+
+    def read(self):
+        """Blocks of rows in order: arrays of shape (m, D), each of a dtype in `READ_IN_PLACE`."""
+        raise NotImplementedError
+
+    def where(self, row):
+        """A row in words, such as 'row 17 of block 3'."""
+        return f"row {row}"
+
+    def column(self, values):
+        """Weights or labels as they were given; a source of named columns takes a name for them."""
+        if isinstance(values, str):
+            raise ValueError(f"this source has no column {values!r} beside its features: pass an array")
+        return values
+
+    @property
+    def precision(self):
+        """float32 where the data are, else float64."""
+        return np.dtype(np.float32 if self.dtype == np.float32 else np.float64)
+
+    @property
+    def nbytes(self):
+        """What the points would take in memory."""
+        return self.n_samples * self.n_features * self.precision.itemsize
+
+    def parts(self, leaf, most_rows=None):
+        """The points as (number of the first, rows), each of whole leaves but for the last."""
+        return aligned(self.read(), leaf, self.n_features, most_rows=most_rows)
+
+    def rows(self, index):
+        """A copy of some rows, by slice or numbers in any order, in their `precision`."""
+        if isinstance(index, slice):
+            index = np.arange(*index.indices(self.n_samples))
+        order = np.argsort(index, kind="stable")
+        wanted = index[order]
+        out = np.empty((len(index), self.n_features), self.precision)
+        done = first = 0
+        for block in self.read():
+            stop = np.searchsorted(wanted, first + len(block))
+            out[order[done:stop]] = block[wanted[done:stop] - first]
+            done, first = stop, first + len(block)
+            if done == len(index):
+                break
+        return out
+
+    def sample(self, size, random_state, weights=None):
+        """About `size` points drawn by weight, one from each of as many equal stretches of the data: a source.
+
+        Without weights no point comes twice, and the data's order does no harm: a stretch is never left out.
+        """
+        where = random_state.uniform(size=size)
+        if weights is None:
+            edges = np.arange(size + 1) * self.n_samples // size
+            index = edges[:-1] + (where * np.diff(edges)).astype(np.intp)
+        else:
+            total = np.cumsum(weights)
+            steps = (np.arange(size) + where) * (total[-1] / size)
+            index = np.minimum(np.searchsorted(total, steps, side="right"), self.n_samples - 1)
+        return self.in_memory(index)
+
+    def in_memory(self, index=slice(None)):
+        """Some of the points, or all, as a source of their own."""
+        from .array import ArraySource
+
+        return ArraySource(self.rows(index))
+
+    def accumulate(self, parameters, *, centres=None, known=NOTHING_KNOWN, exact=False):
+        """One pass: sufficient statistics of the points under the responsibilities of these parameters.
+
+        Parameters
+        ----------
+        parameters : Parameters
+        centres : ndarray of shape (K, D), default=None
+            What moments are taken about; by default the means.
+        known : Known
+            Weights, labels, responsibilities, assignment.
+        exact : bool
+            Accumulate every moment about its own centre, even where that makes the pass slower.
+
+        Returns
+        -------
+        statistics : SufficientStatistics
+
+        Raises
+        ------
+        SourceError
+            Where the points can't be read, or hold NaN or infinity now.
+        """
+        centres = parameters.means.astype(np.float64) if centres is None else centres
+        inputs = parameters.kernel_inputs(exact, single=self.precision == np.float32)
+        statistics = self._statistics(parameters.family, inputs, centres, known)
+        if not np.isfinite(statistics.second).all():
+            if inputs.bias.dtype == np.float32:
+                statistics = self._statistics(parameters.family, parameters.kernel_inputs(exact), centres, known)
+            self._check_statistics(statistics)
+        return statistics
+
+    def _statistics(self, family, inputs, centres, known):
+        offsets = (centres - inputs.origin).astype(inputs.bias.dtype)
+        if offsets.dtype == np.float32:
+            centres = inputs.origin + offsets  # where the kernels take them to be
+        sums = self._sums(inputs, offsets, known)
+        return family.statistics(inputs.origin, centres, *sums.rounded(inputs))
+
+    def e_step(self, parameters, known=NOTHING_KNOWN):
+        """`accumulate` about the means, its variances good to 9 digits (3 where it computes in float32)."""
+        statistics = self.accumulate(parameters, known=known)
+        if statistics.digits_kept < _DIGITS_KEPT[self.precision]:
+            statistics = self.accumulate(parameters, centres=statistics.means, known=known, exact=True)
+        return statistics
+
+    def log_likelihood(self, parameters, known=NOTHING_KNOWN):
+        """(weighted sum of the points' log-likelihoods, nats, sum of the weights): a pass without moments.
+
+        With hard assignment that of each point's most probable component.
+        """
+        inputs = parameters.kernel_inputs(single=self.precision == np.float32)
+        *_, log_likelihood, weight = self._sums(inputs, inputs.means, known, moments=False).rounded(inputs)
+        return log_likelihood, weight
+
+    def _sums(self, inputs, offsets, known, moments=True):
+        """`kernels.Sums` of a pass."""
+        cells = self._cells if moments else None
+        constrained = known.is_constrained or not known.e_step
+        sums = kernels.Pass(inputs, offsets, self.n_samples, constrained=constrained, cells=cells, moments=moments)
+        return self._checked_sums(sums, self.parts(sums.leaf, known.most_rows), known)
+
+    def _checked_sums(self, sums, parts, known):
+        n_seen = 0
+        for first, rows in parts:
+            sums.add(rows, known.part(first, first + len(rows)), first)
+            if not sums.is_finite:
+                self.check_finite(rows, first)
+            n_seen += len(rows)
+        return sums.sums()
+
+    def check_finite(self, rows, first):
+        """Raise SourceError where rows, the first of them number `first`, hold NaN or infinity."""
+        bad = nonfinite_rows(rows)
+        if bad.size:
+            what = "NaN" if np.isnan(rows[bad[0]]).any() else "infinity"
+            raise SourceError(f"{self.where(first + int(bad[0]))} holds {what}, which it did not before")
+
+    def _check_statistics(self, statistics):
+        """Look for the row that made statistics infinite, where a pass has no log-likelihood to tell by."""
+        for first, rows in self.parts(1):
+            self.check_finite(rows, first)
+
+    def evaluate(self, parameters, kernel, out):
+        """Fill out, one row per point, with a kernel of `kernels` that evaluates a mixture; return it."""
+        inputs = parameters.kernel_inputs(single=self.precision == np.float32)
+        for first, rows in self.parts(1):
+            kernel(rows, inputs, out[first : first + len(rows)])
+        return out
+
+
+def nonfinite_error(n_rows, where, is_nan, estimator):
+    """What is wrong with points that hold NaN or infinity, in scikit-learn's words and where the first one is."""
+    plural = "s hold" if n_rows > 1 else " holds"
+    what = "NaN" if is_nan else "infinity"
+    message = f"Input X contains {what}.\n{n_rows} row{plural} NaN or infinity, the first is {where}."
+    if is_nan:
+        message += (
+            f"\n{estimator} does not accept missing values encoded as NaN natively: drop those rows, "
+            "or fill them in (for example with sklearn.impute)."
+        )
+    return SourceError(message)
+
+
+def readable(rows):
+    """Rows as an array that kernels read in place: itself, or converted to float64."""
+    if rows.dtype == np.bool_:
+        return rows.view(np.uint8)
+    return rows if rows.dtype in READ_IN_PLACE else np.asarray(rows, dtype=np.float64)
+
+
+def nonfinite_rows(rows):
+    """Numbers of the rows that hold NaN or infinity."""
+    if rows.dtype.kind != "f":
+        return np.empty(0, np.intp)
+    with np.errstate(over="ignore", invalid="ignore"):
+        if np.isfinite(np.sum(rows, dtype=np.float64)):
+            return np.empty(0, np.intp)
+    return np.flatnonzero(~np.isfinite(rows).all(axis=1))
+
+
+def aligned(blocks, leaf, n_features, first=0, most_rows=None):
+    """Regroup blocks of rows into (number of the first, rows) of whole leaves, the last aside.
+
+    Rows are views of a block where it holds whole leaves; what lies between is copied, and so are small blocks, a few
+    MiB together. A part is good until the next one is asked for.
+    """
+    size = max(1, (VALUES // n_features) // leaf) * leaf
+    most = None if most_rows is None else max(1, most_rows // leaf) * leaf
+    buffer, filled = None, 0
+
+    def cut(rows):
+        nonlocal first
+        step = most or len(rows)
+        for start in range(0, len(rows), step):
+            yield first, rows[start : start + step]
+            first += len(rows[start : start + step])
+
+    for rows in blocks:
+        while len(rows):
+            is_large = len(rows) >= size
+            if not filled and is_large:
+                whole = len(rows) // leaf * leaf
+                yield from cut(rows[:whole])
+                rows = rows[whole:]
+                continue
+            if buffer is None:
+                buffer = np.empty((size, n_features), rows.dtype)
+            taken = min(-filled % leaf if is_large else size - filled, len(rows))
+            buffer[filled : filled + taken] = rows[:taken]
+            filled, rows = filled + taken, rows[taken:]
+            if filled == size or (is_large and filled % leaf == 0):
+                yield from cut(buffer[:filled])
+                filled = 0
+    if filled:
+        yield from cut(buffer[:filled])

@@ -1,0 +1,161 @@
+"""Points that come in blocks, again for each pass: from a function, a table's batches, a reader of files."""
+
+import queue
+import threading
+from bisect import bisect_right
+
+import numpy as np
+
+from .. import kernels
+from .base import Source, SourceError, nonfinite_error, nonfinite_rows, readable
+
+
+class BlockSource(Source):
+    """Points that a function hands out in blocks, from a fresh iterator for each pass.
+
+    Parameters
+    ----------
+    blocks : callable
+        Without arguments; returns an iterable of blocks: arrays of shape (m, D), pandas DataFrames, Arrow tables or
+        record batches. Every call must give the same rows in the same order; how they are cut doesn't matter.
+    """
+
+    def __init__(self, blocks):
+        self._blocks = blocks
+        self._starts = []  # of the blocks of the pass under way, or of the last one
+
+    def scan(self, estimator="GaussianMixture"):
+        self.n_samples = self.n_features = self.dtype = None
+        bad, first, is_nan = 0, None, False
+        for start, rows in self._numbered():
+            wrong = nonfinite_rows(rows)
+            if wrong.size and first is None:
+                first, is_nan = start + int(wrong[0]), np.isnan(rows[wrong[0]]).any()
+            bad += wrong.size
+        if not self._starts:
+            raise SourceError(f"{self._what} gave no rows")
+        if bad:
+            raise nonfinite_error(bad, self.where(first), is_nan, estimator)
+        self._cells = kernels.Cells(self.n_samples)
+
+    _what = "the function that makes blocks"
+
+    def where(self, row):
+        number = bisect_right(self._starts, row) - 1
+        return f"row {row - self._starts[number]} of block {number} (row {row} of all)"
+
+    def read(self):
+        return (rows for _, rows in self._numbered())
+
+    def _numbered(self):
+        """(number of the first row, rows) of each block, checked against what the first pass saw."""
+        expected, self._starts, first = self.n_samples, [], 0
+        blocks = self._blocks()
+        if not hasattr(blocks, "__iter__"):
+            raise SourceError(f"{self._what} should return an iterable of blocks, but returned {type(blocks).__name__}")
+        for number, block in enumerate(blocks):
+            rows = self._rows_of(block, number)
+            if not len(rows):
+                continue
+            self._starts.append(first)
+            yield first, rows
+            first += len(rows)
+            if expected is not None and first > expected:
+                break
+        if expected is None:
+            self.n_samples = first
+        elif first != expected:
+            more = "more than" if first > expected else f"{first} rows now, not"
+            raise SourceError(
+                f"{self._what} gave {more} the {expected} rows of the pass before: every pass must see the same points"
+            )
+
+    def _rows_of(self, block, number):
+        """A block as an array that kernels read in place, of the columns and the dtype of the first one."""
+        rows, names = as_rows(block, f"block {number}")
+        if self.n_features is None:
+            rows = readable(rows)
+            self.n_features, self.dtype, self.feature_names = rows.shape[1], rows.dtype, names
+        if rows.shape[1] != self.n_features:
+            raise SourceError(f"block {number} has {rows.shape[1]} columns, not {self.n_features} as those before")
+        if rows.dtype != self.dtype:
+            if not np.can_cast(rows.dtype, self.dtype, "same_kind"):
+                raise SourceError(f"block {number} is of dtype {rows.dtype}, not {self.dtype} as those before")
+            rows = rows.astype(self.dtype)
+        return readable(rows)
+
+
+def as_rows(block, name):
+    """(a block as an array of shape (m, D), the names of its columns or None)."""
+    names = None
+    if hasattr(block, "column_names") or hasattr(getattr(block, "schema", None), "names"):  # Arrow
+        names = list(block.schema.names)
+        rows = from_arrow(block, name)
+    else:
+        if hasattr(block, "columns") and all(isinstance(column, str) for column in block.columns):
+            names = list(block.columns)
+        rows = np.asarray(block)
+    if rows.ndim != 2 or rows.shape[1] == 0:
+        raise SourceError(f"{name} has the shape {rows.shape}, it should be two-dimensional, with a column or more")
+    if rows.dtype == object:
+        try:
+            rows = rows.astype(np.float64)
+        except (TypeError, ValueError):
+            raise SourceError(f"{name} holds something else than numbers") from None
+    if rows.dtype.kind not in "fiub":
+        raise SourceError(f"{name} is of dtype {rows.dtype}, it should hold real numbers")
+    return rows, names
+
+
+def from_arrow(table, name):
+    """An Arrow table or record batch as an array, C-contiguous: float32 where all columns are, integers as float64."""
+    columns = []
+    for label, column in zip(table.schema.names, table.columns, strict=True):
+        values = np.asarray(column)  # a missing value becomes NaN
+        if values.dtype.kind not in "fiub":
+            raise SourceError(f"{name}: column {label!r} is of type {column.type}, not a number")
+        columns.append(values)
+    if not columns:
+        raise SourceError(f"{name} has no columns")
+    dtype = np.result_type(*columns)
+    rows = np.empty((len(columns[0]), len(columns)), dtype if dtype.kind == "f" else np.float64)
+    for i, values in enumerate(columns):
+        rows[:, i] = values
+    return rows
+
+
+def read_ahead(items):
+    """The items of an iterator, the next one made in a thread of its own while this one is used."""
+    ready, stopped = queue.Queue(maxsize=1), threading.Event()
+
+    def put(what, value):
+        while not stopped.is_set():
+            try:
+                ready.put((what, value), timeout=0.1)
+                return
+            except queue.Full:
+                continue
+
+    def run():
+        try:
+            for item in items:
+                put("item", item)
+                if stopped.is_set():
+                    return
+            put("end", None)
+        except BaseException as error:
+            put("error", error)
+
+    thread = threading.Thread(target=run, daemon=True, name="fastem-read-ahead")
+    thread.start()
+    try:
+        while True:
+            what, value = ready.get()
+            if what == "error":
+                raise value
+            if what == "end":
+                return
+            yield value
+    finally:
+        stopped.set()
+        thread.join()

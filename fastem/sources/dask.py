@@ -1,0 +1,222 @@
+"""Points in a Dask array or dataframe: each worker runs the kernels on the partitions it has.
+
+What travels: parameters to the workers, sums back, and of the points a sample for the start (16 MiB at most) and, since
+a leaf is summed by one worker, the first rows of a partition (fewer than a leaf's, 2,048 as a rule) to the worker of
+the one before. So the sums are the same bits for any partitions, and for the same points in memory.
+"""
+
+import contextlib
+import sys
+from itertools import pairwise
+
+import numba
+import numpy as np
+
+from .. import kernels
+from ..extras import needed
+from ..threads import thread_limits
+from .base import Source, SourceError, aligned, nonfinite_error, nonfinite_rows, readable
+from .blocks import as_rows
+
+_FAN_IN = 8  # sums that one task adds up
+
+
+def is_dask(X):
+    """Whether X is a Dask collection; imports nothing."""
+    return type(X).__module__.split(".")[0] in ("dask", "dask_expr") and hasattr(X, "dask")
+
+
+class DaskSource(Source):
+    """Points in a Dask array or dataframe of two dimensions.
+
+    Parameters
+    ----------
+    X : dask.array.Array or dask.dataframe.DataFrame
+        Cut by rows. Every pass computes its partitions anew: `persist` it where that takes long and memory is there.
+    """
+
+    def __init__(self, X, n_threads=None):
+        self._dask = needed("dask", "dask")
+        self._n_threads = n_threads
+        self.X = X
+        columns = getattr(X, "columns", None)
+        self._is_frame = columns is not None
+        self.feature_names = list(columns) if columns is not None and all(isinstance(c, str) for c in columns) else None
+        if X.ndim != 2:
+            raise SourceError(f"Expected 2D array, got {X.ndim}D Dask array instead: reshape it to (n, D)")
+        self.n_features = len(columns) if self._is_frame else X.shape[1]
+        if np.isnan(self.n_features) or self.n_features == 0:
+            raise SourceError(f"Input X has {self.n_features} columns; one or more are needed")
+        if not self._is_frame and X.numblocks[1] > 1:
+            X = X.rechunk({1: -1})
+        self._partitions = X.to_delayed().ravel().tolist()
+
+    def scan(self, estimator="GaussianMixture"):
+        looked = self._compute(
+            [self._dask.delayed(_look)(block, number) for number, block in enumerate(self._partitions)]
+        )
+        lengths = [length for length, *_ in looked]
+        self._starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        self.n_samples = int(self._starts[-1])
+        if self.n_samples == 0:
+            raise SourceError("the Dask collection has no rows")
+        for number, (_, width, *_) in enumerate(looked):
+            if width != self.n_features:
+                raise SourceError(f"partition {number} has {width} columns, not {self.n_features}")
+        self.dtype = np.result_type(*[dtype for length, _, dtype, *_ in looked if length])
+        bad = sum(n_bad for *_, n_bad, _, _ in looked)
+        if bad:
+            number = next(i for i, entry in enumerate(looked) if entry[3])
+            where = self.where(int(self._starts[number]) + looked[number][4])
+            raise nonfinite_error(bad, where, looked[number][5], estimator)
+
+    def where(self, row):
+        number = int(np.searchsorted(self._starts, row, side="right")) - 1
+        return f"row {row - self._starts[number]} of partition {number} (row {row} of all)"
+
+    def read(self):
+        for block in self._partitions:
+            (rows,) = self._compute([self._dask.delayed(_rows)(block, self.dtype)])
+            yield rows
+
+    def rows(self, index):
+        if isinstance(index, slice):
+            index = np.arange(*index.indices(self.n_samples))
+        order = np.argsort(index, kind="stable")
+        wanted = index[order]
+        cuts = np.searchsorted(wanted, self._starts)
+        tasks = [
+            self._dask.delayed(_take)(self._partitions[i], wanted[cuts[i] : cuts[i + 1]] - start, self.precision)
+            for i, start in enumerate(self._starts[:-1])
+            if cuts[i] < cuts[i + 1]
+        ]
+        out = np.empty((len(index), self.n_features), self.precision)
+        out[order] = np.concatenate(self._compute(tasks))
+        return out
+
+    def _sums(self, inputs, offsets, known, moments=True):
+        delayed = self._dask.delayed
+        constrained = known.is_constrained or not known.e_step
+        settings = {"n_samples": self.n_samples, "constrained": constrained, "moments": moments}
+        leaf = kernels.Pass(inputs, offsets, **settings).leaf
+        ranges = self._ranges(leaf)
+        n_threads = self._threads_a_task(len(ranges))
+        shared = delayed((inputs, offsets, settings), pure=False)
+        tasks = [
+            delayed(_sums_of)(self._pieces(*each), *each, self.dtype, known.of_rows(*each), shared, n_threads)
+            for each in ranges
+        ]
+        while len(tasks) > 1:
+            tasks = [delayed(_merged)(tasks[i : i + _FAN_IN]) for i in range(0, len(tasks), _FAN_IN)]
+        (sums,) = self._compute(tasks)
+        if isinstance(sums, _Bad):
+            raise SourceError(sums.message or f"{self.where(sums.row)} holds {sums.what}, which it did not before")
+        return sums
+
+    def _ranges(self, leaf):
+        """(first row, last row) of each task: of each partition the leaves that begin in it."""
+        first = np.minimum(-(-self._starts // leaf) * leaf, self.n_samples)
+        return [(int(a), int(b)) for a, b in pairwise(first) if a < b]
+
+    def _pieces(self, first, stop):
+        """Partitions, and slices of the ones after, that hold the rows from first to stop: (rows, low, high)."""
+        pieces = []
+        for i in range(np.searchsorted(self._starts, first, side="right") - 1, len(self._partitions)):
+            begin, end = map(int, self._starts[i : i + 2])
+            low, high = max(first, begin) - begin, min(stop, end) - begin
+            if begin >= stop:
+                break
+            if low >= high:
+                continue
+            if pieces and high < end - begin:
+                pieces.append((self._dask.delayed(_head)(self._partitions[i], high), 0, high))
+            else:
+                pieces.append((self._partitions[i], low, high))
+        return pieces
+
+    def _compute(self, tasks):
+        return self._dask.compute(*tasks)
+
+    def _threads_a_task(self, n_tasks):
+        """Threads for each task's kernels, so that all together take what the scheduler has."""
+        available = most = numba.get_num_threads()
+        if "distributed" in sys.modules:
+            with contextlib.suppress(ValueError):  # no client: the scheduler is this process
+                counts = list(sys.modules["distributed"].get_client().nthreads().values())
+                available, most = sum(counts), min(counts, default=1)
+        return max(1, min(most, available // n_tasks, self._n_threads or most))
+
+    def evaluate(self, parameters, kernel, out):
+        raise NotImplementedError("predictions of Dask input are lazy: see `lazily`")
+
+    def _check_statistics(self, statistics):
+        pass  # its tasks have looked
+
+    def lazily(self, evaluate, dtype, n_columns=None):
+        """A Dask array of what a function makes of each partition's rows: (n,), or (n, n_columns)."""
+        array = needed("dask.array", "dask")
+        X = self.X.to_dask_array(lengths=None) if self._is_frame else self.X
+        if X.numblocks[1] > 1:
+            X = X.rechunk({1: -1})
+        if n_columns is None:
+            return X.map_blocks(evaluate, drop_axis=1, dtype=dtype, meta=np.empty(0, dtype))
+        chunks = X.chunks[0], (n_columns,)
+        return array.map_blocks(evaluate, X, chunks=chunks, dtype=dtype, meta=np.empty((0, n_columns), dtype))
+
+
+# -- on the workers ---------------------------------------------------------------------------------------------------
+
+
+class _Bad:
+    """Where a task met a row that can't be used."""
+
+    def __init__(self, row=None, what=None, message=None):
+        self.row, self.what, self.message = row, what, message
+
+
+def _rows(block, dtype):
+    rows = readable(as_rows(block, "a partition")[0])
+    return rows if rows.dtype == dtype else rows.astype(dtype)
+
+
+def _look(block, number):
+    """(rows, columns, dtype, rows that hold NaN or infinity, the first of them, whether it holds NaN)."""
+    rows, _ = as_rows(block, f"partition {number}")
+    rows = readable(rows)
+    bad = nonfinite_rows(rows)
+    first = int(bad[0]) if bad.size else 0
+    return *rows.shape, rows.dtype, len(bad), first, bool(bad.size and np.isnan(rows[first]).any())
+
+
+def _take(block, index, dtype):
+    return as_rows(block, "a partition")[0][index].astype(dtype)
+
+
+def _head(block, length):
+    return np.ascontiguousarray(as_rows(block, "a partition")[0][:length])
+
+
+def _sums_of(pieces, first, stop, dtype, known, shared, n_threads):
+    """`kernels.Sums` of the rows from first to stop: the rows [low, high) of each (block, low, high)."""
+    inputs, offsets, settings = shared
+    blocks = [_rows(block, dtype)[low:high] for block, low, high in pieces]
+    n_features = offsets.shape[1]
+    if sum(map(len, blocks)) != stop - first or any(rows.shape[1] != n_features for rows in blocks):
+        shapes = " and ".join(str(rows.shape) for rows in blocks)
+        return _Bad(message=f"rows {first} to {stop - 1} come in shapes {shapes} now, they did not before")
+    sums = kernels.Pass(inputs, offsets, **settings)
+    with thread_limits(n_threads):
+        for start, rows in aligned(blocks, sums.leaf, n_features, first, known.most_rows):
+            sums.add(rows, known.part(start - first, start - first + len(rows)), start)
+            if not sums.is_finite and (bad := nonfinite_rows(rows)).size:
+                return _Bad(start + int(bad[0]), "NaN" if np.isnan(rows[bad[0]]).any() else "infinity")
+        return sums.sums()
+
+
+def _merged(parts):
+    total = None
+    for part in parts:
+        if isinstance(part, _Bad):
+            return part
+        total = part if total is None else total + part
+    return total

@@ -1,0 +1,111 @@
+"""Points in Parquet files."""
+
+from pathlib import Path
+
+import numpy as np
+
+from ..extras import needed
+from .base import VALUES, SourceError
+from .blocks import BlockSource, as_rows, read_ahead
+
+
+class ParquetSource(BlockSource):
+    """Points in a Parquet file, or in all those of a folder in the order of their names.
+
+    Row group by row group, the next rows read while the kernels work on these.
+
+    Parameters
+    ----------
+    path : str or Path
+        A file, or a folder; `.parquet` and `.parq` files below it count.
+    columns : list of str, default=None
+        The features; by default all columns of numbers.
+    """
+
+    def __init__(self, path, columns=None):
+        super().__init__(None)
+        self._parquet = needed("pyarrow.parquet", "parquet")
+        self.path = Path(path)
+        if self.path.is_dir():
+            files = [f for f in self.path.rglob("*") if f.suffix in (".parquet", ".parq")]
+            self.files = sorted(f for f in files if not f.name.startswith(("_", ".")))
+            if not self.files:
+                raise SourceError(f"{self.path}: no .parquet file in this folder")
+        else:
+            self.files = [self.path]
+        self.columns = self._known_columns(columns)
+        self._what = str(self.path)
+        self._places = []  # (first row of all, file, row group) of the pass under way
+
+    def _open(self, file):
+        try:
+            return self._parquet.ParquetFile(file)
+        except FileNotFoundError:
+            raise SourceError(f"{file}: no such file") from None
+        except (OSError, ValueError) as error:  # Arrow's errors are of both kinds
+            raise SourceError(f"{file}: can't be read as Parquet ({_one_line(error)})") from None
+
+    def _known_columns(self, columns):
+        with self._open(self.files[0]) as file:
+            schema = file.schema_arrow
+        if columns is None:
+            return [field.name for field in schema if _is_number(field.type)]
+        if isinstance(columns, str):
+            raise SourceError(f"columns should be a list of names, but got {columns!r}")
+        for name in columns:
+            if name not in schema.names:
+                raise SourceError(f"{self.files[0]}: no column {name!r} among {', '.join(map(repr, schema.names))}")
+        return list(columns)
+
+    def column(self, values):
+        """One more column by name, such as the points' weights or labels, as an array (n,)."""
+        if not isinstance(values, str):
+            return values
+        column = np.concatenate([rows[:, 0] for _, _, rows in self._groups([values])])
+        is_whole = column.dtype == np.float64 and np.all(column == np.rint(column))
+        return column.astype(np.int64) if is_whole else column
+
+    def where(self, row):
+        first, file, group, start = next(place for place in reversed(self._places) if place[0] <= row)
+        return f"row {row - first + start} of row group {group} of {file} (row {row} of all)"
+
+    def _blocks(self):
+        self._places = []
+        first = 0
+        for file, (group, start), rows in read_ahead(self._groups(self.columns)):
+            self._places.append((first, file, group, start))
+            yield rows
+            first += len(rows)
+
+    def _groups(self, columns):
+        """(file, (row group, first of its rows), rows), a few MiB at a time."""
+        most = max(1, VALUES // max(1, len(columns)))
+        for path in self.files:
+            with self._open(path) as file:
+                missing = [name for name in columns if name not in file.schema_arrow.names]
+                if missing:
+                    raise SourceError(f"{path}: no column {missing[0]!r}, which {self.files[0]} has")
+                for group in range(file.num_row_groups):
+                    start = 0
+                    try:
+                        for batch in file.iter_batches(most, row_groups=[group], columns=columns):
+                            batch = batch.select(columns)  # in this order
+                            rows, _ = as_rows(batch, f"{path}, row group {group}, from row {start} on")
+                            yield path, (group, start), rows
+                            start += len(rows)
+                    except OSError as error:
+                        raise SourceError(f"{path}: row group {group} can't be read ({_one_line(error)})") from None
+
+    def _rows_of(self, block, number):
+        rows = super()._rows_of(block, number)
+        self.feature_names = self.columns
+        return rows
+
+
+def _is_number(arrow_type):
+    types = needed("pyarrow.types", "parquet")
+    return types.is_integer(arrow_type) or types.is_floating(arrow_type) or types.is_boolean(arrow_type)
+
+
+def _one_line(error):
+    return " ".join(str(error).split())[:200]
