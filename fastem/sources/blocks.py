@@ -21,7 +21,7 @@ class BlockSource(Source):
     """
 
     def __init__(self, blocks):
-        self._blocks = blocks
+        self._make_blocks = blocks
         self._starts = []  # of the blocks of the pass under way, or of the last one
 
     def scan(self, estimator="GaussianMixture"):
@@ -50,7 +50,7 @@ class BlockSource(Source):
     def _numbered(self):
         """(number of the first row, rows) of each block, checked against what the first pass saw."""
         expected, self._starts, first = self.n_samples, [], 0
-        blocks = self._blocks()
+        blocks = self._make_blocks()
         if not hasattr(blocks, "__iter__"):
             raise SourceError(f"{self._what} should return an iterable of blocks, but returned {type(blocks).__name__}")
         for number, block in enumerate(blocks):

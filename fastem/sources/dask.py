@@ -49,7 +49,8 @@ class DaskSource(Source):
             raise SourceError(f"Input X has {self.n_features} columns; one or more are needed")
         if not self._is_frame and X.numblocks[1] > 1:
             X = X.rechunk({1: -1})
-        self._partitions = X.to_delayed().ravel().tolist()
+        partitions = X.to_delayed()
+        self._partitions = partitions if self._is_frame else partitions.ravel().tolist()
 
     def scan(self, estimator="GaussianMixture"):
         looked = self._compute(

@@ -23,7 +23,7 @@ class ParquetSource(BlockSource):
     """
 
     def __init__(self, path, columns=None):
-        super().__init__(None)
+        super().__init__(self._read_rows)
         self._parquet = needed("pyarrow.parquet", "parquet")
         self.path = Path(path)
         if self.path.is_dir():
@@ -69,7 +69,7 @@ class ParquetSource(BlockSource):
         first, file, group, start = next(place for place in reversed(self._places) if place[0] <= row)
         return f"row {row - first + start} of row group {group} of {file} (row {row} of all)"
 
-    def _blocks(self):
+    def _read_rows(self):
         self._places = []
         first = 0
         for file, (group, start), rows in read_ahead(self._groups(self.columns)):
