@@ -89,7 +89,7 @@ class Stochastic(Plain):
         return parameters if self._best is None else self._best
 
 
-_Visited = namedtuple("_Visited", "points theta successor")
+Visited = namedtuple("Visited", "points theta successor")
 
 
 class QuasiNewton(Plain):
@@ -160,7 +160,7 @@ class QuasiNewton(Plain):
         theta = parameters.weights, parameters.means, parameters.precisions_cholesky
         new = successor.weights, successor.means, successor.covariances
         position = len(self._visited) - before_last
-        self._visited.insert(position, _Visited(self._points, theta, new))
+        self._visited.insert(position, Visited(self._points, theta, new))
         n_bytes = 4 * sum(array.nbytes for array in (*theta, *new))
         del self._visited[: -max(2, min(_PAIRS + 1, _MEMORY // n_bytes))]
 

@@ -7,7 +7,7 @@ from sklearn.base import BaseEstimator, DensityMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from . import kernels
+from . import kernels, saving
 from .covariance import FAMILIES, Parameters
 from .known import Known
 from .progress import CallbackSupportMixin
@@ -109,6 +109,16 @@ class BaseMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
                 for mean, deviation, count in zip(self.means_, deviations, counts, strict=True)
             ]
         return np.vstack(parts), np.repeat(np.arange(n_components, dtype=np.int64), counts)
+
+    def save(self, path):
+        """Write the fitted model to an .npz file without pickle; `fastem.load` reads it.
+
+        Parameters
+        ----------
+        path : str or Path
+        """
+        check_is_fitted(self)
+        saving.save(self, path)
 
     def _evaluated(self, X, kernel, dtype=None, n_columns=None):
         check_is_fitted(self)

@@ -33,6 +33,11 @@ class Parameters:
     covariances: np.ndarray
     precisions_cholesky: np.ndarray
 
+    def __post_init__(self):
+        # Products of matrices round by their layout: one that comes back from a file must be laid out as it was.
+        for name in ("weights", "means", "covariances", "precisions_cholesky"):
+            object.__setattr__(self, name, np.ascontiguousarray(getattr(self, name)))
+
     @property
     def n_free(self):
         """Number of free parameters: weights, means and covariances."""

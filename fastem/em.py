@@ -5,6 +5,7 @@ when to stop and which of several runs to keep.
 """
 
 import math
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from time import perf_counter
 
@@ -57,7 +58,8 @@ class Unfinished:
     parameters: Parameters
     candidate: Parameters
     steps: object
-    lower_bound: float
+    lower_bounds: list
+    kinds: list
     seed: int
     n_samples: int
 
@@ -124,7 +126,7 @@ def run(
     lower_bound : float
         What the first iteration's bound is compared with.
     unfinished : Unfinished, default=None
-        An earlier run to go on with, in place of start, steps and lower bound.
+        An earlier run to go on with, in place of start, steps and lower bound; the result has its trace, too.
     progress : Progress
     report : FitReport, default=None
         Where a stage is added; a new one by default.
@@ -145,15 +147,13 @@ def run(
     parameters = accepted = candidate = start
     if unfinished is not None:
         parameters, accepted, candidate = unfinished.parameters, unfinished.accepted, unfinished.candidate
-        steps, lower_bound, known = (
-            unfinished.steps.copy(),
-            unfinished.lower_bound,
-            replace(known, seed=unfinished.seed),
-        )
+        steps, lower_bound = unfinished.steps.copy(), unfinished.lower_bounds[-1]
+        known = replace(known, seed=unfinished.seed)
     steps = steps or Plain()
-    result = EMResult(
-        parameters, report=FitReport() if report is None else report, start=start, steps=steps, unfinished=unfinished
-    )
+    report = FitReport() if report is None else report
+    result = EMResult(parameters, report=report, start=start, steps=steps, unfinished=unfinished)
+    if unfinished is not None:
+        result.lower_bounds, result.kinds = list(unfinished.lower_bounds), list(unfinished.kinds)
     begin = perf_counter()
     rounding = _ROUNDING[source.precision]
     try:
@@ -178,8 +178,9 @@ def run(
             result.converged = bool(steps.has_converged(change, settings.tol))
             result.unfinished = None
             if not result.converged:
+                trace = list(result.lower_bounds), list(result.kinds)
                 result.unfinished = Unfinished(
-                    accepted, successor, candidate, steps.copy(), bound, known.seed, source.n_samples
+                    accepted, successor, candidate, steps.copy(), *trace, known.seed, source.n_samples
                 )
             result.stopped = progress.end_iteration(result.n_iter, change, result)
             if result.converged or result.stopped:
@@ -204,6 +205,17 @@ def _pass(source, candidate, known, settings, steps, result):
         if steps.kind == "accelerated":
             return -math.inf, None
         raise collapsed_error(collapse, f"at iteration {result.n_iter + 1}") from None
+
+
+@contextmanager
+def collapse_ignored():
+    """Leave the block where a component collapses."""
+    try:
+        yield
+    except SourceError:
+        raise
+    except ValueError:
+        pass
 
 
 def collapsed_error(collapse, when):
@@ -233,11 +245,10 @@ def best_start(source, family, settings, random_state, known=NOTHING_KNOWN):
         sample_known = replace(sample_known, assignment="soft")
 
     def bound_reached(start):
-        try:
+        with collapse_ignored():
             trial = replace(settings, max_iter=_TRIAL_ITERATIONS)
             return run(sample, start, trial, known=sample_known).lower_bound
-        except ValueError:  # collapsed
-            return -math.inf
+        return -math.inf
 
     bounds = [bound_reached(start) for start in starts]
     best = int(np.argmax(bounds))

@@ -322,7 +322,7 @@ class GaussianMixture(BaseMixture):
         if online.parameters is not None:
             self._set_result(online.result, source.dtype)
         self._online = online
-        self.n_samples_seen_ = online.n_samples
+        self.n_samples_seen_, self._weight_seen = online.n_samples, online.weight
 
     def _taken_in(self):
         """What `fit` and `partial_fit` have taken in so far."""

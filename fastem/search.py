@@ -13,12 +13,11 @@ What each buys (medians of eight seeds; nats per point, passes over all the poin
 """
 
 import math
-from contextlib import suppress
 from dataclasses import replace
 
 from . import em, initialization, reduction
 from .acceleration import QuasiNewton
-from .em import best_start, run
+from .em import best_start, collapse_ignored, run
 from .known import NOTHING_KNOWN
 from .progress import SILENT
 from .report import ALL, FitReport
@@ -106,11 +105,11 @@ class _Search:
         best = self._search() if self._needs_search() else None
         if best is not None and self._is_whole(best):
             return self._report.of(best)
-        try:
-            result = self._to_the_end(best)
-        except ValueError:  # what a sample suggested collapsed
-            if best is None:
-                raise
+        result = None
+        if best is not None:
+            with collapse_ignored():  # what a sample suggested may collapse
+                result = self._to_the_end(best)
+        if result is None:
             result = self._to_the_end(None)
         self._progress.end(result)
         return self._report.of(result)
@@ -164,7 +163,7 @@ class _Search:
         reached = []
         for i in numbers:
             before = self._spent
-            with suppress(ValueError):  # collapsed
+            with collapse_ignored():
                 reached.append((self._short_fit(i, first), i))
             if i < _STARTS and not self._affords(self._spent - before):
                 break
@@ -174,7 +173,7 @@ class _Search:
         so_far = best
         for short, i in reached[: _STARTS if follows_all else _FINALISTS]:
             start = short.parameters if points is not first else short.start  # all the points see every iteration
-            with suppress(ValueError):
+            with collapse_ignored():
                 result = self._climb(f"run {i}", start, points)
                 if best is None or (self._is_better(result, best, points) and self._ends_higher(result, so_far)):
                     best, self._report.best_start = result, i
@@ -211,7 +210,7 @@ class _Search:
             cost = 3 * _IN_EXCESS * points[0].n_samples * settings.n_components
             if not self._affords(cost):
                 break
-            with suppress(ValueError):  # collapsed
+            with collapse_ignored():
                 halves = reduction.split(best.parameters, self._random_state)
                 halves = self._run("split", points, halves, self._few(_IN_EXCESS)).parameters
                 other = self._climb("merged", reduction.merged(halves, settings.n_components), points)
