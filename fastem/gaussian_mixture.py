@@ -19,7 +19,7 @@ from .known import Known
 from .online import OnlineEM
 from .progress import CallbackTasks, PrintedLines, Progress
 from .sources import ArraySource, SourceError
-from .threads import thread_limits
+from .threads import numba_limit, thread_limits
 from .validation import check_labels, check_matrices, check_means, check_sample_weight, check_weights
 
 # Points that take no more are held in memory, wherever they come from: a search for a start would take as many.
@@ -305,8 +305,28 @@ class GaussianMixture(BaseMixture):
         ValueError
             As `fit`; the batch then is not taken in.
         """
-        self._partial_fit(X, sample_weight, labels)
+        if sample_weight is not None or labels is not None or not self._take_in_rows(X):
+            self._partial_fit(X, sample_weight, labels)
         return self
+
+    def _take_in_rows(self, X):
+        """A small batch as those before, without ado; False, and no change: it takes more looking at."""
+        online = self.__dict__.get("_online")
+        if online is None or type(X) is not np.ndarray or X.dtype not in (np.float64, np.float32) or X.ndim != 2:
+            return False
+        as_before = X.shape[1] == self.n_features_in_ and not hasattr(self, "feature_names_in_")
+        if not as_before or self._online_params != self._params_that_count() or self.assignment != "soft":
+            return False
+        parameters = online.parameters
+        with numba_limit(self.n_threads):
+            taken = online.take_in_rows(X, self, self.forgetting)
+        if not taken:
+            return False
+        self._show(online, X.dtype, parameters is not online.parameters)
+        return True
+
+    def _params_that_count(self):
+        return self.n_components, self.covariance_type, self.reg_covar, self.forgetting, self.assignment, self.n_threads
 
     @_fit_context(prefer_skip_nested_validation=True)
     def _partial_fit(self, X, sample_weight, labels):
@@ -315,24 +335,32 @@ class GaussianMixture(BaseMixture):
             source = self._source(X, reset=is_first)
             self._scan(source, reset=is_first)
             known = self._known(source, sample_weight, labels, is_batch=True)
-            settings, family = self._settings(source), FAMILIES[self.covariance_type]
+            settings, online = self._settings(source), self._taken_in()
             random_state = check_random_state(self.random_state)
             with thread_limits(self.n_threads):
-                online = self._taken_in().with_batch(source, known, family, settings, self.forgetting, random_state)
-        if online.parameters is not None:
-            self._set_result(online.result, source.dtype)
-        self._online = online
-        self.n_samples_seen_, self._weight_seen = online.n_samples, online.weight
+                online.take_in(source, known, settings, self.forgetting, random_state)
+        self._show(online, source.dtype, online.parameters is not None)
+        self._online, self._online_params = online, self._params_that_count()
 
     def _taken_in(self):
         """What `fit` and `partial_fit` have taken in so far."""
         if hasattr(self, "_online"):
             return self._online
+        family = FAMILIES[self.covariance_type]
         if not hasattr(self, "means_"):
-            return OnlineEM()
-        n_samples = getattr(self, "n_samples_seen_", 0)
-        weight = getattr(self, "_weight_seen", 0.0)
-        return OnlineEM.after_fit(self._parameters(), weight, n_samples, list(self.lower_bounds_), self.reg_covar)
+            return OnlineEM(family)
+        counts = getattr(self, "_weight_seen", 0.0), getattr(self, "n_samples_seen_", 0)
+        return OnlineEM(family, self._parameters(), *counts, self.lower_bounds_, self.reg_covar)
+
+    def _show(self, online, dtype, is_new):
+        """The fitted attributes of a stream, parameters where they are new."""
+        if is_new:
+            self._set_result(online.result, dtype)
+            self._online = online
+        self.n_samples_seen_, self._weight_seen = online.n_samples, online.weight
+        if online.lower_bounds:
+            self.lower_bounds_, self.lower_bound_ = online.lower_bounds, online.lower_bounds[-1]
+            self.n_iter_ = len(online.lower_bounds)
 
     @contextmanager
     def _unless_it_fails(self):

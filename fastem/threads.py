@@ -15,14 +15,24 @@ def thread_limits(n_threads):
     The M-step's small matrices gain nothing from BLAS threads, and those, spinning between calls, take the cores
     from the kernels: a fit of 500 points was 90 times slower with them.
     """
-    before = numba.get_num_threads()
-    if n_threads is not None:
-        numba.set_num_threads(min(n_threads, numba.config.NUMBA_NUM_THREADS))
-    try:
-        with _ONE_BLAS_THREAD:
-            yield
-    finally:
-        numba.set_num_threads(before)
+    with numba_limit(n_threads), _ONE_BLAS_THREAD:
+        yield
+
+
+class numba_limit:
+    """Hold Numba, in this Python thread, to at most n_threads threads; None: its current setting."""
+
+    def __init__(self, n_threads):
+        self._n_threads = n_threads
+
+    def __enter__(self):
+        if self._n_threads is not None:
+            self._before = numba.get_num_threads()
+            numba.set_num_threads(min(self._n_threads, numba.config.NUMBA_NUM_THREADS))
+
+    def __exit__(self, *exception):
+        if self._n_threads is not None:
+            numba.set_num_threads(self._before)
 
 
 class _OneBlasThread:

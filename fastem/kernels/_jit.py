@@ -179,6 +179,13 @@ def _for_each_chunk(kernel, n_chunks, context):
 
 @_cached
 @njit(**_OPTIONS)
+def _one_by_one(kernel, n_chunks, context):
+    for chunk in range(n_chunks):
+        _call(kernel, (np.int64(chunk), context))
+
+
+@_cached
+@njit(**_OPTIONS)
 def _launch(for_each_chunk, kernel, n_chunks, args):
     _call(for_each_chunk, (kernel, n_chunks, _as_integer(placed(args))))
 
@@ -201,8 +208,8 @@ def _compiled(dispatcher, signature):
 
 
 @functools.cache
-def _for_each_chunk_address():
-    return _compiled(_for_each_chunk, (types.intp,) * 3)
+def _loop_address(is_serial):
+    return _compiled(_one_by_one if is_serial else _for_each_chunk, (types.intp,) * 3)
 
 
 def _kind(value):
@@ -220,17 +227,12 @@ def run(kernel, grid, *args):
     The kernel's arguments are the grid and the others.
     """
     args = (grid, *args)
-    for_each_chunk, kernel = _for_each_chunk_address(), _address(kernel, args)
-    n_threads = numba.get_num_threads()
-    try:
-        if grid.serial:
-            numba.set_num_threads(1)
-        if _is_reentrant():
-            return _launch(for_each_chunk, kernel, grid.n_chunks, args)
-        with _WORKQUEUE_LOCK:
-            return _launch(for_each_chunk, kernel, grid.n_chunks, args)
-    finally:
-        numba.set_num_threads(n_threads)
+    # A parallel loop on one thread would be slower: OpenMP ends the others, and starts them anew for the next.
+    call = functools.partial(_launch, _loop_address(grid.serial), _address(kernel, args), grid.n_chunks, args)
+    if grid.serial or _is_reentrant():
+        return call()
+    with _WORKQUEUE_LOCK:
+        return call()
 
 
 def _is_reentrant():

@@ -12,6 +12,7 @@ as pages not yet touched and each is first written by the thread that has its ch
 nothing is shared between chunks, their totals are a cache line apart, and only the sum over chunks is on one thread.
 """
 
+import math
 from typing import NamedTuple
 
 import numba
@@ -44,7 +45,7 @@ _MAX_ACCUMULATOR_BYTES = 40 << 20  # all chunks together, as long as 8 of them f
 # Adding up a leaf's sums costs one part in a hundred of making them where it has so many points; where there are few,
 # so many leaves at least, for the threads to share.
 _LEAF = 2048
-_FEWEST_LEAVES = 16
+_FEWEST_LEAVES = 8
 # A call into compiled code can't be interrupted: about a quarter of a second, or leaves for all threads.
 _FLOPS_PER_CALL = 2e9
 _LEAVES_A_THREAD = 4
@@ -52,6 +53,7 @@ _LEAVES_A_THREAD = 4
 # of their sum. A log-likelihood leaves out what would be flushed to 0 anyway: a row's doesn't depend on its block.
 _NEGLIGIBLE = 37.0
 _FLUSHED = {np.dtype(np.float64): 700.0, np.dtype(np.float32): 80.0}
+_FLOPS_WORTH_A_CHUNK = 2e8  # less is one chunk a thread, since each makes scratch and accumulators of its own
 _FLOPS_WORTH_A_THREAD = 5e5  # less takes no longer than to wake a second thread, and to wait for it on a busy machine
 
 SOFT, HARD, STOCHASTIC = range(3)
@@ -103,10 +105,9 @@ def _grid(n_samples, n_features, n_components, itemsize, order):
     """How so many points are cut; their chunks are those of a call."""
     window = window_size(order, n_components)
     block = BLOCK if window else _block_size(n_features, itemsize)
-    share = -(-n_samples // _FEWEST_LEAVES)
-    leaf = min(max(_LEAF, window), -(-share // block) * block)
-    if window < leaf:  # whole windows, or whole blocks
-        leaf -= leaf % (window or block)
+    leaf = min(max(_LEAF, window), -(-n_samples // _FEWEST_LEAVES // BLOCK) * BLOCK)
+    if window < leaf:  # whole windows, or whole blocks where it has many
+        leaf -= leaf % (window or (block if leaf == _LEAF else BLOCK))
     return _Grid(block, min(window or leaf, leaf), leaf, 1, 0, False)
 
 
@@ -117,11 +118,14 @@ def _flops(n_samples, n_features, n_components):
 def _calls(grid, data, n_components, most_chunks, first_row=0):
     """Cut points into calls of whole leaves, each short enough to be interrupted after: (start, stop, grid, points)."""
     flops = _flops(1, data.n_features, n_components)
-    n_leaves = max(_LEAVES_A_THREAD * numba.get_num_threads(), int(_FLOPS_PER_CALL / flops / grid.leaf))
+    n_threads = numba.get_num_threads()
+    n_leaves = max(_LEAVES_A_THREAD * n_threads, int(_FLOPS_PER_CALL / flops / grid.leaf))
     for start in range(0, data.n_samples, n_leaves * grid.leaf):
         stop = min(start + n_leaves * grid.leaf, data.n_samples)
         n_points = stop - start
         n_chunks = min(most_chunks, -(-n_points // grid.leaf), max(16, n_points // _LEAST_IN_CHUNK))
+        if n_points * flops < _FLOPS_WORTH_A_CHUNK:
+            n_chunks = min(n_chunks, n_threads)
         if n_chunks > 8:  # so that few threads have as many each
             n_chunks -= n_chunks % 8
         serial = n_points * flops < _FLOPS_WORTH_A_THREAD
@@ -156,11 +160,17 @@ def _two_sum(high, low, value):
 
 
 @kernel
-def _add_pairs(values, lows, high, low):
-    """high + low += values + lows, element by element; all of one shape, C-contiguous."""
-    values, lows, high, low = values.reshape(-1), lows.reshape(-1), high.reshape(-1), low.reshape(-1)
+def _add_pairs(factor, values, have_errors, sums):
+    """sums += factor * values, pairs (2, ...) both, C-contiguous; values = 0."""
+    high, low = sums[0].reshape(-1), sums[1].reshape(-1)
+    values, errors = values[0].reshape(-1), values[1].reshape(-1)
     for i in range(values.size):
-        high[i], low[i] = _two_sum(high[i], low[i] + lows[i], values[i])
+        high[i], low[i] = _two_sum(high[i], low[i], factor * values[i])
+        values[i] = 0.0
+    if have_errors:
+        for i in range(values.size):
+            low[i] += factor * errors[i]
+            errors[i] = 0.0
 
 
 @kernel
@@ -174,13 +184,18 @@ def _add_leaf(leaf, high, low):
 
 @chunk_kernel
 def _add_up(chunk, context):
-    """moments[0] and totals[0]: OUT the sum over chunks; one call does it."""
-    _, moments, totals = arguments(context)
-    for other in range(1, totals.shape[0]):
-        _add_pairs(moments[other, 0], moments[other, 1], moments[0, 0], moments[0, 1])
-        for i in range(0, totals.shape[1], 2):
-            totals[0, i], low = _two_sum(totals[0, i], totals[0, i + 1], totals[other, i])
-            totals[0, i + 1] = low + totals[other, i + 1]
+    """sums, (2, ...), and total, (2, 4): IN OUT, to be added to the sums over chunks times a factor; those then are 0.
+
+    One call does it.
+    """
+    _, factor, moments, totals, sums, total = arguments(context)
+    for other in range(totals.shape[0]):
+        if moments.shape[0] == totals.shape[0]:
+            _add_pairs(factor, moments[other], totals[other, _LEAVES] > 1, sums)
+        for i in range(total.shape[1]):
+            high, low = factor * totals[other, 2 * i], factor * totals[other, 2 * i + 1]
+            total[0, i], total[1, i] = _two_sum(total[0, i], total[1, i] + low, high)
+            totals[other, 2 * i] = totals[other, 2 * i + 1] = 0.0
 
 
 # -- a chunk ------------------------------------------------------------------------------------------------------
@@ -312,11 +327,11 @@ class Sums(NamedTuple):
     """
 
     moments: np.ndarray  # (2, ...) as the parameters' `zero_moments` has them
-    totals: np.ndarray  # (4, 2) log-likelihood, weight, pairs of point and component looked at, leaves
+    totals: np.ndarray  # (2, 4) log-likelihood, weight, pairs of point and component looked at, leaves
 
     def __add__(self, other):
         """The sums of both."""
-        return Sums(_sum_of_pairs(self.moments, other.moments, 0), _sum_of_pairs(self.totals, other.totals, 1))
+        return Sums(_sum_of_pairs(self.moments, other.moments), _sum_of_pairs(self.totals, other.totals))
 
     def rounded(self, parameters):
         """What `parameters` split them into.
@@ -335,16 +350,15 @@ class Sums(NamedTuple):
         weight : float
             Sum of the points' weights.
         """
-        return *parameters.split_moments(self.moments.sum(axis=0)), *map(float, self.totals[:2].sum(axis=1))
+        return *parameters.split_moments(self.moments.sum(axis=0)), *map(float, self.totals.sum(axis=0)[:2])
 
 
-def _sum_of_pairs(one, other, axis):
-    high, value = one.take(0, axis), other.take(0, axis)
-    total = high + value
-    added = total - high
+def _sum_of_pairs(one, other):
+    total = one[0] + other[0]
+    added = total - one[0]
     with np.errstate(invalid="ignore"):
-        error = (high - (total - added)) + (value - added)
-    return np.stack([total, one.take(1, axis) + other.take(1, axis) + error], axis)
+        error = (one[0] - (total - added)) + (other[0] - added)
+    return np.stack([total, one[1] + other[1] + error])
 
 
 class Pass:
@@ -414,19 +428,33 @@ class Pass:
             run(_pass_over_chunk, grid, data, self._parameters, self._pruned, part, self._what, *arrays)
 
     @property
+    def log_likelihood(self):
+        """Weighted sum over the points, nats."""
+        return sum(sum(pair) for pair in self._totals[: self._n_chunks, :2].tolist())
+
+    @property
     def is_finite(self):
-        """Whether no point's log-likelihood so far was infinite or NaN."""
-        return bool(np.isfinite(self._totals[:, 0]).all())
+        """Whether no point's log-likelihood was infinite or NaN."""
+        return math.isfinite(self.log_likelihood)
+
+    def no_sums(self):
+        """`Sums` of no points."""
+        return Sums(np.zeros(self._moments.shape[1:]), np.zeros((2, 4)))
 
     def sums(self):
-        """`Sums` of all that was added."""
-        if self._n_chunks > 1:
-            grid = self._grid._replace(n_chunks=1, serial=True)
-            run(_add_up, grid, self._moments[: self._n_chunks], self._totals[: self._n_chunks])
-        result = Sums(self._moments[0], self._totals[0].reshape(4, 2))
+        """`Sums` of all that was added; the pass begins anew."""
+        result = self.no_sums()
+        self.add_to(result, 1.0)
         if self._cells is not None:
-            self._cells.finish(len(self._centres), result.totals[2, 0] / (self._n_samples * len(self._centres)))
+            self._cells.finish(len(self._centres), result.totals[0, 2] / (self._n_samples * len(self._centres)))
         return result
+
+    def add_to(self, sums, factor):
+        """Add to `Sums` those of all that was added, weights multiplied by a factor; the pass begins anew."""
+        n_chunks = max(1, self._n_chunks)
+        moments = self._moments[: n_chunks if self._what == _STATISTICS else 0]
+        grid = self._grid._replace(n_chunks=1, serial=True)
+        run(_add_up, grid, factor, moments, self._totals[:n_chunks], *sums)
 
 
 # -- evaluate -----------------------------------------------------------------------------------------------------

@@ -57,7 +57,7 @@ class ArraySource(Source):
             most = self.n_samples
         if most_rows is not None:
             most = min(most, most_rows)
-        step = max(1, most // leaf) * leaf
+        step = self.n_samples if most >= self.n_samples else max(1, most // leaf) * leaf
         for start in range(0, self.n_samples, step):
             stop = min(start + step, self.n_samples)
             if self._file is not None:
