@@ -78,3 +78,54 @@ def fit(X, weights, means, covariances, covariance_type, *, reg_covar=1e-6, tol=
         if len(bounds) > 1 and abs(bounds[-1] - bounds[-2]) < tol:
             break
     return weights, means, covariances, bounds
+
+
+def allowed(labels, n_components):
+    """Labels as allowed responsibilities, (n, K): a point of unknown component, -1, may be from any."""
+    shares = np.ones((len(labels), n_components))
+    for i, label in enumerate(labels):
+        if label >= 0:
+            shares[i] = 0.0
+            shares[i, label] = 1.0
+    return shares
+
+
+def step(
+    X,
+    weights,
+    means,
+    covariances,
+    covariance_type,
+    *,
+    sample_weight=None,
+    shares=None,
+    assignment="soft",
+    reg_covar=1e-6,
+):
+    """One iteration: (weights, means, covariances, what was maximised at the mixture before).
+
+    shares: what densities are multiplied by, (n, K); assignment 'hard': a point counts for its most probable
+    component alone (Celeux & Govaert 1992).
+    """
+    sample_weight = np.ones(len(X)) if sample_weight is None else np.asarray(sample_weight, dtype=float)
+    densities = log_densities(X, weights, means, covariances, covariance_type)
+    if shares is not None:
+        with np.errstate(divide="ignore"):
+            densities = densities + np.log(shares)
+    if assignment == "hard":
+        likelihoods = densities.max(axis=1)
+        responsibilities = np.eye(len(weights))[densities.argmax(axis=1)]
+    else:
+        likelihoods = log_likelihoods(densities)
+        responsibilities = np.exp(densities - likelihoods[:, None])
+    bound = np.sum(sample_weight * likelihoods) / np.sum(sample_weight)
+    return *m_step(X, sample_weight[:, None] * responsibilities, covariance_type, reg_covar), bound
+
+
+def steps(n_iter, X, weights, means, covariances, covariance_type, **kwargs):
+    """So many iterations of `step`: (weights, means, covariances, lower bounds)."""
+    bounds = []
+    for _ in range(n_iter):
+        weights, means, covariances, bound = step(X, weights, means, covariances, covariance_type, **kwargs)
+        bounds.append(bound)
+    return weights, means, covariances, bounds

@@ -18,7 +18,7 @@ from ..threads import thread_limits
 from .base import Source, SourceError, aligned, nonfinite_error, nonfinite_rows, readable
 from .blocks import as_rows
 
-_FAN_IN = 8  # sums that one task adds up
+_FAN_IN = 32  # sums that one task adds up
 
 
 def is_dask(X):
@@ -35,12 +35,12 @@ class DaskSource(Source):
         Cut by rows. Every pass computes its partitions anew: `persist` it where that takes long and memory is there.
     """
 
-    def __init__(self, X, n_threads=None):
+    def __init__(self, X):
         self._dask = needed("dask", "dask")
-        self._n_threads = n_threads
         self.X = X
         columns = getattr(X, "columns", None)
         self._is_frame = columns is not None
+        self._heads = {}
         self.feature_names = list(columns) if columns is not None and all(isinstance(c, str) for c in columns) else None
         if X.ndim != 2:
             raise SourceError(f"Expected 2D array, got {X.ndim}D Dask array instead: reshape it to (n, D)")
@@ -130,22 +130,30 @@ class DaskSource(Source):
             if low >= high:
                 continue
             if pieces and high < end - begin:
-                pieces.append((self._dask.delayed(_head)(self._partitions[i], high), 0, high))
+                pieces.append((self._head(i, high), 0, high))
             else:
                 pieces.append((self._partitions[i], low, high))
         return pieces
+
+    def _head(self, number, length):
+        """The first rows of a partition, for the worker of the one before; a cluster keeps them for all passes."""
+        if (number, length) not in self._heads:
+            head = self._dask.delayed(_head)(self._partitions[number], length)
+            self._heads[number, length] = head if _client() is None else self._dask.persist(head)[0]
+        return self._heads[number, length]
 
     def _compute(self, tasks):
         return self._dask.compute(*tasks)
 
     def _threads_a_task(self, n_tasks):
         """Threads for each task's kernels, so that all together take what the scheduler has."""
-        available = most = numba.get_num_threads()
-        if "distributed" in sys.modules:
-            with contextlib.suppress(ValueError):  # no client: the scheduler is this process
-                counts = list(sys.modules["distributed"].get_client().nthreads().values())
-                available, most = sum(counts), min(counts, default=1)
-        return max(1, min(most, available // n_tasks, self._n_threads or most))
+        client = _client()
+        if client is None:
+            available = most = numba.get_num_threads()
+        else:
+            counts = list(client.nthreads().values())
+            available, most = sum(counts), min(counts, default=1)
+        return max(1, min(most, available // n_tasks))
 
     def evaluate(self, parameters, kernel, out):
         raise NotImplementedError("predictions of Dask input are lazy: see `lazily`")
@@ -163,6 +171,14 @@ class DaskSource(Source):
             return X.map_blocks(evaluate, drop_axis=1, dtype=dtype, meta=np.empty(0, dtype))
         chunks = X.chunks[0], (n_columns,)
         return array.map_blocks(evaluate, X, chunks=chunks, dtype=dtype, meta=np.empty((0, n_columns), dtype))
+
+
+def _client():
+    """That of the distributed scheduler in use; None where Dask's schedulers are this process."""
+    if "distributed" in sys.modules:
+        with contextlib.suppress(ValueError):
+            return sys.modules["distributed"].get_client()
+    return None
 
 
 # -- on the workers ---------------------------------------------------------------------------------------------------
