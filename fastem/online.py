@@ -23,8 +23,9 @@ _POINTS_A_FEATURE = 10
 # Held points are fitted anew when so many times as many; in between the last fit goes on.
 _GROWTH = 1.5
 
-# Part of the statistics that is new when an M-step is made. Every batch has one until there were some ten of a size;
-# 1/16 and no waiting at all end within 1e-4 nats of it.
+# Part of the statistics that is new when an M-step is made: every batch has one until there were some ten of a size.
+# An M-step takes as long as a pass over 7,000 points of 10 features, K=16; making one after every batch ends 0 to
+# 0.004 nats higher, where the fit of all batches together is 0 to 0.03 higher.
 _NEW = 0.25
 
 # The largest batch that is added to the others' sums without ado.
