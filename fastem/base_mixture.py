@@ -159,10 +159,15 @@ class BaseMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
         single = source.dtype == np.float32 and self.means_.dtype == np.float32
         return np.float32 if single else np.float64
 
-    def _source(self, X, reset=False):
-        """The source for X: arrays of real numbers neither converted nor copied; not scanned yet."""
+    def _source(self, X, reset=False, aside=()):
+        """The source for X: arrays of real numbers neither converted nor copied; not scanned yet.
+
+        aside: sample weights and labels; columns by these names are no features.
+        """
         source = as_source(X)
         if source is not None:
+            only = None if reset else list(getattr(self, "feature_names_in_", ()))
+            source.choose(only=only, without=[values for values in aside if isinstance(values, str)])
             return source
         X = validate_data(
             self,

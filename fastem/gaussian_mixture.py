@@ -332,7 +332,7 @@ class GaussianMixture(BaseMixture):
     def _partial_fit(self, X, sample_weight, labels):
         is_first = not hasattr(self, "n_features_in_")
         with self._unless_it_fails():
-            source = self._source(X, reset=is_first)
+            source = self._source(X, reset=is_first, aside=(sample_weight, labels))
             self._scan(source, reset=is_first)
             known = self._known(source, sample_weight, labels, is_batch=True)
             settings, online = self._settings(source), self._taken_in()
@@ -382,7 +382,7 @@ class GaussianMixture(BaseMixture):
         """Fit and return the scanned source; on failure the estimator stays as it was, or see `SourceError`."""
         tasks = []
         with self._unless_it_fails():
-            source = self._source(X, reset=True)
+            source = self._source(X, reset=True, aside=(sample_weight, labels))
             self._scan(source, reset=True)
             known = self._known(source, sample_weight, labels)
             if not isinstance(source, ArraySource) and source.nbytes <= _SMALL:

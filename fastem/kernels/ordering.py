@@ -5,6 +5,8 @@ leaves of a k-d tree over the means. No point is moved, only read in another ord
 of a window.
 """
 
+import copy
+
 import numpy as np
 
 from ._jit import kernel
@@ -42,6 +44,17 @@ class Cells:
         self.labels = np.zeros(n_samples if 2 * n_samples <= _MOST_CELL_BYTES else 0, np.uint16)
         self._n_components = 0  # of the pass that left the labels
         self._pause = 0
+        self._first = 0  # the number of the first point
+
+    def of_rows(self, start, stop):
+        """Those of the points from start to stop, for a pass over them elsewhere; their labels are a copy."""
+        part = copy.copy(self)
+        part.labels, part._first, part._pause = self.labels[start:stop].copy(), start, 0
+        return part
+
+    def labels_of(self, start, stop):
+        """A view of the labels of the points from start to stop; empty where none are kept."""
+        return self.labels[start - self._first : stop - self._first]
 
     def known_for(self, n_components):
         """Whether the labels are of a pass with as many components."""

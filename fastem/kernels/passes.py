@@ -381,6 +381,8 @@ class Pass:
 
     Attributes
     ----------
+    cells : Cells or None
+        None where this pass doesn't use them.
     leaf : int
         Every part begins at a multiple of it, and ends at one or with the last point.
     """
@@ -390,10 +392,10 @@ class Pass:
         self._parameters, self._centres, self._n_samples = parameters, centres, n_samples
         possible = is_worth_trying(parameters) and n_components <= MOST_COMPONENTS and moments
         if not possible or constrained or (cells is not None and cells.resting()):
-            self._cells = None
+            self.cells = None
             self._pruned = no_pruning(parameters)
         else:
-            self._cells = cells
+            self.cells = cells
             by_cell = cells is not None and cells.known_for(n_components)
             self._pruned = pruning(parameters, _NEGLIGIBLE + np.log(n_components), by_cell)
         self._what = _STATISTICS if moments else _TOTALS
@@ -422,7 +424,7 @@ class Pass:
         nothing = np.empty((0, 0), self._centres.dtype)
         for start, stop, grid, data in _calls(self._grid, points(X), len(self._centres), self._most_chunks, first):
             self._n_chunks = max(self._n_chunks, grid.n_chunks)
-            cells = _NO_CELLS if self._cells is None else self._cells.labels[first + start : first + stop]
+            cells = _NO_CELLS if self.cells is None else self.cells.labels_of(first + start, first + stop)
             arrays = self._centres, cells, self._moments, self._totals, nothing, _NO_LABELS
             part = given.part(start, stop)
             run(_pass_over_chunk, grid, data, self._parameters, self._pruned, part, self._what, *arrays)
@@ -445,9 +447,13 @@ class Pass:
         """`Sums` of all that was added; the pass begins anew."""
         result = self.no_sums()
         self.add_to(result, 1.0)
-        if self._cells is not None:
-            self._cells.finish(len(self._centres), result.totals[0, 2] / (self._n_samples * len(self._centres)))
+        self.finish(result)
         return result
+
+    def finish(self, sums):
+        """Note in the cells, where they are in use, how many pairs of point and component were looked at."""
+        if self.cells is not None:
+            self.cells.finish(len(self._centres), sums.totals[0, 2] / (self._n_samples * len(self._centres)))
 
     def add_to(self, sums, factor):
         """Add to `Sums` those of all that was added, weights multiplied by a factor; the pass begins anew."""

@@ -63,6 +63,9 @@ class Source:
             raise ValueError(f"this source has no column {values!r} beside its features: pass an array")
         return values
 
+    def choose(self, *, only=None, without=()):
+        """Before `scan`, where columns have names and the user left the choice open: which are the features."""
+
     @property
     def precision(self):
         """float32 where the data are, else float64."""

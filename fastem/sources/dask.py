@@ -1,8 +1,9 @@
 """Points in a Dask array or dataframe: each worker runs the kernels on the partitions it has.
 
-What travels: parameters to the workers, sums back, and of the points a sample for the start (16 MiB at most) and, since
-a leaf is summed by one worker, the first rows of a partition (fewer than a leaf's, 2,048 as a rule) to the worker of
-the one before. So the sums are the same bits for any partitions, and for the same points in memory.
+What travels: parameters to the workers, sums back (with many components 2 bytes a point both ways, see `Cells`), and of
+the points a sample for the start (16 MiB at most) and, since a leaf is summed by one worker, the first rows of a
+partition (fewer than a leaf's, 2,048 as a rule) to the worker of the one before. So the sums are the same bits for any
+partitions, and for the same points in memory.
 """
 
 import contextlib
@@ -59,6 +60,7 @@ class DaskSource(Source):
         lengths = [length for length, *_ in looked]
         self._starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
         self.n_samples = int(self._starts[-1])
+        self._cells = kernels.Cells(self.n_samples)
         if self.n_samples == 0:
             raise SourceError("the Dask collection has no rows")
         for number, (_, width, *_) in enumerate(looked):
@@ -99,19 +101,23 @@ class DaskSource(Source):
         delayed = self._dask.delayed
         constrained = known.is_constrained or not known.e_step
         settings = {"n_samples": self.n_samples, "constrained": constrained, "moments": moments}
-        leaf = kernels.Pass(inputs, offsets, **settings).leaf
-        ranges = self._ranges(leaf)
-        n_threads = self._threads_a_task(len(ranges))
-        shared = delayed((inputs, offsets, settings), pure=False)
+        whole = kernels.Pass(inputs, offsets, cells=self._cells if moments else None, **settings)
+        ranges = self._ranges(whole.leaf)
+        shared = delayed((inputs, offsets, settings, self.dtype, self._threads_a_task(len(ranges))), pure=False)
+        cells = [whole.cells and whole.cells.of_rows(*each) for each in ranges]
         tasks = [
-            delayed(_sums_of)(self._pieces(*each), *each, self.dtype, known.of_rows(*each), shared, n_threads)
-            for each in ranges
+            delayed(_sums_of, nout=2)(self._pieces(*each), *each, known.of_rows(*each), part, shared)
+            for each, part in zip(ranges, cells, strict=True)
         ]
+        tasks, cells = zip(*tasks, strict=True)
         while len(tasks) > 1:
             tasks = [delayed(_merged)(tasks[i : i + _FAN_IN]) for i in range(0, len(tasks), _FAN_IN)]
-        (sums,) = self._compute(tasks)
+        sums, *cells = self._compute([*tasks, *(cells if whole.cells else ())])
         if isinstance(sums, _Bad):
             raise SourceError(sums.message or f"{self.where(sums.row)} holds {sums.what}, which it did not before")
+        for each, labels in zip(ranges, cells, strict=False):
+            whole.cells.labels_of(*each)[:] = labels
+        whole.finish(sums)
         return sums
 
     def _ranges(self, leaf):
@@ -213,21 +219,24 @@ def _head(block, length):
     return np.ascontiguousarray(as_rows(block, "a partition")[0][:length])
 
 
-def _sums_of(pieces, first, stop, dtype, known, shared, n_threads):
-    """`kernels.Sums` of the rows from first to stop: the rows [low, high) of each (block, low, high)."""
-    inputs, offsets, settings = shared
+def _sums_of(pieces, first, stop, known, cells, shared):
+    """(`kernels.Sums`, labels of the cells) of the points from first to stop: rows [low, high) of each of the pieces.
+
+    `_Bad` in place of the sums where a row can't be used.
+    """
+    inputs, offsets, settings, dtype, n_threads = shared
     blocks = [_rows(block, dtype)[low:high] for block, low, high in pieces]
     n_features = offsets.shape[1]
     if sum(map(len, blocks)) != stop - first or any(rows.shape[1] != n_features for rows in blocks):
         shapes = " and ".join(str(rows.shape) for rows in blocks)
-        return _Bad(message=f"rows {first} to {stop - 1} come in shapes {shapes} now, they did not before")
-    sums = kernels.Pass(inputs, offsets, **settings)
+        return _Bad(message=f"rows {first} to {stop - 1} come in shapes {shapes} now, they did not before"), None
+    sums = kernels.Pass(inputs, offsets, cells=cells, **settings)
     with thread_limits(n_threads):
         for start, rows in aligned(blocks, sums.leaf, n_features, first, known.most_rows):
             sums.add(rows, known.part(start - first, start - first + len(rows)), start)
             if not sums.is_finite and (bad := nonfinite_rows(rows)).size:
-                return _Bad(start + int(bad[0]), "NaN" if np.isnan(rows[bad[0]]).any() else "infinity")
-        return sums.sums()
+                return _Bad(start + int(bad[0]), "NaN" if np.isnan(rows[bad[0]]).any() else "infinity"), None
+        return sums.sums(), cells and cells.labels
 
 
 def _merged(parts):

@@ -33,6 +33,7 @@ class ParquetSource(BlockSource):
                 raise SourceError(f"{self.path}: no .parquet file in this folder")
         else:
             self.files = [self.path]
+        self._is_open = columns is None
         self.columns = self._known_columns(columns)
         self._what = str(self.path)
         self._places = []  # (first row of all, file, row group) of the pass under way
@@ -56,6 +57,10 @@ class ParquetSource(BlockSource):
             if name not in schema.names:
                 raise SourceError(f"{self.files[0]}: no column {name!r} among {', '.join(map(repr, schema.names))}")
         return list(columns)
+
+    def choose(self, *, only=None, without=()):
+        if self._is_open:
+            self.columns = self._known_columns(only) if only else [c for c in self.columns if c not in without]
 
     def column(self, values):
         """One more column by name, such as the points' weights or labels, as an array (n,)."""

@@ -1,0 +1,369 @@
+"""The same points give the same bits, whatever holds them; what can't be used gets an error that says where it is."""
+
+import functools
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose, assert_array_equal
+
+from fastem import sources
+from fastem.sources import ArraySource, BlockSource, ParquetSource, SourceError, as_source
+from fastem.sources.base import aligned
+
+from .data_sets import COVARIANCE_TYPES
+from .fits import assert_same_bits, fitted, mixture, points
+
+NAMES = ["length", "width", "height", "weight"]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def nothing_is_small():
+    """So that it is the source that is read, again in each pass, and not a copy in memory."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("fastem.gaussian_mixture._SMALL", 0)
+        yield
+
+
+# -- the same points, held in every way -------------------------------------------------------------------------------
+
+
+def arrow():
+    return pytest.importorskip("pyarrow", reason="pyarrow is optional")
+
+
+def blocks_of(X, as_block=np.asarray, seed=0):
+    """A function that hands out X cut elsewhere in each pass, some blocks empty."""
+    rng = np.random.default_rng(seed)
+
+    def blocks():
+        cuts = np.sort(rng.integers(0, len(X) + 1, size=6))
+        return (as_block(rows) for rows in np.split(X, [*cuts, cuts[-1]]))
+
+    return blocks
+
+
+def frame(X):
+    return pd.DataFrame(X, columns=NAMES[: X.shape[1]])
+
+
+def table(X, **more):
+    columns = {**dict(zip(NAMES, X.T, strict=False)), **more}
+    return arrow().table({name: np.ascontiguousarray(column) for name, column in columns.items()})
+
+
+def batch(X):
+    return arrow().record_batch({name: np.ascontiguousarray(x) for name, x in zip(NAMES, X.T, strict=False)})
+
+
+def npy(X, folder):
+    np.save(folder / "points.npy", X)
+    return folder / "points.npy"
+
+
+def memmap(X, folder):
+    X.tofile(folder / "points")
+    return np.memmap(folder / "points", mode="r", dtype=X.dtype, shape=X.shape)
+
+
+def parquet(X, file, rows_a_group=700, **more):
+    arrow()
+    import pyarrow.parquet
+
+    pyarrow.parquet.write_table(table(X, **more), file, row_group_size=rows_a_group)
+    return file
+
+
+def parquet_folder(X, folder):
+    folder = folder / "points"
+    (folder / "b").mkdir(parents=True)
+    for name, rows in zip(["a.parquet", "b/1.parq", "b/2.parquet", "c.parquet"], np.split(X, [900, 900, 1700])):
+        parquet(rows, folder / name, 401)
+    (folder / "_SUCCESS").touch()
+    (folder / "_metadata.parquet").write_text("none of the points")
+    return folder
+
+
+HELD = {
+    "memmap": memmap,
+    ".npy": npy,
+    "arrays": lambda X, folder: blocks_of(X),
+    "Fortran arrays": lambda X, folder: blocks_of(X, np.asfortranarray),
+    "frames": lambda X, folder: blocks_of(X, frame),
+    "record batches": lambda X, folder: blocks_of(X, batch),
+    "Arrow table": lambda X, folder: table(X),
+    "Parquet file": lambda X, folder: parquet(X, folder / "points.parquet"),
+    "Parquet folder": parquet_folder,
+}
+every_way = pytest.mark.parametrize("way", HELD)
+
+
+@functools.cache
+def in_memory(dtype="float64", **params):
+    return fitted(points()[0].astype(dtype), **params)
+
+
+def same_bits_held(way, folder, dtype="float64", **params):
+    model = fitted(HELD[way](points()[0].astype(dtype), folder), tol=1e-4, **params)
+    assert_same_bits(model, in_memory(dtype, tol=1e-4, **params))
+    assert model.n_features_in_ == 4
+    assert model.n_samples_seen_ == 3000
+
+
+@every_way
+@pytest.mark.parametrize("algorithm", ["auto", "em"])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+def test_the_same_bits_however_points_are_held(way, algorithm, dtype, covariance_type, tmp_path):
+    same_bits_held(way, tmp_path, dtype, algorithm=algorithm, covariance_type=covariance_type)
+
+
+@every_way
+@pytest.mark.parametrize("init_params", ["random", "k-means++", "random_from_data"])
+def test_the_same_bits_from_every_start(way, init_params, tmp_path):
+    same_bits_held(way, tmp_path, init_params=init_params)
+
+
+@every_way
+@pytest.mark.parametrize("assignment", ["hard", "stochastic"])
+def test_the_same_bits_under_every_assignment(way, assignment, tmp_path):
+    same_bits_held(way, tmp_path, assignment=assignment)
+
+
+@every_way
+@pytest.mark.parametrize("algorithm", ["auto", "em"])
+@pytest.mark.parametrize("known", ["weights", "labels", "shares", "all"])
+def test_the_same_bits_with_what_is_known_of_the_points(way, algorithm, known, tmp_path):
+    X, groups = points()
+    rng = np.random.default_rng(1)
+    shares = rng.uniform(size=(len(X), 3))
+    given = {
+        "weights": {"sample_weight": rng.integers(0, 4, len(X))},
+        "labels": {"labels": np.where(rng.uniform(size=len(X)) < 0.2, groups, -1)},
+        "shares": {"labels": np.where(shares < shares.max(axis=1, keepdims=True) / 4, 0.0, shares)},
+        "all": {"labels": groups, "sample_weight": rng.uniform(size=len(X))},
+    }[known]
+    params = {"tol": 1e-4, "algorithm": algorithm}
+    model = fitted(HELD[way](X, tmp_path), **given, **params)
+    assert_same_bits(model, fitted(X, **given, **params))
+    assert model.lower_bounds_ != in_memory(**params).lower_bounds_
+
+
+@every_way
+def test_the_same_bits_where_little_is_read_at_a_time(way, tmp_path, monkeypatch):
+    # Leaves are of 384 points: parts of one and of two leaves, blocks larger and smaller than them.
+    few = 4 * 800
+    for module in (sources.base, sources.array, sources.parquet):
+        monkeypatch.setattr(module, "VALUES", few)
+    monkeypatch.setattr(sources.array, "_MAPPED", 8 * few)
+    monkeypatch.setattr("fastem.known._VALUES", 1500)
+    for init_params in ("kmeans", "random"):
+        folder = tmp_path / init_params
+        folder.mkdir()
+        same_bits_held(way, folder, init_params=init_params)
+
+
+@every_way
+def test_samples_are_the_same_rows(way, tmp_path):
+    X, _ = points(60_000, n_components=6)
+    params = {"n_components": 6, "max_iter": 5, "covariance_type": "diag"}
+    model, expected = fitted(HELD[way](X, tmp_path), **params), fitted(X, **params)
+    assert [stage.n_samples for stage in model.fit_report_.stages][0] < len(X)
+    assert_same_bits(model, expected)
+
+
+def test_points_are_read_again_for_each_pass_only_where_they_are_many(monkeypatch):
+    X, _ = points()
+    passes = []
+
+    def blocks():
+        passes.append(len(passes))
+        return iter([X[:1000], X[1000:]])
+
+    fitted(blocks, algorithm="em", tol=0, max_iter=7)
+    assert len(passes) > 7
+    monkeypatch.setattr("fastem.gaussian_mixture._SMALL", X.nbytes)
+    passes.clear()
+    fitted(blocks, algorithm="em", tol=0, max_iter=7)
+    assert len(passes) == 2  # one to look, one to hold them
+
+
+@pytest.mark.parametrize("n_features", [2, 8])
+def test_the_same_bits_with_so_many_components_that_most_are_left_out(n_features):
+    # Passes then read the points by what earlier ones left: by a tree over the means, or by each point's component.
+    X, _ = points(9000, n_features, 40)
+    params = {"n_components": 40, "algorithm": "em", "init_params": "random_from_data", "tol": 0, "max_iter": 6}
+    assert_same_bits(fitted(blocks_of(X), **params), fitted(X, **params))
+
+
+# -- cuts -------------------------------------------------------------------------------------------------------------
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_any_cuts_of_blocks(data):
+    n = data.draw(st.integers(4, 600), "n")
+    cuts = data.draw(st.lists(st.integers(0, n), max_size=5).map(sorted), "cuts")
+    covariance_type = data.draw(st.sampled_from(COVARIANCE_TYPES), "covariance_type")
+    X, _ = points(n, 2)
+    params = {"n_components": 2, "covariance_type": covariance_type, "max_iter": 4, "algorithm": "em"}
+    assert_same_bits(fitted(lambda: np.split(X, cuts), **params), fitted(X, **params))
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    lengths=st.lists(st.integers(0, 60), max_size=12),
+    leaf=st.integers(1, 20),
+    values=st.integers(1, 120),
+    most_rows=st.none() | st.integers(1, 60),
+    first=st.integers(0, 3),
+)
+def test_regrouped_blocks_are_whole_leaves_of_all_rows_in_order(lengths, leaf, values, most_rows, first):
+    n_features = 2
+    cuts = np.cumsum([0, *lengths])
+    X = np.arange(float(cuts[-1] * n_features)).reshape(-1, n_features)
+    blocks = [X[a:b] for a, b in zip(cuts[:-1], cuts[1:], strict=True)]
+    seen = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sources.base, "VALUES", values)
+        for number, rows in aligned(iter(blocks), leaf, n_features, first * leaf, most_rows):
+            assert len(rows)
+            assert number == first * leaf + sum(map(len, seen))
+            assert all(len(part) % leaf == 0 for part in seen)  # all but the last
+            assert most_rows is None or len(rows) <= max(leaf, most_rows)
+            seen.append(rows.copy())  # good until the next is asked for
+    assert_array_equal(np.concatenate(seen) if seen else X, X)
+
+
+def test_blocks_of_whole_leaves_are_not_copied(monkeypatch):
+    monkeypatch.setattr(sources.base, "VALUES", 64)
+    X = np.zeros((1000, 2))
+    parts = [rows for _, rows in aligned([X[:7], X[7:]], 16, 2)]
+    assert [np.shares_memory(rows, X) for rows in parts] == [False, True, False]
+    assert list(map(len, parts)) == [16, 976, 8]
+
+
+# -- dtypes -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "dtype", ["int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "bool", "float16", ">f8", "object"]
+)
+def test_blocks_of_other_dtypes_are_as_good_as_float64(dtype, tmp_path):
+    X = np.clip(np.round(points()[0]) + 3, 0, 15)
+    X = X > 6 if dtype == "bool" else X
+    expected = fitted(X.astype(float), covariance_type="diag", reg_covar=1e-2)
+    held = [blocks_of(X.astype(dtype)), blocks_of(X.astype(dtype), frame)]
+    held += [npy(X.astype(dtype), tmp_path)] if dtype != "object" else []
+    for source in held:
+        model = fitted(source, covariance_type="diag", reg_covar=1e-2)
+        assert model.lower_bounds_ == pytest.approx(expected.lower_bounds_, rel=1e-12)
+        assert_allclose(model.means_, expected.means_, rtol=1e-9)
+        assert model.means_.dtype == np.float64
+
+
+def test_blocks_are_of_the_first_ones_precision():
+    X, _ = points(1000)
+    single = X.astype(np.float32)
+    narrow = fitted(lambda: [single[:300], X[300:], single[:0]])
+    assert_same_bits(narrow, fitted(single))
+    wide = fitted(lambda: [X[:300], single[300:]])
+    assert_same_bits(wide, fitted(np.concatenate([X[:300], single[300:]])))
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [("int64", "float64"), ("int32", "int64"), ("int32", "uint32"), ("uint8", "int16"), ("uint8", "int8")],
+)
+def test_a_block_whose_numbers_the_first_ones_dtype_can_not_hold(first, second):
+    X = np.round(points(1000)[0]).astype(int) + 100
+    beyond = {"float64": 0.5, "int64": 2**40, "uint32": 2**31, "int16": 300, "int8": -200}[second]
+    blocks = [X[:300].astype(first), (X[300:] + beyond).astype(second)]
+    with pytest.raises(SourceError, match=f"block 1 is of dtype {second}, not {first}"):
+        fitted(lambda: blocks)
+
+
+def test_arrow_columns_of_several_types_meet_in_float64():
+    pa = arrow()
+    X, _ = points(1000)
+    mixed = {
+        "a": X[:, 0].astype(np.float32), "b": np.round(X[:, 1]).astype(np.int64), "c": X[:, 2] > 1, "d": X[:, 3]
+    }  # fmt: skip
+    expected = np.column_stack([column.astype(np.float64) for column in mixed.values()])
+    assert_same_bits(fitted(pa.table(mixed)), fitted(expected))
+    assert_same_bits(fitted(lambda: [pd.DataFrame(mixed)]), fitted(expected))
+
+
+# -- columns by name --------------------------------------------------------------------------------------------------
+
+
+def test_columns_of_parquet_come_by_name_and_in_that_order(tmp_path):
+    X, groups = points()
+    weights = np.random.default_rng(0).uniform(size=len(X))
+    known = np.where(weights < 0.3, groups, -1)
+    file = parquet(X, tmp_path / "points.parquet", w=weights, y=known, name=np.full(len(X), "no number"))
+    columns = ["height", "length"]
+    source = ParquetSource(file, columns=columns)
+    model = fitted(source, sample_weight="w", labels="y")
+    assert_same_bits(model, fitted(X[:, [2, 0]], sample_weight=weights, labels=known))
+    assert list(model.feature_names_in_) == columns
+    assert_array_equal(model.predict(source), model.predict(frame(X)[columns]))
+    assert model.score(source, sample_weight="w") == model.score(frame(X)[columns], sample_weight=weights)
+    # by default all columns of numbers
+    everything = fitted(str(file))
+    assert list(everything.feature_names_in_) == [*NAMES, "w", "y"]
+
+
+def test_integer_weights_and_labels_of_parquet(tmp_path):
+    X, groups = points()
+    file = parquet(X, tmp_path / "points.parquet", w=groups + 1, y=groups.astype(np.uint8))
+    model = fitted(ParquetSource(file, columns=NAMES), sample_weight="w", labels="y")
+    assert_same_bits(model, fitted(X, sample_weight=groups + 1, labels=groups))
+
+
+@pytest.mark.parametrize("way", ["frames", "record batches", "Arrow table", "Parquet file", "Parquet folder"])
+def test_feature_names(way, tmp_path):
+    X, _ = points()
+    source = HELD[way](X, tmp_path)
+    model = fitted(source)
+    assert list(model.feature_names_in_) == NAMES
+    assert_array_equal(model.predict(frame(X)), model.predict(source))
+    assert_array_equal(model.predict(blocks_of(X)), model.predict(source))  # none, as good as the right ones
+    with pytest.raises(ValueError, match="feature names should match.*same order: length, .*but X has weight, "):
+        model.predict(lambda: [frame(X)[NAMES[::-1]]])
+    assert not hasattr(fitted(X), "feature_names_in_")
+    model.set_params(n_components=2).fit(blocks_of(X))
+    assert not hasattr(model, "feature_names_in_")
+
+
+def test_blocks_whose_columns_change_places():
+    X, _ = points(1000)
+    with pytest.raises(SourceError, match="block 1.*weight"):
+        fitted(lambda: [frame(X[:400]), frame(X[400:])[NAMES[::-1]]])
+
+
+# -- predictions ------------------------------------------------------------------------------------------------------
+
+
+@every_way
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_predictions_are_those_of_the_array(way, dtype, tmp_path, recwarn):
+    X = points()[0].astype(dtype)
+    model = fitted(frame(X))
+    source = HELD[way](X, tmp_path)
+    weights = np.random.default_rng(0).uniform(size=len(X))
+    recwarn.clear()
+    for name in ("predict", "predict_proba", "score_samples"):
+        result = getattr(model, name)(source)
+        expected = getattr(model, name)(frame(X))
+        assert result.dtype == expected.dtype
+        assert_array_equal(result, expected)
+    assert model.score(source) == model.score(frame(X))
+    for criterion in (model.score, model.bic, model.aic, model.icl):
+        assert criterion(source, sample_weight=weights) == criterion(frame(X), sample_weight=weights)
+    assert_array_equal(mixture().fit_predict(source), mixture().fit_predict(X))
