@@ -64,6 +64,16 @@ def test_the_cache_serves_the_next_process_and_notices_a_changed_callee(tmp_path
     assert changed != result
 
 
+def test_a_cache_of_another_version_is_no_hindrance(tmp_path):
+    """It names types that are no longer there."""
+    shutil.copytree(PACKAGE, tmp_path / "fastem", ignore=shutil.ignore_patterns("__pycache__"))
+    cache = {"NUMBA_CACHE_DIR": str(tmp_path / "cache")}
+    result = run_python(FIT, tmp_path, **cache)[2]
+    for path in (tmp_path / "fastem" / "kernels").glob("*.py"):
+        path.write_text(re.sub(r"\bGrid\b", "Lattice", path.read_text()))
+    assert run_python(FIT, tmp_path, **cache) == ["0", "1", result]
+
+
 def test_warm_up_leaves_nothing_to_compile(tmp_path):
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
     command = [sys.executable, "-m", "fastem", "warm-up", "spherical", "--dtype", "float64"]
@@ -108,13 +118,13 @@ print(len(caught), "NUMBA_CACHE_DIR" in str(caught[0].message), caught[0].catego
 BOUNDS = """
 import numpy as np
 from numba import njit
-from fastem.kernels import HARD, NOTHING_GIVEN, STOCHASTIC, passes, points
+from fastem.kernels import HARD, NOTHING_GIVEN, STOCHASTIC, cuts, passes, points
 from fastem.kernels._jit import placed
 from fastem.kernels.pruning import no_pruning, pruning
 from tests.problems import make_problem
 
 over_chunk = njit(lambda *args: passes._pass_over_chunk(0, placed(args)))
-grid = passes._Grid(block=64, leaf=70, window=70, n_chunks=1, first_row=0, serial=True)
+grid = cuts.Grid(block=64, leaf=70, window=70, n_chunks=1, first_row=0, serial=True)
 n_runs = 0
 for covariance_type in ("full", "tied", "diag", "spherical"):
     for n_features in (1, 2, 3, 4, 5, 8, 9, 11):

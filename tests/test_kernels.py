@@ -293,13 +293,13 @@ def test_the_same_bits_for_any_number_of_threads(covariance_type):
 @pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
 def test_a_pass_in_several_calls_is_the_same_pass(covariance_type, monkeypatch):
     """Long passes are cut into calls, so that they can be interrupted."""
-    from fastem.kernels import passes
+    from fastem.kernels import cuts
 
     problem = make_problem(20_000, 5, 3, covariance_type)
     source = ArraySource(problem.X)
     whole = source.accumulate(problem.parameters)
     labels = source.evaluate(problem.parameters, kernels.labels, np.empty(20_000, np.int64))
-    monkeypatch.setattr(passes, "_FLOPS_PER_CALL", 1e6)
+    monkeypatch.setattr(cuts, "_FLOPS_PER_CALL", 1e6)
     parts = source.accumulate(problem.parameters)
     for name in ("mass", "first", "second", "log_likelihood"):
         assert_array_equal(getattr(parts, name), getattr(whole, name))
@@ -326,10 +326,10 @@ def test_a_row_alone_is_the_row_in_a_batch(covariance_type):
 
 @pytest.mark.parametrize(("n", "d", "k"), [(10**6, 128, 128), (10**7, 10, 1024), (10**6, 2, 8), (1, 1, 1)])
 def test_no_accumulators_beyond_their_budget(n, d, k):
-    from fastem.kernels import AxisAligned, passes
+    from fastem.kernels import AxisAligned, cuts, passes
 
     parameters = AxisAligned(np.zeros(d), np.zeros((k, d)), np.zeros(k), np.ones((k, d)), np.zeros((k, d)))
     sums = passes.Pass(parameters, parameters.means, n)
     one = 2 * parameters.zero_moments(1).nbytes
-    assert sums._moments.nbytes <= max(passes._MAX_ACCUMULATOR_BYTES, 8 * one)
-    assert 1 <= sums.leaf <= max(passes._LEAF, n)
+    assert sums._moments.nbytes <= max(cuts.MAX_ACCUMULATOR_BYTES, 8 * one)
+    assert 1 <= sums.leaf <= max(cuts._LEAF, n)

@@ -9,7 +9,6 @@ from .passes import (
     STOCHASTIC,
     Given,
     Pass,
-    Sums,
     in_single,
     labels,
     log_likelihoods,
@@ -17,6 +16,7 @@ from .passes import (
 )
 from .points import READ_IN_PLACE
 from .shared import Shared
+from .sums import Sums
 from .triangular import Triangular
 
 __all__ = [

@@ -7,6 +7,7 @@ covers every kernel file instead.
 
 import functools
 import hashlib
+import pickle
 import threading
 import warnings
 from pathlib import Path
@@ -36,12 +37,22 @@ def _source_stamp():
     return digest.digest()
 
 
+class _IndexFile(caching.IndexDataCacheFile):
+    """Numba's list of cached kernels; one of another fastem, whose types are gone, is no list."""
+
+    def _load_index(self):
+        try:
+            return super()._load_index()
+        except (AttributeError, ImportError, EOFError, pickle.UnpicklingError):
+            return {}
+
+
 class _KernelCache(caching.FunctionCache):
     """Numba's function cache, stamped with all kernel files."""
 
     def __init__(self, py_func):
         super().__init__(py_func)
-        self._cache_file = caching.IndexDataCacheFile(
+        self._cache_file = _IndexFile(
             cache_path=self._cache_path,
             filename_base=self._impl.filename_base,
             source_stamp=_source_stamp(),

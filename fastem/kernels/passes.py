@@ -2,20 +2,11 @@
 
 Three tiers: `_pass_over_chunk` runs over one chunk's blocks, `_jit.run` runs the chunks in parallel, `Pass` and the
 functions after it are Python.
-
-The points are cut into leaves by their number alone. A leaf's sums are rounded in the order of its points; the sums of
-leaves are carried with their rounding errors (Knuth's two-sum), and so come out the same bits whatever the order and
-the grouping: any number of threads, points that come in parts, parts that are summed on different machines.
-
-Many cores: a part is cut into 128 chunks at most, as long as their accumulators stay below 40 MiB together. Those come
-as pages not yet touched and each is first written by the thread that has its chunk, so it lies in that core's memory;
-nothing is shared between chunks, their totals are a cache line apart, and only the sum over chunks is on one thread.
 """
 
 import math
 from typing import NamedTuple
 
-import numba
 import numpy as np
 
 from ._jit import arguments, chunk_kernel, kernel, run
@@ -34,40 +25,19 @@ from .blocks import (
     set_weights,
     sum_of_row,
 )
-from .ordering import BLOCK, MOST_COMPONENTS, block_length, note_cells, sort_window, take_rows, window_size
+from .cuts import MAX_CHUNKS, calls, chunk_bounds, cut, most_chunks
+from .ordering import MOST_COMPONENTS, block_length, note_cells, sort_window, take_rows
 from .points import load_block, number_rows, points, scratch, whole_groups
 from .pruning import active_components, is_worth_trying, no_pruning, pruning, pruning_scratch
+from .sums import LEAVES, LOG_LIKELIHOOD, LOOKED_AT, WEIGHT, Sums, add_leaf, add_up, two_sum
 from .tiles import AHEAD
 
-_MAX_CHUNKS = 128
-_LEAST_IN_CHUNK = 1024  # points, so that making and adding up its accumulators doesn't show
-_MAX_ACCUMULATOR_BYTES = 40 << 20  # all chunks together, as long as 8 of them fit
-# Adding up a leaf's sums costs one part in a hundred of making them where it has so many points; where there are few,
-# so many leaves at least, for the threads to share.
-_LEAF = 2048
-_FEWEST_LEAVES = 8
-# A call into compiled code can't be interrupted: about a quarter of a second, or leaves for all threads.
-_FLOPS_PER_CALL = 2e9
-_LEAVES_A_THREAD = 4
 # Responsibilities below e**-37 / K are left out of statistics, where components are many: together below the rounding
 # of their sum. A log-likelihood leaves out what would be flushed to 0 anyway: a row's doesn't depend on its block.
 _NEGLIGIBLE = 37.0
 _FLUSHED = {np.dtype(np.float64): 700.0, np.dtype(np.float32): 80.0}
-_FLOPS_WORTH_A_CHUNK = 2e8  # less is one chunk a thread, since each makes scratch and accumulators of its own
-_FLOPS_WORTH_A_THREAD = 5e5  # less takes no longer than to wake a second thread, and to wait for it on a busy machine
 
 SOFT, HARD, STOCHASTIC = range(3)
-
-
-class _Grid(NamedTuple):
-    """How points are cut: leaves from their first on, windows within each, blocks of at most `block` points."""
-
-    block: int
-    leaf: int  # points whose sums are rounded together
-    window: int  # points of a leaf that are put in order at a time
-    n_chunks: int  # runs of leaves, for threads to share
-    first_row: int  # the first of these points among all
-    serial: bool  # too little work for more than one thread
 
 
 class Given(NamedTuple):
@@ -93,53 +63,6 @@ def in_single(parameters):
     return type(parameters)(parameters.origin, *(value.astype(np.float32) for value in parameters[1:]))
 
 
-def _block_size(n_features, itemsize):
-    """Points in a block, a multiple of 64: the features about 20 KiB, to stay in the first-level cache.
-
-    But never less than a kilobyte of each, so that the loops over points outweigh the sums at their ends.
-    """
-    return int(np.clip(20480 // itemsize // n_features // 64 * 64, 1024 // itemsize, 256))
-
-
-def _grid(n_samples, n_features, n_components, itemsize, order):
-    """How so many points are cut; their chunks are those of a call."""
-    window = window_size(order, n_components)
-    block = BLOCK if window else _block_size(n_features, itemsize)
-    leaf = min(max(_LEAF, window), -(-n_samples // _FEWEST_LEAVES // BLOCK) * BLOCK)
-    if window < leaf:  # whole windows, or whole blocks where it has many
-        leaf -= leaf % (window or (block if leaf == _LEAF else BLOCK))
-    return _Grid(block, min(window or leaf, leaf), leaf, 1, 0, False)
-
-
-def _flops(n_samples, n_features, n_components):
-    return n_samples * n_components * (2.0 * n_features * (n_features + 1) + 60.0)
-
-
-def _calls(grid, data, n_components, most_chunks, first_row=0):
-    """Cut points into calls of whole leaves, each short enough to be interrupted after: (start, stop, grid, points)."""
-    flops = _flops(1, data.n_features, n_components)
-    n_threads = numba.get_num_threads()
-    n_leaves = max(_LEAVES_A_THREAD * n_threads, int(_FLOPS_PER_CALL / flops / grid.leaf))
-    for start in range(0, data.n_samples, n_leaves * grid.leaf):
-        stop = min(start + n_leaves * grid.leaf, data.n_samples)
-        n_points = stop - start
-        n_chunks = min(most_chunks, -(-n_points // grid.leaf), max(16, n_points // _LEAST_IN_CHUNK))
-        if n_points * flops < _FLOPS_WORTH_A_CHUNK:
-            n_chunks = min(n_chunks, n_threads)
-        if n_chunks > 8:  # so that few threads have as many each
-            n_chunks -= n_chunks % 8
-        serial = n_points * flops < _FLOPS_WORTH_A_THREAD
-        call = grid._replace(n_chunks=n_chunks, first_row=first_row + start, serial=serial)
-        yield start, stop, call, data._replace(address=data.address + start * data.row_stride, n_samples=n_points)
-
-
-@kernel
-def _chunk_bounds(grid, n_samples, chunk):
-    """First and last leaf (exclusive) of a chunk."""
-    n_leaves = (n_samples + grid.leaf - 1) // grid.leaf
-    return n_leaves * chunk // grid.n_chunks, n_leaves * (chunk + 1) // grid.n_chunks
-
-
 @kernel
 def _all_components(n_components):
     components = np.empty(n_components, np.int64)
@@ -148,63 +71,9 @@ def _all_components(n_components):
     return components
 
 
-# -- sums with their errors -----------------------------------------------------------------------------------------
-
-
-@kernel
-def _two_sum(high, low, value):
-    """high + low + value as a pair, to twice the digits (Knuth 1969, section 4.2.2, theorem B)."""
-    total = high + value
-    added = total - high
-    return total, low + ((high - (total - added)) + (value - added))
-
-
-@kernel
-def _add_pairs(factor, values, have_errors, sums):
-    """sums += factor * values, pairs (2, ...) both, C-contiguous; values = 0."""
-    high, low = sums[0].reshape(-1), sums[1].reshape(-1)
-    values, errors = values[0].reshape(-1), values[1].reshape(-1)
-    for i in range(values.size):
-        high[i], low[i] = _two_sum(high[i], low[i], factor * values[i])
-        values[i] = 0.0
-    if have_errors:
-        for i in range(values.size):
-            low[i] += factor * errors[i]
-            errors[i] = 0.0
-
-
-@kernel
-def _add_leaf(leaf, high, low):
-    """high + low += leaf, element by element, and leaf = 0."""
-    leaf, high, low = leaf.reshape(-1), high.reshape(-1), low.reshape(-1)
-    for i in range(leaf.size):
-        high[i], low[i] = _two_sum(high[i], low[i], leaf[i])
-        leaf[i] = 0.0
-
-
-@chunk_kernel
-def _add_up(chunk, context):
-    """sums, (2, ...), and total, (2, 4): IN OUT, to be added to the sums over chunks times a factor; those then are 0.
-
-    One call does it.
-    """
-    _, factor, moments, totals, sums, total = arguments(context)
-    for other in range(totals.shape[0]):
-        if moments.shape[0] == totals.shape[0]:
-            _add_pairs(factor, moments[other], totals[other, _LEAVES] > 1, sums)
-        for i in range(total.shape[1]):
-            high, low = factor * totals[other, 2 * i], factor * totals[other, 2 * i + 1]
-            total[0, i], total[1, i] = _two_sum(total[0, i], total[1, i] + low, high)
-            totals[other, 2 * i] = totals[other, 2 * i + 1] = 0.0
-
-
 # -- a chunk ------------------------------------------------------------------------------------------------------
 
 _STATISTICS, _TOTALS, _LOG_LIKELIHOODS, _RESPONSIBILITIES, _LABELS = range(5)
-
-# Columns of a chunk's totals, pairs of a sum and its error: log-likelihood, weight, pairs of point and component looked
-# at, and how many leaves the moments hold.
-_LOG_LIKELIHOOD, _WEIGHT, _LOOKED_AT, _LEAVES = range(0, 8, 2)
 
 
 @kernel
@@ -242,12 +111,12 @@ def _pass_over_chunk(chunk, context):
     n_active = n_components
     prune = pruning.order > 0
     order, keys, starts, box, upper = pruning_scratch(pruning, grid.window, n_components, points.n_features, centres)
-    first_leaf, last_leaf = _chunk_bounds(grid, points.n_samples, chunk)
+    first_leaf, last_leaf = chunk_bounds(grid, points.n_samples, chunk)
     accumulates = what == _STATISTICS
     sums = moments[chunk, 0] if accumulates else np.zeros((0, 0))  # the first leaf's are the chunk's
     apart = False
     for leaf in range(first_leaf, last_leaf):
-        if accumulates and not apart and totals[chunk, _LEAVES] > 0:
+        if accumulates and not apart and totals[chunk, LEAVES] > 0:
             sums, apart = np.zeros(moments.shape[2:]), True
         stop = min((leaf + 1) * grid.leaf, points.n_samples)
         log_likelihood = weight = 0.0
@@ -297,20 +166,20 @@ def _pass_over_chunk(chunk, context):
                     if given.assignment == STOCHASTIC:
                         draw(given.seed, grid.first_row, rows, count, n_active, responsibilities, weights, factor)
                 if accumulates:
-                    totals[chunk, _LOOKED_AT] += count * n_active
+                    totals[chunk, LOOKED_AT] += count * n_active
                     add_block_moments(
                         parameters, active, x, n_points, responsibilities, factor, weights, centres, work, sums
                     )
                 elif what != _TOTALS:
                     _write(what, responsibilities, active, factor, log_likelihoods, rows, count, out)
         if apart:
-            _add_leaf(sums, moments[chunk, 0], moments[chunk, 1])
+            add_leaf(sums, moments[chunk, 0], moments[chunk, 1])
         row = totals[chunk]
-        row[_LOG_LIKELIHOOD], row[_LOG_LIKELIHOOD + 1] = _two_sum(
-            row[_LOG_LIKELIHOOD], row[_LOG_LIKELIHOOD + 1], log_likelihood
+        row[LOG_LIKELIHOOD], row[LOG_LIKELIHOOD + 1] = two_sum(
+            row[LOG_LIKELIHOOD], row[LOG_LIKELIHOOD + 1], log_likelihood
         )
-        row[_WEIGHT], row[_WEIGHT + 1] = _two_sum(row[_WEIGHT], row[_WEIGHT + 1], weight)
-        row[_LEAVES] += 1
+        row[WEIGHT], row[WEIGHT + 1] = two_sum(row[WEIGHT], row[WEIGHT + 1], weight)
+        row[LEAVES] += 1
 
 
 _NO_CELLS = np.empty(0, np.uint16)
@@ -318,47 +187,6 @@ _NO_LABELS = np.empty(0, np.int64)
 
 
 # -- accumulate ---------------------------------------------------------------------------------------------------
-
-
-class Sums(NamedTuple):
-    """Unrounded sums of a pass over some of the points, to be added to those of others: pairs of a sum and its error.
-
-    Their sum is the same bits in any order, whichever leaves each of them holds.
-    """
-
-    moments: np.ndarray  # (2, ...) as the parameters' `zero_moments` has them
-    totals: np.ndarray  # (2, 4) log-likelihood, weight, pairs of point and component looked at, leaves
-
-    def __add__(self, other):
-        """The sums of both."""
-        return Sums(_sum_of_pairs(self.moments, other.moments), _sum_of_pairs(self.totals, other.totals))
-
-    def rounded(self, parameters):
-        """What `parameters` split them into.
-
-        Returns
-        -------
-        mass : ndarray of shape (K,)
-            Sum of weight times responsibility.
-        first : ndarray of shape (K, D)
-            Sum of weight times responsibility times (x - centre).
-        second : ndarray
-            The same of the outer products, (K, D, D); their diagonals, (K, D), for axis-aligned parameters; for
-            shared ones the scatter of all points about the origin, (D, D).
-        log_likelihood : float
-            Weighted sum over the points, nats; 0 without an E-step.
-        weight : float
-            Sum of the points' weights.
-        """
-        return *parameters.split_moments(self.moments.sum(axis=0)), *map(float, self.totals.sum(axis=0)[:2])
-
-
-def _sum_of_pairs(one, other):
-    total = one[0] + other[0]
-    added = total - one[0]
-    with np.errstate(invalid="ignore"):
-        error = (one[0] - (total - added)) + (other[0] - added)
-    return np.stack([total, one[1] + other[1] + error])
 
 
 class Pass:
@@ -399,11 +227,10 @@ class Pass:
             by_cell = cells is not None and cells.known_for(n_components)
             self._pruned = pruning(parameters, _NEGLIGIBLE + np.log(n_components), by_cell)
         self._what = _STATISTICS if moments else _TOTALS
-        self._grid = _grid(n_samples, n_features, n_components, centres.itemsize, self._pruned.order)
+        self._grid = cut(n_samples, n_features, n_components, centres.itemsize, self._pruned.order)
         self.leaf = self._grid.leaf
         shape = parameters.zero_moments(0).shape[1:]
-        affordable = max(8, _MAX_ACCUMULATOR_BYTES // (16 * int(np.prod(shape))))
-        self._most_chunks = min(_MAX_CHUNKS, affordable)
+        self._most_chunks = most_chunks(16 * int(np.prod(shape)))
         self._n_chunks = 0
         n_slots = min(self._most_chunks, -(-n_samples // self.leaf))
         self._moments = np.zeros((n_slots if moments else 1, 2, *shape))
@@ -422,7 +249,7 @@ class Pass:
             The number of the first among all.
         """
         nothing = np.empty((0, 0), self._centres.dtype)
-        for start, stop, grid, data in _calls(self._grid, points(X), len(self._centres), self._most_chunks, first):
+        for start, stop, grid, data in calls(self._grid, points(X), len(self._centres), self._most_chunks, first):
             self._n_chunks = max(self._n_chunks, grid.n_chunks)
             cells = _NO_CELLS if self.cells is None else self.cells.labels_of(first + start, first + stop)
             arrays = self._centres, cells, self._moments, self._totals, nothing, _NO_LABELS
@@ -460,7 +287,7 @@ class Pass:
         n_chunks = max(1, self._n_chunks)
         moments = self._moments[: n_chunks if self._what == _STATISTICS else 0]
         grid = self._grid._replace(n_chunks=1, serial=True)
-        run(_add_up, grid, factor, moments, self._totals[:n_chunks], *sums)
+        run(add_up, grid, factor, moments, self._totals[:n_chunks], *sums)
 
 
 # -- evaluate -----------------------------------------------------------------------------------------------------
@@ -472,9 +299,9 @@ def _evaluate(X, parameters, what, out, labels):
         pruned = no_pruning(parameters)
     else:
         pruned = pruning(parameters, 1.0 if what == _LABELS else _FLUSHED[parameters.bias.dtype])
-    grid = _grid(len(X), n_features, n_components, parameters.means.itemsize, pruned.order)
-    moments, totals = np.zeros((1, 2, 0, 0)), np.zeros((_MAX_CHUNKS, 8))
-    for start, stop, call, data in _calls(grid, points(X), n_components, _MAX_CHUNKS):
+    grid = cut(len(X), n_features, n_components, parameters.means.itemsize, pruned.order)
+    moments, totals = np.zeros((1, 2, 0, 0)), np.zeros((MAX_CHUNKS, 8))
+    for start, stop, call, data in calls(grid, points(X), n_components, MAX_CHUNKS):
         arrays = parameters.means, _NO_CELLS, moments, totals, out[start:stop], labels[start:stop]
         run(_pass_over_chunk, call, data, parameters, pruned, NOTHING_GIVEN, what, *arrays)
 
