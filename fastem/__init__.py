@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .gaussian_mixture import GaussianMixture
-    from .saving import load
+    from .loading import load
     from .warm_up import warm_up
 
 __all__ = ["GaussianMixture", "load", "warm_up"]
 
-_HOME = {"GaussianMixture": "gaussian_mixture", "load": "saving", "warm_up": "warm_up"}
+_HOME = {"GaussianMixture": "gaussian_mixture", "load": "loading", "warm_up": "warm_up"}
 
 
 def __getattr__(name):

@@ -10,6 +10,7 @@ from sklearn.utils.random import sample_without_replacement
 
 from .covariance import FAMILIES, CollapsedComponent
 from .known import NOTHING_KNOWN, DrawnResponsibilities, Known
+from .sources.array import in_memory
 from .sources.base import VALUES
 
 # k-means needs no covariances, but up to here the kernel of full ones is quick enough, and it will be needed anyway:
@@ -167,7 +168,7 @@ def in_excess(points, known, family, settings, random_state, of_one_unit):
     CollapsedComponent
         Where a seed's points have a singular covariance.
     """
-    points, weights = points.in_memory(), known.weights
+    points, weights = in_memory(points), known.weights
     n_components, n_features = settings.n_components, points.n_features
     least = 2 * (n_features + 1) if family.is_triangular else 4
     n_seeds = max(n_components, min(_EXCESS * n_components + 2, points.n_samples // least))
@@ -216,13 +217,13 @@ def _sample(source, n_components, random_state, weights):
     """The source itself where small, else enough rows to place the components and shape their covariances."""
     size = max(20_000, n_components * max(100, 10 * source.n_features))
     if source.n_samples <= size:
-        return source.in_memory(), weights
+        return in_memory(source), weights
     if weights is None:
         index = sample_without_replacement(source.n_samples, size, random_state=random_state)
     else:  # a row may come several times: drawn by weight, each counts the same
         steps = np.cumsum(weights)
         index = np.searchsorted(steps, random_state.uniform(high=steps[-1], size=size), side="right")
-    return source.in_memory(np.sort(index)), None
+    return in_memory(source, np.sort(index)), None
 
 
 def _from_kmeans(sample, family, n_components, random_state, reg_covar, weights):

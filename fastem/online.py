@@ -14,7 +14,7 @@ import numpy as np
 from . import em, kernels, search
 from .covariance import CollapsedComponent
 from .report import FitReport
-from .sources import ArraySource
+from .sources.array import ArraySource, in_memory
 
 # Points for each component, or for each feature of it, that the first mixture is fitted to.
 _POINTS = 100
@@ -165,7 +165,7 @@ class OnlineEM:
         n_counted = source.n_samples if known.weights is None else np.count_nonzero(known.weights)
         weight = float(source.n_samples if known.weights is None else known.weights.sum())
         if n_counted < max(2, n_components) or (not are_enough and _lacks_a_component(known, n_components)):
-            self._held, self.n_samples, self.weight = (source.in_memory(), known), source.n_samples, weight
+            self._held, self.n_samples, self.weight = (in_memory(source), known), source.n_samples, weight
             return
         n_fitted = self._n_fitted
         if known.says_all:
@@ -176,7 +176,7 @@ class OnlineEM:
         else:
             result = em.go_on(source, self.parameters, settings, -np.inf, known=known)
         statistics = source.e_step(result.parameters, known) if are_enough else None
-        self._held = None if are_enough else (source.in_memory(), known)
+        self._held = None if are_enough else (in_memory(source), known)
         self.parameters, self._statistics, self._n_fitted = result.parameters, statistics, n_fitted
         self.n_samples, self.weight = source.n_samples, weight
         self.lower_bounds.append(result.lower_bound)

@@ -58,24 +58,8 @@ def save(model, path):
         beside.unlink(missing_ok=True)
 
 
-def load(path):
-    """A model from a file that `save` wrote.
-
-    Parameters
-    ----------
-    path : str or Path
-
-    Returns
-    -------
-    model : GaussianMixture
-
-    Raises
-    ------
-    ValueError
-        Where the file isn't one of a model, or of a later format.
-    """
-    from .gaussian_mixture import GaussianMixture
-
+def read(path, classes):
+    """A model of one of these classes from a file that `save` wrote; ValueError where it is something else."""
     try:
         with np.load(path, allow_pickle=False) as arrays:
             header = json.loads(str(arrays["header"]))
@@ -83,10 +67,8 @@ def load(path):
                 raise ValueError("it is not a model of fastem")
             if header["version"] > FORMAT_VERSION:
                 raise ValueError(f"it is of format {header['version']}, this fastem reads up to {FORMAT_VERSION}")
-            if header["class"] != GaussianMixture.__name__:
-                raise ValueError(f"it holds a {header['class']}")
             params, attributes = _decoded(header["params"], arrays), _decoded(header["attributes"], arrays)
-        model = GaussianMixture(**params)
+        model = {cls.__name__: cls for cls in classes}[header["class"]](**params)
         for name in attributes.keys() & set(_ATTRIBUTES):
             setattr(model, name, attributes[name])
     except FileNotFoundError:

@@ -21,6 +21,7 @@ from .em import best_start, collapse_ignored, run
 from .known import NOTHING_KNOWN
 from .progress import SILENT
 from .report import ALL, FitReport
+from .sources.array import sample
 
 # Starts at n_init=1, and how many of all are followed on the second sample.
 _STARTS = 3
@@ -150,7 +151,7 @@ class _Search:
 
     def _sample(self, size):
         source, known = self._all
-        return source.sample(size, self._random_state, known.weights), NOTHING_KNOWN
+        return sample(source, size, self._random_state, known.weights), NOTHING_KNOWN
 
     def _plain_start(self, points):
         return best_start(points[0], self._family, self._settings, self._random_state, points[1])

@@ -14,6 +14,7 @@ from fastem import GaussianMixture, reduction, search
 from fastem.covariance import FAMILIES, Parameters
 from fastem.progress import SILENT
 from fastem.sources import ArraySource, BlockSource
+from fastem.sources.array import sample
 
 from . import data_sets
 from .problems import make_problem
@@ -36,7 +37,7 @@ def clusters(n_samples, n_features=2, n_components=6, seed=0):
 def test_a_sample_has_one_point_of_each_stretch(n, share, seed):
     X = np.arange(n, dtype=float)[:, None]
     size = max(1, int(share * n))
-    drawn = ArraySource(X).sample(size, np.random.RandomState(seed)).X[:, 0]
+    drawn = sample(ArraySource(X), size, np.random.RandomState(seed)).X[:, 0]
     assert len(drawn) == size
     assert len(np.unique(drawn)) == size
     assert np.all(np.abs(drawn - (np.arange(size) + 0.5) * n / size) <= 0.5 * n / size + 1)
@@ -45,7 +46,7 @@ def test_a_sample_has_one_point_of_each_stretch(n, share, seed):
 def test_a_sample_is_drawn_by_weight():
     X = np.arange(1000.0)[:, None]
     weights = np.where(X[:, 0] < 100, 5.0, np.where(X[:, 0] < 600, 0.0, 1.0))
-    drawn = ArraySource(X).sample(9000, np.random.RandomState(0), weights).X[:, 0]
+    drawn = sample(ArraySource(X), 9000, np.random.RandomState(0), weights).X[:, 0]
     counts = np.bincount(drawn.astype(int), minlength=1000)
     assert np.all(counts[weights == 0] == 0)
     assert_allclose(counts, 9000 * weights / weights.sum(), atol=2)

@@ -72,6 +72,27 @@ class ArraySource(Source):
         return super().rows(index)
 
 
+def in_memory(source, index=slice(None)):
+    """Some points of a source, or all, as a source of their own."""
+    return ArraySource(source.rows(index))
+
+
+def sample(source, size, random_state, weights=None):
+    """About `size` points drawn by weight, one from each of as many equal stretches of the data: a source.
+
+    Without weights no point comes twice, and the data's order does no harm: a stretch is never left out.
+    """
+    where = random_state.uniform(size=size)
+    if weights is None:
+        edges = np.arange(size + 1) * source.n_samples // size
+        index = edges[:-1] + (where * np.diff(edges)).astype(np.intp)
+    else:
+        total = np.cumsum(weights)
+        steps = (np.arange(size) + where) * (total[-1] / size)
+        index = np.minimum(np.searchsorted(total, steps, side="right"), source.n_samples - 1)
+    return in_memory(source, index)
+
+
 class _MappedFile:
     """The file behind a memory-mapped array, of which ranges of rows come and go."""
 

@@ -96,27 +96,6 @@ class Source:
                 break
         return out
 
-    def sample(self, size, random_state, weights=None):
-        """About `size` points drawn by weight, one from each of as many equal stretches of the data: a source.
-
-        Without weights no point comes twice, and the data's order does no harm: a stretch is never left out.
-        """
-        where = random_state.uniform(size=size)
-        if weights is None:
-            edges = np.arange(size + 1) * self.n_samples // size
-            index = edges[:-1] + (where * np.diff(edges)).astype(np.intp)
-        else:
-            total = np.cumsum(weights)
-            steps = (np.arange(size) + where) * (total[-1] / size)
-            index = np.minimum(np.searchsorted(total, steps, side="right"), self.n_samples - 1)
-        return self.in_memory(index)
-
-    def in_memory(self, index=slice(None)):
-        """Some of the points, or all, as a source of their own."""
-        from .array import ArraySource
-
-        return ArraySource(self.rows(index))
-
     def accumulate(self, parameters, *, centres=None, known=NOTHING_KNOWN, exact=False):
         """One pass: sufficient statistics of the points under the responsibilities of these parameters.
 
