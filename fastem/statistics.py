@@ -1,6 +1,6 @@
 """Sufficient statistics of a Gaussian mixture: what one pass over the points returns, and all an M-step needs."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -78,18 +78,28 @@ class SufficientStatistics:
             change = self.first[:, :, None] * shift[:, None, :] + shift[:, :, None] * moved[:, None, :]
         else:
             change = self.first.T @ shift + shift.T @ moved
-        return replace(self, centres=centres, first=moved, second=self.second - change)
+        return SufficientStatistics(
+            centres,
+            self.mass,
+            moved,
+            self.second - change,
+            self.structure,
+            self.magnitude,
+            self.log_likelihood,
+            self.weight,
+        )
 
     def scaled(self, factor):
         """The statistics of the same points with every weight multiplied by factor."""
-        return replace(
-            self,
-            mass=self.mass * factor,
-            first=self.first * factor,
-            second=self.second * factor,
-            magnitude=self.magnitude * factor,
-            log_likelihood=self.log_likelihood * factor,
-            weight=self.weight * factor,
+        return SufficientStatistics(
+            self.centres,
+            self.mass * factor,
+            self.first * factor,
+            self.second * factor,
+            self.structure,
+            self.magnitude * factor,
+            self.log_likelihood * factor,
+            self.weight * factor,
         )
 
     def __add__(self, other):
@@ -101,12 +111,13 @@ class SufficientStatistics:
             )
         if not np.array_equal(self.centres, other.centres):
             other = other.about(self.centres)
-        return replace(
-            self,
-            mass=self.mass + other.mass,
-            first=self.first + other.first,
-            second=self.second + other.second,
-            magnitude=self.magnitude + other.magnitude,
-            log_likelihood=self.log_likelihood + other.log_likelihood,
-            weight=self.weight + other.weight,
+        return SufficientStatistics(
+            self.centres,
+            self.mass + other.mass,
+            self.first + other.first,
+            self.second + other.second,
+            self.structure,
+            self.magnitude + other.magnitude,
+            self.log_likelihood + other.log_likelihood,
+            self.weight + other.weight,
         )
