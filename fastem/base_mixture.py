@@ -159,10 +159,10 @@ class BaseMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
         single = source.dtype == np.float32 and self.means_.dtype == np.float32
         return np.float32 if single else np.float64
 
-    def _source(self, X, reset=False, aside=()):
+    def _source(self, X, reset=False, aside=(), least=1):
         """The source for X: arrays of real numbers neither converted nor copied; not scanned yet.
 
-        aside: sample weights and labels; columns by these names are no features.
+        aside: sample weights and labels; columns by these names are no features. least: number of points.
         """
         source = as_source(X)
         if source is not None:
@@ -175,7 +175,7 @@ class BaseMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
             reset=reset,
             dtype="numeric",
             ensure_all_finite=False,
-            ensure_min_samples=2 if reset else 1,
+            ensure_min_samples=least,
         )
         source = ArraySource(X)
         source.is_validated = True

@@ -300,7 +300,7 @@ class GaussianMixture(StreamingMixin, BaseMixture):
         """Fit and return the scanned source; on failure the estimator stays as it was, or see `SourceError`."""
         tasks = []
         with self._unless_it_fails():
-            source = self._source(X, reset=True, aside=(sample_weight, labels))
+            source = self._source(X, reset=True, aside=(sample_weight, labels), least=2)
             self._scan(source, reset=True)
             known = self._known(source, sample_weight, labels)
             if not isinstance(source, ArraySource) and source.nbytes <= _SMALL:
@@ -364,15 +364,16 @@ class GaussianMixture(StreamingMixin, BaseMixture):
     def _goes_on(self):
         return self.warm_start and hasattr(self, "converged_")
 
-    def _warm_start(self, source):
+    def _warm_start(self, source, what="warm_start=True", remedy="Set warm_start=False to start anew."):
+        """The fitted parameters, to go on from."""
         family = FAMILIES[self.covariance_type]
         fitted = self.means_.shape
         if fitted != (self.n_components, source.n_features) or self.covariances_.shape != family.shape(*fitted):
             raise ValueError(
-                f"warm_start=True goes on from the previous fit, which has n_components={fitted[0]}, "
+                f"{what} goes on from the previous fit, which has n_components={fitted[0]}, "
                 f"{fitted[1]} features and covariances_ of shape {self.covariances_.shape}; now "
                 f"n_components={self.n_components}, covariance_type={self.covariance_type!r} and X has "
-                f"{source.n_features} features. Set warm_start=False to start anew."
+                f"{source.n_features} features. {remedy}"
             )
         return self._parameters()
 

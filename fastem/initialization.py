@@ -70,12 +70,13 @@ def candidates(source, family, n_components, init_params, random_state, reg_cova
     if init_params == "random_from_data":
         share = None if known.weights is None else known.weights / known.weights.sum()
         seeds = random_state.choice(source.n_samples, size=n_components, replace=False, p=share)
-        return [_from_seeds(source.rows(seeds), source, family, reg_covar)], source, known
+        return [_from_seeds(source.rows(seeds), source, family, reg_covar, known.weights)], source, known
     sample, weights = _sample(source, n_components, random_state, known.weights)
     sample_known = replace(known, weights=weights)
     if init_params == "k-means++":
         _, seeds = kmeans_plusplus(sample.X, n_components, sample_weight=weights, random_state=random_state)
-        return [_from_seeds(sample.X[seeds], sample, family, reg_covar)], sample, sample_known
+        start = _from_seeds(sample.X[seeds], sample, family, reg_covar, weights)
+        return [start], sample, sample_known
     starts = _from_kmeans(sample, family, n_components, random_state, reg_covar, weights)
     return starts, sample, sample_known
 
@@ -88,7 +89,7 @@ def from_labels(source, family, n_components, known, reg_covar):
 def _of_the_labelled(source, family, n_components, known):
     """Sufficient statistics of the points with labels, those of each component about their mean."""
     known = replace(known, e_step=False)
-    rough = _roughly(source, family, n_components)
+    rough = _roughly(source, family, n_components, known.weights)
     rough = replace(rough, means=source.accumulate(rough, known=known).means)
     return source.e_step(rough, known)
 
@@ -107,7 +108,7 @@ def _beside_the_known(source, family, n_components, random_state, reg_covar, kno
         return family.maximize(labelled, reg_covar)
     sample, sample_weights = _sample(source, n_components, random_state, free)
     given = Known(sample_weights, assignment="hard")
-    variances = sample.X.var(axis=0, dtype=np.float64)
+    _, variances = _moments_of_features(sample.X, sample_weights)
     variances = np.where(variances > 0, variances, variances.mean() or 1.0)
     means = _seeds_far_from(labelled, sample.X, sample_weights, np.sqrt(variances), random_state)
     share = free.sum() / (sample.n_samples if sample_weights is None else sample_weights.sum())
@@ -168,26 +169,30 @@ def in_excess(points, known, family, settings, random_state, of_one_unit):
     CollapsedComponent
         Where a seed's points have a singular covariance.
     """
-    points, weights = in_memory(points), known.weights
+    points, weights = _counted(points, known.weights)
     n_components, n_features = settings.n_components, points.n_features
     least = 2 * (n_features + 1) if family.is_triangular else 4
     n_seeds = max(n_components, min(_EXCESS * n_components + 2, points.n_samples // least))
-    variances = points.X.var(axis=0, dtype=np.float64)
+    _, variances = _moments_of_features(points.X, weights)
     unit = variances.mean() or 1.0
     scale = np.full(n_features, unit) if of_one_unit else np.where(variances > 0, variances, unit)
     means = _kmeans(points, family, n_seeds, scale, random_state, weights, max_iter=_EXCESS_KMEANS, trials=1)
     return _from_nearest_means(points, family, means, scale, settings.reg_covar, weights)
 
 
-def _roughly(source, family, n_components):
+def _roughly(source, family, n_components, weights):
     """Parameters with every mean amid the data and variances of the data's size, for passes without an E-step."""
-    rows = _first_rows(source)
-    means = np.tile(rows.mean(axis=0, dtype=np.float64), (n_components, 1))
-    return _with_one_variance(family, means, rows.var(axis=0, dtype=np.float64).mean())
+    mean, variances = _first_moments(source, weights)
+    return _with_one_variance(family, np.tile(mean, (n_components, 1)), variances.mean())
 
 
-def _first_rows(source):
-    return source.rows(slice(0, max(1, VALUES // source.n_features)))
+def _first_moments(source, weights):
+    """Mean and variance of each feature in the first rows that count."""
+    n_rows = max(1, VALUES // source.n_features)
+    if weights is None:
+        return _moments_of_features(source.rows(slice(0, n_rows)), None)
+    index = np.flatnonzero(weights)[:n_rows]
+    return _moments_of_features(source.rows(index), weights[index])
 
 
 def _with_one_variance(family, means, variance):
@@ -196,20 +201,20 @@ def _with_one_variance(family, means, variance):
 
 def _from_random_responsibilities(source, family, n_components, random_state, reg_covar, known):
     """Uniform responsibilities, drawn block by block in scikit-learn's order: no array of (n, K)."""
-    rough = _roughly(source, family, n_components)
+    rough = _roughly(source, family, n_components, known.weights)
     drawn = DrawnResponsibilities(random_state, n_components)
     statistics = source.accumulate(rough, known=Known(known.weights, responsibilities=drawn, e_step=False))
     drawn.finish(source.n_samples)
     return family.maximize(statistics, reg_covar)
 
 
-def _from_seeds(seeds, sample, family, reg_covar):
+def _from_seeds(seeds, sample, family, reg_covar, weights):
     """Means at the seeds, equal weights and, as in scikit-learn, variances of reg_covar alone.
 
     The first E-step then gives each point to its nearest seed. Where reg_covar is 0 (there scikit-learn fails), a
     millionth of the data's mean variance serves as well.
     """
-    variance = reg_covar or 1e-6 * float(_first_rows(sample).var(axis=0, dtype=np.float64).mean())
+    variance = reg_covar or 1e-6 * float(_first_moments(sample, weights)[1].mean())
     return _with_one_variance(family, seeds.astype(np.float64), variance)
 
 
@@ -217,7 +222,7 @@ def _sample(source, n_components, random_state, weights):
     """The source itself where small, else enough rows to place the components and shape their covariances."""
     size = max(20_000, n_components * max(100, 10 * source.n_features))
     if source.n_samples <= size:
-        return in_memory(source), weights
+        return _counted(source, weights)
     if weights is None:
         index = sample_without_replacement(source.n_samples, size, random_state=random_state)
     else:  # a row may come several times: drawn by weight, each counts the same
@@ -226,12 +231,28 @@ def _sample(source, n_components, random_state, weights):
     return in_memory(source, np.sort(index)), None
 
 
+def _counted(source, weights):
+    """(the points as a source in memory, their weights), those of weight 0 left out."""
+    if weights is None or weights.all():
+        return in_memory(source), weights
+    index = np.flatnonzero(weights)
+    return in_memory(source, index), weights[index]
+
+
+def _moments_of_features(X, weights):
+    """Mean and variance of each feature, (D,) both."""
+    if weights is None:
+        return X.mean(axis=0, dtype=np.float64), X.var(axis=0, dtype=np.float64)
+    mean = np.average(X, axis=0, weights=weights)
+    return mean, np.average((X - mean) ** 2, axis=0, weights=weights)
+
+
 def _from_kmeans(sample, family, n_components, random_state, reg_covar, weights):
     """Two starts: k-means on the features as they are (scikit-learn's) and on features of unit variance.
 
     Euclidean distance means little where features differ in scale; where they don't, the first is often better.
     """
-    variances = sample.X.var(axis=0, dtype=np.float64)
+    _, variances = _moments_of_features(sample.X, weights)
     # A power of 4 near the variances changes no distance's order and rounds no feature, but suits float32.
     unit = 4.0 ** np.round(np.log2(variances.mean()) / 2) if variances.any() else 1.0
     metrics = [(np.full(sample.n_features, unit), random_state)]
@@ -259,7 +280,8 @@ def _kmeans(sample, family, n_components, variances, random_state, weights, max_
     little (scikit-learn's KMeans took 20 EM iterations' time at a million points).
     """
     deviations = np.sqrt(variances)
-    scaled = (sample.X - sample.X.mean(axis=0, dtype=np.float64).astype(sample.X.dtype)) / deviations
+    mean, _ = _moments_of_features(sample.X, weights)
+    scaled = (sample.X - mean.astype(sample.X.dtype)) / deviations
     _, seeds = kmeans_plusplus(
         scaled, n_components, sample_weight=weights, random_state=random_state, n_local_trials=trials
     )
@@ -267,7 +289,7 @@ def _kmeans(sample, family, n_components, variances, random_state, weights, max_
     if family.name == "full" and sample.n_features > _FEW_FEATURES:
         family = FAMILIES["diag"]
     given = Known(weights, assignment="hard")
-    tolerance = 1e-4 * scaled.var(axis=0, dtype=np.float64).mean()
+    tolerance = 1e-4 * _moments_of_features(scaled, weights)[1].mean()
     for _ in range(max_iter):
         before = means
         means = sample.accumulate(_nearest(family, means, variances), known=given).means

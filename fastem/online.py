@@ -87,7 +87,7 @@ class OnlineEM:
             kept, factor = self._shares(statistics.weight, forgetting)
             batch = statistics.scaled(factor / statistics.weight)
             if 1 - kept >= _NEW:
-                self._make_m_step(self._together(batch, kept, statistics.weight), settings)
+                self._make_m_step(self._since(self._sums, batch), kept, statistics.weight, settings)
             else:
                 self._pending, self._kept = batch if self._pending is None else self._pending + batch, kept
             self._count(source.n_samples, statistics.weight, statistics.lower_bound)
@@ -113,12 +113,15 @@ class OnlineEM:
         if not math.isfinite(total):
             self._pass = None
             return False
-        self._kept, factor = self._shares(weight, forgetting)
-        if self._sums is None:
-            self._sums = self._pass.no_sums()
-        self._pass.add_to(self._sums, factor / weight)
-        if 1 - self._kept >= _NEW:
-            self._make_m_step(self._together(None, self._kept, weight), settings)
+        kept, factor = self._shares(weight, forgetting)
+        sums = self._pass.no_sums() if self._sums is None else self._sums
+        if 1 - kept >= _NEW:  # if the M-step fails, the sums are to be as they were
+            sums = kernels.Sums(*(values.copy() for values in sums))
+            self._pass.add_to(sums, factor / weight)
+            self._make_m_step(self._since(sums), kept, weight, settings)
+        else:
+            self._pass.add_to(sums, factor / weight)
+            self._sums, self._kept = sums, kept
         self._count(len(X), weight, total / weight)
         return True
 
@@ -133,22 +136,26 @@ class OnlineEM:
         kept = self._kept * (1 - share)
         return kept, share / kept if kept > 0 else 1.0
 
-    def _together(self, pending, kept, weight):
-        """Statistics of all points, of their weight: the last M-step's and those since."""
-        total = self.weight + weight
-        if self._sums is not None:
+    def _since(self, sums, batch=None):
+        """Statistics of all that came since the last M-step: in sums, pending and in this batch."""
+        parts = [part for part in (batch, self._pending) if part is not None]
+        if sums is not None:
             centres = self._inputs.origin + self._offsets
-            since = self.family.statistics(self._inputs.origin, centres, *self._sums.rounded(self._inputs))
-            self._pending, self._sums = since if self._pending is None else since + self._pending, None
-        if pending is None:
-            pending = self._pending
-        elif self._pending is not None:
-            pending = self._pending + pending
-        if kept > 0:
-            return pending.scaled(kept * total) + self._statistics.scaled(kept * total / self._statistics.weight)
-        return pending.scaled(total / pending.weight)
+            sums = sums.rounded(self._inputs)
+            parts.append(self.family.statistics(self._inputs.origin, centres, *sums))
+        total = parts[0]
+        for part in parts[1:]:
+            total = total + part
+        return total
 
-    def _make_m_step(self, statistics, settings):
+    def _make_m_step(self, since, kept, weight, settings):
+        """From what came since the last one, and what is kept of that one's statistics; no change where it fails."""
+        total = self.weight + weight
+        if kept > 0:
+            statistics = since.scaled(kept * total)
+            statistics = statistics + self._statistics.scaled(kept * total / self._statistics.weight)
+        else:
+            statistics = since.scaled(total / since.weight)
         try:
             self.parameters = self.family.maximize(statistics, settings.reg_covar)
         except CollapsedComponent as collapse:

@@ -70,22 +70,25 @@ class StreamingMixin:
             source = self._source(X, reset=is_first, aside=(sample_weight, labels))
             self._scan(source, reset=is_first)
             known = self._known(source, sample_weight, labels, is_batch=True)
-            settings, online = self._settings(source), self._taken_in()
+            settings, online = self._settings(source), self._taken_in(source)
             random_state = check_random_state(self.random_state)
             with thread_limits(self.n_threads):
                 online.take_in(source, known, settings, self.forgetting, random_state)
         self._show(online, source.dtype, online.parameters is not None)
         self._online, self._online_params = online, self._params_that_count()
 
-    def _taken_in(self):
+    def _taken_in(self, source):
         """What `fit` and `partial_fit` have taken in so far."""
+        family = FAMILIES[self.covariance_type]
+        parameters = None
+        if hasattr(self, "means_"):
+            parameters = self._warm_start(source, "partial_fit", "Fit, or make a new model, to start anew.")
         if hasattr(self, "_online"):
             return self._online
-        family = FAMILIES[self.covariance_type]
-        if not hasattr(self, "means_"):
+        if parameters is None:
             return OnlineEM(family)
         counts = getattr(self, "_weight_seen", 0.0), getattr(self, "n_samples_seen_", 0)
-        return OnlineEM(family, self._parameters(), *counts, self.lower_bounds_, self.reg_covar)
+        return OnlineEM(family, parameters, *counts, self.lower_bounds_, self.reg_covar)
 
     def _show(self, online, dtype, is_new):
         """The fitted attributes of a stream, parameters where they are new."""

@@ -53,9 +53,11 @@ _USUAL_WEIGHTS = 2.0**-20, 2.0**20
 
 
 def check_sample_weight(sample_weight, n_samples, n_components=1, rescale=True):
-    """Weights (n,), float64, non-negative, positive for at least K points; None stays None."""
+    """Weights (n,), float64, non-negative, positive for at least K points (K = 0: for any number); None stays None."""
     if sample_weight is None:
         return None
+    if n_components == 0 and np.shape(sample_weight) == (n_samples,) and not np.any(sample_weight):
+        return np.zeros(n_samples)
     points = np.broadcast_to(np.empty(1), n_samples)  # of which only the number counts
     weights = _check_sample_weight(sample_weight, points, dtype=np.float64, ensure_non_negative=True)
     if np.count_nonzero(weights) < n_components:
@@ -63,8 +65,10 @@ def check_sample_weight(sample_weight, n_samples, n_components=1, rescale=True):
             f"sample_weight is positive for {np.count_nonzero(weights)} points only, fewer than "
             f"n_components = {n_components}"
         )
-    mean = weights.mean()
-    if not np.isfinite(mean * n_samples):
+    with np.errstate(over="ignore"):
+        total = weights.sum()
+    mean = total / n_samples
+    if not np.isfinite(total):
         raise ValueError("sample_weight sums to infinity: divide the weights by the largest of them")
     if rescale and not _USUAL_WEIGHTS[0] <= mean <= _USUAL_WEIGHTS[1]:
         weights = np.ldexp(weights, -int(np.frexp(mean)[1]))

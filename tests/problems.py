@@ -43,3 +43,16 @@ def make_problem(n_samples, n_features, n_components, covariance_type, seed=0):
     labels = rng.integers(n_components, size=n_samples)
     X = means[labels] + 1.5 * rng.normal(size=(n_samples, n_features))
     return Problem(X, weights, means, covariances, covariance_type)
+
+
+def three_groups(n_samples=300, n_features=3, seed=0, distance=2.5):
+    """Points of three groups that overlap a little, and the group of each."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, 3, n_samples)
+    spread = rng.uniform(0.5, 1.5, size=(3, n_features))
+    return rng.normal(size=(n_samples, n_features)) * spread[labels] + distance * labels[:, None], labels
+
+
+def partly_known(labels, share=0.3, seed=1):
+    """The labels of some of the points, -1 for the others."""
+    return np.where(np.random.default_rng(seed).uniform(size=len(labels)) < share, labels, -1)

@@ -14,6 +14,7 @@ from sklearn.preprocessing import StandardScaler
 from fastem import GaussianMixture
 
 from . import data_sets, naive
+from .problems import partly_known, three_groups
 
 COVARIANCE_TYPES = data_sets.COVARIANCE_TYPES
 PARAMETERS = ("weights_", "means_", "covariances_", "precisions_", "precisions_cholesky_")
@@ -28,18 +29,6 @@ def quietly(method, *args, **kwargs):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         return method(*args, **kwargs)
-
-
-def three_groups(n_samples=300, n_features=3, seed=0):
-    """Points of three groups that overlap a little, and the groups."""
-    rng = np.random.default_rng(seed)
-    labels = rng.integers(0, 3, n_samples)
-    spread = rng.uniform(0.5, 1.5, size=(3, n_features))
-    return rng.normal(size=(n_samples, n_features)) * spread[labels] + 2.5 * labels[:, None], labels
-
-
-def partly_known(labels, seed=1):
-    return np.where(np.random.default_rng(seed).uniform(size=len(labels)) < 0.3, labels, -1)
 
 
 def integers(n_samples, seed=2):
@@ -217,9 +206,15 @@ def test_a_point_of_weight_zero_is_not_there(way, distance, has_labels, covarian
         assert value == pytest.approx(getattr(model, name)(X[there]), rel=1e-12), name
 
 
+# Not random responsibilities in a search: each point has its draws, so that more points give later starts others.
+ALL_STARTS = [
+    *(("em", init_params) for init_params in ("kmeans", "k-means++", "random", "random_from_data")),
+    *(("auto", init_params) for init_params in ("kmeans", "k-means++", "random_from_data")),
+]
+
+
 @pytest.mark.parametrize("covariance_type", ["full", "diag"])
-@pytest.mark.parametrize("init_params", ["kmeans", "k-means++", "random", "random_from_data"])
-@pytest.mark.parametrize("algorithm", ["em", "auto"])
+@pytest.mark.parametrize(("algorithm", "init_params"), ALL_STARTS)
 def test_a_point_of_weight_zero_is_not_there_for_starts(algorithm, init_params, covariance_type):
     """At the end of the data, where it changes no other point's draws, and far from a cloud without groups."""
     X = np.random.default_rng(0).normal(size=(300, 3))

@@ -259,7 +259,7 @@ class Pass:
     @property
     def log_likelihood(self):
         """Weighted sum over the points, nats."""
-        return sum(sum(pair) for pair in self._totals[: self._n_chunks, :2].tolist())
+        return math.fsum(self._totals[: self._n_chunks, :2].ravel().tolist())
 
     @property
     def is_finite(self):

@@ -24,17 +24,27 @@ def two_sum(high, low, value):
 
 
 @kernel
-def _add_pairs(factor, values, have_errors, sums):
-    """sums += factor * values, pairs (2, ...) both, C-contiguous; values = 0."""
+def _add_pairs(values, have_errors, sums):
+    """sums += values, pairs (2, ...) both, C-contiguous; values = 0."""
     high, low = sums[0].reshape(-1), sums[1].reshape(-1)
     values, errors = values[0].reshape(-1), values[1].reshape(-1)
     for i in range(values.size):
-        high[i], low[i] = two_sum(high[i], low[i], factor * values[i])
+        high[i], low[i] = two_sum(high[i], low[i], values[i])
         values[i] = 0.0
     if have_errors:
         for i in range(values.size):
-            low[i] += factor * errors[i]
+            low[i] += errors[i]
             errors[i] = 0.0
+
+
+@kernel
+def _add_scaled(factor, values, sums):
+    """sums += factor * values, the values rounded before: pairs (2, ...) both, C-contiguous; values = 0."""
+    high, low = sums[0].reshape(-1), sums[1].reshape(-1)
+    values, errors = values[0].reshape(-1), values[1].reshape(-1)
+    for i in range(values.size):
+        high[i], low[i] = two_sum(high[i], low[i], factor * (values[i] + errors[i]))
+        values[i] = errors[i] = 0.0
 
 
 @kernel
@@ -53,13 +63,20 @@ def add_up(chunk, context):
     One call does it.
     """
     _, factor, moments, totals, sums, total = arguments(context)
-    for other in range(totals.shape[0]):
-        if moments.shape[0] == totals.shape[0]:
-            _add_pairs(factor, moments[other], totals[other, LEAVES] > 1, sums)
-        for i in range(total.shape[1]):
-            high, low = factor * totals[other, 2 * i], factor * totals[other, 2 * i + 1]
-            total[0, i], total[1, i] = two_sum(total[0, i], total[1, i] + low, high)
-            totals[other, 2 * i] = totals[other, 2 * i + 1] = 0.0
+    n_chunks = totals.shape[0]
+    for i in range(total.shape[1]):
+        high = low = 0.0
+        for other in range(n_chunks):
+            high, low = two_sum(high, low + totals[other, 2 * i + 1], totals[other, 2 * i])
+        total[0, i], total[1, i] = two_sum(total[0, i], total[1, i], factor * (high + low))
+    if moments.shape[0] == n_chunks:
+        for other in range(1, n_chunks):
+            _add_pairs(moments[other], totals[other, LEAVES] > 1, moments[0])
+        if factor == 1.0:
+            _add_pairs(moments[0], True, sums)
+        else:
+            _add_scaled(factor, moments[0], sums)
+    totals[:] = 0.0
 
 
 class Sums(NamedTuple):
