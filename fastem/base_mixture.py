@@ -167,8 +167,7 @@ class BaseMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
         source = as_source(X)
         if source is not None:
             only = None if reset else list(getattr(self, "feature_names_in_", ()))
-            source.choose(only=only, without=[values for values in aside if isinstance(values, str)])
-            return source
+            return source.choosing(only=only, without=[values for values in aside if isinstance(values, str)])
         X = validate_data(
             self,
             X,

@@ -312,7 +312,7 @@ class GaussianMixture(StreamingMixin, BaseMixture):
                     result = self._run(source, settings, known, tasks)
             except SourceError as error:
                 if error.result is not None:
-                    self._set_result(error.result, source.dtype)
+                    self._set_fit(error.result, source, known)
                 raise
         if not result.converged and not result.stopped and self.max_iter > 0:
             warnings.warn(
@@ -321,9 +321,7 @@ class GaussianMixture(StreamingMixin, BaseMixture):
                 ConvergenceWarning,
                 stacklevel=4,
             )
-        self._set_result(result, source.dtype)
-        self.n_samples_seen_ = source.n_samples
-        self._weight_seen = source.n_samples if known.weights is None else float(known.weights.sum())
+        self._set_fit(result, source, known)
         for task in tasks:
             task.end_fit()
         return source
@@ -437,6 +435,11 @@ class GaussianMixture(StreamingMixin, BaseMixture):
             self.__dict__.pop(name, None)
         for name, value in self._attributes(result, dtype).items():
             setattr(self, name, value)
+
+    def _set_fit(self, result, source, known):
+        self._set_result(result, source.dtype)
+        self.n_samples_seen_ = source.n_samples
+        self._weight_seen = float(source.n_samples if known.weights is None else known.weights.sum())
 
     def __sklearn_is_fitted__(self):
         return hasattr(self, "means_")

@@ -117,7 +117,12 @@ class CallbackTasks:
 
     def __init__(self, estimator, X, y, *, n_samples, max_iter, n_init, attributes):
         # ScoringMonitor scores nothing where y is None, and GaussianMixture.score looks at no y.
-        self._data = {"estimator": estimator, "X": X, "y": (lambda: np.zeros(n_samples)) if y is None else y}
+        # scikit-learn calls what is callable, to have it made when it is asked for.
+        self._data = {
+            "estimator": estimator,
+            "X": (lambda: X) if callable(X) else X,
+            "y": (lambda: np.zeros(n_samples)) if y is None else y,
+        }
         self._max_iter = max_iter
         self._attributes = attributes
         self._fit = estimator._init_callback_context(task_name="fit", max_subtasks=n_init)

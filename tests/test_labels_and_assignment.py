@@ -15,6 +15,7 @@ from sklearn.exceptions import ConvergenceWarning
 from fastem import GaussianMixture, kernels
 from fastem.acceleration import Stochastic
 from fastem.covariance import FAMILIES
+from fastem.kernels import cuts
 from fastem.known import Known
 from fastem.sources import ArraySource
 
@@ -441,6 +442,16 @@ def test_draws_of_points_of_passes_and_of_seeds_are_independent():
     assert_array_equal(first, same)
     for one, two in ((first, other), (first, later), (first[:-1], first[1:]), (first[:-64], first[64:])):
         assert_frequencies(np.sum(one == two), np.float64(0.5), len(one))
+
+
+def test_a_point_is_drawn_alike_however_a_pass_is_cut(monkeypatch):
+    problem = make_problem(20_000, 5, 3, "full")
+    known = Known(assignment="stochastic", seed=3)
+    whole = ArraySource(problem.X).accumulate(problem.parameters, known=known)
+    monkeypatch.setattr(cuts, "_FLOPS_PER_CALL", 1e6)
+    parts = ArraySource(problem.X).accumulate(problem.parameters, known=known)
+    assert_array_equal(parts.mass, whole.mass)
+    assert_array_equal(parts.second, whole.second)
 
 
 def test_draws_beside_labels_and_allowed_responsibilities():

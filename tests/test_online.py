@@ -230,7 +230,7 @@ def test_batches_of_one_point(covariance_type):
         assert hasattr(model, "means_") == (i >= 1)
     assert model.n_samples_seen_ == 272
     fitted = GaussianMixture(2, covariance_type=covariance_type, random_state=0).fit(X)
-    assert model.score(X) >= fitted.score(X) - 0.2  # of the last 72 points, each weighs as much as 10 earlier ones
+    assert model.score(X) >= fitted.score(X) - 0.2  # the last points weigh ten times the average
 
 
 @pytest.mark.parametrize("assignment", ["hard", "stochastic"])

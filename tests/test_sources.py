@@ -1,9 +1,9 @@
-"""The same points give the same bits, whatever holds them; what can't be used gets an error that says where it is."""
+"""The same points give the same bits, whatever holds them."""
 
 import functools
+import itertools
 import subprocess
 import sys
-import threading
 
 import numpy as np
 import pandas as pd
@@ -13,13 +13,15 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from fastem import sources
-from fastem.sources import ArraySource, BlockSource, ParquetSource, SourceError, as_source
+from fastem.known import DrawnResponsibilities
+from fastem.sources import ParquetSource, SourceError
 from fastem.sources.base import aligned
 
 from .data_sets import COVARIANCE_TYPES
-from .fits import assert_same_bits, fitted, mixture, points
+from .fits import assert_same_bits, fitted, mixture, points, quietly
+from .held import HELD, NAMES, arrow, blocks_of, frame, npy, parquet
 
-NAMES = ["length", "width", "height", "weight"]
+every_way = pytest.mark.parametrize("way", HELD)
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -31,76 +33,6 @@ def nothing_is_small():
 
 
 # -- the same points, held in every way -------------------------------------------------------------------------------
-
-
-def arrow():
-    return pytest.importorskip("pyarrow", reason="pyarrow is optional")
-
-
-def blocks_of(X, as_block=np.asarray, seed=0):
-    """A function that hands out X cut elsewhere in each pass, some blocks empty."""
-    rng = np.random.default_rng(seed)
-
-    def blocks():
-        cuts = np.sort(rng.integers(0, len(X) + 1, size=6))
-        return (as_block(rows) for rows in np.split(X, [*cuts, cuts[-1]]))
-
-    return blocks
-
-
-def frame(X):
-    return pd.DataFrame(X, columns=NAMES[: X.shape[1]])
-
-
-def table(X, **more):
-    columns = {**dict(zip(NAMES, X.T, strict=False)), **more}
-    return arrow().table({name: np.ascontiguousarray(column) for name, column in columns.items()})
-
-
-def batch(X):
-    return arrow().record_batch({name: np.ascontiguousarray(x) for name, x in zip(NAMES, X.T, strict=False)})
-
-
-def npy(X, folder):
-    np.save(folder / "points.npy", X)
-    return folder / "points.npy"
-
-
-def memmap(X, folder):
-    X.tofile(folder / "points")
-    return np.memmap(folder / "points", mode="r", dtype=X.dtype, shape=X.shape)
-
-
-def parquet(X, file, rows_a_group=700, **more):
-    arrow()
-    import pyarrow.parquet
-
-    pyarrow.parquet.write_table(table(X, **more), file, row_group_size=rows_a_group)
-    return file
-
-
-def parquet_folder(X, folder):
-    folder = folder / "points"
-    (folder / "b").mkdir(parents=True)
-    for name, rows in zip(["a.parquet", "b/1.parq", "b/2.parquet", "c.parquet"], np.split(X, [900, 900, 1700])):
-        parquet(rows, folder / name, 401)
-    (folder / "_SUCCESS").touch()
-    (folder / "_metadata.parquet").write_text("none of the points")
-    return folder
-
-
-HELD = {
-    "memmap": memmap,
-    ".npy": npy,
-    "arrays": lambda X, folder: blocks_of(X),
-    "Fortran arrays": lambda X, folder: blocks_of(X, np.asfortranarray),
-    "frames": lambda X, folder: blocks_of(X, frame),
-    "record batches": lambda X, folder: blocks_of(X, batch),
-    "Arrow table": lambda X, folder: table(X),
-    "Parquet file": lambda X, folder: parquet(X, folder / "points.parquet"),
-    "Parquet folder": parquet_folder,
-}
-every_way = pytest.mark.parametrize("way", HELD)
 
 
 @functools.cache
@@ -173,7 +105,7 @@ def test_samples_are_the_same_rows(way, tmp_path):
     X, _ = points(60_000, n_components=6)
     params = {"n_components": 6, "max_iter": 5, "covariance_type": "diag"}
     model, expected = fitted(HELD[way](X, tmp_path), **params), fitted(X, **params)
-    assert [stage.n_samples for stage in model.fit_report_.stages][0] < len(X)
+    assert model.fit_report_.stages[0].n_samples < len(X)
     assert_same_bits(model, expected)
 
 
@@ -227,7 +159,7 @@ def test_regrouped_blocks_are_whole_leaves_of_all_rows_in_order(lengths, leaf, v
     n_features = 2
     cuts = np.cumsum([0, *lengths])
     X = np.arange(float(cuts[-1] * n_features)).reshape(-1, n_features)
-    blocks = [X[a:b] for a, b in zip(cuts[:-1], cuts[1:], strict=True)]
+    blocks = [X[a:b] for a, b in itertools.pairwise(cuts)]
     seen = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sources.base, "VALUES", values)
@@ -246,6 +178,24 @@ def test_blocks_of_whole_leaves_are_not_copied(monkeypatch):
     parts = [rows for _, rows in aligned([X[:7], X[7:]], 16, 2)]
     assert [np.shares_memory(rows, X) for rows in parts] == [False, True, False]
     assert list(map(len, parts)) == [16, 976, 8]
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 99), st.integers(1, 40)), max_size=6), st.integers(0, 99))
+def test_drawn_responsibilities_are_a_rows_own_whenever_it_is_asked_for(ranges, start):
+    whole = np.random.RandomState(0).uniform(size=(200, 3))
+    whole /= whole.sum(axis=1, keepdims=True)
+    state = np.random.RandomState(0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("fastem.known._VALUES", 21)
+        drawn = DrawnResponsibilities(state, 3)
+    for first, length in ranges:
+        assert_array_equal(drawn[first : first + length], whole[first : first + length])
+    assert_array_equal(drawn.of_rows(start)[5:9], whole[start + 5 : start + 9])
+    drawn.finish(200)
+    expected = np.random.RandomState(0)
+    expected.uniform(size=(200, 3))
+    assert state.uniform() == expected.uniform()
 
 
 # -- dtypes -----------------------------------------------------------------------------------------------------------
@@ -314,9 +264,28 @@ def test_columns_of_parquet_come_by_name_and_in_that_order(tmp_path):
     assert list(model.feature_names_in_) == columns
     assert_array_equal(model.predict(source), model.predict(frame(X)[columns]))
     assert model.score(source, sample_weight="w") == model.score(frame(X)[columns], sample_weight=weights)
-    # by default all columns of numbers
-    everything = fitted(str(file))
-    assert list(everything.feature_names_in_) == [*NAMES, "w", "y"]
+
+
+def test_columns_of_parquet_are_all_numbers_but_those_of_weights_and_labels(tmp_path):
+    X, groups = points()
+    file = parquet(X, tmp_path / "points.parquet", w=groups + 1.0, y=groups, name=np.full(len(X), "no number"))
+    assert list(fitted(file).feature_names_in_) == [*NAMES, "w", "y"]
+    assert list(fitted(file, labels="y").feature_names_in_) == [*NAMES, "w"]
+    model = fitted(str(file), sample_weight="w", labels="y")
+    assert_same_bits(model, fitted(X, sample_weight=groups + 1.0, labels=groups))
+    assert list(model.feature_names_in_) == NAMES
+    # later of all columns those that were features then
+    assert_array_equal(model.predict(file), model.predict(frame(X)))
+    assert model.score(file, sample_weight="w") == model.score(frame(X), sample_weight=groups + 1.0)
+
+
+def test_a_source_is_the_same_after_a_fit_or_a_prediction(tmp_path):
+    X, groups = points()
+    source = ParquetSource(parquet(X, tmp_path / "points.parquet", y=groups))
+    model = fitted(source, labels="y")
+    assert list(fitted(source).feature_names_in_) == [*NAMES, "y"]
+    model.predict(source)
+    assert list(fitted(source).feature_names_in_) == [*NAMES, "y"]
 
 
 def test_integer_weights_and_labels_of_parquet(tmp_path):
@@ -334,7 +303,7 @@ def test_feature_names(way, tmp_path):
     assert list(model.feature_names_in_) == NAMES
     assert_array_equal(model.predict(frame(X)), model.predict(source))
     assert_array_equal(model.predict(blocks_of(X)), model.predict(source))  # none, as good as the right ones
-    with pytest.raises(ValueError, match="feature names should match.*same order: length, .*but X has weight, "):
+    with pytest.raises(ValueError, match=r"feature names should match.*same order: length, .*but X has weight, "):
         model.predict(lambda: [frame(X)[NAMES[::-1]]])
     assert not hasattr(fitted(X), "feature_names_in_")
     model.set_params(n_components=2).fit(blocks_of(X))
@@ -343,7 +312,7 @@ def test_feature_names(way, tmp_path):
 
 def test_blocks_whose_columns_change_places():
     X, _ = points(1000)
-    with pytest.raises(SourceError, match="block 1.*weight"):
+    with pytest.raises(SourceError, match=r"block 1.*weight"):
         fitted(lambda: [frame(X[:400]), frame(X[400:])[NAMES[::-1]]])
 
 
@@ -367,3 +336,82 @@ def test_predictions_are_those_of_the_array(way, dtype, tmp_path, recwarn):
     for criterion in (model.score, model.bic, model.aic, model.icl):
         assert criterion(source, sample_weight=weights) == criterion(frame(X), sample_weight=weights)
     assert_array_equal(mixture().fit_predict(source), mixture().fit_predict(X))
+
+
+class Scores:
+    """A callback of scikit-learn's protocol that scores the points after each iteration."""
+
+    def setup(self, estimator, context):
+        self.values = []
+
+    def on_fit_task_begin(self, estimator, context):
+        pass
+
+    def on_fit_task_end(self, estimator, context, *, X, fitted_estimator):
+        if context.task_name == "iteration":
+            self.values.append(fitted_estimator.score(X))
+
+    def teardown(self, estimator, context):
+        pass
+
+
+@pytest.mark.skipif(not hasattr(mixture(), "set_callbacks"), reason="scikit-learn before 1.9 has no callbacks")
+@every_way
+def test_callbacks_see_the_points(way, tmp_path):
+    X, _ = points()
+    scores = Scores()
+    model = mixture(algorithm="em", tol=0, max_iter=4).set_callbacks(scores)
+    quietly(model, HELD[way](X, tmp_path))
+    assert scores.values[:-1] == model.lower_bounds_[1:]  # of the mixture before each M-step
+
+
+# -- optional packages ------------------------------------------------------------------------------------------------
+
+OPTIONAL = ("pyarrow", "dask", "distributed", "pandas")
+
+
+def run(script):
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_without_the_optional_packages(tmp_path):
+    script = f"""
+import sys
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {OPTIONAL}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+sys.meta_path.insert(0, Missing())
+import numpy as np
+import fastem
+from fastem.sources import ParquetSource
+X = np.random.default_rng(0).normal(size=(300, 2))
+model = fastem.GaussianMixture(2, random_state=0, n_threads=1).fit(X)
+blocks = fastem.GaussianMixture(2, random_state=0, n_threads=1).fit(lambda: [X[:100], X[100:]])
+print(blocks.lower_bounds_ == model.lower_bounds_, len(model.predict(lambda: [X])))
+for make in (ParquetSource, model.fit):
+    try:
+        make({str(tmp_path / "x.parquet")!r})
+    except ImportError as error:
+        print(error)
+"""
+    needed = "pyarrow is needed for this: pip install 'fastem[parquet]'"
+    assert run(script).splitlines() == ["True 300", needed, needed]
+
+
+def test_optional_packages_are_imported_only_where_they_are_needed():
+    script = f"""
+import sys
+import numpy as np
+from sklearn.mixture import GaussianMixture
+X = np.random.default_rng(0).normal(size=(300, 2))
+GaussianMixture(2).fit(X).predict(X)
+before = set(sys.modules)
+import fastem
+model = fastem.GaussianMixture(2, random_state=0, n_threads=1).fit(X)
+model.fit(lambda: [X]).predict(X)
+print(sorted({{name.split(".")[0] for name in set(sys.modules) - before}} & set({OPTIONAL})))
+"""
+    assert run(script) == "[]\n"

@@ -68,7 +68,9 @@ def add_up(chunk, context):
         high = low = 0.0
         for other in range(n_chunks):
             high, low = two_sum(high, low + totals[other, 2 * i + 1], totals[other, 2 * i])
-        total[0, i], total[1, i] = two_sum(total[0, i], total[1, i], factor * (high + low))
+        if factor != 1.0:
+            high, low = factor * (high + low), 0.0
+        total[0, i], total[1, i] = two_sum(total[0, i], total[1, i] + low, high)
     if moments.shape[0] == n_chunks:
         for other in range(1, n_chunks):
             _add_pairs(moments[other], totals[other, LEAVES] > 1, moments[0])

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from .array import ArraySource
 from .base import Source, SourceError
-from .blocks import BlockSource
+from .blocks import BlockSource, as_rows
 from .dask import DaskSource, is_dask
 from .parquet import ParquetSource
 
@@ -57,11 +57,15 @@ def _of_path(path):
 
     if path.suffix == ".npy":
         try:
-            return ArraySource(np.load(path, mmap_mode="r", allow_pickle=False))
+            X = np.load(path, mmap_mode="r", allow_pickle=False)
         except FileNotFoundError:
             raise SourceError(f"{path}: no such file") from None
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, EOFError) as error:
             raise SourceError(f"{path}: can't be read as .npy ({' '.join(str(error).split())})") from None
+        rows, _ = as_rows(X, f"{path}: it")
+        if not len(rows):
+            raise SourceError(f"{path}: it has no rows")
+        return ArraySource(X)
     if path.is_dir() or path.suffix in (".parquet", ".parq"):
         return ParquetSource(path)
     if not path.exists():

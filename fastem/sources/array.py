@@ -58,7 +58,7 @@ class ArraySource(Source):
         if most_rows is not None:
             most = min(most, most_rows)
         step = self.n_samples if most >= self.n_samples else max(1, most // leaf) * leaf
-        for start in range(0, self.n_samples, step):
+        for start in range(0, self.n_samples, max(1, step)):
             stop = min(start + step, self.n_samples)
             if self._file is not None:
                 self._file.expect(X[start:stop], X[stop : stop + step])

@@ -63,8 +63,9 @@ class Source:
             raise ValueError(f"this source has no column {values!r} beside its features: pass an array")
         return values
 
-    def choose(self, *, only=None, without=()):
-        """Before `scan`, where columns have names and the user left the choice open: which are the features."""
+    def choosing(self, *, only=None, without=()):
+        """This, or a copy with other features, where columns have names and the user left the choice open."""
+        return self
 
     @property
     def precision(self):
@@ -90,7 +91,10 @@ class Source:
         done = first = 0
         for block in self.read():
             stop = np.searchsorted(wanted, first + len(block))
-            out[order[done:stop]] = block[wanted[done:stop] - first]
+            taken = block[wanted[done:stop] - first]
+            if (bad := nonfinite_rows(taken)).size:
+                raise self.no_longer_finite(taken[bad[0]], int(wanted[done + bad[0]]))
+            out[order[done:stop]] = taken
             done, first = stop, first + len(block)
             if done == len(index):
                 break
@@ -168,10 +172,13 @@ class Source:
 
     def check_finite(self, rows, first):
         """Raise SourceError where rows, the first of them number `first`, hold NaN or infinity."""
-        bad = nonfinite_rows(rows)
-        if bad.size:
-            what = "NaN" if np.isnan(rows[bad[0]]).any() else "infinity"
-            raise SourceError(f"{self.where(first + int(bad[0]))} holds {what}, which it did not before")
+        if (bad := nonfinite_rows(rows)).size:
+            raise self.no_longer_finite(rows[bad[0]], first + int(bad[0]))
+
+    def no_longer_finite(self, values, row):
+        """The error for a row, with these values, that `scan` found nothing wrong with."""
+        what = "NaN" if np.isnan(values).any() else "infinity"
+        return SourceError(f"{self.where(row)} holds {what}, which it did not before")
 
     def _check_statistics(self, statistics):
         """Look for the row that made statistics infinite, where a pass has no log-likelihood to tell by."""

@@ -40,6 +40,9 @@ class BlockSource(Source):
 
     _what = "the function that makes blocks"
 
+    def _new_blocks(self):
+        return self._make_blocks()
+
     def where(self, row):
         number = bisect_right(self._starts, row) - 1
         return f"row {row - self._starts[number]} of block {number} (row {row} of all)"
@@ -50,7 +53,7 @@ class BlockSource(Source):
     def _numbered(self):
         """(number of the first row, rows) of each block, checked against what the first pass saw."""
         expected, self._starts, first = self.n_samples, [], 0
-        blocks = self._make_blocks()
+        blocks = self._new_blocks()
         if not hasattr(blocks, "__iter__"):
             raise SourceError(f"{self._what} should return an iterable of blocks, but returned {type(blocks).__name__}")
         for number, block in enumerate(blocks):
@@ -58,17 +61,19 @@ class BlockSource(Source):
             if not len(rows):
                 continue
             self._starts.append(first)
+            if expected is not None and first + len(rows) > expected:
+                raise self._other_length("more than", expected)
             yield first, rows
             first += len(rows)
-            if expected is not None and first > expected:
-                break
         if expected is None:
             self.n_samples = first
         elif first != expected:
-            more = "more than" if first > expected else f"{first} rows now, not"
-            raise SourceError(
-                f"{self._what} gave {more} the {expected} rows of the pass before: every pass must see the same points"
-            )
+            raise self._other_length(f"{first} rows now, not", expected)
+
+    def _other_length(self, given, expected):
+        return SourceError(
+            f"{self._what} gave {given} the {expected} rows of the pass before: every pass must see the same points"
+        )
 
     def _rows_of(self, block, number):
         """A block as an array that kernels read in place, of the columns and the dtype of the first one."""
@@ -78,8 +83,11 @@ class BlockSource(Source):
             self.n_features, self.dtype, self.feature_names = rows.shape[1], rows.dtype, names
         if rows.shape[1] != self.n_features:
             raise SourceError(f"block {number} has {rows.shape[1]} columns, not {self.n_features} as those before")
+        if names is not None and self.feature_names is not None and names != self.feature_names:
+            columns = f"{', '.join(names)}, not {', '.join(self.feature_names)}"
+            raise SourceError(f"block {number} has the columns {columns} as those before, in this order")
         if rows.dtype != self.dtype:
-            if not np.can_cast(rows.dtype, self.dtype, "same_kind"):
+            if not (np.can_cast(rows.dtype, self.dtype, "safe") or rows.dtype.kind == self.dtype.kind == "f"):
                 raise SourceError(f"block {number} is of dtype {rows.dtype}, not {self.dtype} as those before")
             rows = rows.astype(self.dtype)
         return readable(rows)
@@ -99,7 +107,7 @@ def as_rows(block, name):
         raise SourceError(f"{name} has the shape {rows.shape}, it should be two-dimensional, with a column or more")
     if rows.dtype == object:
         try:
-            rows = rows.astype(np.float64)
+            rows = block.to_numpy(np.float64, na_value=np.nan) if hasattr(block, "columns") else rows.astype(np.float64)
         except (TypeError, ValueError):
             raise SourceError(f"{name} holds something else than numbers") from None
     if rows.dtype.kind not in "fiub":

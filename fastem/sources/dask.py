@@ -50,6 +50,8 @@ class DaskSource(Source):
             raise SourceError(f"Input X has {self.n_features} columns; one or more are needed")
         if not self._is_frame and X.numblocks[1] > 1:
             X = X.rechunk({1: -1})
+        dtypes = X.dtypes if self._is_frame else [X.dtype]
+        self.dtype = np.result_type(*dtypes) if all(isinstance(dtype, np.dtype) for dtype in dtypes) else None
         partitions = X.to_delayed()
         self._partitions = partitions if self._is_frame else partitions.ravel().tolist()
 
@@ -93,8 +95,11 @@ class DaskSource(Source):
             for i, start in enumerate(self._starts[:-1])
             if cuts[i] < cuts[i + 1]
         ]
+        taken = np.concatenate(self._compute(tasks))
+        if (bad := nonfinite_rows(taken)).size:
+            raise self.no_longer_finite(taken[bad[0]], int(wanted[bad[0]]))
         out = np.empty((len(index), self.n_features), self.precision)
-        out[order] = np.concatenate(self._compute(tasks))
+        out[order] = taken
         return out
 
     def _sums(self, inputs, offsets, known, moments=True):
@@ -126,7 +131,7 @@ class DaskSource(Source):
         return [(int(a), int(b)) for a, b in pairwise(first) if a < b]
 
     def _pieces(self, first, stop):
-        """Partitions, and slices of the ones after, that hold the rows from first to stop: (rows, low, high)."""
+        """Partitions, and slices of the ones after, with the rows from first to stop: (rows, low, high, their number)."""
         pieces = []
         for i in range(np.searchsorted(self._starts, first, side="right") - 1, len(self._partitions)):
             begin, end = map(int, self._starts[i : i + 2])
@@ -136,9 +141,9 @@ class DaskSource(Source):
             if low >= high:
                 continue
             if pieces and high < end - begin:
-                pieces.append((self._head(i, high), 0, high))
+                pieces.append((self._head(i, high), 0, high, high))
             else:
-                pieces.append((self._partitions[i], low, high))
+                pieces.append((self._partitions[i], low, high, end - begin))
         return pieces
 
     def _head(self, number, length):
@@ -220,16 +225,16 @@ def _head(block, length):
 
 
 def _sums_of(pieces, first, stop, known, cells, shared):
-    """(`kernels.Sums`, labels of the cells) of the points from first to stop: rows [low, high) of each of the pieces.
+    """(`kernels.Sums`, labels of the cells) of the points from first to stop: rows [low, high) of the pieces.
 
     `_Bad` in place of the sums where a row can't be used.
     """
     inputs, offsets, settings, dtype, n_threads = shared
-    blocks = [_rows(block, dtype)[low:high] for block, low, high in pieces]
-    n_features = offsets.shape[1]
-    if sum(map(len, blocks)) != stop - first or any(rows.shape[1] != n_features for rows in blocks):
+    blocks, n_features = [_rows(block, dtype) for block, *_ in pieces], offsets.shape[1]
+    if any(rows.shape != (length, n_features) for rows, (*_, length) in zip(blocks, pieces, strict=True)):
         shapes = " and ".join(str(rows.shape) for rows in blocks)
         return _Bad(message=f"rows {first} to {stop - 1} come in shapes {shapes} now, they did not before"), None
+    blocks = [rows[low:high] for rows, (_, low, high, _) in zip(blocks, pieces, strict=True)]
     sums = kernels.Pass(inputs, offsets, cells=cells, **settings)
     with thread_limits(n_threads):
         for start, rows in aligned(blocks, sums.leaf, n_features, first, known.most_rows):

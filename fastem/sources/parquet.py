@@ -1,5 +1,6 @@
 """Points in Parquet files."""
 
+import copy
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,7 @@ class ParquetSource(BlockSource):
     """
 
     def __init__(self, path, columns=None):
-        super().__init__(self._read_rows)
+        super().__init__(None)
         self._parquet = needed("pyarrow.parquet", "parquet")
         self.path = Path(path)
         if self.path.is_dir():
@@ -35,6 +36,8 @@ class ParquetSource(BlockSource):
             self.files = [self.path]
         self._is_open = columns is None
         self.columns = self._known_columns(columns)
+        if not self.columns:
+            raise SourceError(f"{self.files[0]}: no columns of numbers")
         self._what = str(self.path)
         self._places = []  # (first row of all, file, row group) of the pass under way
 
@@ -58,15 +61,17 @@ class ParquetSource(BlockSource):
                 raise SourceError(f"{self.files[0]}: no column {name!r} among {', '.join(map(repr, schema.names))}")
         return list(columns)
 
-    def choose(self, *, only=None, without=()):
+    def choosing(self, *, only=None, without=()):
+        other = copy.copy(self)
         if self._is_open:
-            self.columns = self._known_columns(only) if only else [c for c in self.columns if c not in without]
+            other.columns = self._known_columns(only) if only else [c for c in self.columns if c not in without]
+        return other
 
     def column(self, values):
         """One more column by name, such as the points' weights or labels, as an array (n,)."""
         if not isinstance(values, str):
             return values
-        column = np.concatenate([rows[:, 0] for _, _, rows in self._groups([values])])
+        column = np.concatenate([rows[:, 0] for _, _, rows in self._groups(self._known_columns([values]))])
         is_whole = column.dtype == np.float64 and np.all(column == np.rint(column))
         return column.astype(np.int64) if is_whole else column
 
@@ -74,7 +79,7 @@ class ParquetSource(BlockSource):
         first, file, group, start = next(place for place in reversed(self._places) if place[0] <= row)
         return f"row {row - first + start} of row group {group} of {file} (row {row} of all)"
 
-    def _read_rows(self):
+    def _new_blocks(self):
         self._places = []
         first = 0
         for file, (group, start), rows in read_ahead(self._groups(self.columns)):
