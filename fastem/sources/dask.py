@@ -131,7 +131,7 @@ class DaskSource(Source):
         return [(int(a), int(b)) for a, b in pairwise(first) if a < b]
 
     def _pieces(self, first, stop):
-        """Partitions, and slices of the ones after, with the rows from first to stop: (rows, low, high, their number)."""
+        """Partitions, and heads of those after, with the rows from first to stop: (rows, low, high, number of rows)."""
         pieces = []
         for i in range(np.searchsorted(self._starts, first, side="right") - 1, len(self._partitions)):
             begin, end = map(int, self._starts[i : i + 2])
