@@ -82,10 +82,12 @@ class GaussianMixture(StreamingMixin, BaseMixture):
         it leads lower, and a stop by the estimated remaining gain (Boehning et al. 1994).
     n_threads : int, default=None
         Most threads to use; None: Numba's current setting. The result doesn't depend on it.
-    forgetting : float, default=0.4
-        How fast `partial_fit` lets earlier batches fade, from 0 (never: every point counts the same, with the
-        responsibilities that it had when it came) to 1 (at once: each batch is a step of EM on itself). Below 0.5 the
-        mixture of an endless stream settles; above, it goes on following what changes.
+    forgetting : float, default=0.3
+        How fast `partial_fit` lets earlier points fade. After W points as many count as
+        first ** forgetting * W ** (1 - forgetting), first being the points that the mixture was fitted to at first,
+        whatever the size of the batches. 0: all, each with the responsibilities that it had when it came. Below 0.5 the
+        mixture of an endless stream settles (Cappe & Moulines 2009); above, it goes on following what changes.
+        1: no earlier ones at all, each batch is a step of EM on itself.
 
     Attributes
     ----------
@@ -168,7 +170,7 @@ class GaussianMixture(StreamingMixin, BaseMixture):
         assignment="soft",
         algorithm="auto",
         n_threads=None,
-        forgetting=0.4,
+        forgetting=0.3,
     ):
         self.n_components = n_components
         self.covariance_type = covariance_type

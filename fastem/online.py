@@ -1,9 +1,10 @@
 """Online EM: the statistics of a stream, batch by batch, the earlier ones fading.
 
 Cappe & Moulines 2009, 'On-line expectation-maximization algorithm for latent data models', eqs. 11 and 12, for batches
-of any size: s = (1 - share) s + share s(batch), s being statistics of weight 1, and the share a power of the batch's
-part of all the points seen. An M-step follows when what came in since the last one makes up enough of s; until then
-batches are passed through the same mixture, their sums in one place: so a batch costs hardly more than its pass.
+of any size: s = (1 - share) s + share s(batch), s being statistics of weight 1, and the share that of the batch among
+the points that are not forgotten; of those there are never fewer than the first mixture came from. An M-step follows
+when what came in since the last one makes up enough of s; until then batches are passed through the same mixture, their
+sums in one place: so a batch costs hardly more than its pass.
 """
 
 import math
@@ -56,6 +57,7 @@ class OnlineEM:
         self.weight = weight
         self.n_samples = n_samples
         self.lower_bounds = list(lower_bounds)
+        self._first = weight  # of the points that the first mixture came from
         self._statistics = None  # of the last M-step
         if weight > 0:
             self._statistics = family.statistics_of(parameters, weight, reg_covar)
@@ -132,7 +134,9 @@ class OnlineEM:
 
     def _shares(self, weight, forgetting):
         """(what is kept of the last M-step's statistics, the batch's share in units of that)."""
-        share = 1.0 if self._statistics is None else (weight / (self.weight + weight)) ** (1 - forgetting)
+        share = 1.0
+        if forgetting < 1 and self._statistics is not None:
+            share = weight / (weight + self._first**forgetting * self.weight ** (1 - forgetting))
         kept = self._kept * (1 - share)
         return kept, share / kept if kept > 0 else 1.0
 
@@ -161,6 +165,7 @@ class OnlineEM:
         except CollapsedComponent as collapse:
             raise em.collapsed_error(collapse, f"in batch {len(self.lower_bounds) + 1}") from None
         self._statistics = statistics
+        self._first = self._first or weight
         self._wait()
 
     def _take_in_first(self, source, known, settings, random_state):
@@ -185,7 +190,7 @@ class OnlineEM:
         statistics = source.e_step(result.parameters, known) if are_enough else None
         self._held = None if are_enough else (in_memory(source), known)
         self.parameters, self._statistics, self._n_fitted = result.parameters, statistics, n_fitted
-        self.n_samples, self.weight = source.n_samples, weight
+        self.n_samples, self.weight, self._first = source.n_samples, weight, weight
         self.lower_bounds.append(result.lower_bound)
 
 

@@ -15,12 +15,11 @@ class StreamingMixin:
     def partial_fit(self, X, y=None, sample_weight=None, labels=None):
         """Take in a batch of points: one step of online EM (Cappe & Moulines 2009, eqs. 11 and 12).
 
-        The statistics of all batches so far fade as this one's come in with weight
-        (its share of all the points seen) ** (1 - `forgetting`). An M-step follows once a quarter of them is new:
-        after every batch at first, later after several. The first batches, until there are 100 points for each
-        component (10 for each feature of it, where those are more), are held and fitted together, as by `fit`. After
-        `fit`, or on a model from known numbers, the mixture counts as many points as were fitted (from known numbers:
-        none).
+        The statistics of the points so far fade, as `forgetting` says, and this batch's come in. An M-step follows
+        once a quarter of them is new: after every batch at first, later after several. The first batches, until there
+        are 100 points for each component (10 for each feature of it, where those are more), are held and fitted
+        together, as by `fit`. After `fit`, or on a model from known numbers, the mixture counts as many points as
+        were fitted (from known numbers: none).
 
         Parameters
         ----------
