@@ -279,7 +279,12 @@ def fit(source, family, settings, random_state, *, known=NOTHING_KNOWN, progress
         start = best_start(source, family, settings, random_state, known)
         if known.assignment == "stochastic":
             known = replace(known, seed=random_state.randint(2**31))
-        result = run(source, start, settings, steps=settings.steps(), known=known, progress=progress, report=report)
+        try:
+            result = run(source, start, settings, steps=settings.steps(), known=known, progress=progress, report=report)
+        except SourceError as error:
+            if best is not None and (error.result is None or best.lower_bound > error.result.lower_bound):
+                error.result = replace(best, converged=False)
+            raise
         if best is None or result.lower_bound > best.lower_bound or best.lower_bound == -math.inf:
             best, report.best_start = result, init
         if progress.end(result):

@@ -249,8 +249,8 @@ class GaussianMixture(StreamingMixin, BaseMixture):
         labels : array-like of int of shape (n,) or of float of shape (n, n_components), default=None
             Each point's component, 0..n_components-1, where known, -1 where not. Known points count for their
             component alone; components without any are free. Where all are known, one M-step is the whole fit.
-            As floats: allowed responsibilities, by which each E-step's are multiplied before they are normalised. The
-            name of a column where X is Parquet.
+            As floats: allowed responsibilities, by which each E-step's are multiplied before they are normalised (and
+            `lower_bound_` is as much lower as rows sum to less than 1). The name of a column where X is Parquet.
 
         Returns
         -------
@@ -404,6 +404,11 @@ class GaussianMixture(StreamingMixin, BaseMixture):
             raise ValueError(
                 f"Expected n_samples >= n_components but got n_components = {self.n_components}, "
                 f"n_samples = {source.n_samples}"
+            )
+        if source.n_samples < 2 and not is_batch:
+            raise ValueError(
+                f"Found array with {source.n_samples} sample(s) while a minimum of 2 is required by "
+                f"{type(self).__name__}."
             )
         weights = check_sample_weight(source.column(sample_weight), source.n_samples, least, rescale=not is_batch)
         known = Known(weights)

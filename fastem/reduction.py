@@ -57,7 +57,9 @@ class _Parts:
     def losses(self, i, others):
         weights, _, covariances = self._unions(i, others)
         apart = self.weights[i] * self.log_volumes[i] + self.weights[others] * self.log_volumes[others]
-        return weights * self.log_volume(covariances) - apart
+        with np.errstate(invalid="ignore"):
+            losses = weights * self.log_volume(covariances) - apart
+        return np.where(np.isnan(losses), 0.0, losses)  # of flat components, whose union is as flat
 
     def merge(self, i, j):
         (self.weights[i],), (self.means[i],), covariance = self._unions(i, np.array([j]))

@@ -31,8 +31,9 @@ class StreamingMixin:
         Returns
         -------
         self : GaussianMixture
-            `lower_bound_` and `lower_bounds_` are of the batches, before each M-step; `n_iter_` counts them,
-            `n_samples_seen_` all points.
+            `lower_bounds_` go on with the batches', each before it is taken in, from the time when there is a mixture
+            (after `fit`, from its own); `lower_bound_` is the last, `n_iter_` their number, `n_samples_seen_` that
+            of all points.
 
         Raises
         ------
@@ -70,10 +71,10 @@ class StreamingMixin:
             self._scan(source, reset=is_first)
             known = self._known(source, sample_weight, labels, is_batch=True)
             settings, online = self._settings(source), self._taken_in(source)
-            random_state = check_random_state(self.random_state)
+            random_state, parameters = check_random_state(self.random_state), online.parameters
             with thread_limits(self.n_threads):
                 online.take_in(source, known, settings, self.forgetting, random_state)
-        self._show(online, source.dtype, online.parameters is not None)
+        self._show(online, source.dtype, online.parameters is not parameters)
         self._online, self._online_params = online, self._params_that_count()
 
     def _taken_in(self, source):

@@ -79,7 +79,7 @@ def check_labels(labels, n_samples, n_components, weights=None, complete=True):
     """What labels say: a `Known` with labels (n,), int64, or with responsibilities (n, K), float64."""
     labels = np.asarray(labels)
     if labels.ndim == 2 and labels.dtype.kind == "f":
-        return Known(weights, responsibilities=_check_shares(labels, n_samples, n_components))
+        return Known(weights, responsibilities=_check_shares(labels, n_samples, n_components, weights))
     if labels.shape != (n_samples,):
         raise ValueError(
             f"labels should have the shape ({n_samples},), one per row of X, or, as allowed responsibilities, "
@@ -104,8 +104,8 @@ def check_labels(labels, n_samples, n_components, weights=None, complete=True):
     return Known(weights, labels)
 
 
-def _check_shares(shares, n_samples, n_components):
-    """Allowed responsibilities (n, K): non-negative, some in each row."""
+def _check_shares(shares, n_samples, n_components, weights):
+    """Allowed responsibilities (n, K): non-negative, some in each row that has weight."""
     if shares.shape != (n_samples, n_components):
         raise ValueError(
             f"labels as allowed responsibilities should have the shape ({n_samples}, {n_components}), one row per row "
@@ -114,7 +114,8 @@ def _check_shares(shares, n_samples, n_components):
     step = max(1, (1 << 20) // n_components)
     for start in range(0, n_samples, step):
         rows = np.asarray(shares[start : start + step], dtype=np.float64)
-        bad = ~np.isfinite(rows).all(axis=1) | (rows < 0).any(axis=1) | (rows.sum(axis=1) <= 0)
+        bad = ~np.isfinite(rows).all(axis=1) | (rows < 0).any(axis=1)
+        bad |= (rows.sum(axis=1) <= 0) & (True if weights is None else weights[start : start + step] > 0)
         if bad.any():
             raise ValueError(
                 "labels as allowed responsibilities should be finite, not negative, and positive for a component or "

@@ -240,6 +240,38 @@ def test_no_part_reaches_beyond_the_points_that_there_were(values, monkeypatch):
     assert max(ends, default=0) <= 3000
 
 
+@ALGORITHMS
+def test_what_a_function_raises_is_a_fault_as_well(algorithm):
+    model, whole = slow(algorithm=algorithm), slow(algorithm=algorithm).fit(X)
+    n_passes = 0
+
+    def blocks():
+        nonlocal n_passes
+        n_passes += 1
+        yield X[:1000]
+        if n_passes == 6:
+            raise OSError("the disk is gone")
+        yield X[1000:]
+
+    with pytest.raises(SourceError, match=r"failed at block 1 \(OSError: the disk is gone\)") as caught:
+        model.fit(blocks)
+    assert isinstance(caught.value.__cause__, OSError)
+    is_beginning_of(model, whole)
+    assert_same_bits(model.set_params(warm_start=True).fit(blocks), whole)
+
+
+def test_of_several_starts_a_complete_one_outlives_a_fault():
+    params = {"algorithm": "em", "init_params": "random_from_data", "covariance_type": "diag"}
+    one = fitted(X, **params)
+    counted = Faulty()
+    fitted(counted, **params)
+    model = mixture(n_init=2, **params)
+    with pytest.raises(SourceError, match="NaN"):
+        model.fit(Faulty(nan_in_block_2, from_pass=counted.n_passes + 3))
+    assert model.lower_bounds_ == one.lower_bounds_
+    assert not model.converged_
+
+
 # -- files that go bad ------------------------------------------------------------------------------------------------
 
 

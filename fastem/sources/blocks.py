@@ -56,7 +56,7 @@ class BlockSource(Source):
         blocks = self._new_blocks()
         if not hasattr(blocks, "__iter__"):
             raise SourceError(f"{self._what} should return an iterable of blocks, but returned {type(blocks).__name__}")
-        for number, block in enumerate(blocks):
+        for number, block in enumerate(self._each(blocks)):
             rows = self._rows_of(block, number)
             if not len(rows):
                 continue
@@ -69,6 +69,21 @@ class BlockSource(Source):
             self.n_samples = first
         elif first != expected:
             raise self._other_length(f"{first} rows now, not", expected)
+
+    def _each(self, blocks):
+        """The blocks; whatever making one raises is an error of the source."""
+        number, blocks = 0, iter(blocks)
+        while True:
+            try:
+                block = next(blocks)
+            except StopIteration:
+                return
+            except SourceError:
+                raise
+            except Exception as error:
+                raise SourceError(f"{self._what} failed at block {number} ({type(error).__name__}: {error})") from error
+            yield block
+            number += 1
 
     def _other_length(self, given, expected):
         return SourceError(

@@ -117,7 +117,10 @@ class DaskSource(Source):
         tasks, cells = zip(*tasks, strict=True)
         while len(tasks) > 1:
             tasks = [delayed(_merged)(tasks[i : i + _FAN_IN]) for i in range(0, len(tasks), _FAN_IN)]
-        sums, *cells = self._compute([*tasks, *(cells if whole.cells else ())])
+        try:
+            sums, *cells = self._compute([*tasks, *(cells if whole.cells else ())])
+        except Exception as error:  # of a partition's own tasks, or of the cluster
+            raise SourceError(f"a pass over the Dask partitions failed ({type(error).__name__}: {error})") from error
         if isinstance(sums, _Bad):
             raise SourceError(sums.message or f"{self.where(sums.row)} holds {sums.what}, which it did not before")
         for each, labels in zip(ranges, cells, strict=False):
