@@ -104,26 +104,27 @@ class OnlineEM:
         is_first = self.parameters is None or self._statistics is None or self._held is not None
         if is_first or forgetting == 1 or not 0 < X.size <= _MOST_VALUES:
             return False
-        if self._pass is None:
+        if self._sums is not None and self._dtype != X.dtype:
+            return False
+        if self._pass is None or self._longest < len(X) or self._dtype != X.dtype:
             self._inputs = self.parameters.kernel_inputs(single=X.dtype == np.float32)
             self._offsets = (self.parameters.means - self._inputs.origin).astype(self._inputs.bias.dtype)
-            self._pass, self._pass_of = kernels.Pass(self._inputs, self._offsets, len(X)), (X.dtype, len(X))
-        elif self._pass_of[0] != X.dtype or self._pass_of[1] < len(X):
-            return False
-        self._pass.add(X)
-        total, weight = self._pass.log_likelihood, float(len(X))
+            self._pass = kernels.Pass(self._inputs, self._offsets, len(X))
+            self._longest, self._dtype = len(X), X.dtype
+        sums_of_batch, self._pass = self._pass, None  # not to be used again if an interrupt leaves it half filled
+        sums_of_batch.add(X)
+        total, weight = sums_of_batch.log_likelihood, float(len(X))
         if not math.isfinite(total):
-            self._pass = None
             return False
         kept, factor = self._shares(weight, forgetting)
-        sums = self._pass.no_sums() if self._sums is None else self._sums
+        sums = sums_of_batch.no_sums() if self._sums is None else self._sums
         if 1 - kept >= _NEW:  # if the M-step fails, the sums are to be as they were
             sums = kernels.Sums(*(values.copy() for values in sums))
-            self._pass.add_to(sums, factor / weight)
+            sums_of_batch.add_to(sums, factor / weight)
             self._make_m_step(self._since(sums), kept, weight, settings)
         else:
-            self._pass.add_to(sums, factor / weight)
-            self._sums, self._kept = sums, kept
+            sums_of_batch.add_to(sums, factor / weight)
+            self._sums, self._kept, self._pass = sums, kept, sums_of_batch
         self._count(len(X), weight, total / weight)
         return True
 
