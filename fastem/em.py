@@ -187,6 +187,7 @@ def run(
                 break
     except SourceError as error:
         if name == ALL and result.n_iter:
+            result.parameters = steps.kept(result.parameters)
             result.report.add(name, source, result, perf_counter() - begin)
             error.result = result.report.of(result)
         raise
