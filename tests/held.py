@@ -32,7 +32,7 @@ def table(X, **more):
 
 
 def batch(X):
-    return arrow().record_batch({name: np.ascontiguousarray(x) for name, x in zip(NAMES, X.T, strict=False)})
+    return arrow().RecordBatch.from_pydict({name: np.ascontiguousarray(x) for name, x in zip(NAMES, X.T, strict=False)})
 
 
 def npy(X, folder):
