@@ -316,6 +316,14 @@ def test_blocks_whose_columns_change_places():
         fitted(lambda: [frame(X[:400]), frame(X[400:])[NAMES[::-1]]])
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows keeps files that are in use")
+def test_a_map_outlives_the_name_of_its_file(tmp_path):
+    X, _ = points()
+    mapped = HELD["memmap"](X, tmp_path)
+    (tmp_path / "points").unlink()
+    assert_same_bits(fitted(mapped), fitted(X))
+
+
 # -- predictions ------------------------------------------------------------------------------------------------------
 
 

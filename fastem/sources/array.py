@@ -126,14 +126,18 @@ class _MappedFile:
     def expect(self, rows, later):
         """Before rows are read: are they still there? And have those after them read ahead."""
         start, length = self._range(rows)
-        if self._filename is not None:
-            size = os.stat(self._filename).st_size - self._offset
-            if size < start + length:
-                raise SourceError(
-                    f"{self.name}: the file has shrunk to {size + self._offset} bytes since it was opened"
-                )
+        size = self._size()
+        if size is not None and size < self._offset + start + length:
+            raise SourceError(f"{self.name}: the file has shrunk to {size} bytes since it was opened")
         if self._is_ours and later.size:
             self._map.madvise(mmap.MADV_WILLNEED, *self._range(later))
+
+    def _size(self):
+        """Of the file in bytes; None where it has no name any more, which the map outlives."""
+        try:
+            return os.stat(self._filename).st_size
+        except (OSError, TypeError):
+            return None
 
     def hand_back(self, rows):
         """After rows are read: their pages stay in the system's cache, but are no longer this process's."""
