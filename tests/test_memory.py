@@ -57,4 +57,4 @@ def test_a_file_of_several_times_the_memory_there_is(tmp_path, covariance_type):
     what, bound, mebibytes = result.stdout.split()
     assert what == "limited"
     assert -40 < float(bound) < -20
-    assert int(mebibytes) < 64
+    assert int(mebibytes) < 40

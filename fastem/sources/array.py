@@ -10,6 +10,7 @@ from ..kernels import READ_IN_PLACE
 from .base import VALUES, Source, SourceError, nonfinite_error, nonfinite_rows, readable
 
 _MAPPED = 16 << 20  # bytes of a file that are looked at at a time
+_MAPPED_AROUND = 2 << 20  # that Linux may map before the page that is asked for
 
 
 class ArraySource(Source):
@@ -143,7 +144,7 @@ class _MappedFile:
         """After rows are read: their pages stay in the system's cache, but are no longer this process's."""
         if self._is_ours:
             start, length = self._range(rows)
-            # the last page may hold rows to come
-            length -= length % mmap.PAGESIZE
-            if length:
-                self._map.madvise(mmap.MADV_DONTNEED, start, length)
+            stop = (start + length) // mmap.PAGESIZE * mmap.PAGESIZE  # the last page may hold rows to come
+            start = max(0, start - _MAPPED_AROUND)
+            if stop > start:
+                self._map.madvise(mmap.MADV_DONTNEED, start, stop - start)
