@@ -88,17 +88,23 @@ class Source:
         order = np.argsort(index, kind="stable")
         wanted = index[order]
         out = np.empty((len(index), self.n_features), self.precision)
+        done = 0
+        for taken in self._taken(wanted):
+            if (bad := nonfinite_rows(taken)).size:
+                raise self.no_longer_finite(taken[bad[0]], int(wanted[done + bad[0]]))
+            out[order[done : done + len(taken)]] = taken
+            done += len(taken)
+        return out
+
+    def _taken(self, wanted):
+        """The rows of these numbers, which rise, some at a time."""
         done = first = 0
         for block in self.read():
             stop = np.searchsorted(wanted, first + len(block))
-            taken = block[wanted[done:stop] - first]
-            if (bad := nonfinite_rows(taken)).size:
-                raise self.no_longer_finite(taken[bad[0]], int(wanted[done + bad[0]]))
-            out[order[done:stop]] = taken
+            yield block[wanted[done:stop] - first]
             done, first = stop, first + len(block)
-            if done == len(index):
+            if done == len(wanted):
                 break
-        return out
 
     def accumulate(self, parameters, *, centres=None, known=NOTHING_KNOWN, exact=False):
         """One pass: sufficient statistics of the points under the responsibilities of these parameters.
@@ -128,7 +134,7 @@ class Source:
         if not np.isfinite(statistics.second).all():
             if inputs.bias.dtype == np.float32:
                 statistics = self._statistics(parameters.family, parameters.kernel_inputs(exact), centres, known)
-            self._check_statistics(statistics)
+            self._check_points()
         return statistics
 
     def _statistics(self, family, inputs, centres, known):
@@ -157,17 +163,12 @@ class Source:
     def _sums(self, inputs, offsets, known, moments=True):
         """`kernels.Sums` of a pass."""
         cells = self._cells if moments else None
-        constrained = known.is_constrained or not known.e_step
+        constrained = known.is_constrained
         sums = kernels.Pass(inputs, offsets, self.n_samples, constrained=constrained, cells=cells, moments=moments)
-        return self._checked_sums(sums, self.parts(sums.leaf, known.most_rows), known)
-
-    def _checked_sums(self, sums, parts, known):
-        n_seen = 0
-        for first, rows in parts:
+        for first, rows in self.parts(sums.leaf, known.most_rows):
             sums.add(rows, known.part(first, first + len(rows)), first)
             if not sums.is_finite:
                 self.check_finite(rows, first)
-            n_seen += len(rows)
         return sums.sums()
 
     def check_finite(self, rows, first):
@@ -180,7 +181,7 @@ class Source:
         what = "NaN" if np.isnan(values).any() else "infinity"
         return SourceError(f"{self.where(row)} holds {what}, which it did not before")
 
-    def _check_statistics(self, statistics):
+    def _check_points(self):
         """Look for the row that made statistics infinite, where a pass has no log-likelihood to tell by."""
         for first, rows in self.parts(1):
             self.check_finite(rows, first)

@@ -84,28 +84,18 @@ class DaskSource(Source):
             (rows,) = self._compute([self._dask.delayed(_rows)(block, self.dtype)])
             yield rows
 
-    def rows(self, index):
-        if isinstance(index, slice):
-            index = np.arange(*index.indices(self.n_samples))
-        order = np.argsort(index, kind="stable")
-        wanted = index[order]
+    def _taken(self, wanted):
         cuts = np.searchsorted(wanted, self._starts)
         tasks = [
             self._dask.delayed(_take)(self._partitions[i], wanted[cuts[i] : cuts[i + 1]] - start, self.precision)
             for i, start in enumerate(self._starts[:-1])
             if cuts[i] < cuts[i + 1]
         ]
-        taken = np.concatenate(self._compute(tasks))
-        if (bad := nonfinite_rows(taken)).size:
-            raise self.no_longer_finite(taken[bad[0]], int(wanted[bad[0]]))
-        out = np.empty((len(index), self.n_features), self.precision)
-        out[order] = taken
-        return out
+        return self._compute(tasks)
 
     def _sums(self, inputs, offsets, known, moments=True):
         delayed = self._dask.delayed
-        constrained = known.is_constrained or not known.e_step
-        settings = {"n_samples": self.n_samples, "constrained": constrained, "moments": moments}
+        settings = {"n_samples": self.n_samples, "constrained": known.is_constrained, "moments": moments}
         whole = kernels.Pass(inputs, offsets, cells=self._cells if moments else None, **settings)
         ranges = self._ranges(whole.leaf)
         shared = delayed((inputs, offsets, settings, self.dtype, self._threads_a_task(len(ranges))), pure=False)
@@ -122,7 +112,7 @@ class DaskSource(Source):
         except Exception as error:  # of a partition's own tasks, or of the cluster
             raise SourceError(f"a pass over the Dask partitions failed ({type(error).__name__}: {error})") from error
         if isinstance(sums, _Bad):
-            raise SourceError(sums.message or f"{self.where(sums.row)} holds {sums.what}, which it did not before")
+            raise SourceError(sums.message) if sums.message else self.no_longer_finite(sums.values, sums.row)
         for each, labels in zip(ranges, cells, strict=False):
             whole.cells.labels_of(*each)[:] = labels
         whole.finish(sums)
@@ -172,7 +162,7 @@ class DaskSource(Source):
     def evaluate(self, parameters, kernel, out):
         raise NotImplementedError("predictions of Dask input are lazy: see `lazily`")
 
-    def _check_statistics(self, statistics):
+    def _check_points(self):
         pass  # its tasks have looked
 
     def lazily(self, evaluate, dtype, n_columns=None):
@@ -199,10 +189,10 @@ def _client():
 
 
 class _Bad:
-    """Where a task met a row that can't be used."""
+    """What a task met that can't be used: a row with these values, or what a message says."""
 
-    def __init__(self, row=None, what=None, message=None):
-        self.row, self.what, self.message = row, what, message
+    def __init__(self, row=None, values=None, message=None):
+        self.row, self.values, self.message = row, values, message
 
 
 def _rows(block, dtype):
@@ -243,7 +233,7 @@ def _sums_of(pieces, first, stop, known, cells, shared):
         for start, rows in aligned(blocks, sums.leaf, n_features, first, known.most_rows):
             sums.add(rows, known.part(start - first, start - first + len(rows)), start)
             if not sums.is_finite and (bad := nonfinite_rows(rows)).size:
-                return _Bad(start + int(bad[0]), "NaN" if np.isnan(rows[bad[0]]).any() else "infinity"), None
+                return _Bad(start + int(bad[0]), rows[bad[0]].copy()), None
         return sums.sums(), cells and cells.labels
 
 
