@@ -8,9 +8,9 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from . import kernels, saving
+from .callback_protocol import CallbackSupportMixin
 from .covariance import FAMILIES, Parameters
 from .known import Known
-from .progress import CallbackSupportMixin
 from .sources import ArraySource, as_source
 from .threads import thread_limits
 from .validation import check_sample_weight

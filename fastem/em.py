@@ -158,7 +158,7 @@ def run(
     rounding = _ROUNDING[source.precision]
     try:
         while result.n_iter < settings.max_iter:
-            progress.begin_iteration()
+            progress.begin_iteration(result)
             bound, successor = _pass(source, candidate, known, settings, steps, result)
             while steps.kind == "accelerated" and not steps.accepts(bound, rounding):
                 steps.reject(candidate, successor)

@@ -14,6 +14,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from . import em, kernels, search
 from .base_mixture import BaseMixture
+from .callback_protocol import callbacks_torn_down
 from .covariance import FAMILIES, Parameters
 from .known import Known
 from .progress import CallbackTasks, PrintedLines, Progress
@@ -300,33 +301,34 @@ class GaussianMixture(StreamingMixin, BaseMixture):
     @_fit_context(prefer_skip_nested_validation=True)
     def _fit(self, X, y, sample_weight, labels):
         """Fit and return the scanned source; on failure the estimator stays as it was, or see `SourceError`."""
-        tasks = []
-        with self._unless_it_fails():
-            source = self._source(X, reset=True, aside=(sample_weight, labels), least=2)
-            self._scan(source, reset=True)
-            known = self._known(source, sample_weight, labels)
-            if not isinstance(source, ArraySource) and source.nbytes <= _SMALL:
-                source = in_memory(source)
-            settings = self._settings(source)
-            tasks = self._callback_tasks(X, y, source)
-            try:
-                with thread_limits(self.n_threads):
-                    result = self._run(source, settings, known, tasks)
-            except SourceError as error:
-                if error.result is not None:
-                    self._set_fit(error.result, source, known)
-                raise
-        if not result.converged and not result.stopped and self.max_iter > 0:
-            warnings.warn(
-                "Best performing initialization did not converge. Try different init parameters, or increase "
-                "max_iter, tol, or check for degenerate data.",
-                ConvergenceWarning,
-                stacklevel=4,
-            )
-        self._set_fit(result, source, known)
-        for task in tasks:
-            task.end_fit()
-        return source
+        with callbacks_torn_down(self):
+            tasks = []
+            with self._unless_it_fails():
+                source = self._source(X, reset=True, aside=(sample_weight, labels), least=2)
+                self._scan(source, reset=True)
+                known = self._known(source, sample_weight, labels)
+                if not isinstance(source, ArraySource) and source.nbytes <= _SMALL:
+                    source = in_memory(source)
+                settings = self._settings(source)
+                tasks = self._callback_tasks(X, y, source)
+                try:
+                    with thread_limits(self.n_threads):
+                        result = self._run(source, settings, known, tasks)
+                except SourceError as error:
+                    if error.result is not None:
+                        self._set_fit(error.result, source, known)
+                    raise
+            if not result.converged and not result.stopped and self.max_iter > 0:
+                warnings.warn(
+                    "Best performing initialization did not converge. Try different init parameters, or increase "
+                    "max_iter, tol, or check for degenerate data.",
+                    ConvergenceWarning,
+                    stacklevel=4,
+                )
+            self._set_fit(result, source, known)
+            for task in tasks:
+                task.end_fit()
+            return source
 
     def _run(self, source, settings, known, tasks):
         family = FAMILIES[self.covariance_type]

@@ -1,17 +1,8 @@
-"""What a fit tells others while it runs: scikit-learn's verbose lines and, from 1.9 on, its callbacks."""
+"""What a fit tells others while it runs: scikit-learn's verbose lines and its callbacks."""
 
 from time import perf_counter
 
 import numpy as np
-
-try:
-    from sklearn.callback import CallbackSupportMixin
-except ModuleNotFoundError as error:  # scikit-learn before 1.9
-    if error.name != "sklearn.callback":
-        raise
-
-    class CallbackSupportMixin:
-        """Stands in for scikit-learn's: no `set_callbacks`."""
 
 
 class Progress:
@@ -30,10 +21,10 @@ class Progress:
         for listener in self._listeners:
             listener.begin(init)
 
-    def begin_iteration(self):
-        """An iteration begins."""
+    def begin_iteration(self, result):
+        """An iteration begins, from the EMResult so far."""
         for listener in self._listeners:
-            listener.begin_iteration()
+            listener.begin_iteration(result)
 
     def end_iteration(self, iteration, change, result):
         """An iteration is done: change of the lower bound, EMResult so far. True: a listener wants the run to end."""
@@ -71,7 +62,7 @@ class PrintedLines:
         print(f"Initialization {init}", flush=True)
         self._begun = self._last = perf_counter()
 
-    def begin_iteration(self):
+    def begin_iteration(self, result):
         pass
 
     def end_iteration(self, iteration, change, result):
@@ -132,9 +123,9 @@ class CallbackTasks:
         self._run = self._fit.subcontext(task_name="init", max_subtasks=self._max_iter)
         self._run.call_on_fit_task_begin(**self._data)
 
-    def begin_iteration(self):
+    def begin_iteration(self, result):
         self._iteration = self._run.subcontext(task_name="iteration")
-        self._iteration.call_on_fit_task_begin(**self._data)
+        self._iteration.call_on_fit_task_begin(**self._data, reconstruction_attributes=lambda: self._attributes(result))
 
     def end_iteration(self, iteration, change, result):
         return self._end(self._iteration, lambda: self._attributes(result))

@@ -102,11 +102,6 @@ def failing():
     raise Crash
 
 
-needs_callbacks = pytest.mark.skipif(
-    not hasattr(mixture(), "set_callbacks"), reason="scikit-learn before 1.9 has no callbacks"
-)
-
-
 def is_beginning_of(model, whole):
     """The model is as the whole fit was after some of its iterations."""
     assert model.lower_bounds_ == whole.lower_bounds_[: model.n_iter_]
@@ -171,7 +166,6 @@ def test_several_faults_one_after_the_other_with_a_pickle_between(algorithm):
     assert_same_bits(quietly(model, X.astype(np.float32), **given), whole)
 
 
-@needs_callbacks
 @ALGORITHMS
 def test_a_fault_after_starts_were_searched_for(algorithm, tmp_path):
     # 60,000 points: 'auto' goes through samples before it takes iterations over all of them.
@@ -283,7 +277,6 @@ def replace_parquet(file, rows):
     return lambda: parquet(rows, file)
 
 
-@needs_callbacks
 @pytest.mark.skipif(os.name == "nt", reason="a mapped file can't be cut there")
 @ALGORITHMS
 @pytest.mark.parametrize("missing", [8, 40_000, 96_000 + 128])
@@ -302,7 +295,6 @@ def test_a_npy_file_cut_short_in_the_middle_of_a_fit(algorithm, missing, is_path
     assert_same_bits(model.set_params(warm_start=True).fit(held), whole)
 
 
-@needs_callbacks
 @ALGORITHMS
 @pytest.mark.parametrize(
     ("action", "match"),
@@ -332,7 +324,6 @@ def test_a_parquet_file_that_changes_in_the_middle_of_a_fit(action, match, algor
 # -- crashes and checkpoints ------------------------------------------------------------------------------------------
 
 
-@needs_callbacks
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize(
     "params",
@@ -353,7 +344,6 @@ def test_after_a_crash_a_checkpoint_goes_on_as_if_nothing_had_been(params, dtype
     assert_same_bits(quietly(model.set_params(warm_start=True), blocks_of(points)), whole)
 
 
-@needs_callbacks
 def test_checkpoints_of_several_starts_count_the_iterations_of_each(tmp_path):
     saved = []
 

@@ -15,6 +15,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import estimator_checks_generator
 
 from fastem import GaussianMixture
+from fastem.callback_protocol import OwnCallbackSupportMixin
+from fastem.callbacks import Frames
 from fastem.covariance import FAMILIES
 
 from . import data_sets
@@ -429,18 +431,20 @@ class Recorder:
         self.events.append("teardown")
 
 
-needs_callbacks = pytest.mark.skipif(
-    not hasattr(GaussianMixture(), "set_callbacks"), reason="scikit-learn before 1.9 has no callbacks"
-)
+class OfOlderScikitLearn(OwnCallbackSupportMixin, GaussianMixture):
+    """With fastem's stand-in for the protocol, whatever version is installed."""
 
 
-@needs_callbacks
+both_protocols = pytest.mark.parametrize("Mixture", [GaussianMixture, OfOlderScikitLearn])
+
+
+@both_protocols
 @pytest.mark.parametrize(("algorithm", "n_runs"), [("em", 2), ("auto", 1)])
-def test_callbacks_see_every_run_and_iteration_over_all_the_points(algorithm, n_runs):
+def test_callbacks_see_every_run_and_iteration_over_all_the_points(Mixture, algorithm, n_runs):
     X, _ = three_groups()
     recorder = Recorder()
     params = {"n_init": 2, "random_state": 0, "init_params": "random_from_data", "algorithm": algorithm}
-    model = GaussianMixture(3, **params).set_callbacks(recorder)
+    model = Mixture(3, **params).set_callbacks(recorder)
     model.fit(X)
     names = [event.split()[-1] for event in recorder.events]
     assert names[:3] == ["setup", "fit", "init"]
@@ -450,18 +454,75 @@ def test_callbacks_see_every_run_and_iteration_over_all_the_points(algorithm, n_
     assert model.score(X) in recorder.bounds
 
 
-@needs_callbacks
-def test_a_callback_can_end_a_fit():
+@both_protocols
+def test_callbacks_are_torn_down_when_a_fit_fails(Mixture):
+    class Failing(Recorder):
+        def on_fit_task_end(self, estimator, context):
+            raise OSError("disk full")
+
     X, _ = three_groups()
-    model = GaussianMixture(3, random_state=0, tol=0).set_callbacks(Recorder(stop_after=3))
+    failing, other = Failing(), Recorder()
+    model = Mixture(3, random_state=0).set_callbacks(failing, other)
+    with pytest.raises(OSError, match="disk full"):
+        model.fit(X)
+    assert failing.events[-1] == other.events[-1] == "teardown"
+    assert not hasattr(model, "means_")
+    with pytest.raises(ValueError, match="NaN"):
+        model.fit(X * np.nan)
+
+
+@both_protocols
+def test_callbacks_are_cloned_and_taken_away(Mixture):
+    X, _ = three_groups()
+    recorder = Recorder()
+    model = clone(Mixture(3, random_state=0).set_callbacks(recorder)).fit(X)
+    assert recorder.bounds
+    n_events = len(recorder.events)
+    model.set_callbacks().fit(X)
+    assert len(recorder.events) == n_events
+    for wrong in (Recorder, object()):
+        with pytest.raises(TypeError, match="callbacks"):
+            model.set_callbacks(wrong)
+
+
+@both_protocols
+@pytest.mark.parametrize("algorithm", ["em", "auto"])
+def test_frames_go_from_the_start_to_the_fit(Mixture, algorithm):
+    X, _ = three_groups()
+    frames = Frames()
+    params = {"init_params": "random_from_data", "random_state": 0, "algorithm": algorithm, "n_init": 3}
+    model = Mixture(3, **params).set_callbacks(frames).fit(X)
+    assert len(frames.runs) == (3 if algorithm == "em" else 1)
+    best = frames.best
+    assert [frame.n_iter_ for frame in best] == list(range(model.n_iter_ + 1))
+    assert [frame.lower_bound_ for frame in best] == [-np.inf, *model.lower_bounds_]
+    np.testing.assert_array_equal(best[-1].means_, model.means_)
+    # a frame's lower bound is that of the mixture before its M-step: the frame before
+    scores = [frame.score(X) for frame in best]
+    if algorithm == "em":
+        np.testing.assert_allclose(scores[:-1], model.lower_bounds_, rtol=1e-12)
+        assert max(run[-1].lower_bound_ for run in frames.runs) == model.lower_bound_
+    few = Frames(every=4)
+    model.set_callbacks(few).fit(X)
+    expected = sorted({0, *range(4, model.n_iter_ + 1, 4), model.n_iter_})
+    assert [frame.n_iter_ for frame in few.best] == expected
+    with pytest.raises(ValueError, match="no frames yet"):
+        _ = Frames().best
+    with pytest.raises(ValueError, match="every"):
+        Frames(every=0)
+
+
+@both_protocols
+def test_a_callback_can_end_a_fit(Mixture):
+    X, _ = three_groups()
+    model = Mixture(3, random_state=0, tol=0).set_callbacks(Recorder(stop_after=3))
     model.fit(X)  # and no ConvergenceWarning: it was asked for
     assert model.n_iter_ == 3
     assert not model.converged_
 
 
-@needs_callbacks
 def test_scikit_learns_scoring_monitor():
-    from sklearn.callback import ScoringMonitor
+    ScoringMonitor = pytest.importorskip("sklearn.callback", reason="scikit-learn before 1.9").ScoringMonitor
 
     X, _ = three_groups()
     monitor = ScoringMonitor(scoring={"score": lambda estimator, X, y: estimator.score(X)})

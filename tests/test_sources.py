@@ -363,7 +363,6 @@ class Scores:
         pass
 
 
-@pytest.mark.skipif(not hasattr(mixture(), "set_callbacks"), reason="scikit-learn before 1.9 has no callbacks")
 @every_way
 def test_callbacks_see_the_points(way, tmp_path):
     X, _ = points()
