@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .gaussian_mixture import GaussianMixture
     from .loading import load
+    from .selection import select
     from .warm_up import warm_up
 
-__all__ = ["GaussianMixture", "load", "warm_up"]
+__all__ = ["GaussianMixture", "load", "select", "warm_up"]
 
-_HOME = {"GaussianMixture": "gaussian_mixture", "load": "loading", "warm_up": "warm_up"}
+_HOME = {"GaussianMixture": "gaussian_mixture", "load": "loading", "select": "selection", "warm_up": "warm_up"}
 
 
 def __getattr__(name):

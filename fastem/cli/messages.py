@@ -3,6 +3,10 @@
 import sys
 
 
+class TableError(ValueError):
+    """A file that can't be used as a table of numbers; says which, where and why."""
+
+
 def note(message):
     print(f"fastem: note: {message}", file=sys.stderr)
 
@@ -14,4 +18,4 @@ def one_line(error):
 
 
 def many(n, noun):
-    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"

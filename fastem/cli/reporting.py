@@ -1,133 +1,109 @@
 """A fitted mixture set out for reading in a terminal."""
 
-import math
+import sys
 
+import numpy as np
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from ..covariance import FAMILIES
 from .messages import many
 
-PAGE_WIDTH = 80
+_MAX_COMPONENTS, _MAX_FEATURES, _FEATURES_A_TABLE = 32, 24, 4
+_MAX_SELECTED = 10
 
 
-def report(result, max_lines=100, max_components=32, max_features=24):
-    """Set out what `fastem fit` found, for reading in 80 columns.
-
-    Every mean and covariance is printed where that takes no more than `max_lines` lines; else tables
-    of means and standard deviations, of the heaviest components and the first features.
-
-    Parameters
-    ----------
-    result : dict
-        What --json prints.
-
-    Returns
-    -------
-    str
-    """
-    facts = {
-        "data": f"{result['data']}: {many(result['n_samples'], 'point')}, {many(result['n_features'], 'feature')}",
-        "model": f"{many(result['n_components'], 'component')}, {result['covariance_type']} covariance",
-        "log-likelihood": f"{result['log_likelihood']:.3f} nats ({result['log_likelihood_per_sample']:.6f} per point)",
-        "BIC": f"{result['bic']:.3f} (lower is better)",
-        "iterations": f"{result['n_iter']}, {'converged' if result['converged'] else 'not converged'}",
-        "seconds": f"{result['seconds']:.3f}",
-    }
-    lines = [f"{fact:<16}{value}" for fact, value in facts.items()]
-    full = _all_components(result)
-    if full is None or len(full) > max_lines:
-        full = _summary(result, max_components, max_features)
-    return "\n".join(lines + full)
+def facts(pairs):
+    """A table of names and values, from a dict; None is left out."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    for name, value in pairs.items():
+        if value is not None:
+            table.add_row(name, plain(str(value)))
+    return table
 
 
-def _all_components(result):
-    """Return lines with each component's weight, mean and covariance; None if too wide."""
-    stub = ["", *map(_clip, result["feature_names"])]
-    kind, shared = result["covariance_type"], result["covariance_type"] == "tied"
-    lines = []
-    for k, (weight, mean) in enumerate(zip(result["weights"], result["means"], strict=True)):
-        covariance = result["covariances"] if shared else result["covariances"][k]
-        columns = [["mean", *_numbers(mean)]]
-        if kind == "full":
-            columns += _matrix(covariance)
-        elif kind == "diag":
-            columns.append(["variance", *_numbers(covariance)])
-        elif kind == "spherical":
-            columns.append(["variance", *_numbers([covariance] * len(mean))])
-        tables = _tables(stub, columns)
-        if len(tables) > 1:
-            return None
-        lines += ["", f"component {k}, weight {weight:.4f}", *tables[0]]
-    if shared:
-        tables = _tables(stub, _matrix(result["covariances"]))
-        if len(tables) > 1:
-            return None
-        lines += ["", "all components", *tables[0]]
-    return lines
+def components(model, names, labels=None):
+    """Tables of the components' weights, means and standard deviations (and correlation, where there is one)."""
+    n_components, n_features = model.means_.shape
+    matrices = FAMILIES[model.covariance_type].matrices(model.covariances_, n_components, n_features)
+    deviations = np.sqrt(matrices.diagonal(axis1=1, axis2=2))
+    shown = np.sort(np.argsort(-model.weights_, kind="stable")[:_MAX_COMPONENTS])
+    features = range(min(n_features, _MAX_FEATURES))
+    texts = {j: _with_deviations(model.means_[:, j], deviations[:, j]) for j in features}
+    for first in features[::_FEATURES_A_TABLE]:
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title_justify="left")
+        table.add_column("component", justify="right", no_wrap=True, min_width=9)
+        if labels:
+            table.add_column("label", overflow="ellipsis", max_width=16)
+        table.add_column("weight", justify="right", no_wrap=True, min_width=6)
+        here = features[first : first + _FEATURES_A_TABLE]
+        for j in here:
+            table.add_column(plain(names[j]), justify="right", overflow="ellipsis", no_wrap=True, max_width=15)
+        correlated = n_features == 2 and model.covariance_type in ("full", "tied")
+        if correlated:
+            table.add_column("correlation", justify="right")
+        for k in shown:
+            label = [plain(labels.get(int(k), ""))] if labels else []
+            row = [str(k), *label, f"{model.weights_[k]:.4f}", *(texts[j][k] for j in here)]
+            if correlated:
+                row.append(f"{matrices[k, 0, 1] / np.prod(deviations[k]):.3f}")
+            table.add_row(*row)
+        yield table
+    if len(shown) < n_components:
+        yield Text(f"Only the {len(shown)} heaviest of {n_components} components are shown.")
+    if len(features) < n_features:
+        yield Text(f"Only the first {len(features)} of {n_features} features are shown.")
+    yield Text("mean ± standard deviation; --json prints covariances, in full precision", style="dim")
 
 
-def _summary(result, max_components, max_features):
-    """Return lines with tables of means and standard deviations, component by component."""
-    import numpy as np
-
-    weights, means = np.array(result["weights"]), np.array(result["means"])
-    kind, covariances = result["covariance_type"], np.array(result["covariances"])
-    variances = {
-        "full": lambda: covariances.diagonal(axis1=1, axis2=2),
-        "tied": lambda: covariances.diagonal(),
-        "diag": lambda: covariances,
-        "spherical": lambda: covariances[:, np.newaxis],
-    }[kind]()
-    deviations = np.broadcast_to(np.sqrt(variances), means.shape)
-
-    shown = np.sort(np.argsort(-weights, kind="stable")[:max_components])
-    names = [_clip(name, 12) for name in result["feature_names"][:max_features]]
-    stub = ["component", *map(str, shown)]
-    lines = []
-    for title, table in ("means", means), ("standard deviations", deviations):
-        columns = [[name, *_numbers(table[shown, j], one_unit=True)] for j, name in enumerate(names)]
-        if table is means:
-            columns.insert(0, ["weight", *(f"{weight:.4f}" for weight in weights[shown])])
-        for part in _tables(stub, columns):
-            lines += ["", title, *part]
-    lines.append("")
-    if len(shown) < len(weights):
-        lines.append(f"Only the {len(shown)} heaviest of {len(weights)} components are shown.")
-    if len(names) < means.shape[1]:
-        lines.append(f"Only the first {len(names)} of {means.shape[1]} features are shown.")
-    return [*lines, "--json prints everything, covariances included."]
+def selection(found):
+    """A table of the best combinations that were tried."""
+    results = found.results_
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in ("components", "covariance", "log-likelihood", "BIC", "AIC", "ICL"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for i in np.argsort(results["rank"])[:_MAX_SELECTED]:
+        if not results["status"][i]:
+            numbers = [f"{results[name][i]:,.3f}" for name in ("bic", "aic", "icl")]
+            shape = str(results["n_components"][i]), str(results["covariance_type"][i])
+            table.add_row(*shape, f"{results['log_likelihood'][i]:.6f}", *numbers)
+    return table
 
 
-def _matrix(covariance):
-    """Return the columns of a covariance matrix, the first with a heading."""
-    columns = [["", *_numbers(column)] for column in zip(*covariance, strict=True)]
-    columns[0][0] = "covariance"
-    return columns
+def plain(text):
+    """Text that can't steer the terminal, nor be taken for markup."""
+    return Text("".join(character if character.isprintable() else "?" for character in text))
 
 
-def _numbers(values, one_unit=False):
-    """Format a column of numbers with the same decimals, five digits for the largest."""
-    sizes = [abs(value) for value in values if value != 0]
-    largest, smallest = max(sizes, default=1), min(sizes, default=1)
-    # Features of different units may differ so much that the small ones would read 0.000.
-    if not 1e-4 <= largest < 1e8 or (smallest < 1e-3 * largest and not one_unit):
-        return [f"{value:#.5g}" for value in values]
-    decimals = max(0, 4 - math.floor(math.log10(largest)))
-    return [f"{value:.{decimals}f}" for value in values]
+def show(*parts):
+    """Print to standard output, 80 columns wide where that is no terminal."""
+    out = sys.stdout
+    console = Console(width=None if out.isatty() else 80, highlight=False)
+    with console.capture() as captured:
+        for part in parts:
+            console.print(part, soft_wrap=isinstance(part, Text))
+    lines = [line.rstrip() for line in captured.get().splitlines()]
+    encoding = out.encoding or "utf-8"
+    print("\n".join(lines).encode(encoding, "replace").decode(encoding))
 
 
-def _tables(stub, columns):
-    """Lay columns of text out right-aligned beside `stub`; as many tables as the page width asks for."""
-    stub_width = max(map(len, stub)) + 2
-    tables, width = [], PAGE_WIDTH
-    for column in columns:
-        column_width = max(map(len, column)) + 2
-        if width + column_width > PAGE_WIDTH:
-            tables.append([f"  {text:<{stub_width - 2}}" for text in stub])
-            width = stub_width
-        tables[-1] = [line + f"{text:>{column_width}}" for line, text in zip(tables[-1], column, strict=True)]
-        width += column_width
-    return [[line.rstrip() for line in table] for table in tables]
+def data_facts(path, n_samples, n_features):
+    """'FILE: 272 points, 2 features'."""
+    return f"{path}: {many(n_samples, 'point')}, {many(n_features, 'feature')}"
 
 
-def _clip(name, width=20):
-    """Shorten a name, and keep control characters off the terminal."""
-    name = "".join(character if character.isprintable() else "?" for character in name)
-    return name if len(name) <= width else name[: width - 1] + "…"
+def _with_deviations(means, deviations):
+    """'2.036 ± 0.265' for each, the deviation with three digits."""
+    texts = []
+    for mean, deviation in zip(means.tolist(), deviations.tolist(), strict=True):
+        largest = max(abs(mean), deviation)
+        if deviation > 0 and (largest >= 1e6 or largest < 1e-3):
+            texts.append(f"{mean:.4g} ± {deviation:.3g}")
+            continue
+        decimals = 3 if deviation <= 0 else int(np.clip(2 - np.floor(np.log10(deviation)), 0, 6))
+        texts.append(f"{mean:.{decimals}f} ± {deviation:.{decimals}f}")
+    return texts

@@ -1,216 +1,320 @@
-"""Tables of numbers from files: delimited text of most kinds, and .npy."""
+"""Tables of numbers from files: delimited text, .npy, Parquet, and what a command asks of their columns."""
 
 import csv
-import math
 import os
-import re
-from array import array
-from itertools import islice
+import tempfile
+from dataclasses import dataclass
 
-from .messages import many, note, one_line
+import numpy as np
 
-# None is any whitespace. The semicolon comes first: files that use it may hold decimal commas.
-DELIMITERS = (";", "\t", ",", None)
-MISSING = {"", "na", "n/a", "nan", "null", "none", "?", ".", "-"}
+from ..extras import needed
+from ..sources import ArraySource, BlockSource, ParquetSource
+from ..sources.base import VALUES
+from .messages import TableError, note, one_line
+from .text import MISSING, TextFile
+
+pa = needed("pyarrow", "cli")
+
+# What text takes as numbers is held in memory up to so many bytes, in a temporary file beyond.
+_IN_MEMORY = 64 << 20
+
+# Different labels that a column may have.
+_LABELS = 10_000
 
 
-def load(path, columns=None):
-    """Load a table of numbers.
+@dataclass
+class Data:
+    """What a fit is made to: points, and what is known of them."""
+
+    points: object
+    """Source; its `feature_names` are those of the file, where it has some."""
+    names: list
+    """Of the features."""
+    weights: object
+    """ndarray of shape (n,), or None."""
+    labels: object
+    """`Labels`, or None."""
+
+
+def open_table(path, delimiter=None):
+    """The table in a file: its columns have `names`, made up (x1, x2, ...) where the file has none (`has_names`).
 
     Parameters
     ----------
     path : str
-        A .npy file, which is memory-mapped; ``'faithful'``, if there is no such file, for the data
-        set that ships with fastem; anything else is read as delimited text.
-    columns : str, optional
-        Comma-separated names, or numbers counted from 1, of the columns to keep, in that order.
+        '-' is text from standard input; 'faithful', if there is no such file, the data set that comes with fastem;
+        .npy; .parquet, .parq or a folder of those; anything else is delimited text.
+    delimiter : str, default=None
+        Of text; found out where it isn't given.
 
-    Returns
-    -------
-    X : ndarray of shape (n_samples, n_features)
-    feature_names : list of str
-        Made up (x1, x2, ...) where the file has none.
+    Raises
+    ------
+    TableError, OSError
     """
     if path == "faithful" and not os.path.exists(path):
         from fastem.datasets import load_faithful
 
         bunch = load_faithful()
-        X, names = bunch.data, bunch.feature_names
-    elif path.lower().endswith(".npy"):
-        X = _read_npy(path)
-        names = [f"x{j + 1}" for j in range(X.shape[1])]
-    else:
-        return _read_text(path, columns)
-    if columns is None:
-        return X, names
-    chosen = _choose(columns, names, path)
-    return X[:, chosen], [names[j] for j in chosen]
+        return ArrayTable(path, bunch.data, bunch.feature_names)
+    if path.lower().endswith(".npy"):
+        return ArrayTable(path, _mapped(path))
+    if os.path.isdir(path) or path.lower().endswith((".parquet", ".parq")):
+        return ParquetTable(path)
+    return TextTable(path, delimiter)
 
 
-def _read_npy(path):
-    """Memory-map a .npy file as a table; a vector is one column."""
-    import numpy as np
+class _Table:
+    """Columns by name or number, whatever the file."""
 
+    def chosen(self, columns=None, aside=()):
+        """Numbers of the feature columns: those asked for, in that order, else all but those `aside`."""
+        if columns is None:
+            first = int(self.has_row_names)
+            if first:
+                note("column 1 has no name and is taken for row names; --columns can ask for it")
+            numbers = [j for j in self._of_numbers() if j >= first and j not in aside]
+            if not numbers:
+                raise TableError(f"{self.path}: no column is left for the features")
+            return numbers
+        numbers = [self.column(name) for name in _listed(columns)]
+        if len(set(numbers)) < max(len(numbers), 1):
+            raise TableError(f"--columns needs one or more different columns, got {columns!r}")
+        return numbers
+
+    def column(self, name):
+        """The number of a column by its name, or by its number counted from 1."""
+        names = self.names
+        if names.count(name) > 1:
+            raise TableError(f"{self.path}: {names.count(name)} columns are called {name!r}; use numbers")
+        if name in names:
+            return names.index(name)
+        if name.isdecimal() and 1 <= int(name) <= len(names):
+            return int(name) - 1
+        known = ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
+        raise TableError(f"{self.path}: no column {name!r} among its {len(names)}: {known}")
+
+    def _of_numbers(self):
+        """Columns that may be features."""
+        return range(len(self.names))
+
+    def read(self, features, weights=None, labels=None, watch=None):
+        """`Data` of these columns, by number; `watch(n_rows)` is called now and then."""
+        points = self.points(features)
+        column = None if weights is None else np.concatenate([rows[:, 0] for rows in self.blocks([weights])])
+        vocabulary = None
+        if labels is not None:
+            vocabulary = Labels(self._named(labels))
+            for words in self._words(labels):
+                vocabulary.add(words)
+        return Data(points, self._names(features), column, vocabulary)
+
+    def _names(self, columns):
+        return [self.names[j] for j in columns]
+
+    def _named(self, j):
+        return f"{self.path}: column {j + 1} ({self.names[j]})"
+
+
+class TextTable(_Table):
+    """Delimited text, which is read once."""
+
+    def __init__(self, path, delimiter=None):
+        self._file = TextFile(path, delimiter)
+        self.path = self._file.path
+        self.names, self.has_names = self._file.names, self._file.has_names
+        self.has_row_names = self._file.has_row_names
+        self.n_bytes = None if path == "-" else os.path.getsize(path)
+
+    @property
+    def position(self):
+        """Bytes read so far, of `n_bytes`."""
+        return self._file.position
+
+    def blocks(self, numbers):
+        """Rows of these columns, some at a time."""
+        return (rows for rows, _ in self._file.blocks(numbers))
+
+    def read(self, features, weights=None, labels=None, watch=None):
+        spool, column = _Spool(len(features)), []
+        vocabulary = None if labels is None else Labels(self._named(labels))
+        for rows, words in self._file.blocks([*features, *([] if weights is None else [weights])], labels):
+            spool.append(rows[:, : len(features)])
+            if weights is not None:
+                column.append(rows[:, -1].copy())
+            if labels is not None:
+                vocabulary.add(words)
+            if watch:
+                watch(spool.n_rows)
+        points = ArraySource(spool.array())
+        points.feature_names = self._names(features) if self.has_names else None
+        column = None if weights is None else np.concatenate(column)
+        return Data(points, self._names(features), column, vocabulary)
+
+
+class ArrayTable(_Table):
+    """An array of numbers, memory-mapped or not."""
+
+    has_row_names = False
+    n_bytes = None
+
+    def __init__(self, path, X, names=None):
+        self.path, self._X = path, X
+        self.has_names = names is not None
+        self.names = list(names) if names is not None else [f"x{j + 1}" for j in range(X.shape[1])]
+
+    def blocks(self, numbers):
+        """Rows of these columns, some at a time."""
+        step = max(1, VALUES // len(self.names))
+        return (self._X[start : start + step][:, numbers] for start in range(0, len(self._X), step))
+
+    def points(self, features):
+        """A source of these columns: the array itself where it has no others."""
+        names = self._names(features) if self.has_names else None
+        if features != list(range(len(self.names))):
+            return _NamedBlocks(lambda: self.blocks(features), names)
+        source = ArraySource(self._X)
+        source.feature_names = names
+        return source
+
+    def _words(self, j):
+        return (pa.array(rows[:, 0].astype(np.float64), from_pandas=True) for rows in self.blocks([j]))
+
+
+class ParquetTable(_Table):
+    """A Parquet file, or a folder of them."""
+
+    has_names, has_row_names = True, False
+    n_bytes = None
+
+    def __init__(self, path):
+        self.path = path
+        self._all = ParquetSource(path)
+        self.names = self._all.all_columns
+
+    def blocks(self, numbers):
+        """Rows of these columns, some at a time."""
+        return self.points(numbers).read()
+
+    def points(self, features):
+        """A source of these columns."""
+        return ParquetSource(self.path, self._names(features))
+
+    def _of_numbers(self):
+        return [self.names.index(name) for name in self._all.columns]
+
+    def _words(self, j):
+        for file in self._all.files:
+            with needed("pyarrow.parquet", "cli").ParquetFile(file) as opened:
+                for batch in opened.iter_batches(columns=[self.names[j]]):
+                    yield batch.column(0)
+
+
+class _NamedBlocks(BlockSource):
+    """Blocks whose columns have names."""
+
+    def __init__(self, blocks, names):
+        super().__init__(blocks)
+        self._names = names
+
+    def _rows_of(self, block, number):
+        rows = super()._rows_of(block, number)
+        self.feature_names = self._names
+        return rows
+
+
+class Labels:
+    """A column of labels, numbers or words, of which some may be missing."""
+
+    def __init__(self, where):
+        self._where, self._codes, self._number_of = where, [], {}
+
+    def add(self, words):
+        """Take in an Arrow array."""
+        encoded = words.dictionary_encode()
+        for word in encoded.dictionary.to_pylist():
+            self._number_of.setdefault(_spelled(word), len(self._number_of))
+        if len(self._number_of) > _LABELS:
+            raise TableError(f"{self._where} has more than {_LABELS:,} different values: no labels")
+        new = [self._number_of[_spelled(word)] for word in encoded.dictionary.to_pylist()]
+        nothing = self._number_of.setdefault("", len(self._number_of))
+        codes = encoded.indices.fill_null(len(new)).to_numpy(zero_copy_only=False)
+        self._codes.append(np.array([*new, nothing], np.int32)[codes])
+
+    def components(self, n_components):
+        """(component of each point, -1 where unknown; the label of each component that has one).
+
+        Whole numbers from 0 to n_components - 1 are the components themselves; other labels are counted in their
+        order, numbers by size and words by the alphabet. Missing ones and -1 are unknown.
+        """
+        words = [word for word in self._number_of if word.lower() not in MISSING and word != "-1"]
+        whole = all(word.lstrip("-").isdecimal() for word in words)
+        words.sort(key=(lambda word: int(word)) if whole else None)
+        if whole and all(0 <= int(word) < n_components for word in words):
+            component_of = {word: int(word) for word in words}
+        else:
+            if len(words) > n_components:
+                few = ", ".join(words[:5]) + (", ..." if len(words) > 5 else "")
+                raise TableError(
+                    f"{self._where} has {len(words)} different labels ({few}), more than -k {n_components}"
+                )
+            component_of = {word: k for k, word in enumerate(words)}
+        if not words:
+            raise TableError(f"{self._where} has no labels")
+        component = np.array([component_of.get(word, -1) for word in self._number_of])
+        return component[np.concatenate(self._codes)], {k: word for word, k in component_of.items()}
+
+
+def _spelled(word):
+    """A label as text, whole numbers alike whatever their type."""
+    if word is None:
+        return ""
+    if isinstance(word, bool):
+        return str(int(word))
+    if isinstance(word, float):
+        return str(int(word)) if word.is_integer() else repr(word)
+    text = str(word).strip()
+    try:
+        return str(int(float(text))) if float(text).is_integer() else text
+    except (ValueError, OverflowError):
+        return text
+
+
+class _Spool:
+    """Rows of numbers one block after the other: in memory while they are few, in a temporary file beyond."""
+
+    def __init__(self, n_columns):
+        self._file = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115  (mapped until the process ends)
+        self._n_columns, self.n_rows = n_columns, 0
+
+    def append(self, rows):
+        try:
+            self._file.write(np.ascontiguousarray(rows, np.float64).data)
+        except OSError as error:
+            folder = tempfile.gettempdir()
+            raise TableError(f"{folder}: {error.strerror}; TMPDIR can name another folder for the data") from None
+        self.n_rows += len(rows)
+
+    def array(self):
+        """All the rows; where they are in a file, a memory map of it."""
+        shape = self.n_rows, self._n_columns
+        self._file.seek(0)
+        if 8 * self.n_rows * self._n_columns <= _IN_MEMORY:
+            return np.frombuffer(self._file.read()).reshape(shape)
+        self._file.flush()
+        return np.memmap(self._file, np.float64, "r", shape=shape)
+
+
+def _mapped(path):
+    """A .npy file as a table, memory-mapped; a vector is one column."""
     try:
         X = np.lib.format.open_memmap(path, mode="r")  # never unpickles
     except (ValueError, EOFError) as error:
-        raise ValueError(f"{path}: not a readable .npy array ({one_line(error)})") from None
+        raise TableError(f"{path}: not a readable .npy array ({one_line(error)})") from None
     if X.dtype.kind not in "fiub" or X.ndim not in (1, 2):
-        raise ValueError(f"{path}: needs real numbers in 1 or 2 dimensions, has {X.dtype} in {X.ndim}")
+        raise TableError(f"{path}: needs real numbers in 1 or 2 dimensions, has {X.dtype} in {X.ndim}")
     return X if X.ndim == 2 else X.reshape(-1, 1)
 
 
-def _read_text(path, columns=None):
-    """Read delimited text; see `load`."""
-    import numpy as np
-
-    encoding = _encoding(path)
-    delimiter, header, n_header_lines, width = _sniff(path, encoding)
-    names = [(header[j] if header else "") or f"x{j + 1}" for j in range(width)]
-    if columns is not None:
-        chosen = _choose(columns, names, path)
-    elif header and not header[0] and width > 1:
-        # What R and pandas write before the first column when they are not told otherwise.
-        chosen = list(range(1, width))
-        note("column 1 has no name and is taken for row names; --columns can ask for it")
-    else:
-        chosen = list(range(width))
-
-    # numpy's reader is quick, but says neither where a fault is nor what: then read again, slowly.
-    try:
-        X = np.loadtxt(
-            path,
-            delimiter=delimiter,
-            skiprows=n_header_lines,
-            comments=None,
-            quotechar='"',
-            ndmin=2,
-            encoding=encoding,
-        )
-        good = X.shape[1] == width
-    except ValueError:
-        good = False
-    if good:
-        X = X if chosen == list(range(width)) else X[:, chosen]
-        good = np.isfinite(X).all()
-    if not good:
-        X = _read_slowly(path, encoding, delimiter, bool(header), width, names, chosen)
-    return X, [names[j] for j in chosen]
-
-
-def _read_slowly(path, encoding, delimiter, has_header, width, names, chosen):
-    """Parse the text value by value; raise a ValueError that says where the first fault is."""
-    import numpy as np
-
-    values, n_bad, first_bad = array("d"), 0, None
-    with open(path, newline="", encoding=encoding, errors="replace") as lines:
-        for line, fields in islice(_records(path, lines, delimiter), int(has_header), None):
-            if len(fields) != width:
-                raise ValueError(f"{path}: line {line} has {many(len(fields), 'column')}, not {width}")
-            for j in chosen:
-                try:
-                    value = float(fields[j])
-                except ValueError:
-                    if fields[j].lower() not in MISSING:
-                        where = f"column {j + 1} ({names[j]}), line {line}"
-                        hint = "; choose columns with --columns" if width > 1 else ""
-                        raise ValueError(f"{path}: {where}: {fields[j]!r} is not a number{hint}") from None
-                    value = math.nan
-                if not math.isfinite(value):
-                    n_bad += 1
-                    first_bad = first_bad or f"line {line}, column {j + 1} ({names[j]})"
-                values.append(value)
-    if n_bad:
-        raise ValueError(f"{path}: {many(n_bad, 'missing or infinite value')}, the first in {first_bad}")
-    return np.array(values).reshape(-1, len(chosen))
-
-
-def _encoding(path):
-    """Guess the encoding of a text file from its beginning; refuse what isn't text."""
-    import codecs
-
-    with open(path, "rb") as file:
-        head = file.read(1 << 16)
-    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return "utf-16"
-    if b"\0" in head:
-        raise ValueError(f"{path}: not a text file; fastem reads .csv and .npy")
-    try:
-        codecs.getincrementaldecoder("utf-8")().decode(head)
-    except UnicodeDecodeError:
-        return "latin-1"  # the numbers are ASCII in either; only names can suffer
-    return "utf-8-sig"
-
-
-def _sniff(path, encoding):
-    """Return delimiter, header or None, number of lines before the data, and number of columns."""
-    with open(path, newline="", encoding=encoding, errors="replace") as file:
-        lines = list(islice(file, 100))
-    samples = [list(_records(path, lines, delimiter)) for delimiter in DELIMITERS]
-    if not samples[0]:
-        raise ValueError(f"{path}: the file is empty")
-
-    def fitness(sample):
-        """How well a delimiter does: splits all lines alike, splits most, splits few."""
-        widths = [len(fields) for _, fields in sample[1:] or sample]
-        return min(widths) > 1 and min(widths) == max(widths), 2 * sum(w > 1 for w in widths) > len(widths)
-
-    scores = [fitness(sample) for sample in samples]
-    best = scores.index(max(scores)) if any(max(scores)) else DELIMITERS.index(",")  # ',': one column
-    sample = samples[best]
-    first_line, first = sample[0]
-    second = sample[1][1] if len(sample) > 1 else []
-    # Names are text all along the line, or text where the next line has a number.
-    is_header = all(map(_is_text, first)) or any(
-        _is_text(name) and not _is_text(value) for name, value in zip(first, second, strict=False)
-    )
-    if is_header and len(sample) == 1:
-        raise ValueError(f"{path}: no rows after the header")
-    header = [" ".join(name.split()) for name in first] if is_header else None
-    return DELIMITERS[best], header, first_line if is_header else 0, len(first)
-
-
-def _records(path, lines, delimiter):
-    """Yield (line number, fields) for each line that isn't blank."""
-    if delimiter is None:
-        for number, line in enumerate(lines, start=1):
-            fields = [field.strip('"') for field in re.findall(r'"[^"]*"|\S+', line)]
-            if fields:
-                yield number, fields
-    else:
-        reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=True)
-        try:
-            for fields in reader:
-                fields = [field.strip() for field in fields]
-                if fields and fields != [""]:
-                    yield reader.line_num, fields
-        except csv.Error as error:  # most likely a quotation mark without its partner
-            where = f"{path}: line {reader.line_num}"
-            raise ValueError(f"{where}: {error}; is a quotation mark missing?") from None
-
-
-def _is_text(field):
-    """Tell whether a field is neither a number nor a way to write a missing one."""
-    try:
-        float(field)
-    except ValueError:
-        return field.lower() not in MISSING
-    return False
-
-
-def _choose(columns, names, path):
-    """Turn 'waiting,1' into column indices."""
-    chosen = []
-    for column in (text.strip() for text in next(csv.reader([columns], skipinitialspace=True), [])):
-        if names.count(column) > 1:
-            raise ValueError(f"{path}: {names.count(column)} columns are called {column!r}; use numbers")
-        if column in names:
-            chosen.append(names.index(column))
-        elif column.isdecimal() and 1 <= int(column) <= len(names):
-            chosen.append(int(column) - 1)
-        else:
-            known = ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
-            raise ValueError(f"{path}: no column {column!r} among its {len(names)}: {known}")
-    if len(set(chosen)) < max(len(chosen), 1):
-        raise ValueError(f"--columns needs one or more different columns, got {columns!r}")
-    return chosen
+def _listed(columns):
+    """The names in 'waiting,"a,b",1'."""
+    return [text.strip() for text in next(csv.reader([columns], skipinitialspace=True), [])]

@@ -21,6 +21,11 @@ class ParquetSource(BlockSource):
         A file, or a folder; `.parquet` and `.parq` files below it count.
     columns : list of str, default=None
         The features; by default all columns of numbers.
+
+    Attributes
+    ----------
+    files : list of Path
+    columns : list of str
     """
 
     def __init__(self, path, columns=None):
@@ -40,6 +45,12 @@ class ParquetSource(BlockSource):
             raise SourceError(f"{self.files[0]}: no columns of numbers")
         self._what = str(self.path)
         self._places = []  # (first row of all, file, row group) of the pass under way
+
+    @property
+    def all_columns(self):
+        """Names of the first file's columns, whatever they hold."""
+        with self._open(self.files[0]) as file:
+            return list(file.schema_arrow.names)
 
     def _open(self, file):
         try:

@@ -1,0 +1,239 @@
+"""The commands and their options; what they do stands in the modules that they call.
+
+Heavy imports stand inside the functions, so that --help and usage errors are instant.
+"""
+
+import importlib
+from types import SimpleNamespace
+from typing import Annotated, Literal
+
+import typer
+
+app = typer.Typer(
+    name="fastem",
+    help="Fast Gaussian mixture models: fit, label, score, sample, draw.",
+    epilog="Example: fastem fit faithful -k 2 --animate faithful.gif",
+    add_completion=False,
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+)
+
+_COVARIANCES = "full", "tied", "diag", "spherical"
+CovarianceType = Literal["full", "tied", "diag", "spherical"]
+Initialization = Literal["kmeans", "k-means++", "random", "random_from_data"]
+
+
+def _option(*names, panel=None, **settings):
+    return typer.Option(*names, rich_help_panel=panel, **settings)
+
+
+def _as_finite(value):
+    if not 0 <= value < float("inf"):
+        raise typer.BadParameter(f"should be finite and 0 or more, got {value}")
+    return value
+
+
+def _as_count(value):
+    if value is not None and value < 1:
+        raise typer.BadParameter(f"should be 1 or more, got {value}")
+    return value
+
+
+def _as_seed(value):
+    if not 0 <= value < 2**32:
+        raise typer.BadParameter(f"should be between 0 and {2**32 - 1}, got {value}")
+    return value
+
+
+def _as_types(types):
+    for each in types or ():
+        if each not in _COVARIANCES:
+            raise typer.BadParameter(f"{each!r} is not among {', '.join(_COVARIANCES)}")
+    return types
+
+
+def _as_listed_types(text):
+    _as_types([each.strip() for each in text.split(",")])
+    return text
+
+
+_FILE = "CSV (.gz), .npy, Parquet or - (stdin)."
+File = Annotated[str, typer.Argument(metavar="FILE", help=_FILE, show_default=False)]
+Model = Annotated[str, typer.Argument(metavar="MODEL", help="What fit --save wrote.", show_default=False)]
+Columns = Annotated[str | None, _option(metavar="A,B", help="Features, by name or number.", panel="Data")]
+Delimiter = Annotated[str | None, _option(metavar="CHAR", help="Between columns of text.", panel="Data")]
+Weights = Annotated[str | None, _option(metavar="COLUMN", help="Weights of the points.", panel="Data")]
+Json = Annotated[bool, _option("--json", help="Print JSON, in full precision.", panel="Output")]
+Quiet = Annotated[bool, _option("--quiet", "-q", help="Print notes and errors only.", panel="Output")]
+Save = Annotated[str | None, _option(metavar="OUT", help="Write the model.", panel="Output")]
+Assign = Annotated[str | None, _option(metavar="OUT.csv", help="Write a label for each row.", panel="Output")]
+Threads = Annotated[
+    int | None, _option(metavar="N", callback=_as_count, help="Threads; all of them by default.", panel="Model")
+]
+Seed = Annotated[int, _option(metavar="S", callback=_as_seed, help="Same seed, same result.", panel="Model")]
+Tol = Annotated[float, _option(metavar="T", callback=_as_finite, help="Gain too small to go on.", panel="Model")]
+MaxIter = Annotated[int, _option(metavar="N", callback=_as_count, help="Most iterations.", panel="Model")]
+NInit = Annotated[int, _option(metavar="N", callback=_as_count, help="Starts to try.", panel="Model")]
+RegCovar = Annotated[float, _option(metavar="R", callback=_as_finite, help="Added to each variance.", panel="Model")]
+Out = Annotated[str | None, _option("--out", "-o", metavar="OUT.csv", help="Instead of to standard output.")]
+
+
+def _do(module, command, options):
+    options = SimpleNamespace(**options)
+    getattr(importlib.import_module(f".{module}", __package__), command)(options)
+
+
+@app.command(epilog="Example: fastem fit iris.csv -k 3 --labels species --plot fit.png")
+def fit(
+    file: File,
+    components: Annotated[
+        int, _option("--components", "-k", metavar="K", callback=_as_count, help="Gaussians.", panel="Model")
+    ],
+    columns: Columns = None,
+    labels: Annotated[
+        str | None, _option(metavar="COLUMN", help="Known groups; empty or -1: unknown.", panel="Data")
+    ] = None,
+    weights: Weights = None,
+    delimiter: Delimiter = None,
+    covariance: Annotated[
+        CovarianceType, _option(metavar="TYPE", help="Or tied, diag, spherical.", panel="Model")
+    ] = "full",
+    init: Annotated[
+        Initialization,
+        _option(metavar="HOW", help="How a start is found.", panel="Model"),
+    ] = "kmeans",
+    algorithm: Annotated[
+        Literal["auto", "em"], _option(metavar="NAME", help="Or em: textbook iterations.", panel="Model")
+    ] = "auto",
+    assignment: Annotated[
+        Literal["soft", "hard", "stochastic"], _option(metavar="HOW", help="Or hard, stochastic.", panel="Model")
+    ] = "soft",
+    tol: Tol = 1e-3,
+    max_iter: MaxIter = 100,
+    n_init: NInit = 1,
+    reg_covar: RegCovar = 1e-6,
+    seed: Seed = 0,
+    threads: Threads = None,
+    save: Save = None,
+    assign: Assign = None,
+    plot: Annotated[str | None, _option(metavar="OUT.png", help="Draw the fit.", panel="Output")] = None,
+    animate: Annotated[str | None, _option(metavar="OUT.gif", help="Film the iterations.", panel="Output")] = None,
+    json: Json = False,
+    quiet: Quiet = False,
+):
+    """Fit a Gaussian mixture to a table of numbers, and print what was found."""
+    _do("fitting", "fit", locals())
+
+
+@app.command(epilog="Example: fastem predict model.npz new.csv --proba > labels.csv")
+def predict(
+    model: Model,
+    file: File,
+    proba: Annotated[bool, typer.Option("--proba", help="Also each component's responsibility.")] = False,
+    density: Annotated[bool, typer.Option("--density", help="Also the log-density, nats.")] = False,
+    out: Out = None,
+    columns: Columns = None,
+    delimiter: Delimiter = None,
+):
+    """Write each row's most probable component, in the order of the rows."""
+    _do("predicting", "predict", locals())
+
+
+@app.command(epilog="Example: fastem score model.npz held-out.csv")
+def score(
+    model: Model,
+    file: File,
+    columns: Columns = None,
+    weights: Weights = None,
+    delimiter: Delimiter = None,
+    json: Json = False,
+):
+    """Print the log-likelihood of a table under a model, and BIC, AIC and ICL."""
+    _do("predicting", "score", locals())
+
+
+@app.command(epilog="Example: fastem sample model.npz -n 1000 --seed 1 > points.csv")
+def sample(
+    model: Model,
+    number: Annotated[
+        int, typer.Option("--number", "-n", metavar="N", callback=_as_count, help="How many points.")
+    ] = 100,
+    seed: Annotated[int, typer.Option(metavar="S", callback=_as_seed, help="Same seed, same points.")] = 0,
+    labels: Annotated[bool, typer.Option("--labels", help="Also the component each came from.")] = False,
+    out: Out = None,
+):
+    """Draw points from a model and write them as CSV."""
+    _do("predicting", "sample", locals())
+
+
+@app.command(epilog="Example: fastem select faithful -k 1-6 --covariance full,tied --criterion bic")
+def select(
+    file: File,
+    components: Annotated[
+        str, _option("--components", "-k", metavar="1-9", help="Gaussians to try.", panel="Model")
+    ] = "1-9",
+    columns: Columns = None,
+    weights: Weights = None,
+    delimiter: Delimiter = None,
+    covariance: Annotated[
+        str, _option(metavar="TYPES", callback=_as_listed_types, help="Shapes to try.", panel="Model")
+    ] = ",".join(_COVARIANCES),
+    criterion: Annotated[
+        Literal["bic", "aic", "icl"], _option(metavar="NAME", help="Or aic, icl.", panel="Model")
+    ] = "bic",
+    tol: Tol = 1e-3,
+    max_iter: MaxIter = 100,
+    n_init: NInit = 1,
+    reg_covar: RegCovar = 1e-6,
+    seed: Seed = 0,
+    threads: Threads = None,
+    save: Save = None,
+    assign: Assign = None,
+    plot: Annotated[str | None, _option(metavar="OUT.png", help="Draw the criterion.", panel="Output")] = None,
+    json: Json = False,
+    quiet: Quiet = False,
+):
+    """Try numbers of Gaussians and shapes, and keep the best by BIC, AIC or ICL."""
+    _do("fitting", "select", {**locals(), "animate": None})
+
+
+@app.command(epilog="Example: fastem plot model.npz data.csv -o fit.png")
+def plot(
+    model: Model,
+    file: Annotated[
+        str | None, typer.Argument(metavar="[FILE]", help="The points; not for log-likelihood.", show_default=False)
+    ] = None,
+    out: Annotated[str, typer.Option("--out", "-o", metavar="OUT.png", help=".png, .pdf or .svg.")] = "fit.png",
+    kind: Annotated[
+        Literal["mixture", "responsibilities", "qq", "log-likelihood"], typer.Option(help="What to draw.")
+    ] = "mixture",
+    columns: Columns = None,
+    delimiter: Delimiter = None,
+):
+    """Draw a model: the fit, its responsibilities, a Q-Q plot, its log-likelihood curve."""
+    _do("predicting", "plot", locals())
+
+
+@app.command(epilog="Example: fastem info model.npz --history")
+def info(
+    model: Model,
+    history: Annotated[bool, typer.Option("--history", help="How the fit came to be, stage by stage.")] = False,
+    json: Json = False,
+):
+    """Print what a saved model is."""
+    _do("predicting", "info", locals())
+
+
+@app.command("warm-up", epilog="Example: fastem warm-up full diag --dtype float64")
+def warm_up(
+    types: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[TYPE]...", callback=_as_types, help="Covariance types; all by default."),
+    ] = None,
+    dtype: Annotated[Literal["float64", "float32"] | None, typer.Option(help="Of the data; both by default.")] = None,
+):
+    """Compile the kernels and cache them on disk, so that no later fit waits for it."""
+    from fastem import warm_up
+
+    warm_up(types or _COVARIANCES, [dtype] if dtype else ("float64", "float32"), verbose=True)

@@ -1,0 +1,247 @@
+"""`fastem fit` and `fastem select`: read, fit, save, draw, print."""
+
+import json
+import math
+import os
+import time
+import warnings
+from contextlib import ExitStack
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+
+import fastem
+
+from ..sources import ArraySource
+from . import reporting
+from .live import Live
+from .messages import TableError, many, note, one_line
+from .outputs import replacing, text_to, write_rows
+from .pictures import FILMS, PICTURES, check_suffix, plotting
+from .tables import open_table
+
+
+def fit(options):
+    """Do what the parsed `options` of `fastem fit` ask."""
+    live = Live(not options.quiet)
+    with ExitStack() as stack:
+        outputs = _Outputs(stack, options)
+        with live.showing():
+            data, labels, names_of = _read(options, live)
+            model, seconds = _fit(data, labels, options, live)
+            outputs.write(model, data.points, live)
+            result = _describe(model, data, options, seconds)
+    if names_of:
+        result["labels"] = {str(k): word for k, word in sorted(names_of.items())}
+    if options.json:
+        print(json.dumps(result, indent=1))
+    elif not options.quiet:
+        reporting.show(*_report(result, model, names_of))
+
+
+def select(options):
+    """Do what the parsed `options` of `fastem select` ask."""
+    live = Live(not options.quiet)
+    with ExitStack() as stack:
+        outputs = _Outputs(stack, options)
+        with live.showing():
+            data, _, _ = _read(options, live)
+            live.say("fitting one mixture after the other")
+            began = time.perf_counter()
+            with _noted(options):
+                selection = fastem.select(
+                    data.points,
+                    n_components=_counts(options.components),
+                    covariance_type=[each.strip() for each in options.covariance.split(",")],
+                    criterion=options.criterion,
+                    sample_weight=data.weights,
+                    **_arguments(options),
+                )
+            seconds = time.perf_counter() - began
+            model = selection.best_estimator_
+            outputs.write(model, data.points, live, selection)
+    rows = {name: list(values) for name, values in selection.results_.items()}
+    if options.json:
+        result = _describe(model, data, options, seconds)
+        result["criterion"] = options.criterion
+        result["results"] = [dict(zip(rows, map(_plain, row), strict=True)) for row in zip(*rows.values(), strict=True)]
+        print(json.dumps(result, indent=1))
+    elif not options.quiet:
+        result = _describe(model, data, options, seconds)
+        reporting.show(reporting.selection(selection), "", *_report(result, model, None))
+
+
+class _Outputs:
+    """The files that were asked for: opened before the work begins, so that a bad path is refused at once."""
+
+    def __init__(self, stack, options):
+        self._stack, self._options = stack, options
+        paths = {name: getattr(options, name) for name in ("save", "assign", "plot", "animate")}
+        paths = {name: path for name, path in paths.items() if path is not None}
+        if len({os.path.realpath(path) for path in paths.values()}) < len(paths):
+            raise TableError("two outputs have the same name")
+        for name, kinds in ("plot", PICTURES), ("animate", FILMS):
+            if name in paths:
+                plotting()
+                check_suffix(f"--{name}", paths[name], kinds)
+        to_stdout = paths.get("assign") == "-" and paths.pop("assign")
+        self._partial = {name: stack.enter_context(replacing(path, options.file)) for name, path in paths.items()}
+        if to_stdout:
+            if options.json:
+                raise TableError("--assign -: --json is what standard output has")
+            options.quiet = True
+            self._partial["assign"] = "-"
+
+    def write(self, model, points, live, selection=None):
+        """Fill them."""
+        wanted = self._partial
+        if "save" in wanted:
+            live.say("saving the model")
+            model.save(wanted["save"])
+        if "assign" in wanted:
+            live.say("labelling the points")
+            path = wanted["assign"]
+            with text_to(path) if path == "-" else open(path, "wb") as stream:
+                names = ["label"]
+                for rows in points.read():
+                    write_rows(stream, [model.predict(ArraySource(rows))], names)
+                    names = None
+        if "plot" in wanted:
+            live.say("drawing the fit")
+            if selection is None:
+                display = plotting().MixtureDisplay.from_estimator(model, points)
+            else:
+                display = plotting().SelectionDisplay.from_results(selection.results_)
+            display.figure_.savefig(wanted["plot"])
+        if "animate" in wanted:
+            live.say("drawing the iterations")
+            plotting().animate_fit(model, points, wanted["animate"])
+
+
+def _read(options, live):
+    """(Data, component of each point or None, the labels of components that have some)."""
+    table = open_table(options.file, options.delimiter)
+    weights = None if options.weights is None else table.column(options.weights)
+    labels = None if getattr(options, "labels", None) is None else table.column(options.labels)
+    features = table.chosen(options.columns, aside=(weights, labels))
+    data = table.read(features, weights, labels, live.reading(table))
+    if labels is None:
+        return data, None, None
+    components, names_of = data.labels.components(options.components)
+    if all(str(k) == word for k, word in names_of.items()):
+        names_of = None
+    return data, components, names_of
+
+
+def _arguments(options):
+    """Constructor arguments of the estimator that both commands have."""
+    return {
+        "tol": options.tol,
+        "reg_covar": options.reg_covar,
+        "max_iter": options.max_iter,
+        "n_init": options.n_init,
+        "random_state": options.seed,
+        "n_threads": options.threads,
+    }
+
+
+def _fit(data, labels, options, live):
+    """Fit and time it; warnings become notes."""
+    model = fastem.GaussianMixture(
+        n_components=options.components,
+        covariance_type=options.covariance,
+        init_params=options.init,
+        algorithm=options.algorithm,
+        assignment=options.assignment,
+        **_arguments(options),
+    )
+    model.set_callbacks(*live.callbacks(data.points.n_samples, options.tol, options.max_iter))
+    began = time.perf_counter()
+    with _noted(options):
+        model.fit(data.points, sample_weight=data.weights, labels=labels)
+    seconds = time.perf_counter() - began
+    model.set_callbacks()
+    if not model.converged_:
+        note(f"not converged after {many(model.n_iter_, 'iteration')}: raise --max-iter or --tol")
+    return model, seconds
+
+
+class _noted(warnings.catch_warnings):
+    """Warnings in this block become notes, and errors name the file."""
+
+    def __init__(self, options):
+        super().__init__(record=True)
+        self._file = options.file
+
+    def __enter__(self):
+        self._caught = super().__enter__()
+        warnings.simplefilter("always", ConvergenceWarning)
+
+    def __exit__(self, kind, error, traceback):
+        super().__exit__(kind, error, traceback)
+        for message in dict.fromkeys(one_line(warning.message) for warning in self._caught):
+            if "did not converge" not in message:  # said in this command's words
+                note(message)
+        if isinstance(error, ValueError) and self._file not in str(error):
+            raise TableError(f"{self._file}: {one_line(error)}") from None
+
+
+def _describe(model, data, options, seconds):
+    """Collect what --json prints and the report sets out."""
+    points = data.points
+    score = float(model.score(points, sample_weight=data.weights))
+    weight = float(points.n_samples if data.weights is None else data.weights.sum())
+    return {
+        "data": options.file,
+        "n_samples": points.n_samples,
+        "n_features": points.n_features,
+        "feature_names": data.names,
+        "sum_of_weights": None if data.weights is None else weight,
+        "n_components": model.n_components,
+        "covariance_type": model.covariance_type,
+        "log_likelihood": score * weight,
+        "log_likelihood_per_sample": score,
+        "bic": float(model.bic(points, sample_weight=data.weights)),
+        "n_iter": int(model.n_iter_),
+        "converged": bool(model.converged_),
+        "seconds": seconds,
+        "weights": model.weights_.tolist(),
+        "means": model.means_.tolist(),
+        "covariances": model.covariances_.tolist(),
+    }
+
+
+def _report(result, model, names_of):
+    n_iter = f"{result['n_iter']}, {'converged' if result['converged'] else 'not converged'}"
+    total, mean = result["log_likelihood"], result["log_likelihood_per_sample"]
+    weight = result["sum_of_weights"]
+    yield reporting.facts(
+        {
+            "data": reporting.data_facts(result["data"], result["n_samples"], result["n_features"]),
+            "weights": None if weight is None else f"{weight:,g} in all",
+            "model": f"{many(result['n_components'], 'component')}, {result['covariance_type']} covariance",
+            "log-likelihood": f"{total:,.3f} nats ({mean:.6f} per point)",
+            "BIC": f"{result['bic']:,.3f} (lower is better)",
+            "iterations": n_iter,
+            "seconds": f"{result['seconds']:.3f}",
+        }
+    )
+    yield from reporting.components(model, result["feature_names"], names_of)
+
+
+def _counts(text):
+    """The numbers of components in '1-9' or '2,4,8'."""
+    counts = []
+    for part in text.split(","):
+        low, dash, high = part.partition("-")
+        if not (low.isdecimal() and (high.isdecimal() or not dash)):
+            raise TableError(f"--components: {text!r}: should be like 1-9 or 2,4,8")
+        counts += range(int(low), int(high or low) + 1)
+    if not counts or min(counts) < 1:
+        raise TableError(f"--components: {text!r}: should be like 1-9 or 2,4,8")
+    return sorted(set(counts))
+
+
+def _plain(value):
+    value = value.item() if isinstance(value, np.generic) else value
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,78 @@
+"""Files that a command writes: each beside its place first, and in it only when all went well."""
+
+import os
+import sys
+from contextlib import contextmanager
+
+from .messages import TableError
+
+_ROWS = 1 << 16
+
+
+@contextmanager
+def replacing(path, keep=None):
+    """The path of a new, empty file beside `path`, with its suffix; takes its place only if the block ends well.
+
+    Parameters
+    ----------
+    path : str
+    keep : str, default=None
+        The input, which may not be overwritten.
+
+    Raises
+    ------
+    TableError
+        Where the file can't be written, before the block begins.
+    """
+    target = os.path.realpath(path)  # through a link, as open() would
+    if keep and os.path.exists(keep) and os.path.exists(target) and os.path.samefile(keep, target):
+        raise TableError(f"{path}: would overwrite the data")
+    if os.path.isdir(target):
+        raise TableError(f"{path}: is a directory")
+    if os.path.exists(target) and not os.access(target, os.W_OK):
+        raise TableError(f"{path}: is write-protected")
+    if os.path.exists(target) and not os.path.isfile(target):  # /dev/null, a pipe: nothing to be put in its place
+        yield target
+        return
+    folder, name = os.path.split(target)
+    stem, suffix = os.path.splitext(name)
+    partial = os.path.join(folder, f".{stem}.{os.getpid()}.partial{suffix}")
+    try:
+        open(partial, "wb").close()
+    except OSError as error:
+        raise TableError(f"{path}: can't be written ({error.strerror})") from None
+    try:
+        try:
+            yield partial
+        except OSError as error:
+            if error.filename in (None, partial) and not isinstance(error, BrokenPipeError):
+                raise TableError(f"{path}: can't be written ({error.strerror or error})") from None
+            raise
+        os.replace(partial, target)
+    except BaseException:
+        os.unlink(partial)
+        raise
+
+
+@contextmanager
+def text_to(path, keep=None):
+    """A binary stream of text to standard output (None or '-') or to a file that takes the name if all goes well."""
+    if path is None or path == "-":
+        yield sys.stdout.buffer
+        sys.stdout.flush()
+        return
+    with replacing(path, keep) as partial, open(partial, "wb") as stream:
+        yield stream
+
+
+def write_rows(stream, columns, names=None):
+    """Write columns (arrays of numbers of the same length) as CSV, with a header where there are names."""
+    if names is not None:
+        stream.write((",".join(map(_quoted, names)) + "\n").encode())
+    for start in range(0, len(columns[0]), _ROWS):
+        texts = [map(repr, column[start : start + _ROWS].tolist()) for column in columns]
+        stream.write(("\n".join(map(",".join, zip(*texts, strict=True))) + "\n").encode())
+
+
+def _quoted(name):
+    return '"' + name.replace('"', '""') + '"' if any(c in name for c in ',"\r\n') else name

@@ -1,0 +1,199 @@
+"""`fastem predict`, `score`, `sample`, `plot` and `info`: what a saved model is good for."""
+
+import json
+
+import numpy as np
+
+import fastem
+
+from ..sources import ArraySource
+from . import reporting
+from .live import Live
+from .messages import TableError, many, one_line
+from .outputs import replacing, text_to, write_rows
+from .pictures import PICTURES, check_suffix, plotting
+from .tables import open_table
+
+_DISPLAYS = {
+    "mixture": "MixtureDisplay",
+    "responsibilities": "ResponsibilityDisplay",
+    "qq": "MahalanobisDisplay",
+    "log-likelihood": "LogLikelihoodDisplay",
+}
+
+
+def predict(options):
+    """Label the rows of a table, block by block."""
+    model = _loaded(options.model)
+    live = Live(options.out not in (None, "-"))
+    with text_to(options.out, options.file) as stream, live.showing():
+        table, features = _table_for(model, options)
+        watch, n_rows = live.reading(table), 0
+        names = ["label"]
+        if options.proba:
+            names += [f"p{k}" for k in range(len(model.means_))]
+        if options.density:
+            names.append("log_density")
+        for block in table.blocks(features):
+            rows = _rows(block, table, n_rows)
+            columns = [model.predict(rows)]
+            if options.proba:
+                columns += list(model.predict_proba(rows).T)
+            if options.density:
+                columns.append(model.score_samples(rows))
+            write_rows(stream, columns, names if n_rows == 0 else None)
+            n_rows += len(block)
+            if watch:
+                watch(n_rows)
+        if not n_rows:
+            raise TableError(f"{table.path}: no rows")
+
+
+def score(options):
+    """Print the log-likelihood of a table's rows, and the criteria."""
+    model = _loaded(options.model)
+    live = Live()
+    with live.showing():
+        table, features = _table_for(model, options)
+        weights = None if options.weights is None else table.column(options.weights)
+        data = table.read(features, weights, watch=live.reading(table))
+        points, known = data.points, {"sample_weight": data.weights}
+        try:
+            mean = float(model.score(points, **known))
+            criteria = {name: float(getattr(model, name)(points, **known)) for name in ("bic", "aic", "icl")}
+        except ValueError as error:
+            raise TableError(f"{table.path}: {one_line(error)}") from None
+    weight = float(points.n_samples if data.weights is None else data.weights.sum())
+    result = {
+        "data": options.file,
+        "model": options.model,
+        "n_samples": points.n_samples,
+        "log_likelihood": mean * weight,
+        "log_likelihood_per_sample": mean,
+        **criteria,
+    }
+    if options.json:
+        print(json.dumps(result, indent=1))
+        return
+    reporting.show(
+        reporting.facts(
+            {
+                "data": reporting.data_facts(options.file, points.n_samples, points.n_features),
+                "log-likelihood": f"{mean * weight:,.3f} nats ({mean:.6f} per point)",
+                **{name.upper(): f"{value:,.3f}" for name, value in criteria.items()},
+            }
+        )
+    )
+
+
+def sample(options):
+    """Draw points and write them as CSV."""
+    model = _loaded(options.model).set_params(random_state=options.seed)
+    points, labels = model.sample(options.number)
+    order = np.random.RandomState(options.seed).permutation(len(points))  # they come by component
+    columns = list(points[order].T)
+    names = _names_of(model)
+    if options.labels:
+        columns, names = [*columns, labels[order]], [*names, "label"]
+    with text_to(options.out) as stream:
+        write_rows(stream, columns, names)
+
+
+def plot(options):
+    """Draw a model and the points of a table."""
+    model = _loaded(options.model)
+    check_suffix("--out", options.out, PICTURES)
+    display = getattr(plotting(), _DISPLAYS[options.kind])
+    live = Live()
+    with replacing(options.out, options.file) as partial, live.showing():
+        if options.kind == "log-likelihood":
+            drawn = display.from_estimator(model)
+        else:
+            if options.file is None:
+                raise TableError(f"--kind {options.kind} needs a FILE of points")
+            table, features = _table_for(model, options)
+            drawn = display.from_estimator(model, table.read(features, watch=live.reading(table)).points)
+        live.say("drawing")
+        drawn.figure_.savefig(partial)
+
+
+def info(options):
+    """Print what a model is and how it came to be."""
+    model = _loaded(options.model)
+    names = _names_of(model)
+    result = {
+        "model": options.model,
+        "class": type(model).__name__,
+        "n_components": len(model.means_),
+        "covariance_type": model.covariance_type,
+        "feature_names": names,
+        "n_samples_seen": getattr(model, "n_samples_seen_", None),
+        "n_iter": int(model.n_iter_),
+        "converged": bool(model.converged_),
+        "lower_bounds": list(map(float, model.lower_bounds_)),
+        "weights": model.weights_.tolist(),
+        "means": model.means_.tolist(),
+        "covariances": model.covariances_.tolist(),
+    }
+    if options.json:
+        print(json.dumps(result, indent=1))
+        return
+    stages = str(model.fit_report_).splitlines() if model.fit_report_.stages else []
+    seen = result["n_samples_seen"]
+    bound = f", {model.lower_bound_:.6f} nats per point" if model.lower_bounds_ else ""
+    reporting.show(
+        reporting.facts(
+            {
+                "model": f"{options.model}: {many(len(model.means_), 'component')}, "
+                f"{model.covariance_type} covariance, {many(len(names), 'feature')}",
+                "fitted to": None if seen is None else many(seen, "point"),
+                "iterations": f"{model.n_iter_}, {'converged' if model.converged_ else 'not converged'}{bound}",
+            }
+        ),
+        *reporting.components(model, names),
+        *([reporting.plain("")] + [reporting.plain(line) for line in stages] if options.history else []),
+    )
+
+
+def _loaded(path):
+    try:
+        return fastem.load(path)
+    except IsADirectoryError:
+        raise TableError(f"{path}: is a directory, not a model") from None
+
+
+def _names_of(model):
+    names = getattr(model, "feature_names_in_", None)
+    return [f"x{j + 1}" for j in range(model.n_features_in_)] if names is None else list(map(str, names))
+
+
+def _table_for(model, options):
+    """(table, numbers of the columns that are the model's features): by name where both have names."""
+    table = open_table(options.file, options.delimiter)
+    wanted = _names_of(model)
+    if options.columns is not None:
+        features = table.chosen(options.columns)
+    elif all(name in table.names for name in wanted):
+        features = [table.column(name) for name in wanted]
+    elif table.has_names and hasattr(model, "feature_names_in_"):
+        missing = next(name for name in wanted if name not in table.names)
+        raise TableError(f"{table.path}: no column {missing!r}, a feature of {options.model}")
+    else:
+        weights = getattr(options, "weights", None)
+        features = table.chosen(aside=() if weights is None else (table.column(weights),))
+    if len(features) != len(wanted):
+        raise TableError(
+            f"{table.path}: {many(len(features), 'column')}, but {options.model} has {many(len(wanted), 'feature')}; "
+            "choose columns with --columns"
+        )
+    return table, features
+
+
+def _rows(rows, table, first):
+    """A source of some rows of a table, checked."""
+    source = ArraySource(rows)
+    try:
+        source.scan()
+    except ValueError as error:
+        raise TableError(f"{table.path}: in the rows from {first + 1} on: {one_line(error)}") from None
+    return source

@@ -1,0 +1,309 @@
+"""Delimited text of most kinds, read once, a chunk of lines at a time: numbers by Arrow's reader, faults by a slow one.
+
+Arrow reads hundreds of MB a second, but says neither where a fault is nor what. So a chunk that it refuses is read
+again, value by value.
+"""
+
+import bz2
+import codecs
+import csv
+import gzip
+import io
+import lzma
+import math
+import re
+import sys
+from itertools import islice
+
+import numpy as np
+
+from ..extras import needed
+from .messages import TableError, many, one_line
+
+pa, arrow = needed("pyarrow", "cli"), needed("pyarrow.csv", "cli")
+pa.enable_signal_handlers(False)  # Ctrl-C is Python's
+
+# None is any whitespace. The semicolon comes first: files that use it may hold decimal commas.
+DELIMITERS = (";", "\t", ",", "|", None)
+MISSING = {"", "na", "n/a", "nan", "null", "none", "?", ".", "-"}
+
+_CHUNK = 16 << 20
+_HEAD = 1 << 16
+_COMPRESSED = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
+_BINARY = {b"PAR1": "Parquet", b"\x93NUMPY": ".npy", b"PK": "zip"}
+
+
+class TextFile:
+    """A text file or standard input: its dialect, the names of its columns, and its values.
+
+    Parameters
+    ----------
+    path : str
+        '-' is standard input. Files compressed by gzip, bzip2 or xz are read as they are.
+    delimiter : str, default=None
+        Found out where it isn't given.
+
+    Attributes
+    ----------
+    names : list of str
+        Of the columns; x1, x2, ... where the file has none.
+    has_names : bool
+    has_row_names : bool
+        Whether the first column is one without a name beside columns with names, as R and pandas write it.
+    """
+
+    def __init__(self, path, delimiter=None):
+        self.path = "standard input" if path == "-" else path
+        self._raw = sys.stdin.buffer if path == "-" else open(path, "rb")  # noqa: SIM115  (read to its end later)
+        self._bytes = self._text_of(self._raw)
+        head = self._read(_HEAD)
+        self._rest = head
+        if b"\0" in head:
+            raise TableError(f"{self.path}: not a text file{self._kind_of(head)}")
+        self._has_old_ends = b"\r" in head and b"\n" not in head  # of lines, as Excel's for Macintosh
+        self._sniff(head, delimiter)
+
+    @property
+    def position(self):
+        """Bytes of the file that have been read, compressed ones where it is."""
+        return self._raw.tell()
+
+    def blocks(self, numbers, words=None):
+        """The rows: (array of shape (m, len(numbers)), Arrow array of m strings or None), some at a time.
+
+        Parameters
+        ----------
+        numbers : list of int
+            Columns of finite numbers.
+        words : int, default=None
+            A column of anything.
+        """
+        missing = _Missing(self.path)
+        for first_line, chunk in self._chunks():
+            rows, strings = self._parsed(chunk, first_line, numbers, words, missing)
+            if len(rows) and not missing.n:
+                yield rows, strings
+        missing.refuse()
+
+    def _text_of(self, file):
+        """The file, decompressed and as UTF-8 where it isn't."""
+        start = file.peek(8)[:8]
+        for magic, opened in _COMPRESSED.items():
+            if start.startswith(magic):
+                file = io.BufferedReader(opened(file))
+                break
+        try:
+            start = file.peek(8)[:8]
+        except (OSError, EOFError, lzma.LZMAError) as error:
+            raise TableError(f"{self.path}: can't be decompressed ({one_line(error)})") from None
+        if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            return codecs.EncodedFile(file, "utf-8", "utf-16", errors="replace")
+        if start.startswith(codecs.BOM_UTF8):
+            file.read(len(codecs.BOM_UTF8))
+        return file
+
+    def _read(self, size):
+        try:
+            data = self._bytes.read(size)
+        except (EOFError, gzip.BadGzipFile, lzma.LZMAError) as error:
+            raise TableError(f"{self.path}: can't be decompressed ({one_line(error)})") from None
+        except OSError as error:
+            raise TableError(f"{self.path}: can't be read ({error.strerror or one_line(error)})") from None
+        return data
+
+    def _kind_of(self, head):
+        kind = next((kind for magic, kind in _BINARY.items() if head.startswith(magic)), None)
+        return f", it looks like {kind}" if kind else ""
+
+    def _chunks(self):
+        """(number of the first line, bytes of whole lines) until the end."""
+        line, kept = 1, b""
+        while True:
+            data = self._rest or self._read(_CHUNK)
+            self._rest = b""
+            if self._has_old_ends:
+                data = data.replace(b"\r", b"\n")
+            chunk, kept = kept + data, b""
+            if data:
+                end = self._end_of_lines(chunk)
+                if not end and len(chunk) > 2 * _CHUNK:
+                    raise TableError(f"{self.path}: line {line}: it has no end; is a quotation mark missing?")
+                chunk, kept = chunk[:end], chunk[end:]
+            if chunk:
+                if line <= self._n_lines_before:
+                    chunk, line = self._without_header(chunk, line)
+                yield line, chunk
+                line += chunk.count(b"\n")
+            if not data:
+                return
+
+    def _end_of_lines(self, chunk):
+        """Where the last line ends that ends outside quotation marks."""
+        end = chunk.rfind(b"\n") + 1
+        while end and chunk.count(b'"', 0, end) % 2:
+            end = chunk.rfind(b"\n", 0, end - 1) + 1
+        return end
+
+    def _without_header(self, chunk, line):
+        start = 0
+        while line <= self._n_lines_before and start < len(chunk):
+            start = chunk.find(b"\n", start) + 1 or len(chunk)
+            line += 1
+        return chunk[start:], line
+
+    def _parsed(self, chunk, first_line, numbers, words, missing):
+        columns = [*numbers, *([words] if words is not None else [])]
+        if self._delimiter is None:
+            plain = None if b'"' in chunk else re.sub(rb"(?m)^ | (?=\r?$)", b"", re.sub(rb"[ \t]+", b" ", chunk))
+        else:
+            plain = chunk
+        try:
+            if plain is None:
+                raise pa.ArrowInvalid("fields in quotation marks between blanks")
+            table = arrow.read_csv(
+                pa.py_buffer(plain),
+                arrow.ReadOptions(column_names=list(map(str, range(self._width))), block_size=_CHUNK // 4),
+                arrow.ParseOptions(delimiter=self._delimiter or " ", newlines_in_values=b'"' in chunk),
+                arrow.ConvertOptions(
+                    check_utf8=False,
+                    column_types={str(j): pa.string() if j == words else pa.float64() for j in columns},
+                    include_columns=list(map(str, columns)),
+                    null_values=[spelling for word in MISSING for spelling in (word, word.upper(), word.title())],
+                    decimal_point=self._decimal_point,
+                ),
+            )
+        except pa.ArrowInvalid:
+            if not chunk.strip():
+                return np.empty((0, len(numbers))), None
+            return self._parsed_slowly(chunk, first_line, numbers, words, missing)
+        rows = np.empty((len(table), len(numbers)))
+        for i, j in enumerate(numbers):
+            rows[:, i] = table[str(j)].to_numpy()
+        if not np.isfinite(rows.sum()) and not np.isfinite(rows).all():
+            if not missing.n:  # where is the first?
+                return self._parsed_slowly(chunk, first_line, numbers, words, missing)
+            missing.n += np.count_nonzero(~np.isfinite(rows))
+        return rows, table[str(words)].combine_chunks() if words is not None else None
+
+    def _parsed_slowly(self, chunk, first_line, numbers, words, missing):
+        """Value by value; TableError where one is no number, a note in `missing` where there is none."""
+        rows, strings = [], []
+        lines = io.StringIO(chunk.decode("utf-8", "replace"), newline="")
+        for line, fields in _records(self.path, lines, self._delimiter, first_line):
+            if len(fields) != self._width:
+                raise TableError(f"{self.path}: line {line} has {many(len(fields), 'column')}, not {self._width}")
+            rows.append([self._number(fields[j], j, line, missing) for j in numbers])
+            if words is not None:
+                strings.append(None if fields[words].lower() in MISSING else fields[words])
+        return np.array(rows).reshape(-1, len(numbers)), pa.array(strings, pa.string()) if words is not None else None
+
+    def _number(self, field, j, line, missing):
+        where = f"line {line}, column {j + 1} ({self.names[j]})"
+        try:
+            value = float(field.replace(",", ".") if self._decimal_point == "," else field)
+        except ValueError:
+            if field.lower() not in MISSING:
+                hint = "choose columns with --columns" if self._width > 1 else "is the --delimiter another one?"
+                raise TableError(f"{self.path}: {where}: {field[:50]!r} is not a number; {hint}") from None
+            value = math.nan
+        if not math.isfinite(value):
+            missing.note(where)
+        return value
+
+    def _sniff(self, head, delimiter):
+        """Find delimiter, names, lines before the data, number of columns and decimal point."""
+        text = head.decode("utf-8", "replace")
+        lines = list(islice(io.StringIO(text, newline=""), 100))
+        if len(head) == _HEAD and len(lines) > 1 and len(lines) < 100:
+            lines.pop()  # cut off
+        n_comments = next((i for i, line in enumerate(lines) if not line.startswith("#")), len(lines))
+        comments, lines = lines[:n_comments], lines[n_comments:]
+        choices = DELIMITERS if delimiter is None else (delimiter,)
+        samples = [list(_records(self.path, lines, choice, n_comments + 1)) for choice in choices]
+        if not samples[0]:
+            raise TableError(f"{self.path}: the file is empty")
+        scores = list(map(_fitness, samples))
+        is_clear = any(max(scores)) or delimiter is not None
+        best = scores.index(max(scores)) if is_clear else choices.index(",")  # one column
+        self._delimiter, sample = choices[best], samples[best]
+        (first_line, first), others = sample[0], [fields for _, fields in sample[1:]]
+        second = others[0] if others else []
+        self.has_row_names = False
+        if all(map(_is_text, first)) and second and all(len(fields) == len(first) + 1 for fields in others):
+            first, self.has_row_names = ["", *first], True  # as R's write.table has it
+        # Names are text all along the line, or text where the next line has a number.
+        self.has_names = all(map(_is_text, first)) or any(
+            _is_text(name) and not _is_text(value) for name, value in zip(first, second, strict=False)
+        )
+        if self.has_names and not others:
+            raise TableError(f"{self.path}: no rows after the header")
+        self._n_lines_before = first_line if self.has_names else n_comments
+        self._width = len(first)
+        names = first if self.has_names else self._names_of(comments)
+        self.has_names = names is not None
+        self.names = [(" ".join(names[j].split()) if names else "") or f"x{j + 1}" for j in range(self._width)]
+        self.has_row_names |= bool(names) and not names[0].strip() and self._width > 1
+        values = [field for fields in (others if self.has_names else [first, *others]) for field in fields]
+        commas = self._delimiter != "," and any(re.fullmatch(r"[+-]?\d*,\d+(e[+-]?\d+)?", v, re.I) for v in values)
+        self._decimal_point = "," if commas else "."
+
+    def _names_of(self, comments):
+        """What numpy.savetxt writes for a header."""
+        if comments:
+            for delimiter in (self._delimiter, None):
+                records = list(_records(self.path, [comments[-1].lstrip("# ")], delimiter))
+                if records and len(records[0][1]) == self._width and all(map(_is_text, records[0][1])):
+                    return records[0][1]
+        return None
+
+
+class _Missing:
+    """Counts values that aren't finite, and remembers the first."""
+
+    def __init__(self, path):
+        self._path, self._first, self.n = path, None, 0
+
+    def note(self, where):
+        self.n += 1
+        self._first = self._first or where
+
+    def refuse(self):
+        if self.n:
+            raise TableError(
+                f"{self._path}: {many(self.n, 'missing or infinite value')}, the first in {self._first}; "
+                "drop those rows, or fill them in"
+            )
+
+
+def _fitness(sample):
+    """How well a delimiter does: splits all lines alike, splits most, splits few."""
+    widths = [len(fields) for _, fields in sample[1:] or sample]
+    return min(widths) > 1 and min(widths) == max(widths), 2 * sum(width > 1 for width in widths) > len(widths)
+
+
+def _records(path, lines, delimiter, first_line=1):
+    """Yield (line number, fields) for each line that isn't blank."""
+    if delimiter is None:
+        for number, line in enumerate(lines, start=first_line):
+            fields = [field.strip('"') for field in re.findall(r'"[^"]*"|\S+', line)]
+            if fields:
+                yield number, fields
+    else:
+        reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=True)
+        try:
+            for fields in reader:
+                fields = [field.strip() for field in fields]
+                if fields and fields != [""]:
+                    yield reader.line_num + first_line - 1, fields
+        except csv.Error as error:  # most likely a quotation mark without its partner
+            where = f"{path}: line {reader.line_num + first_line - 1}"
+            raise TableError(f"{where}: {error}; is a quotation mark missing?") from None
+
+
+def _is_text(field):
+    """Tell whether a field is neither a number nor a way to write a missing one."""
+    try:
+        float(field.replace(",", "."))
+    except ValueError:
+        return field.lower() not in MISSING
+    return False
