@@ -1,0 +1,84 @@
+"""animate_fit: a film of EM, from the random start to convergence."""
+
+from pathlib import Path
+
+from . import _film_file
+from ._film import Film
+from ._points import points_of
+from ._points_display import chosen_features
+from ._run import moments, random_run, run_of
+
+_MAX_POINTS = 20_000  # of which as many fits are made as there are starts to choose from
+
+
+def animate_fit(
+    model,
+    X,
+    path,
+    *,
+    frames=None,
+    features=None,
+    feature_names=None,
+    max_points=_MAX_POINTS,
+    max_frames=64,
+    fps=12.5,
+    last_seconds=2.5,
+    size=(800, 400),
+):
+    """Write a film of the fit: the components on their way, and the log-likelihood rising beside them.
+
+    Without `frames`, a clone of the model is fitted by textbook EM from random starts (Gaussians about random points)
+    until nothing moves, and the film shows the run that ends where the model is: at the same log-likelihood, or where
+    none does (or the model isn't fitted) the highest one. Between two iterations the picture goes on a straight line
+    from one to the other; the title says which two. An iteration takes the more time the
+    farther components move in it, so that the first iterations and those that change much have most of the time.
+
+    Parameters
+    ----------
+    model : GaussianMixture
+        Fitted or not.
+    X : array-like of shape (n, D), or a source as in `fit`
+    path : str or Path
+        Of the `.gif` or `.mp4` file; the latter needs ffmpeg.
+    frames : Frames or list of fitted models, default=None
+        The iterations of a fit that was made, from `fastem.callbacks.Frames`.
+    features : list of int or str, default=None
+        One or two to show; by default the two that separate the components best.
+    feature_names : list of str of length D, default=None
+    max_points : int, default=20_000
+        Of more an even sample is fitted and drawn.
+    max_frames : int, default=64
+        Pictures in the film.
+    fps : float, default=12.5
+        Pictures a second.
+    last_seconds : float, default=2.5
+        How long the last picture stays.
+    size : (int, int), default=(800, 400)
+        Width and height, pixels.
+
+    Returns
+    -------
+    path : Path
+
+    Raises
+    ------
+    ValueError
+        Where X doesn't suit the model, or the file's name is neither .gif nor .mp4.
+    RuntimeError
+        Where ffmpeg is needed and not found.
+    ImportError
+        Without matplotlib or Pillow.
+    """
+    _film_file.check(path)
+    is_fitted = hasattr(model, "means_")
+    last = list(getattr(frames, "best", frames))[-1] if frames is not None else model
+    points = points_of(X, last if is_fitted or frames is not None else None, feature_names, max_points)
+    if frames is None:
+        frames = random_run(model, points.values)
+    run = run_of(frames, points.values, like=model if is_fitted else None)
+    most = min(2, len(points.names))
+    shown, _ = chosen_features(run.mixtures[-1], points.names, features, most)
+    if len(shown) > 2:
+        raise ValueError(f"features should be one or two for a film, but got {len(shown)}")
+    film = Film(run, points.only(shown), shown, points.values, size)
+    return _film_file.write(Path(path), film, moments(run, max_frames), fps=fps, last_seconds=last_seconds)

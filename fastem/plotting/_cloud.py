@@ -1,0 +1,93 @@
+"""Many points in a plane: markers where they are few, an image of their number and colour where they are many."""
+
+import numpy as np
+
+from ._colors import to_rgb
+
+FEW = 5_000
+"""Up to so many points are drawn one by one."""
+
+
+class Cloud:
+    """Points on axes, to be coloured, and coloured again.
+
+    Parameters
+    ----------
+    ax : Axes
+    xy : ndarray of shape (n, 2)
+    bounds : ((float, float), (float, float))
+        Limits of both axes.
+    share : float
+        Of a usual axes' width; smaller ones need fewer cells.
+
+    Attributes
+    ----------
+    artist : PathCollection or AxesImage
+    counts : ndarray of shape (rows, columns) or None
+        Points in each cell of the image.
+    """
+
+    def __init__(self, ax, xy, bounds, share=1.0):
+        self._ax, self._xy, self._bounds, self._share = ax, xy, bounds, share
+        self.artist = self.counts = None
+        if len(xy) > FEW:
+            self._count()
+
+    def _count(self):
+        n_cells = int(np.clip(70 * len(self._xy) ** 0.115, 180, 340) * max(self._share, 0.5))
+        self._shape = int(0.75 * n_cells), n_cells
+        cells = []
+        inside = np.ones(len(self._xy), dtype=bool)
+        for values, (low, high), n in zip(self._xy.T, self._bounds, self._shape[::-1], strict=True):
+            index = np.floor((values - low) * (n / (high - low)))
+            inside &= (index >= 0) & (index < n)
+            cells.append(index)
+        self._inside = slice(None) if inside.all() else inside
+        column, row = (index[self._inside].astype(np.int32) for index in cells)
+        self._cells = row * self._shape[1] + column
+        counts = np.bincount(self._cells, minlength=self._shape[0] * self._shape[1])
+        self.counts = counts.reshape(self._shape)
+        filled = counts[counts > 0]
+        densest = np.quantile(filled, 0.995) if filled.size else 1
+        shade = np.log1p(counts) / np.log1p(max(densest, 1))
+        self._opacity = np.where(counts > 0, np.clip(0.12 + 0.88 * shade, 0, 1), 0).reshape(self._shape)
+
+    def paint(self, values, color_of=to_rgb):
+        """Colour the points: those in a cell by their mean.
+
+        Parameters
+        ----------
+        values : ndarray of shape (n, c)
+        color_of : callable
+            From (m, c) to colours, (m, 3) in sRGB; by default the values are OKLab.
+        """
+        if self.counts is None:
+            self._markers(color_of(values))
+        else:
+            self._image(values, color_of)
+        return self.artist
+
+    def _markers(self, colors):
+        if self.artist is not None:
+            self.artist.set_facecolor(colors)
+            return
+        size = float(np.clip(4000 / max(1, len(self._xy)), 3, 18)) * self._share
+        self.artist = self._ax.scatter(*self._xy.T, s=size, c=colors, alpha=0.75, linewidths=0, zorder=2)
+
+    def _image(self, values, color_of):
+        n = self.counts.size
+        sums = [np.bincount(self._cells, channel[self._inside], minlength=n) for channel in values.T]
+        means = np.column_stack(sums) / np.maximum(self.counts.reshape(-1, 1), 1)
+        pixels = np.dstack([color_of(means).reshape(*self._shape, 3), self._opacity])
+        if self.artist is not None:
+            self.artist.set_data(pixels)
+            return
+        (left, right), (bottom, top) = self._bounds
+        self.artist = self._ax.imshow(
+            pixels,
+            extent=(left, right, bottom, top),
+            origin="lower",
+            aspect="auto",
+            interpolation="nearest",
+            zorder=2,
+        )

@@ -1,0 +1,64 @@
+"""Colours that everyone can tell apart, and their mixtures."""
+
+import numpy as np
+
+# Okabe & Ito 2008 without yellow and black, which are lost among white paper and ink, then four of Tol's 'muted'; the
+# first ones differ in lightness, too.
+_FIRST = (
+    "#0072B2",
+    "#D55E00",
+    "#009E73",
+    "#CC79A7",
+    "#E69F00",
+    "#56B4E9",
+    "#332288",
+    "#882255",
+    "#999933",
+    "#661100",
+)
+_GOLDEN_ANGLE = np.pi * (3 - np.sqrt(5))
+
+# Ottosson 2020, "A perceptual color space for image processing": linear light -> cones -> OKLab.
+_CONES = np.array(
+    [
+        [0.4122214708, 0.5363325363, 0.0514459929],
+        [0.2119034982, 0.6806995451, 0.1073969566],
+        [0.0883024619, 0.2817188376, 0.6299787005],
+    ]
+)
+_OKLAB = np.array(
+    [
+        [0.2104542553, 0.7936177850, -0.0040720468],
+        [1.9779984951, -2.4285922050, 0.4505937099],
+        [0.0259040371, 0.7827717662, -0.8086757660],
+    ]
+)
+
+
+def palette(n):
+    """n colours, (n, 3) in sRGB from 0 to 1: a fixed list of ten, then hues a golden angle apart."""
+    rgb = np.array([[int(color[i : i + 2], 16) for i in (1, 3, 5)] for color in _FIRST]) / 255
+    more = np.arange(max(0, n - len(rgb)))
+    lightness = np.array([0.72, 0.42, 0.58])[more % 3]
+    hue = 0.4 + more * _GOLDEN_ANGLE
+    lab = np.column_stack([lightness, 0.13 * np.cos(hue), 0.13 * np.sin(hue)])
+    return np.concatenate([rgb[:n], to_rgb(lab)])
+
+
+def to_lab(rgb):
+    """sRGB to OKLab, in which the mean of two colours looks halfway between them."""
+    rgb = np.asarray(rgb, dtype=np.float64)
+    light = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    return np.cbrt(light @ _CONES.T) @ _OKLAB.T
+
+
+def to_rgb(lab):
+    """OKLab to sRGB, clipped to what a screen can show."""
+    light = (np.asarray(lab) @ np.linalg.inv(_OKLAB).T) ** 3 @ np.linalg.inv(_CONES).T
+    light = np.clip(light, 0, 1)
+    return np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
+
+
+def tint(rgb, amount):
+    """A colour nearer to white: 0 leaves it, 1 is white."""
+    return np.asarray(rgb) * (1 - amount) + amount

@@ -1,0 +1,78 @@
+"""All pairs of several features: a triangle of planes, with each feature by itself on the diagonal."""
+
+import numpy as np
+
+from ._panels import LinePanel, PlanePanel, bounds_of
+from ._style import own_figure, shifted
+
+
+def corner(fig, mixture, points, lab, colors, *, title, handles=None, size=None):
+    """Draw it.
+
+    Parameters
+    ----------
+    fig : Figure, SubFigure or None
+    mixture : Mixture or None
+        None: the points alone.
+    points : Points
+    lab : ndarray of shape (n, 3)
+    colors : ndarray of shape (K, 3)
+    title : str
+    handles : (list of artists, list of str), default=None
+        The legend.
+
+    Returns
+    -------
+    figure, axes, panels, legend
+    """
+    n = len(points.names)
+    inches = min(11.0, 1.2 + 1.75 * n)
+    fig = own_figure(fig, inches, inches * 0.92)
+    axes = np.full((n, n), None, dtype=object)
+    panels = np.full((n, n), None, dtype=object)
+    bounds = bounds_of(points.values, mixture)
+    grid = fig.add_gridspec(n, n)
+    share = max(0.35, 1.6 / n)
+    for i in range(n):
+        for j in range(i + 1):
+            ax = axes[i, j] = fig.add_subplot(grid[i, j])
+            panels[i, j] = _line(ax, mixture, points, j, bounds, colors, share) if i == j else None
+            if i != j:
+                panels[i, j] = _plane(ax, mixture, points, (j, i), bounds, colors, share, lab)
+            ax.tick_params(labelbottom=i == n - 1, labelleft=j == 0 < i, labelsize=7)
+            ax.locator_params(nbins=4)
+            ax.set_xlabel(points.names[j] if i == n - 1 else "")
+            ax.set_ylabel(points.names[i] if j == 0 < i else "")
+    for ax in axes.diagonal():
+        ax.set_yticks([])
+        ax.spines["left"].set_visible(False)
+    fig.align_labels()
+    return fig, axes, panels, _words(fig, grid[: n - 1, 1:] if n > 2 else grid[0, 1], title, handles)
+
+
+def _line(ax, mixture, points, j, bounds, colors, share):
+    panel = LinePanel(ax, points.values[:, j], points.names[j], bounds[j], colors, share=share)
+    if mixture is not None:
+        panel.show(mixture.marginal([j]))
+    return panel
+
+
+def _plane(ax, mixture, points, pair, bounds, colors, share, lab):
+    names = [points.names[j] for j in pair]
+    panel = PlanePanel(ax, points.values[:, pair], names, [bounds[j] for j in pair], colors, share=share)
+    panel.cloud.paint(lab)
+    if mixture is not None:
+        panel.show(mixture.marginal(pair))
+    return panel
+
+
+def _words(fig, place, title, handles):
+    """Title and legend in the triangle above the diagonal, which is empty."""
+    ax = fig.add_subplot(place)
+    ax.set_axis_off()
+    ax.text(1, 1, title, ha="right", va="top", transform=ax.transAxes)
+    if handles is None:
+        return None
+    place = {"loc": "upper right", "bbox_to_anchor": (1, 1), "borderaxespad": 0.0}
+    down = shifted(ax, -14 * (title.count("\n") + 1.6))
+    return ax.legend(*handles, **place, bbox_transform=down, handlelength=1.4)

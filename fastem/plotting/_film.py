@@ -1,0 +1,122 @@
+"""The pictures of a film of a fit: points, components and log-likelihood at any moment between two iterations."""
+
+import numpy as np
+
+from ..extras import needed
+from ._colors import palette
+from ._panels import LinePanel, PlanePanel, bounds_of
+from ._points import mixed_colors
+from ._style import FAINT, INK, counted, nats, note, styled
+
+_ELLIPSES = {2: (1.4, 1.0)}  # one for each component: as sharp as it moves, and half the file
+_SHADE = 0.03  # OKLab: a difference that is hardly seen, and that a file need not hold
+
+
+class Film:
+    """A figure of its own, outside pyplot, whose artists move.
+
+    Parameters
+    ----------
+    run : Run
+    points : Points
+        Of the one or two features shown.
+    features : ndarray of int
+        Their numbers.
+    values : ndarray of shape (n, D)
+        The points in all features.
+    size : (int, int)
+        Width and height, pixels.
+    """
+
+    def __init__(self, run, points, features, values, size):
+        self._run, self._values, self._features = run, values, features
+        self._colors = palette(len(run.mixtures[-1]))
+        with styled():
+            dpi = 100
+            figure = needed("matplotlib.figure", "plot").Figure
+            canvas = needed("matplotlib.backends.backend_agg", "plot").FigureCanvasAgg
+            self.figure = figure(figsize=(size[0] / dpi, size[1] / dpi), dpi=dpi, layout="constrained")
+            self.canvas = canvas(self.figure)
+            left, right = self.figure.subplots(1, 2, width_ratios=(1.7, 1))
+            self._draw_mixture(left, points)
+            self._draw_curve(right)
+            self.figure.draw_without_rendering()
+            self.figure.set_layout_engine("none")  # nothing may wander while it plays
+
+    def _draw_mixture(self, ax, points):
+        mixture = self._run.mixtures[-1].marginal(self._features)
+        bounds = bounds_of(points.values, mixture)
+        self._is_line = len(points.names) == 1
+        self._xy = points.values
+        if self._is_line:
+            self.panel = LinePanel(ax, points.values[:, 0], points.names[0], bounds[0], self._colors)
+            self.panel.show(mixture)  # the axis as high as the last picture needs
+        else:
+            self.panel = PlanePanel(ax, points.values, points.names, bounds, self._colors, ellipses=_ELLIPSES)
+            note(ax, "ellipses at 2 standard deviations", above=False)
+        ax.set_title(f"{counted(len(mixture), 'component')}, {points}", loc="left")
+
+    def _draw_curve(self, ax):
+        n_iter, curve = self._run.n_iter, self._run.log_likelihood
+        # The first iteration may gain more than all others: the curve then comes from below the axes.
+        low = curve.min() if len(curve) < 3 else max(curve.min(), curve[-1] - 2 * (curve[-1] - curve[:2].max()))
+        high = curve.max()
+        span = high - low or 1.0
+        self._floor = low - 0.04 * span
+        right = max(n_iter[-1], 1)
+        ax.set(xlim=(-0.03 * right, 1.05 * right), ylim=(low - 0.07 * span, high + 0.1 * span))
+        ax.set(xlabel="iteration", ylabel="log-likelihood, nats per point")
+        ax.locator_params(axis="x", integer=True, nbins=6)
+        ax.axhline(curve[-1], color=FAINT, linewidth=0.6, linestyle="dashed", zorder=1)
+        (self._trace,) = ax.plot([], [], color=INK, linewidth=1.4, zorder=3)
+        (self._dot,) = ax.plot([], [], "o", color=INK, markersize=5, zorder=4)
+        self._title = ax.set_title("iteration 0", loc="left")
+
+    def show(self, moment):
+        """Go to a moment: the whole part is the number of a frame, the rest how far the next one is reached.
+
+        Between two iterations every parameter is on the straight line from one to the other, and the point of the
+        curve on the line between theirs.
+        """
+        run = self._run
+        i = min(int(moment), len(run.mixtures) - 1)
+        share = moment - i
+        j = min(i + 1, len(run.mixtures) - 1)
+        mixture = run.mixtures[i].toward(run.mixtures[j], share) if share else run.mixtures[i]
+        shown = mixture.marginal(self._features)
+        if self._is_line:
+            self.panel.show(shown, rises=False)
+        else:
+            self.panel.cloud.paint(self._lab(i, j, share))
+            self.panel.show(shown)
+        x = run.n_iter[i] + share * (run.n_iter[j] - run.n_iter[i])
+        y = run.log_likelihood[i] + share * (run.log_likelihood[j] - run.log_likelihood[i])
+        self._trace.set_data(np.append(run.n_iter[: i + 1], x), np.append(run.log_likelihood[: i + 1], y))
+        self._dot.set_data([x], [max(y, self._floor)])
+        self._dot.set_marker("o" if y >= self._floor else "v")  # it is below the axes
+        until = f" to {run.n_iter[j]}" if share else f": {nats(y)}"
+        self._title.set_text(f"iteration {run.n_iter[i]}{until}")
+        return mixture
+
+    def _lab(self, i, j, share):
+        lab = (1 - share) * self._colors_of(i) + share * (self._colors_of(j) if share else 0)
+        return np.round(lab / _SHADE) * _SHADE
+
+    def _colors_of(self, i):
+        """OKLab colours of the points in a frame; the last two are kept."""
+        kept = self.__dict__.setdefault("_kept", {})
+        if i not in kept:
+            while len(kept) > 1:
+                del kept[min(kept)]
+            kept[i] = mixed_colors(self._run.models[i], self._values, self._run.order)
+        return kept[i]
+
+    @property
+    def n_components(self):
+        """Number of components."""
+        return len(self._colors)
+
+    def pixels(self):
+        """The picture, (height, width, 3) of uint8."""
+        self.canvas.draw()
+        return np.asarray(self.canvas.buffer_rgba())[:, :, :3].copy()

@@ -1,0 +1,144 @@
+"""IterationDisplay: the mixtures of some iterations side by side."""
+
+import numpy as np
+
+from ._colors import palette
+from ._panels import LinePanel, PlanePanel, bounds_of
+from ._points import MAX_POINTS, mixed_colors, points_of
+from ._points_display import chosen_features
+from ._run import moments, run_of
+from ._style import evenly, nats, own_figure, styled
+
+_ELLIPSES = {1: (1.5, 1.0), 2: (1.0, 0.7)}
+
+
+class IterationDisplay:
+    """A strip of frames from a fit: use `from_frames` to make one.
+
+    Each picture is the mixture after that many iterations, its log-likelihood in nats per point, the points in the
+    colours of its components; ellipses at 1 and 2 standard deviations. Axes are those of the last frame.
+
+    Parameters
+    ----------
+    run : Run
+    chosen : ndarray of int
+        Which of its frames are shown.
+    points : Points
+        In all features.
+    features : ndarray of int
+        The one or two shown.
+
+    Attributes
+    ----------
+    axes_ : ndarray of Axes
+        In the order of the iterations.
+    figure_ : Figure or SubFigure
+    panels_ : list of PlanePanel or LinePanel
+    n_iter_ : ndarray of int
+        Iterations shown.
+    """
+
+    def __init__(self, *, run, chosen, points, features):
+        self.run, self.chosen, self.points, self.features = run, chosen, points, features
+
+    @classmethod
+    def from_frames(
+        cls, frames, X, *, n_frames=6, chosen=None, features=None, feature_names=None, max_points=MAX_POINTS, fig=None
+    ):
+        """Draw some iterations of a fit.
+
+        Parameters
+        ----------
+        frames : Frames or list of fitted models
+            `fastem.callbacks.Frames` of a fit, of which the best run is shown, or the models of its iterations.
+        X : array-like of shape (n, D), or a source as in `fit`
+        n_frames : int, default=6
+            Pictures, chosen so that about as much moves between any two.
+        chosen : list of int, default=None
+            The iterations (`n_iter_`) to show instead.
+        features : list of int or str, default=None
+            One or two to show; by default the two that separate the last frame's components best.
+        feature_names : list of str of length D, default=None
+        max_points : int, default=1_000_000
+            Of more points an even sample is drawn.
+        fig : Figure or SubFigure, default=None
+
+        Returns
+        -------
+        display : IterationDisplay
+
+        Raises
+        ------
+        ValueError
+            Where X doesn't suit the models, there is no frame, or none of an iteration that was chosen.
+        ImportError
+            Without matplotlib.
+        """
+        models = list(getattr(frames, "best", frames))
+        points = points_of(X, models[-1] if models else None, feature_names, max_points)
+        run = run_of(models, points.values)
+        shown, _ = chosen_features(run.mixtures[-1], points.names, features, most=2)
+        which = _of_iterations(run, chosen) if chosen is not None else _where_it_moves(run, n_frames)
+        return cls(run=run, chosen=which, points=points, features=shown).plot(fig=fig)
+
+    def plot(self, *, fig=None):
+        """Draw it.
+
+        Parameters
+        ----------
+        fig : Figure or SubFigure, default=None
+
+        Returns
+        -------
+        display : IterationDisplay
+            This one, with its attributes set.
+        """
+        n = len(self.chosen)
+        n_rows = 1 if n <= 4 else 2 if n <= 8 else -(-n // 5)
+        n_columns = -(-n // n_rows)
+        colors = palette(len(self.run.mixtures[-1]))
+        with styled():
+            self.figure_ = own_figure(fig, 0.6 + 2.5 * n_columns, 0.5 + 2.1 * n_rows)
+            grid = self.figure_.subplots(n_rows, n_columns, sharex=True, sharey=True, squeeze=False)
+            for ax in grid.flat[n:]:
+                ax.set_axis_off()
+            self.axes_ = grid.ravel()[:n]
+            points = self.points.only(self.features)
+            bounds = bounds_of(points.values, self.run.mixtures[-1].marginal(self.features))
+            self.panels_ = [
+                self._panel(*pair, points, bounds, colors) for pair in zip(self.axes_, self.chosen, strict=True)
+            ]
+            for ax in self.axes_:
+                ax.label_outer()
+        self.n_iter_ = self.run.n_iter[self.chosen]
+        return self
+
+    def _panel(self, ax, i, points, bounds, colors):
+        mixture = self.run.mixtures[i].marginal(self.features)
+        if len(points.names) == 1:
+            panel = LinePanel(ax, points.values[:, 0], points.names[0], bounds[0], colors, share=0.6)
+        else:
+            panel = PlanePanel(ax, points.values, points.names, bounds, colors, share=0.6, ellipses=_ELLIPSES)
+            panel.cloud.paint(mixed_colors(self.run.models[i], self.points.values, self.run.order))
+        panel.show(mixture)
+        ax.set_title(f"iteration {self.run.n_iter[i]}: {nats(self.run.log_likelihood[i])}", loc="left")
+        return panel
+
+
+def _of_iterations(run, chosen):
+    where = {n_iter: i for i, n_iter in enumerate(run.n_iter.tolist())}
+    missing = [n_iter for n_iter in chosen if n_iter not in where]
+    if missing:
+        raise ValueError(f"there is no frame of iteration {missing[0]}, only of {', '.join(map(str, where))}")
+    return np.array([where[n_iter] for n_iter in chosen])
+
+
+def _where_it_moves(run, n):
+    """Numbers of at most n frames, about as much moving between any two of them."""
+    if len(run.mixtures) <= n:
+        return np.arange(len(run.mixtures))
+    for more in range(n, 50 * n):
+        which = np.unique(np.round(moments(run, more)).astype(int))
+        if len(which) >= n:
+            break
+    return which[evenly(len(which), n)]

@@ -1,0 +1,90 @@
+"""Which colour is which component, its weight and its mean, in words."""
+
+import numpy as np
+
+from ..extras import needed
+from ._mixture import MASSES
+from ._style import INK, SHADES, point, shifted
+
+MOST = 12
+"""Components in a legend; of more the heaviest are named."""
+
+
+def component_text(k, mixture, name=None):
+    """'0: weight 0.36, mean (2.04, 54.5)'; with a name '0 setosa: weight ...'."""
+    head = f"{k}" if name in (None, f"{k}") else f"{k} {name}"
+    mean = point(mixture.means[k], mixture.deviations[k])
+    return f"{head}: weight {_weight(mixture.weights[k])}, mean {mean}"
+
+
+def _weight(weight):
+    return f"{weight:.2f}" if weight >= 0.095 else f"{weight:.2g}" if weight < 0.0095 else f"{weight:.3f}"
+
+
+def entries(mixture, colors, names=None):
+    """(handles, texts) for a legend of the components, the heaviest where they are many."""
+    line = needed("matplotlib.lines", "plot").Line2D
+    shown = np.arange(len(mixture))
+    if len(shown) > MOST:
+        shown = np.sort(np.argsort(-mixture.weights, kind="stable")[:MOST])
+    handles = [line([], [], color=colors[k], marker="o", markersize=5, linewidth=1.6) for k in shown]
+    texts = [component_text(k, mixture, names and names[k]) for k in shown]
+    if len(mixture) > len(shown):
+        handles.append(line([], [], linestyle="none"))
+        texts.append(f"+ {len(mixture) - len(shown)} more")
+    return handles, texts
+
+
+def lines(panel):
+    """(handles, texts) for what isn't a component: the sum in one dimension, ellipses and outlines in two."""
+    line = needed("matplotlib.lines", "plot").Line2D
+    if not panel.ellipses:
+        return [line([], [], color=INK, linewidth=2.4)], ["all together"]
+    look = {"color": INK, "linewidth": 0.8}
+    handles = [line([], [], marker="o", markersize=8, fillstyle="none", linestyle="none", **look)]
+    texts = ["1, 2, 3 standard deviations"]
+    if panel.contours is not None:
+        texts.append(f"the densest {', '.join(f'{100 * mass:.0f}' for mass in MASSES)} % of the mixture")
+        patch = needed("matplotlib.patches", "plot").Patch
+        shades = tuple(patch(facecolor=shade) for shade in SHADES[::-1])
+        handles.append(shades if panel.contours.filled else line([], [], linestyle="dashed", **look))
+    return handles, texts
+
+
+def below(ax, handles, texts):
+    """A legend under the axes, where it hides nothing."""
+    place = {
+        "loc": "upper center",
+        "bbox_to_anchor": (0.5, 0),
+        "bbox_transform": shifted(ax, -36),
+        "borderaxespad": 0.0,
+    }
+    return ax.legend(handles, texts, ncols=n_columns(len(texts)), handlelength=1.6, columnspacing=1.6, **place)
+
+
+def n_columns(n):
+    """Columns of a legend below the axes."""
+    return 1 if n == 1 else 2
+
+
+def inches_below(n):
+    """Height of such a legend of n entries."""
+    return 0.2 + 0.18 * -(-n // n_columns(n))
+
+
+def within(ax, handles, texts):
+    """A legend on axes that are the user's, which has to stay within them."""
+    return ax.legend(
+        handles,
+        texts,
+        handlelength=1.4,
+        handler_map=_side_by_side(),
+        fontsize=7,
+        frameon=True,
+        framealpha=0.85,
+        edgecolor="none",
+    )
+
+
+def _side_by_side():
+    return {tuple: needed("matplotlib.legend_handler", "plot").HandlerTuple(ndivide=None, pad=0)}

@@ -1,0 +1,212 @@
+"""LogLikelihoodDisplay: how the log-likelihood rose, in one fit or in several starts."""
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+from ..report import ALL
+from ._colors import palette
+from ._style import FAINT, INK, counted, nats, own_axes, styled
+
+_AS_GOOD = 1e-3  # nats per point
+_MARKS = {
+    "start": ("o", "start"),
+    "run": ("D", "best starts"),
+    "merged": ("^", "split, merged"),
+    "sample": ("s", "sample"),
+}
+
+
+class LogLikelihoodDisplay:
+    """The log-likelihood by iteration: use `from_estimator` or `from_frames` to make one.
+
+    A fit: `lower_bounds_` over all the points, quasi-Newton steps marked; before them, on grey, what each stage of the
+    search reached, on samples where there are many points (whose log-likelihood differs from that of all by chance).
+    Several starts: one curve each, the best one in colour.
+
+    Parameters
+    ----------
+    curves : list of (ndarray, ndarray)
+        Iterations and log-likelihoods, nats per point, of each run.
+    best : int
+        The run that ended highest.
+    accelerated : ndarray of bool
+        Of the best curve's points, those reached by a quasi-Newton step.
+    stages : list of Stage
+        Of the search, those with as many components as the mixture.
+    title : str
+
+    Attributes
+    ----------
+    ax_ : Axes
+    figure_ : Figure or SubFigure
+    lines_ : list of Line2D
+        One for each run.
+    accelerated_ : Line2D or None
+    stages_ : list of Line2D
+        One for each kind of stage.
+    legend_ : Legend or None
+    """
+
+    def __init__(self, *, curves, best=0, accelerated=(), stages=(), title=""):
+        self.curves, self.best, self.title = curves, best, title
+        self.accelerated, self.stages = np.asarray(accelerated, dtype=bool), list(stages)
+
+    @classmethod
+    def from_estimator(cls, model, *, ax=None):
+        """Draw how a fit came about.
+
+        Parameters
+        ----------
+        model : GaussianMixture
+            Fitted.
+        ax : Axes, default=None
+            By default those of a new figure.
+
+        Returns
+        -------
+        display : LogLikelihoodDisplay
+
+        Raises
+        ------
+        NotFittedError
+        ValueError
+            Where the model made no iterations.
+        ImportError
+            Without matplotlib.
+        """
+        check_is_fitted(model)
+        bounds = np.array(model.lower_bounds_, dtype=np.float64)
+        if not bounds.size:
+            raise ValueError("the model made no iterations: fit it, with max_iter of 1 or more")
+        report = model.fit_report_
+        kinds = list(report.kinds) if report is not None else []
+        accelerated = np.array(kinds) == "accelerated" if len(kinds) == len(bounds) else np.zeros(len(bounds), bool)
+        stages = [] if report is None else [s for s in report.stages if _is_comparable(s, len(model.weights_))]
+        title = f"{nats(bounds[-1])} nats per point after {counted(len(bounds), 'iteration')}"
+        curve = np.arange(1, len(bounds) + 1), bounds
+        return cls(curves=[curve], accelerated=accelerated, stages=stages, title=title).plot(ax=ax)
+
+    @classmethod
+    def from_frames(cls, frames, *, ax=None):
+        """Draw the runs of a fit over each other.
+
+        Parameters
+        ----------
+        frames : Frames or list of lists of fitted models
+            `fastem.callbacks.Frames` of a fit with `algorithm='em'` and several starts, or the models of its runs.
+        ax : Axes, default=None
+            By default those of a new figure.
+
+        Returns
+        -------
+        display : LogLikelihoodDisplay
+
+        Raises
+        ------
+        ValueError
+            Where there is no iteration.
+        ImportError
+            Without matplotlib.
+        """
+        curves = [_curve(run) for run in getattr(frames, "runs", frames)]
+        curves = [curve for curve in curves if len(curve[0])]
+        if not curves:
+            raise ValueError(
+                "there are no iterations in these frames: fit a model with them, model.set_callbacks(frames)"
+            )
+        ends = np.array([values[-1] for _, values in curves])
+        best = int(ends.argmax())
+        n_good = int(np.count_nonzero(ends >= ends[best] - _AS_GOOD))
+        title = f"best of {counted(len(curves), 'start')}: {nats(ends[best])} nats per point"
+        if len(curves) > 1:
+            title += f"; {n_good} within {_AS_GOOD:g} of it"
+        return cls(curves=curves, best=best, title=title).plot(ax=ax)
+
+    def plot(self, *, ax=None):
+        """Draw it.
+
+        Parameters
+        ----------
+        ax : Axes, default=None
+
+        Returns
+        -------
+        display : LogLikelihoodDisplay
+            This one, with its attributes set.
+        """
+        with styled():
+            self.ax_ = own_axes(ax, 5.4, 3.6)
+            self.figure_ = self.ax_.figure
+            color = palette(1)[0]
+            self.lines_ = [self._line(i, color) for i in range(len(self.curves))]
+            self.accelerated_ = self._mark_accelerated()
+            self.ax_.set(xlabel="iteration", ylabel="log-likelihood, nats per point")
+            self.ax_.set_ylim(*self._range())
+            self.ax_.locator_params(axis="x", integer=True)
+            self.stages_ = self._mark_stages()
+            self.ax_.set_title(self.title, loc="left")
+            has_legend = self.stages_ or self.accelerated_ is not None
+            self.legend_ = self.ax_.legend(loc="lower right") if has_legend else None
+        return self
+
+    def _line(self, i, color):
+        x, y = self.curves[i]
+        mark = "o" if len(x) <= 40 else ""
+        if i == self.best:
+            label = "all points" if self.stages else "plain step"
+            (line,) = self.ax_.plot(
+                x, y, marker=mark, markersize=3.5, color=color, linewidth=1.6, zorder=4, label=label
+            )
+            return line
+        (line,) = self.ax_.plot(x, y, color=FAINT, linewidth=0.9, alpha=0.7, zorder=2)
+        self.ax_.plot(x[-1:], y[-1:], "o", color=FAINT, markersize=3, zorder=2)
+        return line
+
+    def _mark_accelerated(self):
+        if not self.accelerated.any():
+            return None
+        x, y = (values[self.accelerated] for values in self.curves[self.best])
+        look = {"markersize": 6, "color": palette(2)[1], "zorder": 5, "label": "quasi-Newton step"}
+        return self.ax_.plot(x, y, "D", **look)[0]
+
+    def _mark_stages(self):
+        """What the stages reached, left of the first iteration, on grey."""
+        if not self.stages:
+            return []
+        first, last = self.curves[self.best][0][[0, -1]]
+        width = max(0.35 * (last - first + 1), 1.5)
+        x = np.linspace(first - 0.5 - 0.92 * width, first - 0.5 - 0.08 * width, len(self.stages))
+        kinds = np.array([stage.name.split()[0] for stage in self.stages])
+        y = np.array([stage.lower_bound for stage in self.stages])
+        self.ax_.axvspan(first - 0.5 - width, first - 0.5, color="#f0f0f0", linewidth=0, zorder=0)
+        self.ax_.set_xlim(first - 0.5 - width, last + 0.5)
+        self.ax_.set_xticks([tick for tick in self.ax_.get_xticks() if first <= tick <= last])
+        sizes = [stage.n_samples for stage in self.stages]
+        span = f"{min(sizes):,}" if min(sizes) == max(sizes) else f"{min(sizes):,} to {max(sizes):,}"
+        look = {"ha": "center", "va": "bottom", "fontsize": 7, "color": INK}
+        at = {"xytext": (0, 3), "textcoords": "offset points", "xycoords": ("data", "axes fraction")}
+        self.ax_.annotate(f"search, on\n{span} points", (first - 0.5 - width / 2, 0), **at, **look)
+        return [
+            self.ax_.plot(x[kinds == kind], y[kinds == kind], mark, color=INK, markersize=4, alpha=0.75, label=label)[0]
+            for kind, (mark, label) in _MARKS.items()
+            if (kinds == kind).any()
+        ]
+
+    def _range(self):
+        """Limits of the log-likelihood: a first iteration that gains far more than all others is left below."""
+        curves, reached = [y for _, y in self.curves], [stage.lower_bound for stage in self.stages]
+        highest = max(*reached, *(y[-1] for y in curves), -np.inf)
+        lowest = min(*reached, *(y.min() for y in curves), np.inf)
+        second = min(*reached, *(y[min(1, len(y) - 1)] for y in curves), np.inf)
+        low = max(lowest, highest - (12 if len(curves) == 1 else 1.15) * (highest - second))
+        span = highest - low if highest > low else max(abs(highest), 1.0) * 1e-3
+        return low - (0.16 if self.stages else 0.06) * span, highest + 0.06 * span
+
+
+def _is_comparable(stage, n_components):
+    return stage.name != ALL and stage.name.split()[0] in _MARKS and stage.n_components == n_components
+
+
+def _curve(run):
+    models = [model for model in run if np.isfinite(model.lower_bound_)]
+    return np.array([model.n_iter_ for model in models]), np.array([model.lower_bound_ for model in models])

@@ -1,0 +1,155 @@
+"""MahalanobisDisplay: whether the points of each component lie about its mean as those of a Gaussian would."""
+
+import numpy as np
+from scipy.linalg import cholesky, solve_triangular
+from scipy.stats import beta, chi2
+
+from .. import kernels
+from ..sources import ArraySource
+from ._colors import palette
+from ._mixture import Mixture
+from ._points import MAX_POINTS, points_of
+from ._style import INK, counted, own_figure, styled
+
+_MOST_COMPONENTS = 12
+_MOST_DOTS = 400
+
+
+class MahalanobisDisplay:
+    """Q-Q plots of squared Mahalanobis distances against chi-square, one for each component: use `from_estimator`.
+
+    Of n points whose most probable component it is, the i-th smallest squared distance from its mean,
+    (x - mean)' covariance**-1 (x - mean), stands over the quantile of chi-square with D degrees of freedom at
+    (i - 1/2) / n. The band holds 95 % of what each would be for a Gaussian (pointwise): the i-th smallest of n uniform
+    numbers is Beta(i, n + 1 - i). Of very many points the band is a line; the Kolmogorov distance, the largest
+    difference between the two distribution functions, says how far they are from it all in all. A curve above the
+    diagonal at its end means heavier tails. Where components overlap, labels cut each one's tail: curves then end
+    below.
+
+    Parameters
+    ----------
+    distances : list of ndarray
+        For each component the squared distances of its points, ascending.
+    n_features : int
+    shown : ndarray of int
+        Components to draw.
+
+    Attributes
+    ----------
+    axes_ : ndarray of Axes
+        One for each component shown.
+    figure_ : Figure or SubFigure
+    lines_ : list of Line2D
+        The dots: x are quantiles of chi-square, y squared distances.
+    bands_ : list of PolyCollection
+    """
+
+    def __init__(self, *, distances, n_features, shown):
+        self.distances, self.n_features, self.shown = distances, n_features, shown
+
+    @classmethod
+    def from_estimator(cls, model, X, *, max_points=MAX_POINTS, fig=None):
+        """Draw how Gaussian the components of a fitted model are on the points X.
+
+        Parameters
+        ----------
+        model : GaussianMixture
+            Fitted.
+        X : array-like of shape (n, D), or a source as in `fit`
+        max_points : int, default=1_000_000
+            Of more points an even sample is taken.
+        fig : Figure or SubFigure, default=None
+            By default a new one.
+
+        Returns
+        -------
+        display : MahalanobisDisplay
+
+        Raises
+        ------
+        NotFittedError
+        ValueError
+            Where X doesn't suit the model.
+        ImportError
+            Without matplotlib.
+        """
+        points = points_of(X, model, None, max_points)
+        mixture = Mixture.of(model)
+        labels = model._of_source(ArraySource(points.values), kernels.labels, np.int64)
+        distances = [_squared_distances(points.values[labels == k], mixture, k) for k in range(len(mixture))]
+        shown = np.sort(np.argsort(-mixture.weights, kind="stable")[:_MOST_COMPONENTS])
+        return cls(distances=distances, n_features=mixture.means.shape[1], shown=shown).plot(fig=fig)
+
+    def plot(self, *, fig=None):
+        """Draw it.
+
+        Parameters
+        ----------
+        fig : Figure or SubFigure, default=None
+
+        Returns
+        -------
+        display : MahalanobisDisplay
+            This one, with its attributes set.
+        """
+        n = len(self.shown)
+        n_columns = min(n, 4) if n != 6 else 3
+        n_rows = -(-n // n_columns)
+        colors = palette(len(self.distances))
+        with styled():
+            self.figure_ = own_figure(fig, max(3.6, 0.4 + 2.3 * n_columns), 0.8 + 2.2 * n_rows)
+            grid = self.figure_.subplots(n_rows, n_columns, squeeze=False)
+            for ax in grid.flat[n:]:
+                ax.set_axis_off()
+            self.axes_ = grid.ravel()[:n]
+            self.lines_, self.bands_ = [], []
+            for ax, k in zip(self.axes_, self.shown, strict=True):
+                self._plot_one(ax, k, colors[k])
+            self.figure_.supxlabel(f"quantile of chi-square, {self._freedom()}", fontsize=9)
+            self.figure_.supylabel("squared Mahalanobis distance", fontsize=9)
+            if n < len(self.distances):
+                self.figure_.suptitle(f"the heaviest {n} of {len(self.distances)} components", fontsize=9)
+        return self
+
+    def _freedom(self):
+        return "1 degree of freedom" if self.n_features == 1 else f"{self.n_features} degrees of freedom"
+
+    def _plot_one(self, ax, k, color):
+        distances = self.distances[k]
+        n = len(distances)
+        rank = _dots(n) + 1
+        low, middle, high = (chi2.ppf(p, self.n_features) for p in _probabilities(rank, n))
+        y = distances[rank - 1]
+        self.bands_.append(ax.fill_between(middle, low, high, color="#e3e3e3", linewidth=0, zorder=1))
+        end = 1.04 * max(middle[-1], y[-1]) if n else 1.0
+        ax.plot([0, end], [0, end], color=INK, linewidth=0.7, linestyle="dashed", zorder=2)
+        self.lines_ += ax.plot(middle, y, "o", color=color, markersize=3, markeredgewidth=0, zorder=3)
+        ax.set(xlim=(0, 1.04 * middle[-1] if n else 1), ylim=(0, end))
+        ax.set_title(f"{k}: {counted(n, 'point')}", loc="left")
+        text = f"Kolmogorov distance {_kolmogorov(distances, self.n_features):.3f}" if n else "no points"
+        ax.annotate(text, (0.04, 0.97), xycoords="axes fraction", va="top", fontsize=7)
+        ax.locator_params(nbins=4)
+
+
+def _dots(n):
+    """Which of n sorted points to draw: all, or the more of them the nearer to the end, where they lie apart."""
+    if n <= _MOST_DOTS:
+        return np.arange(n)
+    return n - np.unique(np.round(np.geomspace(1, n, _MOST_DOTS)).astype(int))[::-1]
+
+
+def _probabilities(rank, n):
+    """Lower end of the band, middle, and upper end, of points with these ranks among n."""
+    lower, upper = beta.ppf([[0.025], [0.975]], rank, n + 1 - rank)
+    return lower, (rank - 0.5) / n if n else rank, upper
+
+
+def _kolmogorov(distances, n_features):
+    """The largest difference between the distribution function of the distances and that of chi-square."""
+    expected, n = chi2.cdf(distances, n_features), len(distances)
+    return max((np.arange(1, n + 1) / n - expected).max(), (expected - np.arange(n) / n).max())
+
+
+def _squared_distances(X, mixture, k):
+    factor = cholesky(mixture.covariances[k], lower=True)
+    return np.sort(np.sum(solve_triangular(factor, (X - mixture.means[k]).T, lower=True) ** 2, axis=0))

@@ -1,0 +1,127 @@
+"""A mixture as pictures need it: in a line or in a plane."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from scipy.special import logsumexp
+
+from ..covariance import FAMILIES
+
+MASSES = (0.5, 0.9, 0.99)
+"""What the highest-density regions that contours enclose hold of the mixture."""
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """Weights, means and covariance matrices in float64, whatever the family.
+
+    Attributes
+    ----------
+    weights : ndarray of shape (K,)
+    means : ndarray of shape (K, D)
+    covariances : ndarray of shape (K, D, D)
+    """
+
+    weights: np.ndarray
+    means: np.ndarray
+    covariances: np.ndarray
+    factors: np.ndarray = field(init=False, repr=False)
+
+    @classmethod
+    def of(cls, model):
+        """The mixture of a fitted model."""
+        means = np.asarray(model.means_, dtype=np.float64)
+        covariances = np.asarray(model.covariances_, dtype=np.float64)
+        matrices = FAMILIES[model.covariance_type].matrices(covariances, *means.shape)
+        return cls(np.asarray(model.weights_, dtype=np.float64), means, np.asarray(matrices))
+
+    def __post_init__(self):
+        # In a line and a plane these formulae hold for singular matrices, too, where Cholesky's method fails.
+        object.__setattr__(self, "factors", _factors(self.covariances) if self.means.shape[1] <= 2 else None)
+
+    def __len__(self):
+        return len(self.weights)
+
+    @property
+    def deviations(self):
+        """Standard deviation of each feature in each component, (K, D)."""
+        return np.sqrt(np.maximum(np.diagonal(self.covariances, axis1=1, axis2=2), 0.0))
+
+    def marginal(self, features):
+        """The mixture of these features alone: the same weights, and the parts of means and covariances (exact)."""
+        features = np.asarray(features)
+        return Mixture(self.weights, self.means[:, features], self.covariances[:, features[:, None], features])
+
+    def reordered(self, order):
+        """The same mixture, its components in this order."""
+        return Mixture(self.weights[order], self.means[order], self.covariances[order])
+
+    def toward(self, other, share):
+        """Between this mixture (share 0) and another one (1): every parameter on its straight line."""
+        parts = ((self.weights, other.weights), (self.means, other.means), (self.covariances, other.covariances))
+        return Mixture(*((1 - share) * before + share * after for before, after in parts))
+
+    def log_densities(self, X):
+        """log(weight_k N(x; mean_k, covariance_k)) at points in a line or plane, (n, K)."""
+        X = np.asarray(X, dtype=np.float64)
+        with np.errstate(over="ignore"):  # far from a component of no width
+            z = (X[:, None, 0] - self.means[:, 0]) / self.factors[:, 0, 0]
+            squares, log_scales = z * z, np.log(self.factors[:, 0, 0])
+            if X.shape[1] == 2:
+                along = X[:, None, 1] - self.means[:, 1] - self.factors[:, 1, 0] * z
+                squares += (along / self.factors[:, 1, 1]) ** 2
+                log_scales = log_scales + np.log(self.factors[:, 1, 1])
+        with np.errstate(divide="ignore"):
+            log_weights = np.log(self.weights)
+        return log_weights - 0.5 * squares - log_scales - 0.5 * X.shape[1] * np.log(2 * np.pi)
+
+    def log_density(self, X):
+        """Log-density of the mixture at points in a line or plane, (n,) nats."""
+        return logsumexp(self.log_densities(X), axis=1)
+
+    def levels(self, masses=MASSES, n_points=20_000):
+        """Log-densities whose contours enclose the highest-density regions of these masses, (len(masses),) nats.
+
+        They are quantiles of the log-density at points drawn from the mixture (Hyndman 1996).
+        """
+        rng = np.random.RandomState(0)
+        counts = rng.multinomial(n_points, self.weights / self.weights.sum())
+        k = np.repeat(np.arange(len(self)), counts)
+        standard = rng.standard_normal((n_points, self.means.shape[1], 1))
+        X = self.means[k] + (self.factors[k] @ standard)[:, :, 0]
+        return np.quantile(self.log_density(X), 1 - np.asarray(masses))
+
+
+def _factors(covariances):
+    """Lower triangular L with L L' = covariance, (K, D, D), D being 1 or 2."""
+    factors = np.zeros(covariances.shape)
+    factors[:, 0, 0] = np.sqrt(np.maximum(covariances[:, 0, 0], np.finfo(float).tiny))
+    if covariances.shape[1] == 2:
+        factors[:, 1, 0] = covariances[:, 1, 0] / factors[:, 0, 0]
+        least = np.maximum(np.finfo(float).eps * covariances[:, 1, 1], np.finfo(float).tiny)
+        factors[:, 1, 1] = np.sqrt(np.maximum(covariances[:, 1, 1] - factors[:, 1, 0] ** 2, least))
+    return factors
+
+
+def most_separating(mixture, n):
+    """The features, n of them in their order, that tell the components apart best.
+
+    By variance between the means over variance within; for two features together, by the trace of within**-1 between
+    (Fisher's criterion), so that they aren't two that say the same.
+    """
+    centre = mixture.weights @ mixture.means
+    offsets = mixture.means - centre
+    between = np.einsum("k,ki,kj->ij", mixture.weights, offsets, offsets)
+    within = np.einsum("k,kij->ij", mixture.weights, mixture.covariances)
+    scale = np.sqrt(np.maximum(np.diagonal(within), np.finfo(float).tiny))
+    within, between = within / np.outer(scale, scale), between / np.outer(scale, scale)
+    ratios = np.diagonal(between)
+    best = np.sort(np.argsort(-ratios, kind="stable")[: max(n, 8)])
+    if n != 2 or len(best) < 2:
+        return np.sort(np.argsort(-ratios, kind="stable")[:n])
+    pairs = [(i, j) for i in best for j in best if i < j]
+    return np.array(max(pairs, key=lambda pair: _fisher(within[np.ix_(pair, pair)], between[np.ix_(pair, pair)])))
+
+
+def _fisher(within, between):
+    return np.trace(np.linalg.lstsq(within, between, rcond=None)[0])

@@ -1,0 +1,156 @@
+"""The points of a picture, the responsibilities of a model for them, and how much of the axes they need."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+from .. import kernels
+from ..gaussian_mixture import GaussianMixture
+from ..sources import ArraySource
+from ..sources.array import in_memory
+from ._colors import palette, to_lab
+from ._style import counted
+
+MAX_POINTS = 1_000_000
+_BLOCK = 1 << 22  # responsibilities held at a time
+
+
+@dataclass(frozen=True)
+class Points:
+    """Points to draw.
+
+    Attributes
+    ----------
+    values : ndarray of shape (n, D), float64
+    names : list of str, length D
+    n_all : int
+        How many there are; the values are an even sample of them.
+    index : slice or ndarray of int
+        Which ones the values are.
+    """
+
+    values: np.ndarray
+    names: list
+    n_all: int
+    index: slice | np.ndarray
+
+    def __len__(self):
+        return len(self.values)
+
+    def only(self, features):
+        """The same points, these features alone."""
+        return replace(self, values=self.values[:, features], names=[self.names[j] for j in features])
+
+    def __str__(self):
+        return counted(self.n_all, "point") if len(self) == self.n_all else f"{len(self):,} of {self.n_all:,} points"
+
+
+def points_of(X, model=None, feature_names=None, max_points=MAX_POINTS):
+    """Points from whatever `fit` takes, checked by the model that they are for.
+
+    Raises
+    ------
+    NotFittedError
+        Where the model isn't fitted.
+    ValueError
+        Where X doesn't fit the model or holds NaN, in the model's words.
+    """
+    columns = [str(name) for name in getattr(X, "columns", ())]
+    learns = model is None
+    if learns:
+        model = GaussianMixture()
+    else:
+        check_is_fitted(model)
+    source = model._source(X, reset=learns)
+    model._scan(source, reset=learns)
+    index = _even_sample(source.n_samples, max_points)
+    n_all = source.n_samples
+    if not isinstance(source, ArraySource) or not isinstance(index, slice):
+        source = in_memory(source, index)
+    values = np.asarray(source.X, dtype=np.float64)
+    names = _names(feature_names, getattr(model, "feature_names_in_", columns), values.shape[1])
+    return Points(values, names, n_all, index)
+
+
+def _even_sample(n, size):
+    """Which points to take: all, or one from each of as many equal stretches."""
+    if n <= size:
+        return slice(None)
+    where = np.random.RandomState(0).uniform(size=size)
+    return ((np.arange(size) + where) * (n / size)).astype(np.intp)
+
+
+def _names(given, known, n_features):
+    if given is not None:
+        if len(given) != n_features:
+            raise ValueError(f"feature_names should be {n_features} names, but got {len(given)}")
+        return [str(name) for name in given]
+    if len(known) == n_features:
+        return [str(name) for name in known]
+    return [f"feature {j}" for j in range(n_features)]
+
+
+def responsibilities(model, values):
+    """Yield (slice, responsibilities of those points), a block at a time: (n, K) may be too much to hold."""
+    step = max(1, _BLOCK // len(model.weights_))
+    for start in range(0, len(values), step):
+        rows = slice(start, min(start + step, len(values)))
+        shape = rows.stop - start, len(model.weights_)
+        source = ArraySource(values[rows])
+        yield rows, model._of_source(source, kernels.responsibilities, np.float64, shape[1])
+
+
+def mixed_colors(model, values, order=None):
+    """OKLab colours of points, (n, 3): their components', mixed by responsibility.
+
+    order : ndarray of int, default=None
+        order[k] is the number in the model of the component that has colour k.
+    """
+    components = to_lab(palette(len(model.weights_)))
+    if order is not None:
+        components = components[np.argsort(order)]
+    lab = np.empty((len(values), 3))
+    for rows, shares in responsibilities(model, values):
+        lab[rows] = shares @ components
+    return lab
+
+
+def mean_log_likelihood(model, values):
+    """Nats per point."""
+    total, n_points = ArraySource(values).log_likelihood(model._parameters())
+    return total / n_points
+
+
+def limits(values, *intervals):
+    """Lower and upper limit of an axis: the intervals and all points but the outermost 0.1 % on each side, or all.
+
+    All where that makes the axis at most half as long again: a far outlier would leave the others no room.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n,)
+    *intervals : (ndarray, ndarray)
+        Lower and upper ends of what has to be within.
+    """
+    least, most = values.min(), values.max()
+    low, high = least, most
+    if len(values) > 2:
+        edge = int(0.001 * len(values)) + 1
+        low, high = np.partition(values, (edge, len(values) - 1 - edge))[[edge, len(values) - 1 - edge]]
+    low = min([low, *(np.min(lower) for lower, _ in intervals)])
+    high = max([high, *(np.max(upper) for _, upper in intervals)])
+    if max(high, most) - min(low, least) <= 1.5 * (high - low):
+        low, high = min(low, least), max(high, most)
+    margin = 0.04 * (high - low)
+    if not margin > 8 * np.finfo(float).eps * max(abs(low), abs(high)):
+        margin = max(abs(low) * 1e-3, 1e-3)
+    return low - margin, high + margin
+
+
+def n_outside(values, *bounds):
+    """How many points lie outside the axes with these limits, one pair for each column."""
+    inside = np.ones(len(values), dtype=bool)
+    for column, (low, high) in zip(values.T, bounds, strict=True):
+        inside &= (column >= low) & (column <= high)
+    return len(values) - int(np.count_nonzero(inside))

@@ -1,0 +1,118 @@
+"""What displays of points share: one axes for one or two features, a corner for more."""
+
+from numbers import Integral
+
+import numpy as np
+
+from . import _legend
+from ._colors import palette, to_rgb
+from ._corner import corner
+from ._mixture import most_separating
+from ._panels import LinePanel, PlanePanel, bounds_of
+from ._style import own_axes, styled
+
+MOST_FEATURES = 6
+_RUG = 500  # of more points a tick for each would be a bar
+
+
+class PointsDisplay:
+    """Points, and a mixture over them.
+
+    Parameters
+    ----------
+    points : Points
+        Of the features shown.
+    lab : ndarray of shape (n, 3)
+        OKLab colours of the points.
+    mixture : Mixture or None
+        Of the features shown.
+    title : str
+    names : list of str, default=None
+        Of the components; by default their numbers.
+    """
+
+    with_contours = False
+
+    def __init__(self, *, points, lab, mixture=None, title="", names=None):
+        self.points, self.lab, self.mixture, self.title, self.names = points, lab, mixture, title, names
+
+    def plot(self, *, ax=None, fig=None, legend=True):
+        """Draw it.
+
+        Parameters
+        ----------
+        ax : Axes, default=None
+            For one or two features; by default those of a new figure.
+        fig : Figure or SubFigure, default=None
+            For more features.
+        legend : bool, default=True
+
+        Returns
+        -------
+        display : this one, with its attributes set
+        """
+        colors = palette(0 if self.mixture is None else len(self.mixture))
+        handles = None if self.mixture is None or not legend else _legend.entries(self.mixture, colors, self.names)
+        with styled():
+            if len(self.points.names) > 2:
+                drawn = corner(fig, self.mixture, self.points, self.lab, colors, title=self.title, handles=handles)
+                self.figure_, self.axes_, self.panels_, self.legend_ = drawn
+            else:
+                self._plot_one(ax, colors, handles)
+        return self
+
+    def _plot_one(self, ax, colors, handles):
+        n_lines = 2 if self.with_contours else 1
+        space = 0 if handles is None else _legend.inches_below(len(handles[0]) + n_lines)
+        is_own = ax is None
+        self.ax_ = own_axes(ax, 6.0, 4.0 + space)
+        self.figure_ = self.ax_.figure
+        bounds = bounds_of(self.points.values, self.mixture)
+        panel = draw_panel(self.ax_, self.mixture, self.points, self.lab, bounds, colors, self.with_contours)
+        self.panels_, self.points_ = [panel], panel.points
+        self.ellipses_, self.contours_ = panel.ellipses, panel.contours
+        self.ax_.set_title(self.title, loc="left")
+        self.legend_ = None
+        if handles is not None:
+            place = _legend.below if is_own else _legend.within
+            self.legend_ = place(self.ax_, *(a + b for a, b in zip(handles, _legend.lines(panel), strict=True)))
+
+
+def draw_panel(ax, mixture, points, lab, bounds, colors, with_contours=True):
+    """Points, and a mixture or None, on axes of one or two features."""
+    if len(points.names) == 1:
+        panel = LinePanel(ax, points.values[:, 0], points.names[0], bounds[0], colors)
+        if mixture is not None:
+            panel.show(mixture)
+        if len(points) <= _RUG:
+            panel.show_rug(points.values[:, 0], to_rgb(lab))
+        return panel
+    panel = PlanePanel(ax, points.values, points.names, bounds, colors)
+    panel.cloud.paint(lab)
+    if mixture is not None:
+        if with_contours:
+            panel.show_contours(mixture)
+        panel.show(mixture)
+    return panel
+
+
+def chosen_features(mixture, names, features, most=MOST_FEATURES):
+    """(numbers of the features to show, words for the title where a choice was made for the user)."""
+    if features is not None:
+        features = [features] if isinstance(features, str | Integral) else features
+        return np.array([_feature(feature, names) for feature in features]), ""
+    if len(names) <= most:
+        return np.arange(len(names)), ""
+    if mixture is None:
+        return np.arange(most), f"\nthe first {most} of {len(names)} features"
+    return most_separating(mixture, most), f"\n{most} of {len(names)} features, which separate the components most"
+
+
+def _feature(feature, names):
+    if isinstance(feature, str):
+        if feature not in names:
+            raise ValueError(f"there is no feature {feature!r}, only {', '.join(names)}")
+        return names.index(feature)
+    if not -len(names) <= feature < len(names):
+        raise ValueError(f"there is no feature {feature}: there are {len(names)}")
+    return int(feature) % len(names)

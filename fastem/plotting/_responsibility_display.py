@@ -1,0 +1,163 @@
+"""ResponsibilityDisplay: which component each point belongs to, how much, and where the model is unsure."""
+
+import numpy as np
+from scipy.special import entr, softmax
+
+from ..extras import needed
+from ._cloud import FEW
+from ._colors import palette, to_lab, to_rgb
+from ._legend import MOST as _MOST
+from ._mixture import Mixture
+from ._panels import LinePanel, PlanePanel, bounds_of
+from ._points import MAX_POINTS, points_of, responsibilities
+from ._points_display import chosen_features
+from ._style import INK, own_figure, styled
+
+_UNSURE = "#d6d6da", "#8c6bb1", "#3f0a46"  # from sure to unsure: darker and darker, for any eye
+_ELLIPSES = {2: (0.9, 0.8)}
+_HEADS = "most probable component", "mixed by responsibility", "entropy of the responsibilities"
+_LINE_HEADS = _HEADS[0], "responsibilities", _HEADS[2]
+
+
+class ResponsibilityDisplay:
+    """Hard labels beside soft ones, and where the model is unsure: use `from_estimator` to make one.
+
+    Left: points in the colour of their most probable component. Middle: colours mixed by responsibility. Right: the
+    entropy of the responsibilities, -sum r log r in nats: 0 where the model is sure, log 2 = 0.69 where two components
+    are equally likely, log K at most. Ellipses at 2 standard deviations. With one feature: the histogram by label; the
+    responsibilities and their entropy as functions of the feature.
+
+    Parameters
+    ----------
+    mixture : Mixture
+        Of the features shown.
+    points : Points
+        Of the features shown.
+    labels : ndarray of int of shape (n,)
+    lab : ndarray of shape (n, 3)
+        OKLab colours of the points, mixed.
+    entropy : ndarray of shape (n,), nats
+
+    Attributes
+    ----------
+    axes_ : ndarray of three Axes
+    figure_ : Figure or SubFigure
+    panels_ : list
+        `PlanePanel` of each axes; with one feature the artists drawn on each.
+    colorbar_ : Colorbar or None
+    """
+
+    def __init__(self, *, mixture, points, labels, lab, entropy):
+        self.mixture, self.points, self.labels, self.lab, self.entropy = mixture, points, labels, lab, entropy
+
+    @classmethod
+    def from_estimator(cls, model, X, *, features=None, feature_names=None, max_points=MAX_POINTS, fig=None):
+        """Draw a model's responsibilities for the points X.
+
+        Parameters
+        ----------
+        model : GaussianMixture
+            Fitted.
+        X : array-like of shape (n, D), or a source as in `fit`
+        features : list of int or str, default=None
+            One or two to show; by default the two that separate the components best. Responsibilities are by all.
+        feature_names : list of str of length D, default=None
+        max_points : int, default=1_000_000
+            Of more points an even sample is drawn.
+        fig : Figure or SubFigure, default=None
+            By default a new one.
+
+        Returns
+        -------
+        display : ResponsibilityDisplay
+
+        Raises
+        ------
+        NotFittedError
+        ValueError
+            Where X or `features` don't suit the model.
+        ImportError
+            Without matplotlib.
+        """
+        points = points_of(X, model, feature_names, max_points)
+        mixture = Mixture.of(model)
+        shown, _ = chosen_features(mixture, points.names, features, most=2)
+        colors = to_lab(palette(len(mixture)))
+        labels, lab, entropy = np.empty(len(points), int), np.empty((len(points), 3)), np.empty(len(points))
+        for rows, shares in responsibilities(model, points.values):
+            labels[rows], lab[rows], entropy[rows] = shares.argmax(axis=1), shares @ colors, entr(shares).sum(axis=1)
+        marginal = mixture.marginal(shown)
+        display = cls(mixture=marginal, points=points.only(shown), labels=labels, lab=lab, entropy=entropy)
+        return display.plot(fig=fig)
+
+    def plot(self, *, fig=None):
+        """Draw it.
+
+        Parameters
+        ----------
+        fig : Figure or SubFigure, default=None
+
+        Returns
+        -------
+        display : ResponsibilityDisplay
+            This one, with its attributes set.
+        """
+        colors = palette(len(self.mixture))
+        is_line = len(self.points.names) == 1
+        with styled():
+            self.figure_ = own_figure(fig, 10.0, 3.5)
+            self.axes_ = self.figure_.subplots(1, 3, sharex=True, sharey=not is_line)
+            bounds = bounds_of(self.points.values, self.mixture)
+            self.colorbar_ = None
+            (self._plot_line if is_line else self._plot_plane)(bounds, colors)
+            for ax, head in zip(self.axes_, _LINE_HEADS if is_line else _HEADS, strict=True):
+                ax.set_title(head, loc="left")
+        return self
+
+    def _plot_plane(self, bounds, colors):
+        mappable = self._entropy_colors()
+        values = to_lab(colors)[self.labels], self.lab, self.entropy[:, None]
+        color_of = to_rgb, to_rgb, lambda entropy: mappable.to_rgba(entropy[:, 0])[:, :3]
+        # Markers of the unsure points, which are few, lie on the others; in an image nothing covers anything.
+        on_top = np.argsort(self.entropy, kind="stable") if len(self.points) <= FEW else slice(None)
+        self.panels_ = []
+        for ax, each, color in zip(self.axes_, values, color_of, strict=True):
+            xy = self.points.values[on_top]
+            panel = PlanePanel(ax, xy, self.points.names, bounds, colors, share=0.7, ellipses=_ELLIPSES)
+            panel.cloud.paint(each[on_top], color)
+            panel.show(self.mixture)
+            self.panels_.append(panel)
+        for ax in self.axes_[1:]:
+            ax.set_ylabel("")
+        self.colorbar_ = self.figure_.colorbar(mappable, ax=self.axes_[2], label="nats", fraction=0.06, pad=0.03)
+        self.colorbar_.outline.set_visible(False)
+
+    def _entropy_colors(self):
+        colors, cm = needed("matplotlib.colors", "plot"), needed("matplotlib.cm", "plot")
+        most = max(np.log(2), self.entropy.max())
+        return cm.ScalarMappable(colors.Normalize(0, most), colors.LinearSegmentedColormap.from_list("unsure", _UNSURE))
+
+    def _plot_line(self, bounds, colors):
+        hard, soft, unsure = self.axes_
+        x, name = self.points.values[:, 0], self.points.names[0]
+        panel = LinePanel(hard, x, name, bounds[0], colors, share=0.7)
+        by_label = self._stack(hard, panel, x, colors)
+        grid = np.linspace(*bounds[0], 600)
+        shares = softmax(self.mixture.log_densities(grid[:, None]), axis=1)
+        lines = [soft.plot(grid, share, color=color)[0] for share, color in zip(shares.T, colors, strict=True)]
+        soft.set(xlabel=name, ylabel="responsibility", ylim=(0, 1.02))
+        entropy = entr(shares).sum(axis=1)
+        (curve,) = unsure.plot(grid, entropy, color=INK)
+        unsure.set(xlabel=name, ylabel="nats", ylim=(0, 1.05 * max(np.log(2), entropy.max())))
+        hard.legend(by_label[:_MOST], [str(k) for k in range(min(len(colors), _MOST))], ncols=2, handlelength=1.0)
+        self.panels_ = [by_label, lines, [curve]]
+
+    def _stack(self, ax, panel, x, colors):
+        """The histogram, each bar divided among the labels."""
+        edges, bottom, parts = panel.histogram.get_data().edges, 0.0, []
+        for k, color in enumerate(colors):
+            counts, _ = np.histogram(x[self.labels == k], edges)
+            top = bottom + counts / (len(x) * np.diff(edges))
+            parts.append(ax.stairs(top, edges, baseline=bottom, fill=True, color=color, alpha=0.75, zorder=2))
+            bottom = top
+        return parts

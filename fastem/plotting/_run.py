@@ -1,0 +1,168 @@
+"""The fit that a film or a strip shows: the mixtures of its iterations, coloured as the model's components are."""
+
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
+
+from ..callbacks import Frames
+from ..covariance import FAMILIES
+from ..sources import ArraySource
+from ._mixture import Mixture
+from ._points import mean_log_likelihood
+
+_STARTS = 20
+_MAX_ITER = 500
+_TOL = 1e-5  # a film goes on until nothing is seen to move
+_RANDOM = {"init_params": "random_from_data"}  # for a mixture that takes no start of one's own
+_AS_GOOD = 1e-3  # nats per point: what a run may end below the best and still be the one that is shown
+
+
+@dataclass(frozen=True)
+class Run:
+    """The frames of a fit.
+
+    Attributes
+    ----------
+    models : list of estimators
+        The first is the start.
+    mixtures : list of Mixture
+        Theirs, the components in the order of the model's.
+    n_iter : ndarray of int
+    log_likelihood : ndarray of float
+        Of each mixture, nats per point.
+    order : ndarray of int
+        order[k] is the number in `models` of component k.
+    """
+
+    models: list
+    mixtures: list
+    n_iter: np.ndarray
+    log_likelihood: np.ndarray
+    order: np.ndarray
+
+
+def run_of(frames, values, like=None):
+    """The run in these frames, a `Frames` or a list of fitted models, evaluated at the points.
+
+    like : estimator, default=None
+        Fitted model in whose order the components are put.
+    """
+    models = list(getattr(frames, "best", frames))
+    if not models:
+        raise ValueError("frames should hold at least one fitted model")
+    mixtures = [Mixture.of(model) for model in models]
+    order = np.arange(len(mixtures[-1])) if like is None else _matching(mixtures[-1], Mixture.of(like))
+    return Run(
+        models,
+        [mixture.reordered(order) for mixture in mixtures],
+        np.array([model.n_iter_ for model in models]),
+        np.array([mean_log_likelihood(model, values) for model in models]),
+        order,
+    )
+
+
+def _matching(mixture, other):
+    """Numbers of this mixture's components in the order of the other's that lie nearest."""
+    if len(mixture) != len(other):
+        return np.arange(len(mixture))
+    scale = np.maximum(other.deviations.mean(axis=0), np.finfo(float).tiny)
+    offsets = (other.means[:, None] - mixture.means) / scale
+    return linear_sum_assignment(np.sum(offsets**2, axis=2))[1]
+
+
+def random_run(model, values):
+    """Textbook EM from random starts, in the model's settings: the run that ends where the model is, or highest.
+
+    A start is a Gaussian about each of K random points, with the covariance of all points shrunk to a K-th of the
+    volume: broad enough to be seen on its way.
+
+    Returns
+    -------
+    frames : list of estimators
+    """
+    runs, failure = [], None
+    for seed in range(_STARTS):
+        try:
+            runs.append(_frames_from(model, values, seed))
+        except ValueError as error:  # a component that collapsed
+            failure = error
+    if not runs:
+        raise failure
+    ends = np.array([mean_log_likelihood(run[-1], values) for run in runs])
+    good = np.flatnonzero(ends >= ends.max() - _AS_GOOD)
+    if hasattr(model, "means_"):
+        target = mean_log_likelihood(model, values)
+        near = np.flatnonzero(np.abs(ends - target) < _AS_GOOD)
+        good = near if near.size else good
+    # Of those that end in the same place the one with the farthest to go.
+    return runs[max(good, key=lambda i: motion([Mixture.of(runs[i][0]), Mixture.of(runs[i][-1])])[0])]
+
+
+def moments(run, n):
+    """At most n moments of a run, from 0 to the number of its last frame: whole ones are frames themselves.
+
+    Time is shared out by how far the components move in a step, but not in proportion: small ones are seen, too.
+    """
+    steps = len(run.mixtures) - 1
+    if steps < 1:
+        return np.zeros(1)
+    passed = np.concatenate([[0], np.cumsum(motion(run.mixtures) ** 0.75 + 1e-3)])
+    times = np.interp(np.linspace(0, passed[-1], n), passed, np.arange(steps + 1))
+    # Near a frame show the frame itself: it is what was computed.
+    near = np.abs(times - np.round(times)) < 0.05
+    times[near] = np.round(times[near])
+    return np.unique(times)
+
+
+def motion(mixtures):
+    """How far components move from one mixture to the next: means and deviations, in deviations at the end."""
+    scale = np.maximum(mixtures[-1].deviations.mean(axis=0), np.finfo(float).tiny)
+    means = np.array([mixture.means / scale for mixture in mixtures])
+    deviations = np.array([mixture.deviations / scale for mixture in mixtures])
+    steps = np.diff(means, axis=0) ** 2 + np.diff(deviations, axis=0) ** 2
+    return np.sqrt(steps.sum(axis=2)).mean(axis=1)
+
+
+def _frames_from(model, values, seed):
+    frames = Frames()
+    settings = {
+        "algorithm": "em",
+        "assignment": "soft",
+        "warm_start": False,
+        "n_init": 1,
+        "max_iter": _MAX_ITER,
+        "tol": _TOL,
+        "verbose": 0,
+        "random_state": seed,
+    }
+    film = clone(model)
+    settings |= _random_start(model, values, seed) if hasattr(model, "precisions_init") else _RANDOM
+    film.set_params(**{name: value for name, value in settings.items() if hasattr(model, name)}).set_callbacks(frames)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        film.fit(values)
+    return frames.best
+
+
+def _random_start(model, values, seed):
+    n_components, n_features = model.n_components, values.shape[1]
+    rows = np.random.RandomState(seed).permutation(len(values))[:n_components]
+    family = FAMILIES[model.covariance_type]
+    everywhere = family.maximize(_moments(family, values), model.reg_covar)
+    precisions = everywhere.precisions() * n_components ** (2 / n_features)
+    shared = precisions if family.name == "tied" else np.repeat(precisions, n_components, axis=0)
+    return {
+        "weights_init": np.full(n_components, 1 / n_components),
+        "means_init": values[rows],  # too few are refused by `fit`, in its words
+        "precisions_init": shared,
+    }
+
+
+def _moments(family, values):
+    """Statistics of all the points as one component."""
+    start = family.with_variances(values.mean(axis=0)[None], np.ones(values.shape[1]))
+    return ArraySource(values).accumulate(start)

@@ -1,0 +1,149 @@
+"""SelectionDisplay: a criterion by number of components, one curve for each covariance type."""
+
+import numpy as np
+
+from ._colors import palette
+from ._style import INK, own_axes, styled
+
+_MARKERS = "osD^vP*X"
+
+
+class SelectionDisplay:
+    """Model selection: use `from_results` to make one.
+
+    One curve for each covariance type; a ring about the best. Models that failed are gaps, those whose status isn't
+    'ok' are hollow and can't be the best.
+
+    Parameters
+    ----------
+    n_components : ndarray of int of shape (m,)
+    covariance_type : ndarray of str of shape (m,)
+    values : ndarray of shape (m,)
+        The criterion; NaN where a fit failed.
+    is_ok : ndarray of bool of shape (m,)
+    criterion : str
+    greater_is_better : bool
+
+    Attributes
+    ----------
+    ax_ : Axes
+    figure_ : Figure or SubFigure
+    lines_ : dict of str to Line2D
+        The curve of each covariance type.
+    best_ : int or None
+        The best row.
+    legend_ : Legend
+    """
+
+    def __init__(self, *, n_components, covariance_type, values, is_ok, criterion, greater_is_better=False):
+        self.n_components, self.covariance_type, self.values = n_components, covariance_type, values
+        self.is_ok, self.criterion, self.greater_is_better = is_ok, criterion, greater_is_better
+
+    @classmethod
+    def from_results(cls, results, criterion="bic", *, greater_is_better=False, ax=None):
+        """Draw a table of fits.
+
+        Parameters
+        ----------
+        results : dict of columns, or DataFrame
+            'n_components' and `criterion`; where there are, 'covariance_type' and 'status' ('ok' or what went wrong).
+            The first two may be named 'param_n_components' and 'param_covariance_type', as in `cv_results_`.
+        criterion : str, default='bic'
+            Column to draw.
+        greater_is_better : bool, default=False
+            True for a log-likelihood or a score.
+        ax : Axes, default=None
+            By default those of a new figure.
+
+        Returns
+        -------
+        display : SelectionDisplay
+
+        Raises
+        ------
+        ValueError
+            Where a column is missing or of another length.
+        ImportError
+            Without matplotlib.
+        """
+        n_components = _column(results, "n_components").astype(int)
+        values = _column(results, criterion).astype(np.float64)
+        types = _column(results, "covariance_type", np.full(len(values), "")).astype(str)
+        status = _column(results, "status", np.full(len(values), "ok")).astype(str)
+        if not len(n_components) == len(values) == len(types) == len(status):
+            raise ValueError("the columns of results should be of one length")
+        is_ok = (status == "ok") & np.isfinite(values)
+        display = cls(
+            n_components=n_components,
+            covariance_type=types,
+            values=values,
+            is_ok=is_ok,
+            criterion=criterion,
+            greater_is_better=greater_is_better,
+        )
+        return display.plot(ax=ax)
+
+    def plot(self, *, ax=None):
+        """Draw it.
+
+        Parameters
+        ----------
+        ax : Axes, default=None
+
+        Returns
+        -------
+        display : SelectionDisplay
+            This one, with its attributes set.
+        """
+        types = list(dict.fromkeys(self.covariance_type))
+        with styled():
+            self.ax_ = own_axes(ax, 5.4, 3.6)
+            self.figure_ = self.ax_.figure
+            self.lines_ = {name: self._curve(name, *look) for name, look in zip(types, _looks(len(types)), strict=True)}
+            self.best_ = self._mark_best()
+            better = "higher" if self.greater_is_better else "lower"
+            name = self.criterion.upper() if len(self.criterion) <= 3 else self.criterion
+            self.ax_.set(xlabel="components", ylabel=f"{name} (the {better} the better)")
+            self.ax_.locator_params(axis="x", integer=True)
+            self.ax_.margins(x=0.04, y=0.08)
+            self.legend_ = self.ax_.legend(loc="best")
+        return self
+
+    def _curve(self, name, color, marker):
+        rows = np.flatnonzero(self.covariance_type == name)
+        rows = rows[np.argsort(self.n_components[rows], kind="stable")]
+        x, y, is_ok = self.n_components[rows], self.values[rows], self.is_ok[rows]
+        (line,) = self.ax_.plot(x, y, color=color, linewidth=1.3, label=name or None, zorder=3)
+        self.ax_.plot(x[is_ok], y[is_ok], marker, color=color, markersize=4.5, zorder=4)
+        self.ax_.plot(x[~is_ok], y[~is_ok], marker, color=color, markersize=4.5, fillstyle="none", zorder=4)
+        line.set_marker(marker)
+        line.set_markevery([])
+        return line
+
+    def _mark_best(self):
+        rows = np.flatnonzero(self.is_ok)
+        if not rows.size:
+            return None
+        values = self.values[rows]
+        best = int(rows[values.argmax() if self.greater_is_better else values.argmin()])
+        x, y = self.n_components[best], self.values[best]
+        label = f"best: {self.covariance_type[best]} {x}".replace("  ", " ")
+        self.ax_.plot(
+            [x], [y], "o", markersize=11, fillstyle="none", color=INK, linestyle="none", label=label, zorder=5
+        )
+        text = f"{x} components{', ' if self.covariance_type[best] else ''}{self.covariance_type[best]}: {y:,.1f}"
+        self.ax_.set_title(f"best: {text}".replace("-", "\N{MINUS SIGN}"), loc="left")
+        return best
+
+
+def _looks(n):
+    return [(color, _MARKERS[i % len(_MARKERS)]) for i, color in enumerate(palette(n))]
+
+
+def _column(results, name, default=None):
+    for key in (name, f"param_{name}"):
+        if key in results:
+            return np.asarray(results[key])
+    if default is None:
+        raise ValueError(f"results should have a column {name!r}, but has only {', '.join(map(str, results))}")
+    return default
