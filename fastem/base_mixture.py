@@ -9,6 +9,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from . import kernels, saving
 from .callback_protocol import CallbackSupportMixin
+from .conversion import ConversionMixin
 from .covariance import FAMILIES, Parameters
 from .known import Known
 from .sources import ArraySource, as_source
@@ -16,7 +17,7 @@ from .threads import thread_limits
 from .validation import check_sample_weight
 
 
-class BaseMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
+class BaseMixture(ConversionMixin, CallbackSupportMixin, DensityMixin, BaseEstimator):
     """Prediction from `weights_`, `means_` and `precisions_cholesky_`, in the shapes of `covariance_type`."""
 
     def predict(self, X):
@@ -111,11 +112,46 @@ class BaseMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
         return np.vstack(parts), np.repeat(np.arange(n_components, dtype=np.int64), counts)
 
     def save(self, path):
-        """Write the fitted model to an .npz file without pickle; `fastem.load` reads it.
+        """Write the fitted model to a file, with its history and, where a fit was cut off, all that it needs to go on.
 
         Parameters
         ----------
         path : str or Path
+            The name as it is, no suffix is added. A file of that name is replaced, as a whole or not at all.
+
+        Raises
+        ------
+        NotFittedError
+        OSError
+            Where the file can't be written.
+        ValueError, TypeError
+            Where a file can't hold the model: parameters that aren't valid, or not those it was fitted with.
+
+        Notes
+        -----
+        `fastem.load` reads the file; so can whatever reads .npz, an uncompressed zip archive of arrays, and JSON. No
+        code is in it. The array `header` is a string of JSON, with the NaN and Infinity of Python's:
+
+        - 'format' is 'fastem', 'version' the format's (this is 1), 'written_by' the program's, 'class' the estimator's;
+        - 'params' are the constructor's arguments;
+        - 'attributes' are the fitted ones; `_unfinished`, what a fit that was cut off goes on from, is private.
+
+        Instead of an array there is {"@array": NAME}, NAME being that of an array of the archive, used once; instead of
+        feature names {"@strings": [...]}; and instead of an object, such as `fit_report_`,
+        {"@class": NAME, "fields": {...}}.
+
+        Every fastem reads the versions up to its own. What is added within one is ignored by those that don't know it,
+        but for params, which they refuse; params that a file lacks have their defaults.
+
+        Examples
+        --------
+        >>> import json, numpy
+        >>> from fastem import GaussianMixture
+        >>> from fastem.datasets import load_faithful
+        >>> GaussianMixture(2, random_state=0).fit(load_faithful().data).save("model.npz")  # doctest: +SKIP
+        >>> with numpy.load("model.npz") as file:                                           # doctest: +SKIP
+        ...     attributes = json.loads(str(file["header"]))["attributes"]
+        ...     means = file[attributes["means_"]["@array"]]
         """
         check_is_fitted(self)
         saving.save(self, path)
@@ -149,11 +185,13 @@ class BaseMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
         with thread_limits(self.n_threads):
             return source.log_likelihood(self._parameters(), Known(weights, assignment=assignment))
 
+    def _fitted_family(self):
+        """The covariance family of the fitted mixture, with its prior where it has one."""
+        return FAMILIES[self.covariance_type]
+
     def _parameters(self):
         covariances = getattr(self, "covariances_", None)
-        return Parameters(
-            FAMILIES[self.covariance_type], self.weights_, self.means_, covariances, self.precisions_cholesky_
-        )
+        return Parameters(self._fitted_family(), self.weights_, self.means_, covariances, self.precisions_cholesky_)
 
     def _result_dtype(self, source):
         single = source.dtype == np.float32 and self.means_.dtype == np.float32

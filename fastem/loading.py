@@ -1,11 +1,14 @@
 """Models from files."""
 
 from . import saving
+from .bayesian_mixture import BayesianGaussianMixture
 from .gaussian_mixture import GaussianMixture
 
 
 def load(path):
-    """A model from a file that its `save` wrote; no code in the file is run.
+    """A model from a file that its `save` wrote, whose notes tell of the format.
+
+    No code is run, whatever the file: what isn't a model, down to the shapes of its arrays, is refused.
 
     Parameters
     ----------
@@ -13,12 +16,14 @@ def load(path):
 
     Returns
     -------
-    model : GaussianMixture
+    model : GaussianMixture or BayesianGaussianMixture
+        With everything that it had: parameters, fitted attributes, history. `warm_start=True` goes on from it.
 
     Raises
     ------
-    FileNotFoundError
+    OSError
+        FileNotFoundError, PermissionError, ...: where the file can't be read.
     ValueError
-        Where the file isn't one of a model, or of a later format.
+        Where it isn't one of a model, is damaged, or of a later format; it says which file and what is wrong.
     """
-    return saving.read(path, [GaussianMixture])
+    return saving.read(path, [GaussianMixture, BayesianGaussianMixture])

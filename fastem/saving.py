@@ -1,152 +1,272 @@
-"""Models in files: an .npz of arrays and a JSON header, no pickle in it, so that reading one runs no code.
+"""Models in files: the archive's header is made of a model, and a model of a header, all of it checked.
 
-`header` is JSON text: `format` 'fastem', `version` of the format, `class`, and the constructor's `params`, the fitted
-`attributes` and the state of an unfinished fit. An array stands there as {"@array": NAME}, NAME being that of a member
-of the archive; objects of this package as {"@class": NAME, "fields": {...}}.
+`header` is a dict for JSON: `format` 'fastem', `version` of the format, `written_by`, `class`, and the constructor's
+`params`, the fitted `attributes` and the state of an unfinished fit. An array stands there as {"@array": NAME}, NAME
+being that of a member of the archive; objects of this package as {"@class": NAME, "fields": {...}}. What users need to
+know of it is told in `GaussianMixture.save`.
 """
 
-import json
-import os
-from pathlib import Path
+import errno
+import reprlib
+from importlib import metadata
 
 import numpy as np
 
-from . import acceleration, covariance, em, report
+from . import archive, decoding
+from .acceleration import Plain, QuasiNewton, Stochastic, Visited
+from .covariance import FAMILIES, CovarianceFamily, Parameters
+from .decoding import (
+    boolean,
+    dict_of,
+    integer,
+    list_of,
+    non_negative,
+    number,
+    one_of,
+    optional,
+    positive,
+    record,
+    step,
+    text,
+)
+from .em import Unfinished
+from .report import FitReport, Stage
 
-FORMAT_VERSION = 1
-
-_CLASSES = {
-    cls.__name__: cls
-    for cls in (
-        covariance.Parameters,
-        em.Unfinished,
-        acceleration.Plain,
-        acceleration.QuasiNewton,
-        acceleration.Stochastic,
-        report.FitReport,
-        report.Stage,
-    )
-}
+# Characters of a reason why a file can't be read: some would repeat what the file holds, at its length.
+_LONGEST = 300
 
 
 def save(model, path):
-    """Write a fitted model to a file: beside it first, so that the file is never a part of one.
+    """Write a fitted model to a file, which is replaced as a whole; ValueError or TypeError where it can't be held.
 
     Parameters
     ----------
     model : GaussianMixture
     path : str or Path
     """
-    arrays = {}
-    header = {
-        "format": "fastem",
-        "version": FORMAT_VERSION,
-        "class": type(model).__name__,
-        "params": _encoded(model.get_params(deep=False), arrays),
-        "attributes": _encoded({name: getattr(model, name) for name in _attributes_of(model)}, arrays),
-    }
-    path = Path(path)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with open(beside, "wb") as file:
-            np.savez(file, header=np.array(json.dumps(header)), **arrays)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
+    attributes = {name: getattr(model, name) for name in _kinds_of(model) if hasattr(model, name)}
+    unfinished = attributes.get("_unfinished")
+    if unfinished is not None and unfinished.accepted.family is not unfinished.accepted.family.plain:
+        del attributes["_unfinished"]  # a file holds no prior beside a run: the fit goes on from its mixture
+    header, arrays = packed(type(model).__name__, model.get_params(deep=False), attributes)
+    unpacked(header, dict(arrays), [type(model)])  # what couldn't be loaded is not saved
+    archive.write(path, header, arrays)
 
 
 def read(path, classes):
     """A model of one of these classes from a file that `save` wrote; ValueError where it is something else."""
     try:
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
-            header = json.loads(str(arrays["header"]))
-            if not isinstance(header, dict) or header.get("format") != "fastem":
-                raise ValueError("it is not a model of fastem")
-            if header["version"] > FORMAT_VERSION:
-                raise ValueError(f"it is of format {header['version']}, this fastem reads up to {FORMAT_VERSION}")
-            params, attributes = _decoded(header["params"], arrays), _decoded(header["attributes"], arrays)
-        model = {cls.__name__: cls for cls in classes}[header["class"]](**params)
-        for name in attributes.keys() & set(_ATTRIBUTES):
-            setattr(model, name, attributes[name])
-    except FileNotFoundError:
+        header, arrays = archive.read(path)
+        return unpacked(header, arrays, classes)
+    except MemoryError:
         raise
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        reason = "it says to read before its beginning"
     except Exception as error:  # of zipfile, of json, of the classes: whatever a damaged file makes them raise
-        raise ValueError(f"{path}: can't be read as a model ({' '.join(str(error).split())})") from None
+        reason = error
+    reason = " ".join(str(reason).split()) or type(reason).__name__
+    raise ValueError(f"{path}: can't be read as a model ({reason[:_LONGEST]})") from None
+
+
+def packed(class_name, params, attributes):
+    """(header, arrays) of a model: what the archive holds."""
+    arrays = {}
+    header = {
+        "written_by": _writer(),
+        "class": class_name,
+        "params": encoded(params, arrays),
+        "attributes": encoded(attributes, arrays),
+    }
+    return header, arrays
+
+
+def unpacked(header, arrays, classes):
+    """The model of one of these classes that `packed` was given; ValueError says what is wrong."""
+    for name, kind in (("class", str), ("params", dict), ("attributes", dict)):
+        if not isinstance(header.get(name), kind):
+            raise decoding.wrong(f"its {name}", f"a {kind.__name__}", header.get(name))
+    classes = {cls.__name__: cls for cls in classes}
+    if header["class"] not in classes:
+        raise ValueError(f"its class is {header['class']!a}, not {' or '.join(classes)}")
+    cls, params, attributes = classes[header["class"]], header["params"], header["attributes"]
+    unknown = sorted(params.keys() - set(cls._get_param_names()))
+    if unknown:
+        writer = reprlib.repr(header.get("written_by", "another fastem"))
+        raise ValueError(f"it has the parameter {unknown[0]!a}, which {_writer()} doesn't know: {writer} wrote it")
+    given = decoding.Given(arrays)
+    model = cls(**{name: decoding.parameter(value, f"params.{name}", given) for name, value in params.items()})
+    model._validate_params()
+    return with_attributes(model, attributes, arrays)
+
+
+def with_attributes(model, attributes, arrays):
+    """The model, which has valid parameters, made a fitted one by encoded attributes; ValueError says what is wrong."""
+    given = decoding.Given(arrays, FAMILIES[model.covariance_type])
+    means = decoding.means(attributes.get("means_"), "attributes.means_", given)
+    given = given._replace(n_components=means.shape[0], n_features=means.shape[1])
+    kinds = {name: kind for name, kind in _kinds_of(model).items() if name != "means_"}
+    decoded = decoding.all_of(kinds, attributes, "attributes", given, may_lack=_OPTIONAL)
+    for name, value in {"means_": means, **decoded}.items():
+        setattr(model, name, value)
     return model
 
 
-_ATTRIBUTES = (
-    "weights_",
-    "means_",
-    "covariances_",
-    "precisions_",
-    "precisions_cholesky_",
-    "converged_",
-    "n_iter_",
-    "lower_bound_",
-    "lower_bounds_",
-    "fit_report_",
-    "n_features_in_",
-    "feature_names_in_",
-    "n_samples_seen_",
-    "_weight_seen",
-    "_unfinished",
-)
+def _writer():
+    try:
+        return f"fastem {metadata.version('fastem')}"
+    except metadata.PackageNotFoundError:  # run from its source
+        return "fastem"
 
 
-def _attributes_of(model):
-    return [name for name in _ATTRIBUTES if hasattr(model, name)]
-
-
-def _encoded(value, arrays):
-    """A value as JSON has it, its arrays added to `arrays`."""
+def encoded(value, arrays):
+    """A value as JSON has it, its arrays added to `arrays`; TypeError where it can't be held."""
+    if isinstance(value, np.generic):  # np.float64 is a float, too
+        return value.item()
     if value is None or isinstance(value, bool | int | float | str):
         return value
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, np.ndarray):
-        if value.dtype == object:
-            return {"@strings": [str(each) for each in value]}
+    if isinstance(value, np.ndarray) and value.dtype == object and all(isinstance(each, str) for each in value.flat):
+        return {"@strings": value.tolist()}
+    if hasattr(value, "__array__"):
+        value = np.asarray(value, dtype=np.float64 if np.asarray(value).dtype == object else None)
+        if value.dtype.kind not in "biuf":
+            raise TypeError(f"can't save an array of dtype {value.dtype}")
         name = f"array_{len(arrays)}"
         arrays[name] = value
         return {"@array": name}
     if isinstance(value, dict):
-        return {key: _encoded(each, arrays) for key, each in value.items()}
-    if isinstance(value, acceleration.Visited):
-        return {"@visited": _encoded(list(value), arrays)}
+        return {key: encoded(each, arrays) for key, each in value.items()}
+    if isinstance(value, Visited):
+        return {"@visited": encoded(list(value), arrays)}
     if isinstance(value, list | tuple):
-        return [_encoded(each, arrays) for each in value]
-    if isinstance(value, covariance.CovarianceFamily):
+        return [encoded(each, arrays) for each in value]
+    if isinstance(value, CovarianceFamily):
         return {"@family": value.name}
     if isinstance(value, np.random.RandomState):
-        return {"@random_state": _encoded(list(value.get_state()), arrays)}
-    if type(value).__name__ in _CLASSES:
-        return {"@class": type(value).__name__, "fields": _encoded(vars(value), arrays)}
+        return {"@random_state": encoded(list(value.get_state()), arrays)}
+    if isinstance(value, Parameters | Unfinished | Plain | FitReport | Stage):
+        return {"@class": type(value).__name__, "fields": encoded(vars(value), arrays)}
     raise TypeError(f"can't save a {type(value).__name__}")
 
 
-def _decoded(value, arrays):
-    if isinstance(value, list):
-        return [_decoded(each, arrays) for each in value]
-    if not isinstance(value, dict):
-        return value
-    match value:
-        case {"@array": name}:
-            return arrays[name]
-        case {"@strings": strings}:
-            return np.array(strings, dtype=object)
-        case {"@family": name}:
-            return covariance.FAMILIES[name]
-        case {"@visited": [int(points), theta, successor]}:
-            return acceleration.Visited(points, _decoded(theta, arrays), _decoded(successor, arrays))
-        case {"@random_state": state}:
-            random_state = np.random.RandomState()
-            random_state.set_state(tuple(_decoded(state, arrays)))
-            return random_state
-        case {"@class": name, "fields": fields}:
-            result = object.__new__(_CLASSES[name])
-            result.__dict__.update(_decoded(fields, arrays))
-            return result
-    return {key: _decoded(each, arrays) for key, each in value.items()}
+# -- what a file may hold ---------------------------------------------------------------------------------------------
+
+
+def _steps(cls, **kinds):
+    """A record of an object that chooses steps: of all its state, whatever its constructor takes."""
+
+    def make(**state):
+        steps = object.__new__(cls)
+        steps.__dict__.update(state)
+        return steps
+
+    return record(make, cls.__name__, **kinds)
+
+
+def _unfinished(**fields):
+    if not 0 < len(fields["lower_bounds"]) == len(fields["kinds"]):
+        raise ValueError("an unfinished fit should have as many kinds as lower_bounds, at least one")
+    return Unfinished(**fields)
+
+
+_REPORT = record(
+    FitReport,
+    stages=list_of(
+        record(
+            Stage,
+            name=text,
+            n_samples=integer,
+            n_components=integer,
+            n_iter=integer,
+            n_accelerated=integer,
+            n_rejected=integer,
+            seconds=number,
+            lower_bound=number,
+        )
+    ),
+    best_start=integer,
+    kinds=list_of(step),
+    remaining_gain=number,
+)
+
+_MIXTURE = record(
+    Parameters,
+    family=decoding.family,
+    weights=decoding.weights,
+    means=decoding.means,
+    covariances=decoding.matrices,
+    precisions_cholesky=decoding.factors,
+)
+
+_STEPS = one_of(
+    Plain=_steps(Plain),
+    Stochastic=_steps(Stochastic, _best=optional(_MIXTURE), _bound=number, _mark=number, _since=integer),
+    QuasiNewton=_steps(
+        QuasiNewton,
+        _reg_covar=non_negative,
+        _unknown=number,
+        _visited=list_of(decoding.visited),
+        _points=integer,
+        _radius=non_negative,
+        _was_cut=boolean,
+        _bounds=list_of(number),
+        kind=step,
+        remaining_gain=number,
+    ),
+)
+
+_ATTRIBUTES = {
+    "weights_": decoding.weights,
+    "means_": decoding.means,
+    "covariances_": decoding.matrices,
+    "precisions_": decoding.matrices,
+    "precisions_cholesky_": decoding.factors,
+    "converged_": boolean,
+    "n_iter_": integer,
+    "lower_bound_": number,
+    "lower_bounds_": list_of(number),
+    "fit_report_": _REPORT,
+    "n_features_in_": decoding.n_features,
+    "feature_names_in_": decoding.feature_names,
+    "n_samples_seen_": integer,
+    "_weight_seen": non_negative,
+    "_unfinished": record(
+        _unfinished,
+        "Unfinished",
+        accepted=_MIXTURE,
+        parameters=_MIXTURE,
+        candidate=_MIXTURE,
+        steps=_STEPS,
+        lower_bounds=list_of(number),
+        kinds=list_of(step),
+        seed=decoding.seed,
+        n_samples=integer,
+    ),
+}
+_OPTIONAL = "feature_names_in_", "n_samples_seen_", "_weight_seen", "_unfinished", "prior_"
+
+_OF_A_MIXTURE = {
+    "prior_": dict_of(
+        shrinkage=non_negative, mean=decoding.point, degrees_of_freedom=positive, scale=decoding.of_one_component
+    )
+}
+
+_OF_A_POSTERIOR = {
+    "weight_concentration_": decoding.concentration,
+    "mean_precision_": decoding.counts,
+    "degrees_of_freedom_": decoding.degrees_of_freedom,
+    "n_components_effective_": integer,
+    "evidence_lower_bound_": number,
+    "weight_concentration_prior_": positive,
+    "mean_precision_prior_": positive,
+    "mean_prior_": decoding.point,
+    "degrees_of_freedom_prior_": positive,
+    "covariance_prior_": decoding.of_one_component,
+}
+
+
+def _kinds_of(model):
+    """What the fitted attributes of such a model are."""
+    is_posterior = "weight_concentration_prior_type" in type(model)._get_param_names()
+    return {**_ATTRIBUTES, **(_OF_A_POSTERIOR if is_posterior else _OF_A_MIXTURE)}

@@ -26,7 +26,7 @@ dataframe = pytest.importorskip("dask.dataframe", reason="dask is optional")
 def nothing_is_small():
     """So that the partitions are read, again in each pass, and not a copy in memory."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("fastem.gaussian_mixture._SMALL", 0)
+        patch.setattr("fastem.em_mixture._SMALL", 0)
         yield
 
 

@@ -1,14 +1,11 @@
 """Points that go bad in the middle of a fit, crashes, checkpoints: what was reached is kept, and the fit goes on."""
 
-import json
 import os
 import pickle
-import zipfile
 
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
-from sklearn.exceptions import NotFittedError
 
 import fastem
 from fastem.callbacks import Checkpoint
@@ -26,7 +23,7 @@ ALGORITHMS = pytest.mark.parametrize("algorithm", ["auto", "em"])
 def nothing_is_small():
     """So that it is the source that is read, again in each pass, and not a copy in memory."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("fastem.gaussian_mixture._SMALL", 0)
+        patch.setattr("fastem.em_mixture._SMALL", 0)
         yield
 
 
@@ -196,7 +193,7 @@ def test_a_fault_before_the_first_iteration_leaves_the_estimator_alone(algorithm
 
 @pytest.mark.parametrize("init_params", ["kmeans", "random", "random_from_data"])
 def test_points_that_go_bad_before_they_are_held_in_memory(init_params, monkeypatch):
-    monkeypatch.setattr("fastem.gaussian_mixture._SMALL", X.nbytes)
+    monkeypatch.setattr("fastem.em_mixture._SMALL", X.nbytes)
     model = mixture(init_params=init_params)
     for fault in ("NaN", "infinity", "fewer rows", "fewer columns"):
         change, match = FAULTS[fault]
@@ -362,130 +359,3 @@ def test_checkpoints_of_several_starts_count_the_iterations_of_each(tmp_path):
 def test_a_checkpoint_after_no_iteration_is_refused():
     with pytest.raises(ValueError, match="every should be 1 or more, but got 0"):
         Checkpoint("model.npz", every=0)
-
-
-# -- files of models --------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
-def test_a_model_that_was_saved_is_the_same_to_the_bit(covariance_type, dtype, tmp_path):
-    points = frame(X.astype(dtype))
-    model = fitted(points, covariance_type=covariance_type, tol=1e-5)
-    model.save(tmp_path / "model")  # just the name it is given
-    twin = fastem.load(tmp_path / "model")
-    assert_same_bits(twin, model)
-    assert twin.get_params() == model.get_params()
-    assert list(twin.feature_names_in_) == list(model.feature_names_in_)
-    assert str(twin.fit_report_) == str(model.fit_report_)
-    for method in ("predict", "predict_proba", "score_samples", "score", "bic"):
-        assert_array_equal(getattr(twin, method)(points), getattr(model, method)(points))
-    assert_array_equal(twin.sample(20)[0], model.sample(20)[0])
-    assert_same_bits(twin.set_params(warm_start=True).fit(points), model.set_params(warm_start=True).fit(points))
-    assert os.listdir(tmp_path) == ["model"]
-
-
-def test_parameters_of_every_kind_are_saved(tmp_path):
-    given = start(X, 3, "full")
-    params = {"random_state": np.random.RandomState(5), "tol": np.float32(0.5), "max_iter": np.int64(7), **given}
-    model = quietly(mixture(**params), X)
-    model.save(tmp_path / "model.npz")
-    twin = fastem.load(tmp_path / "model.npz")
-    for name, value in given.items():
-        assert_array_equal(getattr(twin, name), value)
-    assert (twin.tol, twin.max_iter, twin.n_threads) == (0.5, 7, 1)
-    assert_array_equal(twin.random_state.uniform(size=5), model.random_state.uniform(size=5))
-    known = fastem.GaussianMixture.from_parameters([0.25, 0.75], [[0.0], [1]], [[[1.0]], [[2]]])
-    known.save(tmp_path / "model.npz")
-    twin = fastem.load(tmp_path / "model.npz")
-    assert (twin.lower_bound_, twin.lower_bounds_, twin.n_iter_) == (-np.inf, [], 0)
-    assert_array_equal(twin.precisions_, known.precisions_)
-
-
-def test_only_fitted_models_are_saved(tmp_path):
-    with pytest.raises(NotFittedError):
-        mixture().save(tmp_path / "model.npz")
-    assert os.listdir(tmp_path) == []
-
-
-def test_a_save_that_fails_leaves_the_file_that_was(tmp_path, monkeypatch):
-    file = tmp_path / "model.npz"
-    model = fitted(X)
-    model.save(file)
-    before = file.read_bytes()
-
-    def full_disk(file, **arrays):
-        file.write(b"PK")
-        raise OSError("No space left on device")
-
-    monkeypatch.setattr(np, "savez", full_disk)
-    with pytest.raises(OSError, match="No space left"):
-        model.save(file)
-    assert file.read_bytes() == before
-    assert os.listdir(tmp_path) == ["model.npz"]
-
-
-def header_with(file, **changes):
-    with np.load(file) as arrays:
-        members = dict(arrays)
-    header = json.loads(str(members["header"]))
-    for name, value in changes.items():
-        header.pop(name) if value is None else header.update({name: value})
-    members["header"] = np.array(json.dumps(header))
-    np.savez(file, **members)
-
-
-@pytest.mark.parametrize(
-    ("damage", "match"),
-    [
-        (lambda file: file.write_bytes(b""), "can't be read as a model"),
-        (lambda file: file.write_text("weights, means\n"), "can't be read as a model"),
-        (lambda file: os.replace(npy(X, file.parent), file), "can't be read as a model"),
-        (lambda file: np.savez(file, X=X), "can't be read as a model"),
-        (lambda file: np.savez(file, header=X), "can't be read as a model"),
-        (lambda file: np.savez(file, header=np.array("[]")), "it is not a model of fastem"),
-        (lambda file: np.savez(file, header=np.array({}, dtype=object)), "can't be read as a model"),
-        (lambda file: zipfile.ZipFile(file, "w").close(), "can't be read as a model"),
-        (lambda file: header_with(file, format="other"), "it is not a model of fastem"),
-        (lambda file: header_with(file, version=99), "it is of format 99, this fastem reads up to 1"),
-        (lambda file: header_with(file, version=None), "can't be read as a model"),
-        (lambda file: header_with(file, version="1"), "can't be read as a model"),
-        (lambda file: header_with(file, attributes=None), "can't be read as a model"),
-        (lambda file: header_with(file, attributes=[]), "can't be read as a model"),
-        (lambda file: header_with(file, params={"depth": 3}), "can't be read as a model"),
-        (lambda file: header_with(file, **{"class": "Forest"}), "Forest"),
-        (lambda file: header_with(file, attributes={"means_": {"@array": "array_99"}}), "can't be read as a model"),
-        (lambda file: header_with(file, attributes={"means_": {"@class": "Popen", "fields": {}}}), "can't be read"),
-    ],
-)
-def test_a_file_that_is_no_model(damage, match, tmp_path):
-    file = tmp_path / "model.npz"
-    fitted(X).save(file)
-    damage(file)
-    with pytest.raises(ValueError, match=rf"model.npz: .*{match}"):
-        fastem.load(file)
-
-
-def test_a_file_cut_short_or_damaged_is_no_model(tmp_path):
-    file = tmp_path / "model.npz"
-    fitted(X, n_components=1).save(file)
-    whole = file.read_bytes()
-    for length in range(0, len(whole), 101):
-        file.write_bytes(whole[:length])
-        with pytest.raises(ValueError, match="can't be read as a model"):
-            fastem.load(file)
-    # every byte of the archive's table of contents, flags and methods among them
-    for place in range(whole.index(b"PK\x01\x02"), len(whole), 3):
-        damaged = bytearray(whole)
-        damaged[place] ^= 0xFF
-        file.write_bytes(damaged)
-        try:
-            model = fastem.load(file)
-        except ValueError:
-            continue
-        assert_array_equal(model.means_.shape, (1, 4))
-
-
-def test_a_model_that_is_not_there(tmp_path):
-    with pytest.raises(FileNotFoundError):
-        fastem.load(tmp_path / "model.npz")

@@ -28,7 +28,7 @@ every_way = pytest.mark.parametrize("way", HELD)
 def nothing_is_small():
     """So that it is the source that is read, again in each pass, and not a copy in memory."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("fastem.gaussian_mixture._SMALL", 0)
+        patch.setattr("fastem.em_mixture._SMALL", 0)
         yield
 
 
@@ -119,7 +119,7 @@ def test_points_are_read_again_for_each_pass_only_where_they_are_many(monkeypatc
 
     fitted(blocks, algorithm="em", tol=0, max_iter=7)
     assert len(passes) > 7
-    monkeypatch.setattr("fastem.gaussian_mixture._SMALL", X.nbytes)
+    monkeypatch.setattr("fastem.em_mixture._SMALL", X.nbytes)
     passes.clear()
     fitted(blocks, algorithm="em", tol=0, max_iter=7)
     assert len(passes) == 2  # one to look, one to hold them

@@ -1,0 +1,118 @@
+"""The container of a model's file: an uncompressed .npz of arrays and a JSON header, read without believing it.
+
+No code can be in it: there is no pickle, and the dictionary at the head of an array is matched, not evaluated. Nothing
+is allocated that the file isn't long enough for, whatever it claims.
+"""
+
+import contextlib
+import json
+import math
+import os
+import re
+import threading
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+FORMAT_VERSION = 1
+
+# What numpy writes before an array's bytes: its format 1.0, for booleans, integers, floats, and the header's text.
+_NPY = re.compile(
+    rb"\x93NUMPY\x01\x00(..)"
+    rb"\{'descr': '([<>|][biufU]\d{1,10})', 'fortran_order': (True|False), "
+    rb"'shape': \((|\d{1,15},|\d{1,15}(?:, \d{1,15}){1,7})\), \} *\n",
+    re.DOTALL,
+)
+
+
+def write(path, header, arrays):
+    """Write a file, as a whole or not at all: beside it first, then in its place.
+
+    Parameters
+    ----------
+    path : str or Path
+    header : dict
+        As JSON takes it.
+    arrays : dict of ndarray
+    """
+    path = Path(path)
+    beside = path.with_name(f".{path.name[:100]}.{os.getpid()}.{threading.get_ident()}.partial")
+    header = {"format": "fastem", "version": FORMAT_VERSION, **header}
+    try:
+        with open(beside, "wb") as file:
+            np.savez(file, header=np.array(json.dumps(header)), **arrays)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+    except OSError as error:
+        if error.errno is None:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from None  # the file that the user knows of
+    finally:
+        with contextlib.suppress(OSError):
+            beside.unlink()
+
+
+def read(path):
+    """(header, dict of arrays) of a file; whatever zipfile and json raise where it isn't one, mostly ValueError."""
+    with open(path, "rb") as file, zipfile.ZipFile(file) as archive:
+        members = _members(archive, os.fstat(file.fileno()).st_size)
+        if "header" not in members:
+            raise ValueError("it has no header")
+        try:
+            header = json.loads(_text(archive.read(members.pop("header"))))
+        except RecursionError:
+            raise ValueError("its header is nested too deeply") from None
+        if not isinstance(header, dict) or header.get("format") != "fastem":
+            raise ValueError("it is not a model of fastem")
+        version = header.get("version")
+        if type(version) is not int or version < 1:
+            raise ValueError("it doesn't say of which format it is")
+        if version > FORMAT_VERSION:
+            raise ValueError(f"it is of format {version}, this fastem reads up to {FORMAT_VERSION}")
+        return header, {name: _array(archive.read(member)) for name, member in members.items()}
+
+
+def _members(archive, size):
+    """The arrays' members by name: uncompressed, and together no longer than the file."""
+    members = {}
+    for member in archive.infolist():
+        name = member.filename.removesuffix(".npy")
+        if name in members:
+            raise ValueError(f"two of its members are named {name!a}")
+        if member.compress_type != zipfile.ZIP_STORED or member.compress_size != member.file_size:
+            raise ValueError(f"its member {name!a} is compressed")
+        members[name] = member
+    if sum(member.file_size for member in members.values()) > size:
+        raise ValueError("its members are said to be longer than the file")
+    return members
+
+
+def _array(content):
+    """The array of a member: in native byte order, laid out as it was."""
+    dtype, shape, order, values = _parsed(content)
+    if dtype.kind == "U":
+        raise ValueError("an array holds text")
+    return np.frombuffer(values, dtype).reshape(shape, order=order).astype(dtype.newbyteorder("="))
+
+
+def _text(content):
+    """The text of a member that is an array of a single string."""
+    dtype, shape, _, values = _parsed(content)
+    if dtype.kind != "U" or shape:
+        raise ValueError("its header is no text")
+    return values.tobytes().decode("utf-32-be" if dtype.byteorder == ">" else "utf-32-le")
+
+
+def _parsed(content):
+    """(dtype, shape, order, bytes) of an array."""
+    match = _NPY.match(content)
+    if match is None or int.from_bytes(match[1], "little") != match.end() - match.end(1):
+        raise ValueError("it holds something that is no array of numbers")
+    dtype = np.dtype(match[2].decode())
+    shape = tuple(int(length) for length in re.findall(rb"\d+", match[4]))
+    values = memoryview(content)[match.end() :]
+    if math.prod(shape) * dtype.itemsize != len(values):
+        raise ValueError(f"an array of {len(values)} bytes is said to be of dtype {dtype} and shape {shape}")
+    return dtype, shape, "F" if match[3] == b"True" else "C", values

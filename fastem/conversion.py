@@ -1,0 +1,162 @@
+"""To scikit-learn's estimators and from them: for code, and converters such as skl2onnx, that know only those."""
+
+import copy
+import math
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+from . import saving
+from .covariance import FAMILIES
+from .report import FitReport
+from .variational import n_effective
+
+_PARAMETERS = "weights_", "means_", "covariances_", "precisions_cholesky_"
+_OTHERS = (
+    "precisions_", "converged_", "n_iter_", "lower_bound_", "lower_bounds_", "n_features_in_", "feature_names_in_",
+)  # fmt: skip
+_OF_A_POSTERIOR = (
+    "weight_concentration_", "mean_precision_", "degrees_of_freedom_", "weight_concentration_prior_",
+    "mean_precision_prior_", "mean_prior_", "degrees_of_freedom_prior_", "covariance_prior_",
+)  # fmt: skip
+
+
+class ConversionMixin:
+    """For estimators that share their name, and the names of their attributes, with one of scikit-learn's."""
+
+    def to_sklearn(self):
+        """The fitted model as an estimator of scikit-learn's of the same name.
+
+        Returns
+        -------
+        model : sklearn.mixture.GaussianMixture
+            With copies of the fitted attributes and of the parameters that it has, too; it predicts, scores and samples
+            as this one does, and `skl2onnx.to_onnx` takes it.
+
+        Raises
+        ------
+        NotFittedError
+
+        Examples
+        --------
+        >>> from fastem import GaussianMixture
+        >>> from fastem.datasets import load_faithful
+        >>> model = GaussianMixture(2, algorithm="em", random_state=0).fit(load_faithful().data)
+        >>> model.to_sklearn()
+        GaussianMixture(n_components=2, random_state=0)
+        """
+        check_is_fitted(self)
+        counterpart = _counterpart(type(self))
+        params = self.get_params(deep=False)
+        model = counterpart(**{name: copy.deepcopy(params[name]) for name in _shared(type(self), counterpart)})
+        for name in (*_PARAMETERS, *_OTHERS, *_OF_A_POSTERIOR):
+            if hasattr(self, name):
+                setattr(model, name, copy.deepcopy(getattr(self, name)))
+        return model
+
+    @classmethod
+    def from_sklearn(cls, model, **params):
+        """A fitted model from a fitted one of scikit-learn's, ready to predict, or to go on from with `warm_start`.
+
+        Parameters
+        ----------
+        model : sklearn.mixture.GaussianMixture
+            One whose attributes were set by hand needs `weights_`, `means_`, `covariances_` and `precisions_cholesky_`.
+        **params
+            Constructor arguments, in place of the model's or beside them.
+
+        Returns
+        -------
+        model : GaussianMixture
+            With copies of the parameters and the fitted attributes; its `fit_report_` is empty.
+
+        Raises
+        ------
+        TypeError
+            Where it is another estimator.
+        NotFittedError
+        ValueError
+            Where parameters or fitted attributes are none of a mixture: shapes that disagree, weights that don't sum to
+            1, NaN.
+
+        Examples
+        --------
+        >>> import fastem, sklearn.mixture
+        >>> from fastem.datasets import load_faithful
+        >>> X = load_faithful().data
+        >>> model = sklearn.mixture.GaussianMixture(2, random_state=0).fit(X)
+        >>> bool((fastem.GaussianMixture.from_sklearn(model).predict(X) == model.predict(X)).all())
+        True
+        """
+        counterpart = _counterpart(cls)
+        if not isinstance(model, counterpart):
+            raise TypeError(
+                f"from_sklearn takes a sklearn.mixture.{counterpart.__name__}, but got a "
+                f"{type(model).__module__}.{type(model).__qualname__}"
+            )
+        check_is_fitted(model, _PARAMETERS)
+        theirs = model.get_params(deep=False)
+        shared = {name: copy.deepcopy(theirs[name]) for name in _shared(cls, counterpart)}
+        result = cls(**{**shared, **params})
+        result._validate_params()
+        arrays = {}
+        return saving.with_attributes(result, saving.encoded(_attributes(model), arrays), arrays)
+
+
+def _counterpart(cls):
+    """The class of scikit-learn's with that name, or that of one of its bases."""
+    from sklearn import mixture  # takes its time
+
+    return getattr(mixture, next(base.__name__ for base in cls.__mro__ if base.__name__ in mixture.__all__))
+
+
+def _shared(cls, counterpart):
+    """The names of the constructor's arguments that both have."""
+    return [name for name in counterpart._get_param_names() if name in cls._get_param_names()]
+
+
+def _attributes(model):
+    """Copies of a scikit-learn model's fitted attributes; what was set by hand lacks some of them."""
+    family = FAMILIES[model.covariance_type]
+    weights, means, covariances, factors = (_floats(getattr(model, name)) for name in _PARAMETERS)
+    if family.is_triangular and np.tril(factors, -1).any():
+        # Any F with F F' = precision serves scikit-learn; the lower one of numpy's cholesky is often set by hand.
+        precisions = family.precisions(factors.astype(np.float64))
+        factors = family.with_precisions(weights, means, precisions).precisions_cholesky.astype(factors.dtype)
+    attributes = {
+        "weights_": weights,
+        "means_": means,
+        "covariances_": covariances,
+        "precisions_": family.precisions(factors),
+        "precisions_cholesky_": factors,
+        "converged_": False,
+        "n_iter_": 0,
+        "lower_bound_": -math.inf,
+        "lower_bounds_": [],
+        "n_features_in_": means.shape[-1],
+        "fit_report_": FitReport(),
+    }
+    given = {name: copy.deepcopy(getattr(model, name)) for name in _OTHERS if hasattr(model, name)}
+    if "precisions_" in given:
+        given["precisions_"] = _floats(given["precisions_"])
+    if hasattr(model, "weight_concentration_"):
+        given |= _of_a_posterior(model)
+    for name in ("lower_bound_", "lower_bounds_"):
+        if name in given:  # a tied posterior's are arrays of one
+            given[name] = np.reshape(given[name], -1 if name.endswith("s_") else ()).tolist()
+    return {**attributes, **given}
+
+
+def _of_a_posterior(model):
+    """Copies of what a variational posterior has beside a mixture."""
+    given = {name: copy.deepcopy(getattr(model, name)) for name in _OF_A_POSTERIOR}
+    n_points = model.mean_precision_ - model.mean_precision_prior_
+    given["n_components_effective_"] = n_effective(n_points)
+    given["evidence_lower_bound_"] = math.nan
+    return given
+
+
+def _floats(values):
+    """A copy: float32, or else float64."""
+    values = np.asarray(values)
+    return np.array(values, dtype=np.float32 if values.dtype == np.float32 else np.float64)
