@@ -4,14 +4,21 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .bayesian_mixture import BayesianGaussianMixture
     from .gaussian_mixture import GaussianMixture
     from .loading import load
     from .selection import select
     from .warm_up import warm_up
 
-__all__ = ["GaussianMixture", "load", "select", "warm_up"]
+__all__ = ["BayesianGaussianMixture", "GaussianMixture", "load", "select", "warm_up"]
 
-_HOME = {"GaussianMixture": "gaussian_mixture", "load": "loading", "select": "selection", "warm_up": "warm_up"}
+_HOME = {
+    "BayesianGaussianMixture": "bayesian_mixture",
+    "GaussianMixture": "gaussian_mixture",
+    "load": "loading",
+    "select": "selection",
+    "warm_up": "warm_up",
+}
 
 
 def __getattr__(name):

@@ -43,6 +43,29 @@ class Parameters:
         """Number of free parameters: weights, means and covariances."""
         return self.family.n_free_in_all(*self.means.shape)
 
+    @property
+    def log_weights(self):
+        """Logarithms of the weights, (K,)."""
+        with np.errstate(divide="ignore"):
+            return np.log(self.weights)
+
+    @property
+    def log_determinants(self):
+        """log |precision|**(1/2) of each component, (K,)."""
+        factors = self.precisions_cholesky.astype(np.float64)
+        if self.family.is_triangular:
+            factors = np.diagonal(factors, axis1=-2, axis2=-1)
+        elif factors.ndim == 1:
+            factors = np.broadcast_to(factors[:, None], self.means.shape)
+        return np.broadcast_to(np.log(factors).sum(axis=-1), len(self.means))
+
+    def squared_lengths(self, offsets):
+        """offset_k' precision_k offset_k of an offset, (K, D), from each component's mean, (K,)."""
+        factors = self.precisions_cholesky
+        if self.family.is_triangular:
+            return ((offsets[:, None, :] @ factors)[:, 0] ** 2).sum(axis=1)
+        return ((offsets * (factors[:, None] if factors.ndim == 1 else factors)) ** 2).sum(axis=1)
+
     def share_of(self, reg_covar):
         """Upper bound of reg_covar's share of each covariance's smallest variance, (K,), or (1,) where all share it."""
         n_covariances = 1 if self.family.name == "tied" else len(self.means)
@@ -81,15 +104,29 @@ class CovarianceFamily:
     is_triangular = False
     """Whether precisions_cholesky holds triangular matrices; else inverse deviations."""
 
-    def maximize(self, statistics, reg_covar):
+    @property
+    def plain(self):
+        """The family itself, without a prior."""
+        return self
+
+    def maximize(self, statistics, reg_covar, candidate=None):
         """M-step: the parameters that maximise the expected log-likelihood, reg_covar added to every variance.
 
-        Raises CollapsedComponent where a covariance matrix is not positive definite.
+        candidate: the mixture that the responsibilities came from. Raises CollapsedComponent where a covariance matrix
+        is not positive definite.
         """
+        mass, means, covariances = self.moments(statistics, reg_covar)
+        return Parameters(self, mass / mass.sum(), means, covariances, self.precisions_cholesky(covariances))
+
+    def moments(self, statistics, reg_covar):
+        """Masses, means and covariances of the components' points, reg_covar added to every variance."""
         mass = statistics.mass + 10 * _EPS  # scikit-learn's guard against an empty component
         means = statistics.centres + statistics.first / mass[:, None]
-        covariances = self.covariances(statistics.about(means), mass, reg_covar)
-        return Parameters(self, mass / mass.sum(), means, covariances, self.precisions_cholesky(covariances))
+        return mass, means, self.covariances(statistics.about(means), mass, reg_covar)
+
+    def lower_bound(self, statistics, candidate, successor):
+        """What is maximised, of the candidate: the mean log-likelihood, nats per unit of weight."""
+        return statistics.lower_bound
 
     def statistics_of(self, parameters, weight, reg_covar):
         """Statistics of so much weight from which `maximize` makes these parameters."""
@@ -122,6 +159,10 @@ class CovarianceFamily:
     def with_precisions(self, weights, means, precisions):
         """Parameters with these precisions (symmetric positive definite)."""
         raise NotImplementedError
+
+    def at_points(self, points, variance):
+        """Parameters of equal weights, each component with one of the points, (K, D), and this variance."""
+        return self.with_variances(points, np.full(points.shape[1], variance))
 
     def with_variances(self, means, variances):
         """Parameters of equal weights and the same variance of each feature, (D,), in every component.
@@ -176,10 +217,10 @@ def _from_precisions(precisions):
     return inverse @ inverse.transpose(0, 2, 1), factors
 
 
-def _log_scale(weights, log_determinant, n_features):
+def _log_scale(parameters):
     """log weight + log of the normalising constant (2 pi)**(-D/2) |precision|**(1/2), (K,)."""
-    with np.errstate(divide="ignore"):
-        return np.log(weights) - 0.5 * n_features * math.log(2 * math.pi) + log_determinant
+    n_features = parameters.means.shape[1]
+    return parameters.log_weights - 0.5 * n_features * math.log(2 * math.pi) + parameters.log_determinants
 
 
 class Full(CovarianceFamily):
@@ -231,11 +272,9 @@ def _triangular(parameters, factors):
     """Kernel inputs from lower triangular factors (K, D, D)."""
     n_features = parameters.means.shape[1]
     origin, offsets = _origin_and_offsets(parameters)
-    log_determinant = np.log(np.diagonal(factors, axis1=1, axis2=2)).sum(axis=1)
     factors = np.ascontiguousarray(factors * math.sqrt(0.5))
     bias = -np.einsum("kji,ki->kj", factors, offsets)
-    log_scale = _log_scale(parameters.weights, log_determinant, n_features)
-    return Triangular(origin, offsets, log_scale, factors.reshape(-1, n_features), bias)
+    return Triangular(origin, offsets, _log_scale(parameters), factors.reshape(-1, n_features), bias)
 
 
 def _origin_and_offsets(parameters):
@@ -289,10 +328,8 @@ class Tied(CovarianceFamily):
             return _triangular(parameters, factors)
         origin, offsets = _origin_and_offsets(parameters)
         factor = parameters.precisions_cholesky.astype(np.float64).T
-        log_determinant = np.log(np.diagonal(factor)).sum()
         factor = np.ascontiguousarray(factor * math.sqrt(0.5))
-        log_scale = _log_scale(parameters.weights, log_determinant, offsets.shape[1])
-        return Shared(origin, offsets, log_scale, factor, np.ones(offsets.shape), -offsets @ factor.T)
+        return Shared(origin, offsets, _log_scale(parameters), factor, np.ones(offsets.shape), -offsets @ factor.T)
 
     def statistics(self, origin, centres, mass, first, second, log_likelihood, weight):
         if second.ndim == 3:
@@ -349,9 +386,8 @@ class Diagonal(CovarianceFamily):
         origin, offsets = _origin_and_offsets(parameters)
         scale = np.empty(offsets.shape)
         scale[:] = self._inverse_deviations(parameters.precisions_cholesky)
-        log_scale = _log_scale(parameters.weights, np.log(scale).sum(axis=1), offsets.shape[1])
         scale *= math.sqrt(0.5)
-        return AxisAligned(origin, offsets, log_scale, scale, -scale * offsets)
+        return AxisAligned(origin, offsets, _log_scale(parameters), scale, -scale * offsets)
 
     @staticmethod
     def _inverse_deviations(precisions_cholesky):

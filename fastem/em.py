@@ -199,9 +199,10 @@ def run(
 
 def _pass(source, candidate, known, settings, steps, result):
     """(lower bound of a mixture, what EM makes of it); (-inf, None) where an accelerated step collapsed it."""
-    statistics = source.e_step(candidate, known)
+    statistics, family = source.e_step(candidate, known), candidate.family
     try:
-        return np.float64(statistics.lower_bound), candidate.family.maximize(statistics, settings.reg_covar)
+        successor = family.maximize(statistics, settings.reg_covar, candidate)
+        return np.float64(family.lower_bound(statistics, candidate, successor)), successor
     except CollapsedComponent as collapse:
         if steps.kind == "accelerated":
             return -math.inf, None
@@ -308,11 +309,16 @@ def go_on(source, start, settings, lower_bound, *, known=NOTHING_KNOWN, unfinish
 def fit_known(source, family, settings, known):
     """Supervised fit: every point's component is known, so one M-step maximises the likelihood of both.
 
-    The lower bound is the mean of log(weight_k N(x; mean_k, covariance_k)), k the point's own component.
+    The lower bound is the mean of log(weight_k N(x; mean_k, covariance_k)), k the point's own component, or what the
+    family's prior makes of it.
     """
     try:
         parameters = initialization.from_labels(source, family, settings.n_components, known, settings.reg_covar)
     except CollapsedComponent as collapse:
         raise collapsed_error(collapse, "in the supervised fit") from None
-    log_likelihood, weight = source.log_likelihood(parameters, known)
-    return EMResult(parameters, [np.float64(log_likelihood / weight)], converged=True)
+    if family is family.plain:
+        log_likelihood, weight = source.log_likelihood(parameters, known)
+        return EMResult(parameters, [np.float64(log_likelihood / weight)], converged=True)
+    statistics = source.e_step(parameters, known)
+    parameters = family.maximize(statistics, settings.reg_covar, parameters)
+    return EMResult(parameters, [np.float64(family.lower_bound(statistics, parameters, parameters))], converged=True)

@@ -1,34 +1,21 @@
 """GaussianMixture: scikit-learn's estimator on fastem's passes."""
 
 import math
-import warnings
-from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict
 from numbers import Integral, Real
 
 import numpy as np
-from sklearn.base import _fit_context
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from . import em, kernels, search
-from .base_mixture import BaseMixture
-from .callback_protocol import callbacks_torn_down
+from . import em
 from .covariance import FAMILIES, Parameters
-from .known import Known
-from .progress import CallbackTasks, PrintedLines, Progress
-from .sources import ArraySource, SourceError
-from .sources.array import in_memory
-from .streaming import StreamingMixin
-from .threads import thread_limits
-from .validation import check_labels, check_matrices, check_means, check_sample_weight, check_weights
-
-# Points that take no more are held in memory, wherever they come from: a search for a start would take as many.
-_SMALL = 16 << 20
+from .em_mixture import EMMixture
+from .initialization import moments
+from .penalized import ConjugatePrior, PenalizedFamily, default_prior
+from .validation import check_matrices, check_means, check_prior, check_weights
 
 
-class GaussianMixture(StreamingMixin, BaseMixture):
+class GaussianMixture(EMMixture):
     """Gaussian mixture fitted by Expectation-Maximization: a drop-in for `sklearn.mixture.GaussianMixture`.
 
     One fused parallel pass over the points an iteration; beside the data a fit needs some tens of MiB, whatever
@@ -89,6 +76,13 @@ class GaussianMixture(StreamingMixin, BaseMixture):
         whatever the size of the batches. 0: all, each with the responsibilities that it had when it came. Below 0.5 the
         mixture of an endless stream settles (Cappe & Moulines 2009); above, it goes on following what changes.
         1: no earlier ones at all, each batch is a step of EM on itself.
+    prior : {'default'} or dict, default=None
+        Penalised EM (Fraley & Raftery 2007): M-steps find the mode of the posterior under a conjugate prior. No
+        component collapses then, and `lower_bounds_` have the prior's log-density added to the log-likelihood.
+        'default': their prior, made from the data, as R's mclust has it. A dict gives some of 'shrinkage' (default
+        0.01; points that the prior of the means counts for), 'mean' (the data's, (D,)), and of the covariances' inverse
+        Wishart distribution 'degrees_of_freedom' (D + 2) and 'scale' (the data's covariance, for 'diag' and
+        'spherical' its mean variance, times K ** (-2 / D); in the shape of one component's covariance).
 
     Attributes
     ----------
@@ -109,6 +103,8 @@ class GaussianMixture(StreamingMixin, BaseMixture):
     fit_report_ : FitReport
         What was done on which points, by which steps, in how many seconds; `print` it. `remaining_gain` is the
         estimate of what `lower_bound_` still lacks to its (local) maximum, `starts` what each start reached.
+    prior_ : dict
+        The prior, where there is one, as `prior` takes it.
     n_samples_seen_ : int
         Points taken in by `fit`, and by `partial_fit` since.
     n_features_in_ : int
@@ -147,6 +143,7 @@ class GaussianMixture(StreamingMixin, BaseMixture):
         "verbose_interval": [Interval(Integral, 1, None, closed="left")],
         "assignment": [StrOptions({"soft", "hard", "stochastic"})],
         "forgetting": [Interval(Real, 0.0, 1.0, closed="both")],
+        "prior": [StrOptions({"default"}), dict, None],
         "algorithm": [StrOptions({"auto", "em"})],
         "n_threads": [Interval(Integral, 1, None, closed="left"), None],
     }
@@ -172,6 +169,7 @@ class GaussianMixture(StreamingMixin, BaseMixture):
         algorithm="auto",
         n_threads=None,
         forgetting=0.3,
+        prior=None,
     ):
         self.n_components = n_components
         self.covariance_type = covariance_type
@@ -191,6 +189,7 @@ class GaussianMixture(StreamingMixin, BaseMixture):
         self.algorithm = algorithm
         self.n_threads = n_threads
         self.forgetting = forgetting
+        self.prior = prior
 
     @classmethod
     def from_parameters(cls, weights, means, covariances, *, covariance_type="full", **params):
@@ -232,226 +231,36 @@ class GaussianMixture(StreamingMixin, BaseMixture):
         model._set_result(em.EMResult(Parameters(family, weights, means, covariances, factors)), np.float64)
         return model
 
-    def fit(self, X, y=None, sample_weight=None, labels=None):
-        """Fit the mixture to X.
+    @property
+    def _counts_weights(self):
+        return self.prior is not None
 
-        Parameters
-        ----------
-        X : array-like of shape (n, D), or a source
-            At least `n_components` points. Read in place where it is an array of numbers, a memory-mapped one in
-            order and without growing the process. A source is anything else that can be read again for each pass
-            (`fastem.sources`): a function that returns a fresh iterator of blocks (arrays, DataFrames, Arrow batches),
-            the path of a `.npy` file or of a Parquet file or folder, an Arrow table or dataset, a Dask array or
-            dataframe. All give the same numbers as the same points in memory.
-        y : ignored
-        sample_weight : array-like of shape (n,), default=None
-            Non-negative multiplicity of each point, of any scale; 0 leaves a point out. The name of a column where X
-            is Parquet.
-        labels : array-like of int of shape (n,) or of float of shape (n, n_components), default=None
-            Each point's component, 0..n_components-1, where known, -1 where not. Known points count for their
-            component alone; components without any are free. Where all are known, one M-step is the whole fit.
-            As floats: allowed responsibilities, by which each E-step's are multiplied before they are normalised (and
-            `lower_bound_` is as much lower as rows sum to less than 1). The name of a column where X is Parquet.
-
-        Returns
-        -------
-        self : GaussianMixture
-
-        Raises
-        ------
-        ValueError
-            Bad input, naming the argument; or a component that collapsed, naming it and the iteration. The
-            estimator then is as it was before.
-        SourceError
-            A ValueError: a source that can't be read or holds NaN, saying where. If it could be read at first, the
-            estimator keeps the mixture of the last complete iteration, with `converged_` False, and `warm_start=True`
-            goes on from there.
-        """
-        self._fit(X, y, sample_weight, labels)
-        return self
-
-    def fit_predict(self, X, y=None, sample_weight=None, labels=None):
-        """Fit, then label each point with its most probable component; parameters as in `fit`.
-
-        Returns
-        -------
-        labels : ndarray of shape (n,), int64
-            For Dask input a Dask array.
-        """
-        source = self._fit(X, y, sample_weight, labels)
-        if isinstance(source, ArraySource):
-            return self._of_source(source, kernels.labels, np.int64)
-        return self.predict(X)
-
-    @contextmanager
-    def _unless_it_fails(self):
-        """On any failure, an interrupt included, what is known of the features stays as it was."""
-        before = {name: getattr(self, name, None) for name in ("n_features_in_", "feature_names_in_")}
-        try:
-            yield
-        except BaseException as error:
-            if getattr(error, "result", None) is None:
-                for name, value in before.items():
-                    if value is not None:
-                        setattr(self, name, value)
-                    elif hasattr(self, name):
-                        delattr(self, name)
-            raise
-
-    @_fit_context(prefer_skip_nested_validation=True)
-    def _fit(self, X, y, sample_weight, labels):
-        """Fit and return the scanned source; on failure the estimator stays as it was, or see `SourceError`."""
-        with callbacks_torn_down(self):
-            tasks = []
-            with self._unless_it_fails():
-                source = self._source(X, reset=True, aside=(sample_weight, labels), least=2)
-                self._scan(source, reset=True)
-                known = self._known(source, sample_weight, labels)
-                if not isinstance(source, ArraySource) and source.nbytes <= _SMALL:
-                    source = in_memory(source)
-                settings = self._settings(source)
-                tasks = self._callback_tasks(X, y, source)
-                try:
-                    with thread_limits(self.n_threads):
-                        result = self._run(source, settings, known, tasks)
-                except SourceError as error:
-                    if error.result is not None:
-                        self._set_fit(error.result, source, known)
-                    raise
-            if not result.converged and not result.stopped and self.max_iter > 0:
-                warnings.warn(
-                    "Best performing initialization did not converge. Try different init parameters, or increase "
-                    "max_iter, tol, or check for degenerate data.",
-                    ConvergenceWarning,
-                    stacklevel=4,
-                )
-            self._set_fit(result, source, known)
-            for task in tasks:
-                task.end_fit()
-            return source
-
-    def _run(self, source, settings, known, tasks):
+    def _family(self, source, known):
         family = FAMILIES[self.covariance_type]
-        lines = [PrintedLines(self.verbose, self.verbose_interval)] if self.verbose else []
-        progress = Progress(*lines, *tasks)
-        if known.says_all:
-            return em.fit_known(source, family, settings, known)
-        if self._goes_on():
-            start = self._warm_start(source)
-            unfinished = getattr(self, "_unfinished", None)
-            if unfinished is not None and unfinished.n_samples != source.n_samples:
-                unfinished = None  # other points
-            return em.go_on(
-                source, start, settings, self.lower_bound_, known=known, unfinished=unfinished, progress=progress
-            )
-        random_state = check_random_state(self.random_state)
-        return search.fit(source, family, settings, random_state, known=known, progress=progress)
+        if self.prior is None:
+            return family
+        given = {} if self.prior == "default" else check_prior(self.prior, family, source.n_features)
+        of_all = moments(source, family, known.weights)
+        return PenalizedFamily(family, default_prior(family, self.n_components, *of_all, **given))
 
-    def _callback_tasks(self, X, y, source):
-        """A list with what calls scikit-learn's callbacks; empty, and free of cost, where none are set."""
-        if not getattr(self, "_skl_callbacks", None):
-            return []
-        return [
-            CallbackTasks(
-                self,
-                X,
-                y,
-                n_samples=source.n_samples,
-                max_iter=self.max_iter,
-                n_init=self.n_init if self.algorithm == "em" and not self._goes_on() else 1,
-                attributes=lambda result: self._attributes(result, source.dtype),
-            )
-        ]
-
-    def _goes_on(self):
-        return self.warm_start and hasattr(self, "converged_")
-
-    def _warm_start(self, source, what="warm_start=True", remedy="Set warm_start=False to start anew."):
-        """The fitted parameters, to go on from."""
+    def _fitted_family(self):
         family = FAMILIES[self.covariance_type]
-        fitted = self.means_.shape
-        if fitted != (self.n_components, source.n_features) or self.covariances_.shape != family.shape(*fitted):
-            raise ValueError(
-                f"{what} goes on from the previous fit, which has n_components={fitted[0]}, "
-                f"{fitted[1]} features and covariances_ of shape {self.covariances_.shape}; now "
-                f"n_components={self.n_components}, covariance_type={self.covariance_type!r} and X has "
-                f"{source.n_features} features. {remedy}"
-            )
-        return self._parameters()
+        return PenalizedFamily(family, ConjugatePrior(**self.prior_)) if hasattr(self, "prior_") else family
 
-    def _settings(self, source):
+    def _attributes(self, result, dtype):
+        family = result.parameters.family
+        prior = {"prior_": asdict(family.prior)} if isinstance(family, PenalizedFamily) else {}
+        return {**super()._attributes(result, dtype), **prior}
+
+    def _user_start(self, source):
         family = FAMILIES[self.covariance_type]
         shape = self.n_components, source.n_features
         weights, means, precisions = self.weights_init, self.means_init, self.precisions_init
-        return em.Settings(
-            n_components=self.n_components,
-            tol=self.tol,
-            reg_covar=self.reg_covar,
-            max_iter=self.max_iter,
-            n_init=self.n_init,
-            init_params=self.init_params,
-            accelerated=self.algorithm == "auto",
-            assignment=self.assignment,
-            init=(
-                None if weights is None else check_weights(weights, self.n_components),
-                None if means is None else check_means(means, *shape),
-                None if precisions is None else check_matrices(precisions, family, *shape, "precision"),
-            ),
+        return (
+            None if weights is None else check_weights(weights, self.n_components),
+            None if means is None else check_means(means, *shape),
+            None if precisions is None else check_matrices(precisions, family, *shape, "precision"),
         )
-
-    def _known(self, source, sample_weight, labels, is_batch=False):
-        """What sample weights and labels say of the points, checked against them; a batch may lack anything."""
-        least = 0 if is_batch else self.n_components
-        if source.n_samples < least:
-            raise ValueError(
-                f"Expected n_samples >= n_components but got n_components = {self.n_components}, "
-                f"n_samples = {source.n_samples}"
-            )
-        if source.n_samples < 2 and not is_batch:
-            raise ValueError(
-                f"Found array with {source.n_samples} sample(s) while a minimum of 2 is required by "
-                f"{type(self).__name__}."
-            )
-        weights = check_sample_weight(source.column(sample_weight), source.n_samples, least, rescale=not is_batch)
-        known = Known(weights)
-        if labels is not None:
-            known = check_labels(
-                source.column(labels), source.n_samples, self.n_components, weights, complete=not is_batch
-            )
-        return replace(known, assignment=self.assignment)
-
-    def _attributes(self, result, dtype):
-        """The fitted attributes: float32 for float32 data, else float64."""
-        dtype = np.float32 if dtype == np.float32 else np.float64
-        parameters = result.parameters
-        unfinished = {} if result.unfinished is None else {"_unfinished": result.unfinished}
-        return {
-            **unfinished,
-            "weights_": parameters.weights.astype(dtype),
-            "means_": parameters.means.astype(dtype),
-            "covariances_": parameters.covariances.astype(dtype),
-            "precisions_cholesky_": parameters.precisions_cholesky.astype(dtype),
-            "precisions_": parameters.precisions().astype(dtype),
-            "converged_": result.converged,
-            "n_iter_": result.n_iter,
-            "lower_bound_": result.lower_bound,
-            "lower_bounds_": list(result.lower_bounds),
-            "fit_report_": result.report,
-        }
-
-    def _set_result(self, result, dtype):
-        for name in ("_unfinished", "_online"):
-            self.__dict__.pop(name, None)
-        for name, value in self._attributes(result, dtype).items():
-            setattr(self, name, value)
-
-    def _set_fit(self, result, source, known):
-        self._set_result(result, source.dtype)
-        self.n_samples_seen_ = source.n_samples
-        self._weight_seen = float(source.n_samples if known.weights is None else known.weights.sum())
-
-    def __sklearn_is_fitted__(self):
-        return hasattr(self, "means_")
 
     def bic(self, X, sample_weight=None):
         """Bayesian information criterion on X (Schwarz 1978), nats times -2: the lower the better.

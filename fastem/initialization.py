@@ -180,10 +180,19 @@ def in_excess(points, known, family, settings, random_state, of_one_unit):
     return _from_nearest_means(points, family, means, scale, settings.reg_covar, weights)
 
 
+def moments(source, family, weights):
+    """Mean (D,) and covariance of all the points, (D, D), or variances (D,) for diag and spherical: of weight - 1."""
+    family = FAMILIES["tied" if family.is_triangular else "diag"]
+    statistics = source.e_step(_roughly(source, family, 1, weights), Known(weights))
+    mean = statistics.means
+    second = statistics.about(mean).second / max(statistics.weight - 1, 1e-300)
+    return mean[0], second if family.is_triangular else second[0]
+
+
 def _roughly(source, family, n_components, weights):
     """Parameters with every mean amid the data and variances of the data's size, for passes without an E-step."""
     mean, variances = _first_moments(source, weights)
-    return _with_one_variance(family, np.tile(mean, (n_components, 1)), variances.mean())
+    return family.plain.at_points(np.tile(mean, (n_components, 1)), variances.mean() or 1.0)
 
 
 def _first_moments(source, weights):
@@ -193,10 +202,6 @@ def _first_moments(source, weights):
         return _moments_of_features(source.rows(slice(0, n_rows)), None)
     index = np.flatnonzero(weights)[:n_rows]
     return _moments_of_features(source.rows(index), weights[index])
-
-
-def _with_one_variance(family, means, variance):
-    return family.with_variances(means, np.full(means.shape[1], variance or 1.0))
 
 
 def _from_random_responsibilities(source, family, n_components, random_state, reg_covar, known):
@@ -215,7 +220,7 @@ def _from_seeds(seeds, sample, family, reg_covar, weights):
     millionth of the data's mean variance serves as well.
     """
     variance = reg_covar or 1e-6 * float(_first_moments(sample, weights)[1].mean())
-    return _with_one_variance(family, seeds.astype(np.float64), variance)
+    return family.at_points(seeds.astype(np.float64), variance)
 
 
 def _sample(source, n_components, random_state, weights):

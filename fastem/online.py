@@ -38,7 +38,8 @@ class OnlineEM:
 
     Parameters
     ----------
-    family : CovarianceFamily
+    family_of : callable
+        The family of a first mixture, by the points (a source) that it is fitted to and what is known of them.
     parameters : Parameters, default=None
         None before there are points enough for a mixture.
     weight : float
@@ -51,8 +52,8 @@ class OnlineEM:
         That was added to the parameters' variances.
     """
 
-    def __init__(self, family, parameters=None, weight=0.0, n_samples=0, lower_bounds=(), reg_covar=0.0):
-        self.family = family
+    def __init__(self, family_of, parameters=None, weight=0.0, n_samples=0, lower_bounds=(), reg_covar=0.0):
+        self._family_of = family_of
         self.parameters = parameters
         self.weight = weight
         self.n_samples = n_samples
@@ -60,7 +61,7 @@ class OnlineEM:
         self._first = weight  # of the points that the first mixture came from
         self._statistics = None  # of the last M-step
         if weight > 0:
-            self._statistics = family.statistics_of(parameters, weight, reg_covar)
+            self._statistics = parameters.family.statistics_of(parameters, weight, reg_covar)
         self._held = None  # the first points, and what is known of them
         self._n_fitted = 0  # how many of them the last fit from a start saw
         self._wait()
@@ -147,7 +148,7 @@ class OnlineEM:
         if sums is not None:
             centres = self._inputs.origin + self._offsets
             sums = sums.rounded(self._inputs)
-            parts.append(self.family.statistics(self._inputs.origin, centres, *sums))
+            parts.append(self.parameters.family.statistics(self._inputs.origin, centres, *sums))
         total = parts[0]
         for part in parts[1:]:
             total = total + part
@@ -162,7 +163,7 @@ class OnlineEM:
         else:
             statistics = since.scaled(total / since.weight)
         try:
-            self.parameters = self.family.maximize(statistics, settings.reg_covar)
+            self.parameters = self.parameters.family.maximize(statistics, settings.reg_covar)
         except CollapsedComponent as collapse:
             raise em.collapsed_error(collapse, f"in batch {len(self.lower_bounds) + 1}") from None
         self._statistics = statistics
@@ -180,14 +181,15 @@ class OnlineEM:
         if n_counted < max(2, n_components) or (not are_enough and _lacks_a_component(known, n_components)):
             self._held, self.n_samples, self.weight = (in_memory(source), known), source.n_samples, weight
             return
-        n_fitted = self._n_fitted
+        n_fitted, family = self._n_fitted, self._family_of(source, known)
         if known.says_all:
-            result = em.fit_known(source, self.family, settings, known)
+            result = em.fit_known(source, family, settings, known)
         elif self.parameters is None or are_enough or source.n_samples >= _GROWTH * n_fitted:
-            result = search.fit(source, self.family, settings, random_state, known=known)
+            result = search.fit(source, family, settings, random_state, known=known)
             n_fitted = source.n_samples
         else:
-            result = em.go_on(source, self.parameters, settings, -np.inf, known=known)
+            start = replace(self.parameters, family=family)
+            result = em.go_on(source, start, settings, -np.inf, known=known)
         statistics = source.e_step(result.parameters, known) if are_enough else None
         self._held = None if are_enough else (in_memory(source), known)
         self.parameters, self._statistics, self._n_fitted = result.parameters, statistics, n_fitted

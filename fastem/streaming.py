@@ -4,7 +4,6 @@ import numpy as np
 from sklearn.base import _fit_context
 from sklearn.utils import check_random_state
 
-from .covariance import FAMILIES
 from .online import OnlineEM
 from .threads import numba_limit, thread_limits
 
@@ -79,16 +78,15 @@ class StreamingMixin:
 
     def _taken_in(self, source):
         """What `fit` and `partial_fit` have taken in so far."""
-        family = FAMILIES[self.covariance_type]
         parameters = None
         if hasattr(self, "means_"):
             parameters = self._warm_start(source, "partial_fit", "Fit, or make a new model, to start anew.")
         if hasattr(self, "_online"):
             return self._online
         if parameters is None:
-            return OnlineEM(family)
+            return OnlineEM(self._family)
         counts = getattr(self, "_weight_seen", 0.0), getattr(self, "n_samples_seen_", 0)
-        return OnlineEM(family, parameters, *counts, self.lower_bounds_, self.reg_covar)
+        return OnlineEM(self._family, parameters, *counts, self.lower_bounds_, self.reg_covar)
 
     def _show(self, online, dtype, is_new):
         """The fitted attributes of a stream, parameters where they are new."""

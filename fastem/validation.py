@@ -1,5 +1,7 @@
 """Checks of what users pass in: each error names the argument and the remedy, before any work is done."""
 
+from numbers import Real
+
 import numpy as np
 from sklearn.utils import check_array
 from sklearn.utils.validation import _check_sample_weight
@@ -30,6 +32,13 @@ def check_means(means, n_components, n_features, name="means_init"):
     return means
 
 
+def check_vector(values, n_features, name):
+    """A value for each feature, (D,), float64."""
+    values = _floats(values, name)
+    _check_shape(values, (n_features,), name)
+    return values
+
+
 def check_matrices(values, family, n_components, n_features, what):
     """Precisions or covariances (`what`) in the family's shape, float64: symmetric positive definite, or positive."""
     values = _floats(values, what)
@@ -45,6 +54,34 @@ def check_matrices(values, family, n_components, n_features, what):
         where = "" if family.name == "tied" else f", but component {int(np.argmax(bad))}'s is not"
         raise ValueError(f"'{family.name} {what}' should be {requirement}{where}")
     return values
+
+
+def check_prior(prior, family, n_features):
+    """The user's part of a conjugate prior: a dict of floats and arrays of float64."""
+    names = "shrinkage", "mean", "degrees_of_freedom", "scale"
+    unknown = sorted(set(prior) - set(names))
+    if unknown:
+        raise ValueError(f"prior has {unknown[0]!r}: it may have {', '.join(names)}")
+    checked = dict(prior)
+    for name, is_right, allowed in (
+        ("shrinkage", lambda value: value >= 0, "of 0 or more"),
+        ("degrees_of_freedom", lambda value: value > n_features - 1, f"above n_features - 1 = {n_features - 1}"),
+    ):
+        if name in prior:
+            value = prior[name]
+            if not (isinstance(value, Real) and np.isfinite(value) and is_right(value)):
+                raise ValueError(f"prior: {name} should be a number {allowed}, but got {value!r}")
+            checked[name] = float(value)
+    if "mean" in prior:
+        checked["mean"] = check_vector(prior["mean"], n_features, "mean of the prior")
+    if "scale" in prior:
+        shape = family.shape(1, n_features)
+        values = np.asarray(prior["scale"], dtype=np.float64)
+        of_one = shape if family.name == "tied" else shape[1:]
+        _check_shape(values, of_one, "scale of the prior")
+        check_matrices(values.reshape(shape), family, 1, n_features, "scale of the prior")
+        checked["scale"] = values
+    return checked
 
 
 # Mean weights outside these are brought near 1 by a power of two, which changes no digit: guards against empty

@@ -1,0 +1,271 @@
+"""BayesianGaussianMixture: scikit-learn's variational estimator on fastem's passes."""
+
+from numbers import Integral, Real
+
+import numpy as np
+from sklearn.utils._param_validation import Interval, StrOptions
+
+from . import em, posterior_search
+from .covariance import FAMILIES
+from .em_mixture import EMMixture
+from .initialization import moments
+from .validation import check_matrices, check_vector
+from .variational import Posterior, Priors, VariationalFamily, n_effective
+
+
+class BayesianGaussianMixture(EMMixture):
+    """Variational Bayesian Gaussian mixture: a drop-in for `sklearn.mixture.BayesianGaussianMixture`.
+
+    The prior on the weights empties components that the data don't need: `n_components` is a bound of their number.
+    Passes are those of `GaussianMixture`, and so is what they run over, and at what speed.
+
+    Parameters
+    ----------
+    n_components : int, default=1
+        Most Gaussians, K.
+    covariance_type : {'full', 'tied', 'diag', 'spherical'}, default='full'
+        As for `GaussianMixture`.
+    tol : float, default=1e-3
+        The fit ends when `lower_bound_` changes by less, nats in all, as in scikit-learn.
+    reg_covar : float, default=1e-6
+        Added to every variance in each M-step, in squared units of the data.
+    max_iter : int, default=100
+        Most iterations over all the points; 0 returns the start.
+    n_init : int, default=1
+        Number of starts; the best result is kept.
+    init_params : {'kmeans', 'k-means++', 'random', 'random_from_data'}, default='kmeans'
+        How a start is found, as for `GaussianMixture`.
+    weight_concentration_prior_type : {'dirichlet_process', 'dirichlet_distribution'}, default='dirichlet_process'
+        Of the weights: sticks broken off (Blei & Jordan 2006), or a symmetric Dirichlet distribution.
+    weight_concentration_prior : float, default=None
+        Its concentration; the lower, the fewer components. None: 1 / n_components.
+    mean_precision_prior : float, default=None
+        Points that the prior of each mean counts for. None: 1.
+    mean_prior : array-like of shape (n_features,), default=None
+        None: the mean of X.
+    degrees_of_freedom_prior : float, default=None
+        Of the precisions' Wishart distribution, above n_features - 1. None: n_features.
+    covariance_prior : float or array-like, default=None
+        Scatter that the prior adds to each component's, in the shape of one covariance. None: the covariance of X, for
+        'diag' its variances, for 'spherical' their mean.
+    random_state : int, RandomState or None, default=None
+    warm_start : bool, default=False
+        Go on from the previous fit's result where there is one.
+    verbose : int, default=0
+        1 prints starts, samples and iterations, 2 also times and changes.
+    verbose_interval : int, default=10
+        Every how many iterations to print.
+    assignment : {'soft', 'hard', 'stochastic'}, default='soft'
+        How points count in the M-step: by their responsibilities, for their most probable component alone, or for one
+        that is drawn.
+    algorithm : {'auto', 'em'}, default='auto'
+        'em': scikit-learn's iterates from the same start. 'auto': the start that leads to the higher bound on a sample,
+        its points counted as often as they stand for others, of scikit-learn's and of a mixture searched for as by
+        `GaussianMixture`, its components in the order of their weights.
+    n_threads : int, default=None
+        Most threads to use; None: Numba's current setting. The result doesn't depend on it.
+    forgetting : float, default=0.3
+        How fast `partial_fit` lets earlier points fade, as for `GaussianMixture`. The posterior is of as many points as
+        were seen: streaming variational Bayes by fading statistics (Hoffman et al. 2013, the batches counted as often
+        as they stand for others).
+
+    Attributes
+    ----------
+    weights_, means_ : ndarray of shape (n_components,), (n_components, n_features)
+        Expected values.
+    covariances_, precisions_, precisions_cholesky_ : ndarray
+        Precisions are expected values, covariances their inverses; in the shapes of `GaussianMixture`'s.
+    n_components_effective_ : int
+        Components that one point or more are expected to be from.
+    converged_, n_iter_, fit_report_, n_samples_seen_, n_features_in_, feature_names_in_
+        As of `GaussianMixture`.
+    lower_bound_ : float
+        scikit-learn's bound, nats in all: terms that stay as they are with the same K and prior are left out.
+    lower_bounds_ : list of float
+        The same of every iteration.
+    evidence_lower_bound_ : float
+        Lower bound of the log-probability of X under the prior, nats in all, every term in it (Bishop 2006, eqs. 10.70
+        to 10.77): to compare numbers of components, covariance types and priors by. NaN before the first iteration.
+    weight_concentration_ : tuple of two ndarrays of shape (n_components,), or ndarray
+        Parameters of the sticks' beta distributions, or of the Dirichlet distribution.
+    mean_precision_ : ndarray of shape (n_components,)
+    degrees_of_freedom_ : ndarray of shape (n_components,), or float for 'tied'
+    weight_concentration_prior_, mean_precision_prior_, mean_prior_, degrees_of_freedom_prior_, covariance_prior_
+        The priors that were used.
+
+    Notes
+    -----
+    Sample weights are counts of points here: twice the weights are twice the evidence against the prior.
+    `score_samples` is the expected log-density, as in scikit-learn, not the logarithm of a density.
+
+    Examples
+    --------
+    >>> from fastem import BayesianGaussianMixture
+    >>> from fastem.datasets import load_faithful
+    >>> X = load_faithful().data
+    >>> model = BayesianGaussianMixture(n_components=8, max_iter=1000, random_state=0).fit(X)
+    >>> model.n_components_effective_
+    2
+    """
+
+    _counts_weights = True
+
+    _parameter_constraints: dict = {
+        "n_components": [Interval(Integral, 1, None, closed="left")],
+        "covariance_type": [StrOptions({"full", "tied", "diag", "spherical"})],
+        "tol": [Interval(Real, 0.0, None, closed="left")],
+        "reg_covar": [Interval(Real, 0.0, None, closed="left")],
+        "max_iter": [Interval(Integral, 0, None, closed="left")],
+        "n_init": [Interval(Integral, 1, None, closed="left")],
+        "init_params": [StrOptions({"kmeans", "random", "random_from_data", "k-means++"})],
+        "weight_concentration_prior_type": [StrOptions({"dirichlet_process", "dirichlet_distribution"})],
+        "weight_concentration_prior": [None, Interval(Real, 0.0, None, closed="neither")],
+        "mean_precision_prior": [None, Interval(Real, 0.0, None, closed="neither")],
+        "mean_prior": [None, "array-like"],
+        "degrees_of_freedom_prior": [None, Interval(Real, 0.0, None, closed="neither")],
+        "covariance_prior": [None, "array-like", Interval(Real, 0.0, None, closed="neither")],
+        "random_state": ["random_state"],
+        "warm_start": ["boolean"],
+        "verbose": ["verbose"],
+        "verbose_interval": [Interval(Integral, 1, None, closed="left")],
+        "assignment": [StrOptions({"soft", "hard", "stochastic"})],
+        "algorithm": [StrOptions({"auto", "em"})],
+        "n_threads": [Interval(Integral, 1, None, closed="left"), None],
+        "forgetting": [Interval(Real, 0.0, 1.0, closed="both")],
+    }
+
+    def __init__(
+        self,
+        *,
+        n_components=1,
+        covariance_type="full",
+        tol=1e-3,
+        reg_covar=1e-6,
+        max_iter=100,
+        n_init=1,
+        init_params="kmeans",
+        weight_concentration_prior_type="dirichlet_process",
+        weight_concentration_prior=None,
+        mean_precision_prior=None,
+        mean_prior=None,
+        degrees_of_freedom_prior=None,
+        covariance_prior=None,
+        random_state=None,
+        warm_start=False,
+        verbose=0,
+        verbose_interval=10,
+        assignment="soft",
+        algorithm="auto",
+        n_threads=None,
+        forgetting=0.3,
+    ):
+        self.n_components = n_components
+        self.covariance_type = covariance_type
+        self.tol = tol
+        self.reg_covar = reg_covar
+        self.max_iter = max_iter
+        self.n_init = n_init
+        self.init_params = init_params
+        self.weight_concentration_prior_type = weight_concentration_prior_type
+        self.weight_concentration_prior = weight_concentration_prior
+        self.mean_precision_prior = mean_precision_prior
+        self.mean_prior = mean_prior
+        self.degrees_of_freedom_prior = degrees_of_freedom_prior
+        self.covariance_prior = covariance_prior
+        self.random_state = random_state
+        self.warm_start = warm_start
+        self.verbose = verbose
+        self.verbose_interval = verbose_interval
+        self.assignment = assignment
+        self.algorithm = algorithm
+        self.n_threads = n_threads
+        self.forgetting = forgetting
+
+    _is_accelerated = False
+
+    @property
+    def _from_a_start(self):
+        return posterior_search.fit if self.algorithm == "auto" else em.fit
+
+    def _family(self, source, known):
+        family, n_features = FAMILIES[self.covariance_type], source.n_features
+        degrees = n_features if self.degrees_of_freedom_prior is None else self.degrees_of_freedom_prior
+        if degrees <= n_features - 1:
+            raise ValueError(
+                f"The parameter 'degrees_of_freedom_prior' should be greater than {n_features - 1}, "
+                f"but got {degrees:.3f}."
+            )
+        mean, covariance = self._checked_priors(family, n_features)
+        if mean is None or covariance is None:
+            of_all, scatter = moments(source, family, known.weights)
+            mean = of_all if mean is None else mean
+            scatter = scatter.mean() if family.name == "spherical" else scatter
+            covariance = scatter if covariance is None else covariance
+        concentration, precision = self.weight_concentration_prior, self.mean_precision_prior
+        priors = Priors(
+            is_process=self.weight_concentration_prior_type == "dirichlet_process",
+            weight_concentration=1.0 / self.n_components if concentration is None else concentration,
+            mean_precision=1.0 if precision is None else precision,
+            mean=mean,
+            degrees_of_freedom=degrees,
+            covariance=covariance,
+        )
+        return VariationalFamily(family, priors)
+
+    def _checked_priors(self, family, n_features):
+        """The user's mean and covariance, None where they aren't given."""
+        mean = covariance = None
+        if self.mean_prior is not None:
+            mean = check_vector(self.mean_prior, n_features, "means")
+        if self.covariance_prior is not None:
+            shape = () if family.name == "spherical" else family.shape(1, n_features)
+            covariance = np.asarray(self.covariance_prior, dtype=np.float64)
+            of_one = shape[1:] if family.name in ("full", "diag") else shape
+            if covariance.shape != of_one:
+                raise ValueError(
+                    f"The parameter '{family.name} covariance_prior' should have the shape of {of_one}, "
+                    f"but got {covariance.shape}"
+                )
+            check_matrices(covariance.reshape(family.shape(1, n_features)), family, 1, n_features, "precision")
+        return mean, covariance
+
+    def _fitted_family(self):
+        priors = Priors(
+            is_process=isinstance(self.weight_concentration_, tuple),
+            weight_concentration=self.weight_concentration_prior_,
+            mean_precision=self.mean_precision_prior_,
+            mean=self.mean_prior_,
+            degrees_of_freedom=self.degrees_of_freedom_prior_,
+            covariance=self.covariance_prior_,
+        )
+        return VariationalFamily(FAMILIES[self.covariance_type], priors)
+
+    def _parameters(self):
+        return Posterior(
+            self._fitted_family(),
+            self.weights_,
+            self.means_,
+            self.covariances_,
+            self.precisions_cholesky_,
+            np.asarray(self.weight_concentration_),
+            self.mean_precision_,
+            np.asarray(self.degrees_of_freedom_),
+        )
+
+    def _attributes(self, result, dtype):
+        posterior, priors = result.parameters, result.parameters.family.priors
+        concentration = posterior.weight_concentration
+        n_points = posterior.mean_precision - priors.mean_precision
+        return {
+            **super()._attributes(result, dtype),
+            "weight_concentration_": tuple(concentration) if priors.is_process else concentration,
+            "mean_precision_": posterior.mean_precision,
+            "degrees_of_freedom_": posterior.degrees_of_freedom[()],
+            "n_components_effective_": n_effective(n_points),
+            "evidence_lower_bound_": posterior.evidence,
+            "weight_concentration_prior_": priors.weight_concentration,
+            "mean_precision_prior_": priors.mean_precision,
+            "mean_prior_": priors.mean,
+            "degrees_of_freedom_prior_": priors.degrees_of_freedom,
+            "covariance_prior_": priors.covariance,
+        }

@@ -1,0 +1,95 @@
+"""From the data to a variational posterior: which start to follow, found on a sample whose points count for all.
+
+scikit-learn's start gives components that the data need and others that slowly die. A mixture that was searched for
+with as many components, in the order of their weights as the Dirichlet process prefers it, is the other one tried.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+
+from . import em, initialization, search
+from .known import Known
+from .progress import SILENT
+from .report import ALL, FitReport
+from .sources.array import sample
+
+# Points of a sample, at least, and for each component.
+_POINTS, _POINTS_A_COMPONENT = 20_000, 200
+
+# Iterations on a sample, and the change of the bound, nats per point, that ends them.
+_MOST, _LITTLE = 100, 1e-7
+
+
+def fit(source, family, settings, random_state, *, known, progress=SILENT):
+    """Variational Bayes from the best of several starts.
+
+    Parameters
+    ----------
+    source : source
+    family : VariationalFamily
+    settings : em.Settings
+        Without acceleration: steps are the posterior's own.
+    random_state : RandomState
+    known : Known
+    progress : Progress
+
+    Returns
+    -------
+    result : EMResult
+    """
+    if settings.assignment != "soft" or known.is_constrained:
+        return em.fit(source, family, settings, random_state, known=known, progress=progress)
+    progress.begin(0)
+    report = FitReport()
+    size = max(_POINTS, settings.n_components * _POINTS_A_COMPONENT)
+    is_whole = source.n_samples <= 2 * size
+    if is_whole:
+        points, counts, trial = source, known, settings
+    else:
+        points = sample(source, size, random_state, known.weights)
+        weight = source.n_samples if known.weights is None else known.weights.sum()
+        counts = Known(np.full(points.n_samples, weight / points.n_samples))
+        trial = replace(settings, max_iter=_MOST, tol=_LITTLE * weight)
+    best = None
+    for i, start in enumerate(_starts(points, family, settings, random_state, counts, report)):
+        result = em.run(points, start, trial, known=counts, report=report, name=f"start {i}")
+        progress.end_stage(report.stages[-1])
+        if best is None or result.lower_bound > best.lower_bound:
+            best, report.best_start = result, i
+    if is_whole and progress.is_silent:
+        return report.of(best)
+    start = best.start if is_whole else best.parameters
+    result = em.run(source, start, settings, known=known, progress=progress, report=report, name=ALL)
+    progress.end(result)
+    return report.of(result)
+
+
+def _starts(points, family, settings, random_state, counts, report):
+    """scikit-learn's, as often as `n_init` asks, and a posterior by the responsibilities of a mixture searched for."""
+    n_components, init_params, reg_covar = settings.n_components, settings.init_params, settings.reg_covar
+    for _ in range(settings.n_init):
+        starts, _, _ = initialization.candidates(
+            points, family, n_components, init_params, random_state, reg_covar, counts
+        )
+        yield from starts
+    if init_params == "kmeans" and n_components > 1:
+        with em.collapse_ignored():
+            mixture = _mixture(points, family.plain, settings, random_state, counts, report)
+            yield family.maximize(points.e_step(mixture, counts), reg_covar)
+
+
+def _mixture(points, family, settings, random_state, counts, report):
+    settings = replace(settings, accelerated=True, n_init=1, tol=1e-3, max_iter=_MOST)
+    result = search.fit(points, family, settings, random_state, known=counts)
+    report.stages += result.report.stages
+    mixture = result.parameters
+    order = np.argsort(-mixture.weights, kind="stable")
+    of_each = (lambda values: values) if family.name == "tied" else (lambda values: values[order])
+    return replace(
+        mixture,
+        weights=mixture.weights[order],
+        means=mixture.means[order],
+        covariances=of_each(mixture.covariances),
+        precisions_cholesky=of_each(mixture.precisions_cholesky),
+    )

@@ -1,0 +1,270 @@
+"""Variational Bayes: a posterior over weights, means and precisions in place of a single mixture.
+
+It takes the same pass: the expected log-density of a point under the posterior is a Gaussian's with another constant
+(Bishop 2006, eqs. 10.64 to 10.66), and the posterior is made from the same sufficient statistics (eqs. 10.58 to
+10.63). Posteriors of tied, diagonal and spherical covariances are scikit-learn's, which treats each as the Wishart
+distribution of a full matrix; so is `lower_bound`.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import betaln, digamma, gammaln
+
+from .covariance import Parameters
+from .regularized import RegularizedFamily, with_prior, without_prior
+
+# Points below which a component is one that the data don't need.
+_ONE_POINT = 1.0
+
+
+def n_effective(mass):
+    """How many components, with so many points each, the data need."""
+    return int((mass >= _ONE_POINT).sum())
+
+
+@dataclass(frozen=True)
+class Priors:
+    """What is believed before the points are seen; the arguments of `BayesianGaussianMixture` of the same names."""
+
+    is_process: bool
+    """Whether weights have a Dirichlet process' prior (sticks broken), else a Dirichlet distribution's."""
+    weight_concentration: float
+    mean_precision: float
+    mean: np.ndarray
+    degrees_of_freedom: float
+    covariance: np.ndarray
+
+
+@dataclass(frozen=True)
+class Posterior(Parameters):
+    """The variational posterior: Dirichlet or stick-breaking for weights, Gauss-Wishart for means and precisions.
+
+    The mixture's `weights` and `means` are expected values, `covariances` inverses of expected precisions.
+
+    Attributes
+    ----------
+    weight_concentration : ndarray of shape (K,), or (2, K) for a Dirichlet process
+    mean_precision : ndarray of shape (K,)
+        How many points each mean is as certain as.
+    degrees_of_freedom : ndarray of shape (K,), or () for tied
+    lower_bound : float
+        scikit-learn's, nats in all: of the responsibilities that the posterior was made from; NaN at the start.
+    evidence : float
+        Lower bound of the log-evidence of the points, nats in all, with every term in it; NaN at the start.
+    """
+
+    weight_concentration: np.ndarray
+    mean_precision: np.ndarray
+    degrees_of_freedom: np.ndarray
+    lower_bound: float = math.nan
+    evidence: float = math.nan
+
+    @property
+    def log_weights(self):
+        """What stands in place of the log-weights in an E-step, (K,): the constants of Bishop's eq. 10.46."""
+        n_features = self.means.shape[1]
+        steps = np.arange(n_features)[:, None]
+        log_precision = n_features * math.log(2) + digamma(0.5 * (self.degrees_of_freedom - steps)).sum(axis=0)
+        log_precision = log_precision - n_features * np.log(self.degrees_of_freedom)
+        return self.expected_log_weights + 0.5 * (log_precision - n_features / self.mean_precision)
+
+    @property
+    def expected_log_weights(self):
+        """E[log weight], (K,) (Bishop 2006, eq. 10.66; Blei & Jordan 2006, section 3)."""
+        if self.weight_concentration.ndim == 1:
+            return digamma(self.weight_concentration) - digamma(self.weight_concentration.sum())
+        broken, left = self.weight_concentration
+        of_both = digamma(broken + left)
+        log_left = np.cumsum(digamma(left) - of_both)
+        return digamma(broken) - of_both + np.concatenate([[0.0], log_left[:-1]])
+
+
+class VariationalFamily(RegularizedFamily):
+    """A covariance family whose M-step makes the posterior.
+
+    Parameters
+    ----------
+    family : CovarianceFamily
+    priors : Priors
+    """
+
+    def __init__(self, family, priors):
+        super().__init__(family)
+        self.priors = priors
+
+    def maximize(self, statistics, reg_covar, candidate=None):
+        """The posterior from statistics; with its bounds where the mixture that responsibilities came from is given.
+
+        Raises CollapsedComponent where a covariance matrix is not positive definite.
+        """
+        priors, family = self.priors, self.plain
+        mass, means, covariances = family.moments(statistics, reg_covar)
+        # Tied: as if each component had its share of all the points.
+        degrees = priors.degrees_of_freedom + (mass.mean() if family.name == "tied" else mass)
+        means, covariances = with_prior(family, mass, means, covariances, **self._prior(degrees, *means.shape))
+        mean_precision = priors.mean_precision + mass
+        concentration = self._concentration(mass)
+        posterior = Posterior(
+            self,
+            _expected_weights(concentration),
+            means,
+            covariances,
+            family.precisions_cholesky(covariances),
+            concentration,
+            mean_precision,
+            np.asarray(degrees),
+        )
+        return posterior if candidate is None else self._with_bounds(posterior, statistics, candidate)
+
+    def statistics_of(self, parameters, weight, reg_covar):
+        """Statistics of all the weight that the posterior is from, of which `maximize` makes it."""
+        mass = np.maximum(parameters.mean_precision.astype(np.float64) - self.priors.mean_precision, 0.0)
+        means, covariances = parameters.means.astype(np.float64), parameters.covariances.astype(np.float64)
+        prior = self._prior(parameters.degrees_of_freedom.astype(np.float64), *means.shape)
+        points = without_prior(self.plain, mass, means, covariances, **prior)
+        return self.plain.statistics_of(points, mass.sum(), reg_covar)
+
+    def _prior(self, degrees, n_components, n_features):
+        """As `with_prior` takes it: what one covariance is divided by counts, for tied and spherical, several times."""
+        priors = self.priors
+        times = {"tied": n_components, "spherical": n_features}.get(self.plain.name, 1)
+        scale, counts = times * priors.covariance, times * degrees
+        return {"shrinkage": priors.mean_precision, "mean": priors.mean, "scale": scale, "counts": counts}
+
+    def lower_bound(self, statistics, candidate, successor):
+        """scikit-learn's, of the successor, nats in all."""
+        return successor.lower_bound
+
+    def _concentration(self, mass):
+        prior = self.priors.weight_concentration
+        if not self.priors.is_process:
+            return prior + mass
+        behind = np.concatenate([np.cumsum(mass[::-1])[-2::-1], [0.0]])
+        return np.stack([1.0 + mass, prior + behind])
+
+    def _with_bounds(self, posterior, statistics, candidate):
+        entropy = statistics.log_likelihood - _expected_log_joint(candidate, statistics)
+        object.__setattr__(posterior, "lower_bound", float(entropy + _log_normalizers(posterior)))
+        object.__setattr__(posterior, "evidence", float(entropy + self._evidence(posterior, statistics)))
+        return posterior
+
+    def _evidence(self, posterior, statistics):
+        """The bound of the log-evidence but for the entropy of the responsibilities (Bishop 2006, eqs. 10.70 to 10.77).
+
+        Diagonal, spherical and tied precisions have the Gamma and Wishart distributions that their priors are
+        conjugate to; the posterior found need not be the best of them, but every one gives a lower bound.
+        """
+        priors, mass, n_features = self.priors, statistics.mass, posterior.means.shape[1]
+        log_precision, divergence = _of_precisions(posterior, priors)
+        squares = _squares(posterior, statistics.about(posterior.means))
+        data = mass @ (log_precision - n_features / posterior.mean_precision - n_features * math.log(2 * math.pi))
+        ratio = priors.mean_precision / posterior.mean_precision
+        offsets = posterior.means - priors.mean
+        of_means = n_features * (ratio - 1 - np.log(ratio)) + priors.mean_precision * posterior.squared_lengths(offsets)
+        return (
+            0.5 * (data - squares)
+            + mass @ posterior.expected_log_weights
+            - 0.5 * of_means.sum()
+            - divergence
+            - self._divergence_of_weights(posterior)
+        )
+
+    def _divergence_of_weights(self, posterior):
+        """KL(posterior || prior) of the weights."""
+        prior, found = self.priors.weight_concentration, posterior.weight_concentration
+        if self.priors.is_process:
+            broken, left = found
+            of_both = digamma(broken + left)
+            terms = betaln(1.0, prior) - betaln(broken, left)
+            terms = terms + (broken - 1) * (digamma(broken) - of_both) + (left - prior) * (digamma(left) - of_both)
+            return terms.sum()
+        n_components = len(found)
+        normalizers = gammaln(found.sum()) - gammaln(found).sum()
+        normalizers -= gammaln(n_components * prior) - n_components * gammaln(prior)
+        return normalizers + (found - prior) @ posterior.expected_log_weights
+
+
+def _expected_weights(concentration):
+    if concentration.ndim == 1:
+        return concentration / concentration.sum()
+    broken, left = concentration
+    both = broken + left
+    weights = broken / both * np.concatenate([[1.0], np.cumprod((left / both)[:-1])])
+    return weights / weights.sum()
+
+
+def _expected_log_joint(candidate, statistics):
+    """Sum over points and components of r_ik log(weighted density), the responsibilities' own, nats."""
+    n_features = candidate.means.shape[1]
+    constants = candidate.log_weights + candidate.log_determinants - 0.5 * n_features * math.log(2 * math.pi)
+    empty = statistics.mass == 0
+    constants = np.where(empty, 0.0, constants)  # which may be -inf
+    return statistics.mass @ constants - 0.5 * _squares(candidate, statistics.about(candidate.means))
+
+
+def _squares(parameters, statistics):
+    """Sum of r_ik (x_i - m_k)' precision_k (x_i - m_k), from statistics about the means."""
+    precisions = parameters.precisions()
+    if parameters.family.name == "spherical":
+        precisions = precisions[:, None]
+    return float((precisions * statistics.second).sum())
+
+
+def _log_normalizers(posterior):
+    """scikit-learn's lower bound but for the entropy: the posterior's normalisers, terms of the prior left out."""
+    n_components, n_features = posterior.means.shape
+    degrees = np.broadcast_to(posterior.degrees_of_freedom, n_components)
+    log_det = posterior.log_determinants - 0.5 * n_features * np.log(degrees)
+    steps = np.arange(n_features)[:, None]
+    wishart = degrees * (log_det + 0.5 * n_features * math.log(2)) + gammaln(0.5 * (degrees - steps)).sum(axis=0)
+    concentration = posterior.weight_concentration
+    if concentration.ndim == 2:
+        weights = betaln(*concentration).sum()
+    else:
+        weights = gammaln(concentration).sum() - gammaln(concentration.sum())
+    return wishart.sum() + weights - 0.5 * n_features * np.log(posterior.mean_precision).sum()
+
+
+def _of_precisions(posterior, priors):
+    """(E[log |precision_k|], (K,); KL(posterior || prior) of all precisions) under conjugate distributions."""
+    n_components, n_features = posterior.means.shape
+    degrees, name = posterior.degrees_of_freedom, posterior.family.name
+    if name in ("full", "tied"):
+        dimension = n_features
+        precisions = posterior.precisions().reshape(-1, n_features, n_features)
+        log_mean = 2 * posterior.log_determinants[: len(precisions)]
+        log_scale = np.linalg.slogdet(priors.covariance)[1]
+        traces = (precisions * priors.covariance).sum(axis=(1, 2))
+        found = np.atleast_1d(degrees if name == "full" else n_components * degrees)
+        prior = priors.degrees_of_freedom
+    else:
+        dimension = 1
+        times = 1 if name == "diag" else n_features  # one variance is seen by every feature
+        precisions = posterior.precisions().reshape(n_components, -1)
+        log_mean, scale = np.log(precisions), times * np.asarray(priors.covariance)
+        log_scale, traces = np.log(scale), precisions * scale
+        found, prior = times * degrees[:, None], times * priors.degrees_of_freedom
+    log_precision = _expected_log(found, dimension) + log_mean - dimension * np.log(found)
+    divergence = (
+        _log_wishart_normalizer(found, dimension, dimension * np.log(found) - log_mean)
+        - _log_wishart_normalizer(prior, dimension, log_scale)
+        + 0.5 * (found - prior) * log_precision
+        - 0.5 * dimension * found
+        + 0.5 * traces
+    ).sum()
+    if name not in ("full", "tied"):
+        log_precision = times * log_precision.sum(axis=1)
+    return np.broadcast_to(log_precision, n_components), divergence
+
+
+def _expected_log(degrees, dimension):
+    """E[log |precision|] less log |scale| (Bishop 2006, eq. B.81)."""
+    return dimension * math.log(2) + sum(digamma(0.5 * (degrees - i)) for i in range(dimension))
+
+
+def _log_wishart_normalizer(degrees, dimension, log_inverse_scale):
+    """log B(W, degrees) (Bishop 2006, eq. B.79) but for powers of pi, which cancel."""
+    gammas = sum(gammaln(0.5 * (degrees - i)) for i in range(dimension))
+    return 0.5 * degrees * (log_inverse_scale - dimension * math.log(2)) - gammas
