@@ -108,6 +108,7 @@ class BayesianGaussianMixture(EMMixture):
     2
     """
 
+    _bound = "lower bound, nats"
     _counts_weights = True
 
     _parameter_constraints: dict = {

@@ -28,6 +28,9 @@ _SMALL = 16 << 20
 class EMMixture(StreamingMixin, BaseMixture):
     """Fits by EM. A subclass has the constructor, and says which family makes its M-steps."""
 
+    _bound = "log-likelihood, nats per point"
+    """What `lower_bounds_` are, and their unit."""
+
     _counts_weights = False
     """Whether weights are counts of points, which a prior is weighed against: not to be scaled."""
 

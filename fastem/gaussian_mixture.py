@@ -232,6 +232,10 @@ class GaussianMixture(EMMixture):
         return model
 
     @property
+    def _bound(self):
+        return super()._bound if self.prior is None else f"penalised {super()._bound}"
+
+    @property
     def _counts_weights(self):
         return self.prior is not None
 

@@ -11,7 +11,7 @@ from sklearn.base import clone
 from sklearn.datasets import load_iris
 from sklearn.exceptions import NotFittedError
 
-from fastem import GaussianMixture
+from fastem import BayesianGaussianMixture, GaussianMixture
 from fastem.callbacks import Frames
 from fastem.datasets import load_faithful
 from fastem.plotting import (
@@ -747,3 +747,14 @@ def _draw_references():
 
 if __name__ == "__main__":
     _draw_references()
+
+
+def test_empty_components_of_a_bayesian_mixture_are_not_drawn():
+    X = load_faithful().data
+    model = BayesianGaussianMixture(n_components=6, max_iter=500, random_state=0).fit(X)
+    assert model.n_components_effective_ == 2
+    display = MixtureDisplay.from_estimator(model, X)
+    seen = [all(outline.get_visible() for outline in outlines) for outlines in display.ellipses_]
+    assert sum(seen) == 2
+    texts = [text.get_text() for text in display.legend_.get_texts()]
+    assert "+ 4 empty" in texts and sum("weight" in text for text in texts) == 2

@@ -24,14 +24,16 @@ def _weight(weight):
 def entries(mixture, colors, names=None):
     """(handles, texts) for a legend of the components, the heaviest where they are many."""
     line = needed("matplotlib.lines", "plot").Line2D
-    shown = np.arange(len(mixture))
-    if len(shown) > MOST:
-        shown = np.sort(np.argsort(-mixture.weights, kind="stable")[:MOST])
+    shown = np.flatnonzero(~mixture.is_empty)
+    n_more, n_empty = max(0, len(shown) - MOST), len(mixture) - len(shown)
+    if n_more:
+        shown = np.sort(shown[np.argsort(-mixture.weights[shown], kind="stable")[:MOST]])
     handles = [line([], [], color=colors[k], marker="o", markersize=5, linewidth=1.6) for k in shown]
     texts = [component_text(k, mixture, names and names[k]) for k in shown]
-    if len(mixture) > len(shown):
-        handles.append(line([], [], linestyle="none"))
-        texts.append(f"+ {len(mixture) - len(shown)} more")
+    for number, what in (n_more, "more"), (n_empty, "empty"):
+        if number:
+            handles.append(line([], [], linestyle="none"))
+            texts.append(f"+ {number} {what}")
     return handles, texts
 
 

@@ -34,6 +34,8 @@ class LogLikelihoodDisplay:
     stages : list of Stage
         Of the search, those with as many components as the mixture.
     title : str
+    bound : str, default='log-likelihood, nats per point'
+        What the curves are of; a Bayesian mixture's is a lower bound, in nats.
 
     Attributes
     ----------
@@ -47,8 +49,8 @@ class LogLikelihoodDisplay:
     legend_ : Legend or None
     """
 
-    def __init__(self, *, curves, best=0, accelerated=(), stages=(), title=""):
-        self.curves, self.best, self.title = curves, best, title
+    def __init__(self, *, curves, best=0, accelerated=(), stages=(), title="", bound="log-likelihood, nats per point"):
+        self.curves, self.best, self.title, self.bound = curves, best, title, bound
         self.accelerated, self.stages = np.asarray(accelerated, dtype=bool), list(stages)
 
     @classmethod
@@ -81,10 +83,15 @@ class LogLikelihoodDisplay:
         report = model.fit_report_
         kinds = list(report.kinds) if report is not None else []
         accelerated = np.array(kinds) == "accelerated" if len(kinds) == len(bounds) else np.zeros(len(bounds), bool)
-        stages = [] if report is None else [s for s in report.stages if _is_comparable(s, len(model.weights_))]
-        title = f"{nats(bounds[-1])} nats per point after {counted(len(bounds), 'iteration')}"
+        stages = (
+            []
+            if report is None or model._bound.endswith("nats")
+            else [s for s in report.stages if _is_comparable(s, len(model.weights_))]
+        )
+        unit = model._bound.split(", ")[-1]
+        title = f"{nats(bounds[-1])} {unit} after {counted(len(bounds), 'iteration')}"
         curve = np.arange(1, len(bounds) + 1), bounds
-        return cls(curves=[curve], accelerated=accelerated, stages=stages, title=title).plot(ax=ax)
+        return cls(curves=[curve], accelerated=accelerated, stages=stages, title=title, bound=model._bound).plot(ax=ax)
 
     @classmethod
     def from_frames(cls, frames, *, ax=None):
@@ -108,7 +115,8 @@ class LogLikelihoodDisplay:
         ImportError
             Without matplotlib.
         """
-        curves = [_curve(run) for run in getattr(frames, "runs", frames)]
+        runs = getattr(frames, "runs", frames)
+        curves = [_curve(run) for run in runs]
         curves = [curve for curve in curves if len(curve[0])]
         if not curves:
             raise ValueError(
@@ -117,10 +125,11 @@ class LogLikelihoodDisplay:
         ends = np.array([values[-1] for _, values in curves])
         best = int(ends.argmax())
         n_good = int(np.count_nonzero(ends >= ends[best] - _AS_GOOD))
-        title = f"best of {counted(len(curves), 'start')}: {nats(ends[best])} nats per point"
+        bound = next(run[0]._bound for run in runs if run)
+        title = f"best of {counted(len(curves), 'start')}: {nats(ends[best])} {bound.split(', ')[-1]}"
         if len(curves) > 1:
             title += f"; {n_good} within {_AS_GOOD:g} of it"
-        return cls(curves=curves, best=best, title=title).plot(ax=ax)
+        return cls(curves=curves, best=best, title=title, bound=bound).plot(ax=ax)
 
     def plot(self, *, ax=None):
         """Draw it.
@@ -140,7 +149,7 @@ class LogLikelihoodDisplay:
             color = palette(1)[0]
             self.lines_ = [self._line(i, color) for i in range(len(self.curves))]
             self.accelerated_ = self._mark_accelerated()
-            self.ax_.set(xlabel="iteration", ylabel="log-likelihood, nats per point")
+            self.ax_.set(xlabel="iteration", ylabel=self.bound)
             self.ax_.set_ylim(*self._range())
             self.ax_.locator_params(axis="x", integer=True)
             self.stages_ = self._mark_stages()

@@ -20,11 +20,14 @@ class Mixture:
     weights : ndarray of shape (K,)
     means : ndarray of shape (K, D)
     covariances : ndarray of shape (K, D, D)
+    is_empty : ndarray of bool of shape (K,)
+        Components that a Bayesian mixture has left without a point: they are its prior, and not drawn.
     """
 
     weights: np.ndarray
     means: np.ndarray
     covariances: np.ndarray
+    is_empty: np.ndarray = None
     factors: np.ndarray = field(init=False, repr=False)
 
     @classmethod
@@ -33,10 +36,15 @@ class Mixture:
         means = np.asarray(model.means_, dtype=np.float64)
         covariances = np.asarray(model.covariances_, dtype=np.float64)
         matrices = FAMILIES[model.covariance_type].matrices(covariances, *means.shape)
-        return cls(np.asarray(model.weights_, dtype=np.float64), means, np.asarray(matrices))
+        is_empty = None
+        if hasattr(model, "mean_precision_"):
+            is_empty = model.mean_precision_ - model.mean_precision_prior_ < 1
+        return cls(np.asarray(model.weights_, dtype=np.float64), means, np.asarray(matrices), is_empty)
 
     def __post_init__(self):
         # In a line and a plane these formulae hold for singular matrices, too, where Cholesky's method fails.
+        if self.is_empty is None:
+            object.__setattr__(self, "is_empty", np.zeros(len(self.weights), dtype=bool))
         object.__setattr__(self, "factors", _factors(self.covariances) if self.means.shape[1] <= 2 else None)
 
     def __len__(self):
@@ -50,16 +58,17 @@ class Mixture:
     def marginal(self, features):
         """The mixture of these features alone: the same weights, and the parts of means and covariances (exact)."""
         features = np.asarray(features)
-        return Mixture(self.weights, self.means[:, features], self.covariances[:, features[:, None], features])
+        covariances = self.covariances[:, features[:, None], features]
+        return Mixture(self.weights, self.means[:, features], covariances, self.is_empty)
 
     def reordered(self, order):
         """The same mixture, its components in this order."""
-        return Mixture(self.weights[order], self.means[order], self.covariances[order])
+        return Mixture(self.weights[order], self.means[order], self.covariances[order], self.is_empty[order])
 
     def toward(self, other, share):
         """Between this mixture (share 0) and another one (1): every parameter on its straight line."""
         parts = ((self.weights, other.weights), (self.means, other.means), (self.covariances, other.covariances))
-        return Mixture(*((1 - share) * before + share * after for before, after in parts))
+        return Mixture(*((1 - share) * before + share * after for before, after in parts), self.is_empty)
 
     def log_densities(self, X):
         """log(weight_k N(x; mean_k, covariance_k)) at points in a line or plane, (n, K)."""

@@ -16,9 +16,10 @@ _NUMBERED = 30  # more components than these carry no numbers
 
 def bounds_of(values, mixture=None):
     """Limits of the axes, one pair for each column."""
-    if mixture is None:
+    if mixture is None or mixture.is_empty.all():
         return [limits(column) for column in values.T]
-    low, high = mixture.means - _REACH * mixture.deviations, mixture.means + _REACH * mixture.deviations
+    means, reach = mixture.means[~mixture.is_empty], _REACH * mixture.deviations[~mixture.is_empty]
+    low, high = means - reach, means + reach
     return [limits(column, (low[:, j], high[:, j])) for j, column in enumerate(values.T)]
 
 
@@ -66,9 +67,12 @@ class PlanePanel:
         for k, outlines in enumerate(self.ellipses):
             for sigma, outline in zip(self._looks, outlines, strict=True):
                 outline.set_path(self._outline(mixture, k, sigma))
+                outline.set_visible(not mixture.is_empty[k])
             self.means[k].set_data(*mixture.means[k][:, None])
+            self.means[k].set_visible(not mixture.is_empty[k])
             if self.numbers:
                 self.numbers[k].set_position(mixture.means[k])
+                self.numbers[k].set_visible(not mixture.is_empty[k])
 
     def _draw(self, mixture):
         patches = needed("matplotlib.patches", "plot")
@@ -170,6 +174,7 @@ class LinePanel:
         for k, number in enumerate(self.numbers):
             peak = min(np.interp(mixture.means[k, 0], x, parts[:, k]), 0.94 * top)
             number.xy = mixture.means[k, 0], peak
+            number.set_visible(not mixture.is_empty[k])
 
     def _draw(self, n_components):
         patches = needed("matplotlib.patches", "plot")
