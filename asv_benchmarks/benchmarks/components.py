@@ -1,0 +1,53 @@
+"""How many components: variational Bayes beside plain EM, and the selection among many mixtures."""
+
+import functools
+
+import fastem
+
+from .common import COVARIANCE_TYPES, USUAL, best_seconds, make_case, make_points, setup_cache  # noqa: F401 (for asv)
+from .fit import _Fit
+
+
+class Bayesian(_Fit):
+    """Ten iterations of variational Bayes: the pass of plain EM, and another M-step."""
+
+    param_names = ("case",)
+    params = ([f"{covariance_type} {USUAL}" for covariance_type in COVARIANCE_TYPES],)
+
+    def prepare(self, case):
+        self.X, self._plain = make_case(case)
+        self.settings = {name: self._plain[name] for name in ("n_components", "covariance_type", "tol")}
+        self.settings |= {"algorithm": "em", "init_params": "random", "random_state": 0, "max_iter": 10}
+
+    def run(self, cls=fastem.BayesianGaussianMixture, **changes):
+        return cls(**{**self.settings, **changes}).fit(self.X)
+
+    def track_share_of_plain(self, case):
+        """Seconds of ten iterations beside plain EM's from such a start."""
+        bayesian, plain = best_seconds([self.run, functools.partial(self.run, fastem.GaussianMixture)], repeats=3)
+        return bayesian / plain
+
+    track_share_of_plain.unit = "times"
+
+
+class Select:
+    """Numbers of components 1 to 10 and four covariance types: forty mixtures."""
+
+    param_names = ("n_samples",)
+    params = ([1000, 200_000],)
+
+    def setup(self, n_samples):
+        self.X, _ = make_points(n_samples, 4, 8)
+        self.run()
+
+    def run(self):
+        return fastem.select(self.X, range(1, 11), random_state=0)
+
+    def time_select(self, n_samples):
+        self.run()
+
+    def track_bic(self, n_samples):
+        """Of the mixture chosen, per point."""
+        return float(self.run().results_["bic"].min()) / n_samples
+
+    track_bic.unit = "nats times 2"
