@@ -25,6 +25,12 @@ from .validation import check_labels, check_sample_weight
 _SMALL = 16 << 20
 
 
+def held_if_small(source):
+    """The source, in memory where it takes so little."""
+    is_small = not isinstance(source, ArraySource) and source.nbytes <= _SMALL
+    return in_memory(source) if is_small else source
+
+
 class EMMixture(StreamingMixin, BaseMixture):
     """Fits by EM. A subclass has the constructor, and says which family makes its M-steps."""
 
@@ -122,8 +128,7 @@ class EMMixture(StreamingMixin, BaseMixture):
                 source = self._source(X, reset=True, aside=(sample_weight, labels), least=2)
                 self._scan(source, reset=True)
                 known = self._known(source, sample_weight, labels)
-                if not isinstance(source, ArraySource) and source.nbytes <= _SMALL:
-                    source = in_memory(source)
+                source = held_if_small(source)
                 settings = self._settings(source)
                 tasks = self._callback_tasks(X, y, source)
                 try:
@@ -147,7 +152,7 @@ class EMMixture(StreamingMixin, BaseMixture):
 
     def _run(self, source, settings, known, tasks):
         family = self._family(source, known)
-        lines = [PrintedLines(self.verbose, self.verbose_interval)] if self.verbose else []
+        lines = [PrintedLines(self.verbose, self.verbose_interval, self._bound.split(",")[0])] if self.verbose else []
         progress = Progress(*lines, *tasks)
         if known.says_all:
             return em.fit_known(source, family, settings, known)

@@ -181,11 +181,14 @@ def in_excess(points, known, family, settings, random_state, of_one_unit):
 
 
 def moments(source, family, weights):
-    """Mean (D,) and covariance of all the points, (D, D), or variances (D,) for diag and spherical: of weight - 1."""
+    """Mean (D,) and covariance of all the points, (D, D), or variances (D,) for diag and spherical: of weight - 1.
+
+    Where all weights together are those of two points or fewer, of half their weight.
+    """
     family = FAMILIES["tied" if family.is_triangular else "diag"]
     statistics = source.e_step(_roughly(source, family, 1, weights), Known(weights))
     mean = statistics.means
-    second = statistics.about(mean).second / max(statistics.weight - 1, 1e-300)
+    second = statistics.about(mean).second / max(statistics.weight - 1, statistics.weight / 2)
     return mean[0], second if family.is_triangular else second[0]
 
 

@@ -13,6 +13,9 @@ from scipy.special import gammaln
 from .covariance import Parameters
 from .regularized import RegularizedFamily, with_prior, without_prior
 
+# Least eigenvalue of features' correlations below which they are linearly dependent.
+_DEPENDENT = 1e-10
+
 
 @dataclass(frozen=True)
 class ConjugatePrior:
@@ -38,6 +41,8 @@ class ConjugatePrior:
 def default_prior(family, n_components, mean, covariance, /, **given):
     """Fraley & Raftery's (section 4): each component's covariance about that of all points, shared out by volume.
 
+    Where all points' covariance is singular, its variances serve, as in mclust where there are too few points.
+
     Parameters
     ----------
     family : CovarianceFamily
@@ -50,11 +55,21 @@ def default_prior(family, n_components, mean, covariance, /, **given):
         Attributes of the prior that are known.
     """
     n_features = len(mean)
+    if family.is_triangular and _is_singular(covariance):
+        covariance = np.diag(np.diagonal(covariance))
     scale = covariance * n_components ** (-2 / n_features)
     if not family.is_triangular:  # the mean variance serves every feature
         scale = np.full(scale.shape, scale.mean()) if family.name == "diag" else scale.mean()
     default = {"shrinkage": 0.01, "mean": mean, "degrees_of_freedom": n_features + 2.0, "scale": scale}
     return ConjugatePrior(**{**default, **given})
+
+
+def _is_singular(covariance):
+    """Whether features that vary are linearly dependent."""
+    deviations = np.sqrt(np.diagonal(covariance))
+    vary = np.flatnonzero(deviations)
+    correlations = covariance[np.ix_(vary, vary)] / deviations[vary, None] / deviations[vary]
+    return bool((np.linalg.eigvalsh(correlations) < _DEPENDENT).any())
 
 
 class PenalizedFamily(RegularizedFamily):
@@ -104,7 +119,7 @@ class PenalizedFamily(RegularizedFamily):
         return (statistics.log_likelihood + self.log_density(candidate)) / statistics.weight
 
     def log_density(self, parameters):
-        """log p(means, covariances), nats."""
+        """log p(means, covariances), nats; but for a constant where features without spread make the scale singular."""
         prior, means = self.prior, parameters.means
         n_features = means.shape[1]
         log_det = 2 * parameters.log_determinants  # of the precisions
@@ -117,12 +132,13 @@ class PenalizedFamily(RegularizedFamily):
         if self.plain.is_triangular:
             precisions = precisions.reshape(-1, n_features, n_features)
             log_scale, traces = np.linalg.slogdet(scale)[1], (precisions * scale).sum(axis=(1, 2))
+            log_scale = log_scale if math.isfinite(log_scale) else 0.0
             return total + _log_inverse_wishart(
                 prior.degrees_of_freedom, n_features, log_scale, log_det[: len(precisions)], traces
             )
         # One variance each, for a feature or for all.
         return total + _log_inverse_wishart(
-            prior.degrees_of_freedom, 1, np.log(scale), np.log(precisions), precisions * scale
+            prior.degrees_of_freedom, 1, np.log(np.where(scale > 0, scale, 1.0)), np.log(precisions), precisions * scale
         )
 
 

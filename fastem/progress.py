@@ -52,11 +52,14 @@ class PrintedLines:
         1 prints starts and iterations, 2 and more also seconds and the change of the lower bound.
     interval : int
         Every how many iterations to print.
+    bound : str
+        What the lower bounds are.
     """
 
-    def __init__(self, verbose, interval):
+    def __init__(self, verbose, interval, bound):
         self._verbose = verbose
         self._interval = interval
+        self._bound = bound
 
     def begin(self, init):
         print(f"Initialization {init}", flush=True)
@@ -78,7 +81,7 @@ class PrintedLines:
     def end_stage(self, stage):
         print(
             f"  {stage.name}: {stage.n_samples:,} points, {stage.n_components} components, {stage.n_iter} iterations, "
-            f"mean log-likelihood {stage.lower_bound:.6f}",
+            f"{self._bound} {stage.lower_bound:.6f}",
             flush=True,
         )
 

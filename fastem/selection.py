@@ -14,6 +14,7 @@ from sklearn.utils import check_random_state
 
 from . import em, kernels, reduction, search
 from .acceleration import QuasiNewton
+from .em_mixture import held_if_small
 from .gaussian_mixture import GaussianMixture
 from .known import NOTHING_KNOWN
 from .sources.array import sample
@@ -102,7 +103,7 @@ def select(
     (3, 'tied')
     """
     counts = [n_components] if isinstance(n_components, int | np.integer) else sorted(set(n_components))
-    types = [covariance_type] if isinstance(covariance_type, str) else list(covariance_type)
+    types = [covariance_type] if isinstance(covariance_type, str) else list(dict.fromkeys(covariance_type))
     if not counts or not types:
         raise ValueError("n_components and covariance_type should name one value or more each")
     if criterion not in CRITERIA:
@@ -114,6 +115,10 @@ def select(
         model._validate_params()
     with thread_limits(models[0].n_threads):
         return _Selector(X, sample_weight, models, criterion, n_folds).selection()
+
+
+def _n_collapsed(result, reg_covar):
+    return int((result.parameters.share_of(reg_covar) > search._COLLAPSED).sum())
 
 
 class _Candidate:
@@ -140,12 +145,13 @@ class _Selector:
         self._reader._scan(source, reset=True)
         self._candidates = [_Candidate(model) for model in models]
         fewest = min(self._candidates, key=lambda each: each.model.n_components).model
-        self._all = source, fewest._known(source, sample_weight, None)
+        known = fewest._known(source, sample_weight, None)
+        source = held_if_small(source)
+        self._all = source, known
         self._random_state = check_random_state(self._reader.random_state)
         most = max(model.n_components for model in models)
         size = max(_POINTS, most * _POINTS_A_COMPONENT)
         self._is_whole = source.n_samples <= 2 * size
-        known = self._all[1]
         if self._is_whole:
             self._sample = self._all
         else:
@@ -185,14 +191,21 @@ class _Selector:
         try:
             state = check_random_state(model.random_state)
             candidate.result = search.fit(source, family, settings, state, known=known)
+        except em.SourceError:
+            raise
         except ValueError as error:
             candidate.status = " ".join(str(error).split())
         if previous is None or not settings.accelerated or settings.assignment != "soft":
             return
         with em.collapse_ignored():
             grown = self._grown(previous.result.parameters, family, settings)
-            if candidate.result is None or grown.lower_bound > candidate.result.lower_bound + settings.tol:
+            if candidate.result is None or self._is_better(grown, candidate.result, settings):
                 candidate.result, candidate.status = grown, "ok"
+
+    def _is_better(self, grown, found, settings):
+        """By more than tol, and not by collapsing more components, as in a search."""
+        collapsed = [_n_collapsed(result, settings.reg_covar) for result in (grown, found)]
+        return grown.lower_bound > found.lower_bound + settings.tol and collapsed[0] <= collapsed[1]
 
     def _grown(self, parameters, family, settings):
         source, known = self._sample

@@ -29,10 +29,10 @@ class StreamingMixin:
 
         Returns
         -------
-        self : GaussianMixture
-            `lower_bounds_` go on with the batches', each before it is taken in, from the time when there is a mixture
-            (after `fit`, from its own); `lower_bound_` is the last, `n_iter_` their number, `n_samples_seen_` that
-            of all points.
+        self : estimator
+            `lower_bounds_` go on with the batches' mean log-likelihoods, each before it is taken in, from the time when
+            there is a mixture (after `fit`, from its own, but for a Bayesian mixture's, which are in all); `lower_bound_`
+            is the last, `n_iter_` their number, `n_samples_seen_` that of all points.
 
         Raises
         ------
@@ -86,7 +86,8 @@ class StreamingMixin:
         if parameters is None:
             return OnlineEM(self._family)
         counts = getattr(self, "_weight_seen", 0.0), getattr(self, "n_samples_seen_", 0)
-        return OnlineEM(self._family, parameters, *counts, self.lower_bounds_, self.reg_covar)
+        lower_bounds = self.lower_bounds_ if self._bound.endswith("per point") else ()  # as the batches' are
+        return OnlineEM(self._family, parameters, *counts, lower_bounds, self.reg_covar)
 
     def _show(self, online, dtype, is_new):
         """The fitted attributes of a stream, parameters where they are new."""

@@ -244,7 +244,9 @@ def _of_precisions(posterior, priors):
         times = 1 if name == "diag" else n_features  # one variance is seen by every feature
         precisions = posterior.precisions().reshape(n_components, -1)
         log_mean, scale = np.log(precisions), times * np.asarray(priors.covariance)
-        log_scale, traces = np.log(scale), precisions * scale
+        with np.errstate(divide="ignore"):  # of a feature without spread: the evidence is -inf, as of singular scales
+            log_scale = np.log(scale)
+        traces = precisions * scale
         found, prior = times * degrees[:, None], times * priors.degrees_of_freedom
     log_precision = _expected_log(found, dimension) + log_mean - dimension * np.log(found)
     divergence = (

@@ -3,7 +3,11 @@
 Bishop 2006, 'Pattern Recognition and Machine Learning', section 9.2.2. Responsibilities are (n, K).
 """
 
+import itertools
+
 import numpy as np
+from scipy import stats
+from scipy.special import betaln, digamma, gammaln, logsumexp, multigammaln
 
 
 def matrices(covariances, covariance_type, n_components, n_features):
@@ -129,3 +133,258 @@ def steps(n_iter, X, weights, means, covariances, covariance_type, **kwargs):
         weights, means, covariances, bound = step(X, weights, means, covariances, covariance_type, **kwargs)
         bounds.append(bound)
     return weights, means, covariances, bounds
+
+
+# -- penalised EM: Fraley & Raftery 2007, 'Bayesian regularization for normal mixture estimation', tables 1 and 2 -----
+
+
+def map_m_step(X, responsibilities, covariance_type, *, shrinkage, mean, degrees_of_freedom, scale, reg_covar=0.0):
+    """(weights, means, covariances) of the posterior's mode: mclust's VVV, EEE, VVI and VII with a prior.
+
+    Where there is no prior of the means, its factor |covariance|**(-1/2) is left out in all of them.
+    """
+    mass = responsibilities.sum(axis=0)
+    n_components, n_features = len(mass), X.shape[1]
+    with np.errstate(invalid="ignore"):  # of components without points
+        _, plain_means, within = m_step(X, responsibilities, "full", reg_covar)
+    plain_means, within = np.nan_to_num(plain_means), np.nan_to_num(within)
+    offsets = plain_means - mean
+    between = np.array([n * shrinkage / (n + shrinkage) * np.outer(d, d) for n, d in zip(mass, offsets, strict=True)])
+    scatter = mass[:, None, None] * within + between
+    of_mean = 1 if shrinkage > 0 else 0
+    if covariance_type == "full":
+        counts = degrees_of_freedom + n_features + 1 + of_mean + mass
+        covariances = (scale + scatter) / counts[:, None, None]
+    elif covariance_type == "tied":
+        count = degrees_of_freedom + n_features + 1 + of_mean * n_components + mass.sum()
+        covariances = (scale + scatter.sum(axis=0)) / count
+    elif covariance_type == "diag":
+        counts = degrees_of_freedom + 2 + of_mean + mass
+        covariances = (scale + np.array([np.diagonal(each) for each in scatter])) / counts[:, None]
+    else:
+        counts = degrees_of_freedom + 2 + (of_mean + mass) * n_features
+        covariances = (scale + np.array([np.trace(each) for each in scatter])) / counts
+    means = (mass[:, None] * plain_means + shrinkage * np.asarray(mean)) / (mass + shrinkage)[:, None]
+    return mass / mass.sum(), means, covariances
+
+
+def log_prior(means, covariances, covariance_type, *, shrinkage, mean, degrees_of_freedom, scale):
+    """log p(means, covariances), by scipy's distributions: inverse Wishart, or inverse gamma for single variances."""
+    n_components, n_features = means.shape
+    total = 0.0
+    if shrinkage > 0:
+        for centre, matrix in zip(means, matrices(covariances, covariance_type, n_components, n_features), strict=True):
+            total += stats.multivariate_normal(mean, matrix / shrinkage).logpdf(centre)
+    if covariance_type in ("full", "tied"):
+        of_one = stats.invwishart(degrees_of_freedom, scale)
+        distinct = covariances if covariance_type == "full" else [covariances]
+        return total + sum(of_one.logpdf(matrix) for matrix in distinct)
+    return total + stats.invgamma(degrees_of_freedom / 2, scale=np.asarray(scale) / 2).logpdf(covariances).sum()
+
+
+# -- variational Bayes: Bishop 2006, section 10.2 ---------------------------------------------------------------------
+
+
+def variational_posterior(X, responsibilities, covariance_type, priors, reg_covar=0.0):
+    """Bishop's eqs. 10.58 to 10.63 (scikit-learn's for other covariance types), a dict.
+
+    priors: is_process, weight_concentration, mean_precision, mean, degrees_of_freedom, covariance.
+    """
+    mass = responsibilities.sum(axis=0)
+    n_components, n_features = len(mass), X.shape[1]
+    with np.errstate(invalid="ignore"):  # of components without points
+        _, means, within = m_step(X, responsibilities, "full", reg_covar)
+    means, within = np.nan_to_num(means), np.nan_to_num(within)
+    precision = priors["mean_precision"] + mass
+    offsets = means - priors["mean"]
+    shares = mass * priors["mean_precision"] / precision
+    scatter = mass[:, None, None] * within + np.array(
+        [s * np.outer(d, d) for s, d in zip(shares, offsets, strict=True)]
+    )
+    degrees = priors["degrees_of_freedom"] + mass
+    if covariance_type == "full":
+        covariances = (priors["covariance"] + scatter) / degrees[:, None, None]
+    elif covariance_type == "tied":
+        degrees = np.full(n_components, priors["degrees_of_freedom"] + mass.sum() / n_components)
+        covariances = (priors["covariance"] + scatter.sum(axis=0) / n_components) / degrees[0]
+    elif covariance_type == "diag":
+        covariances = (priors["covariance"] + np.array([np.diagonal(each) for each in scatter])) / degrees[:, None]
+    else:
+        covariances = (priors["covariance"] + np.array([np.trace(each) / n_features for each in scatter])) / degrees
+    if priors["is_process"]:
+        behind = np.array([mass[k + 1 :].sum() for k in range(n_components)])
+        concentration = 1 + mass, priors["weight_concentration"] + behind
+    else:
+        concentration = priors["weight_concentration"] + mass
+    return {
+        "concentration": concentration,
+        "mean_precision": precision,
+        "means": (priors["mean_precision"] * np.asarray(priors["mean"]) + mass[:, None] * means) / precision[:, None],
+        "degrees": degrees,
+        "covariances": covariances,
+    }
+
+
+def expected_log_weights(concentration):
+    """E[log weight], (K,), of a Dirichlet distribution or of broken sticks."""
+    if isinstance(concentration, tuple):
+        broken, left = concentration
+        of_broken, of_left = digamma(broken) - digamma(broken + left), digamma(left) - digamma(broken + left)
+        return np.array([of_broken[k] + of_left[:k].sum() for k in range(len(broken))])
+    return digamma(concentration) - digamma(concentration.sum())
+
+
+def variational_e_step(X, posterior, covariance_type):
+    """(what log-responsibilities are normalised by, (n,); responsibilities): Bishop's eqs. 10.46, 10.64 to 10.66."""
+    n_components, n_features = posterior["means"].shape
+    expected = matrices(posterior["covariances"], covariance_type, n_components, n_features)
+    log_weights = expected_log_weights(posterior["concentration"])
+    densities = np.empty((len(X), n_components))
+    for k in range(n_components):
+        degrees = posterior["degrees"][k]
+        scale = np.linalg.inv(expected[k]) / degrees  # Bishop's W
+        log_precision = sum(digamma((degrees - i) / 2) for i in range(n_features))
+        log_precision += n_features * np.log(2) + np.linalg.slogdet(scale)[1]
+        d = X - posterior["means"][k]
+        squares = n_features / posterior["mean_precision"][k] + degrees * np.einsum("ni,ij,nj->n", d, scale, d)
+        densities[:, k] = log_weights[k] + 0.5 * (log_precision - n_features * np.log(2 * np.pi) - squares)
+    likelihoods = log_likelihoods(densities)
+    return likelihoods, np.exp(densities - likelihoods[:, None])
+
+
+def evidence_bound(X, responsibilities, posterior, priors, covariance_type):
+    """Lower bound of log p(X), term by term: Bishop's eqs. 10.70 to 10.77. Rows of responsibilities sum to weights.
+
+    The distribution of the precisions: Wishart for full, and for tied, of all the posterior's degrees of freedom;
+    gamma for each single variance.
+    """
+    n_components, n_features = posterior["means"].shape
+    mass = responsibilities.sum(axis=0)
+    beta, beta_0 = posterior["mean_precision"], priors["mean_precision"]
+    log_precision, expected, of_precisions = _precisions(posterior, priors, covariance_type)
+    log_weights = expected_log_weights(posterior["concentration"])
+    total = of_precisions
+    for k in range(n_components):
+        d = X - posterior["means"][k]
+        squares = np.einsum("ni,ij,nj->n", d, expected[k], d)
+        log_densities = log_precision[k] - n_features / beta[k] - squares - n_features * np.log(2 * np.pi)
+        total += 0.5 * responsibilities[:, k] @ log_densities  # 10.71
+        offset = posterior["means"][k] - priors["mean"]
+        of_mean = n_features * np.log(beta_0 / (2 * np.pi)) + log_precision[k]
+        of_mean -= n_features * beta_0 / beta[k] + beta_0 * offset @ expected[k] @ offset
+        total += 0.5 * of_mean  # of 10.74
+        total -= 0.5 * (log_precision[k] + n_features * np.log(beta[k] / (2 * np.pi)) - n_features)  # of 10.77
+    total += mass @ log_weights  # 10.72
+    total += responsibilities.sum(axis=1) @ stats.entropy(responsibilities, axis=1)  # 10.75
+    prior, found = priors["weight_concentration"], posterior["concentration"]
+    if priors["is_process"]:
+        for broken, left in zip(*found, strict=True):
+            log_left = digamma(left) - digamma(broken + left)
+            total += (prior - 1) * log_left - betaln(1, prior) + stats.beta(broken, left).entropy()
+    else:
+        total += (
+            (prior - 1) * log_weights.sum() + gammaln(n_components * prior) - n_components * gammaln(prior)
+        )  # 10.73
+        total += 0.0 if n_components == 1 else float(stats.dirichlet(found).entropy())  # 10.76
+    return total
+
+
+def _precisions(posterior, priors, covariance_type):
+    """(E[log |precision|], (K,); E[precision], (K, D, D); E[log prior] + entropy of all the precisions)."""
+    n_components, n_features = posterior["means"].shape
+    expected = np.linalg.inv(matrices(posterior["covariances"], covariance_type, n_components, n_features))
+    degrees, degrees_0 = posterior["degrees"], priors["degrees_of_freedom"]
+    log_precision, total = np.zeros(n_components), 0.0
+    if covariance_type in ("full", "tied"):
+        n_distinct = n_components if covariance_type == "full" else 1
+        prior_scale = np.linalg.inv(np.atleast_2d(priors["covariance"]))
+        for k in range(n_distinct):
+            nu = degrees[k] if covariance_type == "full" else n_components * degrees[0]
+            scale = expected[k] / nu
+            log_precision[k:] = sum(digamma((nu - i) / 2) for i in range(n_features)) + n_features * np.log(2)
+            log_precision[k:] += np.linalg.slogdet(scale)[1]
+            # E of the prior's log-density is that at the mean but for the mean of log |precision|
+            at_mean = stats.wishart(degrees_0, prior_scale).logpdf(expected[k])
+            missing = log_precision[k] - np.linalg.slogdet(expected[k])[1]
+            total += at_mean + 0.5 * (degrees_0 - n_features - 1) * missing
+            total += stats.wishart(nu, scale).entropy()
+        return log_precision, expected, total
+    times = 1 if covariance_type == "diag" else n_features
+    for k in range(n_components):
+        variances = np.atleast_1d(posterior["covariances"][k])
+        for variance, prior in zip(variances, np.atleast_1d(priors["covariance"]), strict=True):
+            shape, shape_0 = times * degrees[k] / 2, times * degrees_0 / 2
+            rate, rate_0 = shape * variance, times * prior / 2
+            mean_log = digamma(shape) - np.log(rate)
+            log_precision[k] += times * mean_log
+            total += shape_0 * np.log(rate_0) - gammaln(shape_0) + (shape_0 - 1) * mean_log - rate_0 * shape / rate
+            total += stats.gamma(shape, scale=1 / rate).entropy()
+    return log_precision, expected, total
+
+
+def log_evidence_of_one(X, covariance_type, priors):
+    """log p(X) of a single Gaussian: the points one after the other, each by its predictive t distribution."""
+    n_features = X.shape[1]
+    mean, beta = np.array(priors["mean"], dtype=float), priors["mean_precision"]
+    degrees, scatter = priors["degrees_of_freedom"], np.array(priors["covariance"], dtype=float)
+    if covariance_type == "spherical":
+        degrees, scatter = n_features * degrees, n_features * scatter
+    total = 0.0
+    for x in X:
+        widen = (beta + 1) / beta
+        if covariance_type in ("full", "tied"):
+            freedom = degrees - n_features + 1
+            total += stats.multivariate_t(mean, np.atleast_2d(scatter) * widen / freedom, df=freedom).logpdf(x)
+        elif covariance_type == "diag":
+            total += stats.t(degrees, mean, np.sqrt(scatter * widen / degrees)).logpdf(x).sum()
+        else:
+            shape = np.eye(n_features) * scatter * widen / degrees
+            total += stats.multivariate_t(mean, shape, df=degrees).logpdf(x)
+        d = x - mean
+        added = {
+            "full": lambda d: np.outer(d, d),
+            "tied": lambda d: np.outer(d, d),
+            "diag": lambda d: d**2,
+            "spherical": lambda d: d @ d,
+        }[covariance_type](d)
+        scatter = scatter + added / widen
+        degrees += n_features if covariance_type == "spherical" else 1
+        mean, beta = mean + d / (beta + 1), beta + 1
+    return float(total)
+
+
+def log_evidence_of_all_assignments(X, n_components, covariance_type, priors):
+    """log of the sum over all assignments of points to components of p(assignment) p(X | assignment)."""
+    alpha, terms = priors["weight_concentration"], []
+    for assignment in itertools.product(range(n_components), repeat=len(X)):
+        assignment = np.array(assignment)
+        counts = np.bincount(assignment, minlength=n_components)
+        if priors["is_process"]:
+            behind = np.array([counts[k + 1 :].sum() for k in range(n_components)])
+            term = (betaln(1 + counts, alpha + behind) - betaln(1, alpha)).sum()
+        else:
+            term = gammaln(n_components * alpha) - gammaln(n_components * alpha + len(X))
+            term += (gammaln(alpha + counts) - gammaln(alpha)).sum()
+        groups = [X[assignment == k] for k in range(n_components)]
+        if covariance_type == "tied":
+            terms.append(term + log_evidence_of_groups(groups, priors))
+        else:
+            terms.append(term + sum(log_evidence_of_one(group, covariance_type, priors) for group in groups))
+    return logsumexp(terms)
+
+
+def log_evidence_of_groups(groups, priors):
+    """log p of groups of points with means of their own and one covariance (Gelman et al. 2013, section 3.6)."""
+    n_features, beta_0, degrees = len(priors["mean"]), priors["mean_precision"], priors["degrees_of_freedom"]
+    n_points = sum(len(group) for group in groups)
+    scatter, total = np.array(priors["covariance"], dtype=float), 0.0
+    for group in groups:
+        if len(group):
+            d, offset = group - group.mean(axis=0), group.mean(axis=0) - priors["mean"]
+            beta = beta_0 + len(group)
+            scatter = scatter + d.T @ d + beta_0 * len(group) / beta * np.outer(offset, offset)
+            total += 0.5 * n_features * np.log(beta_0 / beta)
+    total += multigammaln((degrees + n_points) / 2, n_features) - multigammaln(degrees / 2, n_features)
+    total += 0.5 * degrees * np.linalg.slogdet(priors["covariance"])[1]
+    total -= 0.5 * (degrees + n_points) * np.linalg.slogdet(scatter)[1]
+    return total - 0.5 * n_points * n_features * np.log(np.pi)

@@ -1,4 +1,4 @@
-"""scikit-learn's own tests of GaussianMixture, run on fastem's.
+"""scikit-learn's own tests of GaussianMixture and BayesianGaussianMixture, run on fastem's.
 
 Left out are those that call scikit-learn's private functions or methods instead of the class, and those for its
 array API support, which fastem doesn't claim.
@@ -21,7 +21,12 @@ REACHES_INTO_PRIVATE_FUNCTIONS = {
     "test_gaussian_mixture_log_probabilities",
     "test_gaussian_mixture_precisions_init",
     "test_gaussian_mixture_all_init_does_not_estimate_gaussian_parameters",
+    "test_log_dirichlet_norm",
+    "test_log_wishart_norm",
+    "test_compare_covar_type",  # calls _check_parameters and _initialize_parameters
 }
+
+CLASSES = {"GaussianMixture", "BayesianGaussianMixture"}
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # scikit-learn's tests warn freely
 
@@ -37,26 +42,31 @@ def global_random_seed(request):
 
 
 def _tests_of(module_name):
-    """The test functions of a scikit-learn module, with fastem's class in place of its own."""
+    """The test functions of a scikit-learn module, with fastem's classes in place of its own."""
     path = Path(importlib.util.find_spec("sklearn.mixture").origin).parent / "tests" / f"{module_name}.py"
     source = path.read_text(encoding="utf-8")
     if module_name == "test_mixture":  # makes its estimators when imported
-        source = source.replace("import BayesianGaussianMixture, GaussianMixture", "import BayesianGaussianMixture")
-        source = source.replace("import numpy as np", "import numpy as np\nfrom fastem import GaussianMixture", 1)
+        source = source.replace("from sklearn.mixture import", "from fastem import")
     namespace = {"__name__": f"sklearn_{module_name}"}
     exec(compile(source, str(path), "exec"), namespace)
-    namespace["GaussianMixture"] = fastem.GaussianMixture
+    namespace.update({name: getattr(fastem, name) for name in CLASSES})
     return {
-        name: value
+        f"{name}_of_{module_name.removeprefix('test_')}": value
         for name, value in namespace.items()
         if name.startswith("test_") and name not in REACHES_INTO_PRIVATE_FUNCTIONS and "array_api" not in name
     }
 
 
-_TESTS = {**_tests_of("test_gaussian_mixture"), **_tests_of("test_mixture")}
+_TESTS = {**_tests_of("test_gaussian_mixture"), **_tests_of("test_bayesian_mixture"), **_tests_of("test_mixture")}
 globals().update(_TESTS)
 
 
 def test_the_suite_is_there():
-    assert len(_TESTS) >= 30
-    assert _TESTS["test_gaussian_mixture_fit"].__globals__["GaussianMixture"] is fastem.GaussianMixture
+    assert sum(name.endswith("of_gaussian_mixture") for name in _TESTS) >= 28
+    assert sum(name.endswith("of_bayesian_mixture") for name in _TESTS) >= 11
+    assert sum(name.endswith("of_mixture") for name in _TESTS) >= 2
+    (parametrized,) = _TESTS["test_gaussian_mixture_n_iter_of_mixture"].pytestmark
+    assert [type(each) for each in parametrized.args[1]] == [fastem.GaussianMixture, fastem.BayesianGaussianMixture]
+    for test in _TESTS.values():
+        for name in CLASSES & test.__globals__.keys():
+            assert test.__globals__[name] is getattr(fastem, name)
