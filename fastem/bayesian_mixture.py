@@ -85,7 +85,8 @@ class BayesianGaussianMixture(EMMixture):
         The same of every iteration.
     evidence_lower_bound_ : float
         Lower bound of the log-probability of X under the prior, nats in all, every term in it (Bishop 2006, eqs. 10.70
-        to 10.77): to compare numbers of components, covariance types and priors by. NaN before the first iteration.
+        to 10.77): to compare numbers of components, covariance types and priors by. NaN before the first iteration and
+        after `partial_fit`; without meaning where `covariance_prior_` is singular.
     weight_concentration_ : tuple of two ndarrays of shape (n_components,), or ndarray
         Parameters of the sticks' beta distributions, or of the Dirichlet distribution.
     mean_precision_ : ndarray of shape (n_components,)

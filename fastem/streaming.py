@@ -31,8 +31,8 @@ class StreamingMixin:
         -------
         self : estimator
             `lower_bounds_` go on with the batches' mean log-likelihoods, each before it is taken in, from the time when
-            there is a mixture (after `fit`, from its own, but for a Bayesian mixture's, which are in all); `lower_bound_`
-            is the last, `n_iter_` their number, `n_samples_seen_` that of all points.
+            there is a mixture (after `fit`, from its own, but for a Bayesian mixture's, nats in all); `lower_bound_` is
+            the last, `n_iter_` their number, `n_samples_seen_` that of all points.
 
         Raises
         ------

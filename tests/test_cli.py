@@ -1,27 +1,64 @@
-"""The command line, run in process through `main`, and once as a real command."""
+"""The command line: what each command does with its options, what it prints and writes."""
 
+import copy
+import csv
+import errno
 import inspect
+import io
 import json
 import os
+import pty
+import re
+import shlex
 import subprocess
 import sys
+import threading
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
+from PIL import Image
 from scipy.stats import multivariate_normal
 
 import fastem
 from fastem import cli
-from fastem.cli.reporting import PAGE_WIDTH
+from fastem.cli import app, live, predicting, reporting
 from fastem.datasets import load_faithful
 
 FAITHFUL_LOG_LIKELIHOOD = -1130.264  # mclust, 2 components, unconstrained covariances
+COMMANDS = ["fit", "predict", "score", "sample", "select", "plot", "info", "warm-up"]
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(fastem.__file__).resolve().parents[1]), "COLUMNS": "80"}
+FASTEM = [sys.executable, "-m", "fastem"]
 
 
 @pytest.fixture(autouse=True)
 def in_empty_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
+
+
+@pytest.fixture
+def run(capsys):
+    """Run a command, as a line of a shell without its name, that must go well; return what it printed."""
+
+    def run(line):
+        code = cli.main(shlex.split(line))
+        out, err = capsys.readouterr()
+        assert code == 0, err
+        return out if not err else (out, err)
+
+    return run
+
+
+@pytest.fixture
+def model(run):
+    """A model of two components in model.npz, and what it was fitted to in table.csv."""
+    bunch = load_faithful()
+    pd.DataFrame(bunch.data, columns=bunch.feature_names).to_csv("table.csv", index=False)
+    run("fit table.csv -k 2 -q --save model.npz")
+    return nameless(fastem.load("model.npz"))
 
 
 def write(text, name="table.csv", **options):
@@ -29,55 +66,70 @@ def write(text, name="table.csv", **options):
     return name
 
 
-def run_json(capsys, *argv):
-    assert cli.main(["fit", *argv, "--json"]) == 0
-    return json.loads(capsys.readouterr().out)
+def from_stdin(monkeypatch, content):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BufferedReader(io.BytesIO(content))))
 
 
-def fails(capsys, *argv):
-    """Run a command that must fail; return its error message."""
-    assert cli.main(["fit", *argv]) == 1
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert err.startswith("fastem: error: ") and err.count("\n") == 1
-    assert "Traceback" not in err
-    return err
-
-
-def usage_error(capsys, *argv):
-    with pytest.raises(SystemExit) as exit_:
-        cli.main([*argv])
-    assert exit_.value.code == 2
-    return capsys.readouterr().err
-
-
-def blobs(n_components, n_features, seed=0):
+def blobs(n_components, n_features, n=50, seed=0):
     rng = np.random.default_rng(seed)
     centres = 20 * rng.normal(size=(n_components, n_features))
-    return np.repeat(centres, 50, axis=0) + rng.normal(size=(50 * n_components, n_features))
+    return np.repeat(centres, n, axis=0) + rng.normal(size=(n * n_components, n_features))
 
 
-# ---------------------------------------------------------------------------------------------------
-# Fitting
-# ---------------------------------------------------------------------------------------------------
+def column(text, name=None):
+    """Of CSV: the values of a column, by default of the only one."""
+    names, *rows = csv.reader(io.StringIO(text))
+    j = names.index(name) if name else 0
+    assert name or len(names) == 1
+    return np.array([float(row[j]) for row in rows])
 
 
-def test_faithful_reaches_the_published_log_likelihood(capsys):
-    result = run_json(capsys, "faithful", "-k", "2", "--tol", "1e-9", "--max-iter", "1000")
+def picture(path):
+    """The number of pictures in a file, which must be large enough to see something."""
+    with Image.open(path) as image:
+        assert min(image.size) > 200
+        return getattr(image, "n_frames", 1)
+
+
+def nameless(model):
+    """A copy of a model that takes arrays without a warning."""
+    model = copy.deepcopy(model)
+    del model.feature_names_in_
+    return model
+
+
+# -- fit --------------------------------------------------------------------------------------------------------------
+
+
+def test_faithful_reaches_the_published_log_likelihood(run):
+    result = json.loads(run("fit faithful -k 2 --tol 1e-9 --max-iter 1000 --json"))
     assert result["log_likelihood"] == pytest.approx(FAITHFUL_LOG_LIKELIHOOD, abs=1e-3)
     assert result["log_likelihood_per_sample"] == pytest.approx(FAITHFUL_LOG_LIKELIHOOD / 272, abs=1e-5)
     assert result["bic"] == pytest.approx(-2 * FAITHFUL_LOG_LIKELIHOOD + 11 * np.log(272), abs=2e-3)
     assert result["converged"] is True and result["n_iter"] >= 1 and result["seconds"] > 0
     assert sorted(result["weights"]) == pytest.approx([0.3559, 0.6441], abs=1e-4)
     assert sorted(result["means"])[0] == pytest.approx([2.0364, 54.4785], abs=1e-3)
+    assert (result["n_samples"], result["n_features"], result["sum_of_weights"]) == (272, 2, None)
 
 
-def test_a_file_called_faithful_comes_before_the_shipped_data(capsys):
+def test_the_line_of_the_issue(run):
+    bunch = load_faithful()
+    pd.DataFrame(bunch.data, columns=bunch.feature_names).to_csv("FILE.csv", index=False)
+    line = "fit FILE.csv -k 2 --covariance full --seed 0 --save model.npz --assign labels.csv --plot fit.png"
+    result = json.loads(run(f"{line} --animate fit.gif --json"))
+    assert result["log_likelihood"] == pytest.approx(FAITHFUL_LOG_LIKELIHOOD, abs=0.01)
+    assert run("predict model.npz FILE.csv") == Path("labels.csv").read_text()
+    assert picture("fit.png") == 1
+    assert picture("fit.gif") > 5
+    assert sorted(os.listdir()) == ["FILE.csv", "fit.gif", "fit.png", "labels.csv", "model.npz"]
+
+
+def test_a_file_called_faithful_comes_before_the_shipped_data(run):
     write("1\n2\n4\n", "faithful")
-    assert run_json(capsys, "faithful", "-k", "1")["n_samples"] == 3
+    assert json.loads(run("fit faithful -k 1 --json"))["n_samples"] == 3
 
 
-def test_options_reach_the_estimator(capsys, monkeypatch):
+def test_options_reach_the_estimator(run, monkeypatch):
     seen = {}
 
     class Recorder(fastem.GaussianMixture):
@@ -86,10 +138,8 @@ def test_options_reach_the_estimator(capsys, monkeypatch):
             super().__init__(**options)
 
     monkeypatch.setattr(fastem, "GaussianMixture", Recorder)
-    options = "-k 3 --covariance-type diag --tol 0.5 --max-iter 7 --n-init 2 --reg-covar 0.25"
-    options += " --init random_from_data --seed 11 --threads 1 -q"
-    assert cli.main(["fit", "faithful", *options.split()]) == 0
-    assert capsys.readouterr().out == ""
+    options = "-k 3 --covariance diag --tol 0.5 --max-iter 7 --n-init 2 --reg-covar 0.25 --algorithm em"
+    assert run(f"fit faithful {options} --assignment hard --init random_from_data --seed 11 --threads 1 -q") == ""
     assert seen == {
         "n_components": 3,
         "covariance_type": "diag",
@@ -100,412 +150,608 @@ def test_options_reach_the_estimator(capsys, monkeypatch):
         "init_params": "random_from_data",
         "random_state": 11,
         "n_threads": 1,
+        "algorithm": "em",
+        "assignment": "hard",
     }
 
 
-def test_defaults_are_the_estimators():
-    args = cli.make_parser().parse_args(["fit", "x.csv", "-k", "1"])
-    given = {
-        "covariance_type": args.covariance_type,
-        "tol": args.tol,
-        "max_iter": args.max_iter,
-        "n_init": args.n_init,
-        "reg_covar": args.reg_covar,
-        "init_params": args.init,
-        "n_threads": args.threads,
-    }
-    signature = inspect.signature(fastem.GaussianMixture).parameters
-    assert given == {name: signature[name].default for name in given}
+@pytest.mark.parametrize("command", [app.fit, app.select])
+def test_defaults_are_the_estimators(command):
+    names = {"covariance": "covariance_type", "init": "init_params", "threads": "n_threads"}
+    given = {names.get(name, name): p.default for name, p in inspect.signature(command).parameters.items()}
+    known = inspect.signature(fastem.GaussianMixture).parameters
+    shared = known.keys() & given.keys() - ({"covariance_type"} if command is app.select else set())
+    assert len(shared) >= 5
+    assert {name: given[name] for name in shared} == {name: known[name].default for name in shared}
 
 
-def test_the_same_command_gives_the_same_result(capsys):
-    command = ["faithful", "-k", "3", "--init", "random_from_data"]
-    first, second = run_json(capsys, *command), run_json(capsys, *command)
-    assert first["means"] == second["means"]
+def test_selects_defaults_are_the_functions():
+    given, known = (inspect.signature(function).parameters for function in (app.select, fastem.select))
+    assert given["covariance"].default == ",".join(known["covariance_type"].default)
+    assert given["components"].default == f"{known['n_components'].default[0]}-{known['n_components'].default[-1]}"
+    assert given["criterion"].default == known["criterion"].default
 
 
-def test_stopping_early_is_a_note(capsys):
-    assert cli.main(["fit", "faithful", "-k", "2", "--init", "random", "--max-iter", "1"]) == 0
-    out, err = capsys.readouterr()
+def test_the_same_command_gives_the_same_result(run):
+    line = "fit faithful -k 3 --init random_from_data --json"
+    assert json.loads(run(line))["means"] == json.loads(run(line))["means"]
+
+
+def test_stopping_early_is_a_note(run):
+    out, err = run("fit faithful -k 2 --init random --max-iter 1")
     assert err == "fastem: note: not converged after 1 iteration: raise --max-iter or --tol\n"
     assert "1, not converged" in out
 
 
-# ---------------------------------------------------------------------------------------------------
-# Reading
-# ---------------------------------------------------------------------------------------------------
-
-NAMED = ["first one", "b"]
-VALUES = [[1.5, -2e-3], [0.1, 4.0], [7.0, 1e10]]
-
-
-@pytest.mark.parametrize("end", ["\n", "\r\n", "\n\n\n", "   \n"], ids=repr)
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "latin-1"])
-@pytest.mark.parametrize("header", [True, False])
-@pytest.mark.parametrize("delimiter", [",", ", ", ";", "\t", " ", "   "], ids=repr)
-def test_text_in_many_dialects(delimiter, header, encoding, end):
-    names = ["första", *NAMED[1:]] if encoding == "latin-1" else NAMED
-    rows = [[f'"{name}"' for name in names]] if header else []
-    rows += [[repr(value) for value in row] for row in VALUES]
-    write(end.join(delimiter.join(row) for row in rows) + end, encoding=encoding)
-    X, feature_names = cli.load("table.csv")
-    assert X.dtype == np.float64
-    assert X.tolist() == VALUES
-    assert feature_names == (names if header else ["x1", "x2"])
+def test_known_labels(run):
+    X = blobs(3, 2)
+    words = np.repeat(["sole", "[b]cod", "hake"], 50).astype(object)
+    words[::2] = ""
+    pd.DataFrame({"a": X[:, 0], "fish": words, "b": X[:, 1]}).to_csv("table.csv", index=False)
+    result = json.loads(run("fit table.csv -k 3 --labels fish --assign labels.csv --json"))
+    assert result["labels"] == {"0": "[b]cod", "1": "hake", "2": "sole"}
+    assert result["feature_names"] == ["a", "b"]
+    assert column(Path("labels.csv").read_text()).tolist() == np.repeat([2, 0, 1], 50).tolist()
+    expected = fastem.GaussianMixture(3, random_state=0).fit(
+        X, labels=np.where(words == "", -1, np.repeat([2, 0, 1], 50))
+    )
+    np.testing.assert_allclose(result["means"], expected.means_, rtol=1e-12)
+    lines = run("fit table.csv -k 3 --labels fish").splitlines()
+    assert [line.split()[:2] for line in lines if re.match(r" +[012] ", line)] == [
+        ["0", "[b]cod"],
+        ["1", "hake"],
+        ["2", "sole"],
+    ]
 
 
-@pytest.mark.parametrize(
-    "text, names, values",
-    [
-        ("3.5\n4\n", ["x1"], [[3.5], [4]]),
-        ("a\n3.5\n4\n", ["a"], [[3.5], [4]]),
-        ("two words\n3.5\n4\n", ["two words"], [[3.5], [4]]),
-        ("a,b\n1,2\n", ["a", "b"], [[1, 2]]),
-        ("1,2", ["x1", "x2"], [[1, 2]]),
-        ('"a,b";c\n1;2\n', ["a,b", "c"], [[1, 2]]),
-        ('"a,b",c\n1,2\n3,4\n', ["a,b", "c"], [[1, 2], [3, 4]]),
-        ('"a\nb",c\n1,2\n3,4\n', ["a b", "c"], [[1, 2], [3, 4]]),
-        ('a,b\n"1","2"\n"3", "4"\n', ["a", "b"], [[1, 2], [3, 4]]),
-        ("\n\na b\n\n1 2\n3 4\n", ["a", "b"], [[1, 2], [3, 4]]),
-        ("year,2024\n1,2\n3,4\n", ["year", "2024"], [[1, 2], [3, 4]]),
-        (" 1  2\n 3 4 \n", ["x1", "x2"], [[1, 2], [3, 4]]),
-    ],
-)
-def test_text_of_many_shapes(text, names, values):
-    X, feature_names = cli.load(write(text))
-    assert feature_names == names
-    assert X.tolist() == values
+def test_labels_that_are_the_components_need_no_mapping(run):
+    X = blobs(2, 1)
+    pd.DataFrame({"a": X[:, 0], "k": np.repeat([1, 0], 50)}).to_csv("table.csv", index=False)
+    result = json.loads(run("fit table.csv -k 2 --labels k --json"))
+    assert "labels" not in result
+    assert result["means"][1] == pytest.approx(X[:50].mean(axis=0))
 
 
-def test_both_readers_agree():
-    # The quick reader gives way to the slow one at the unused column of text.
-    rng = np.random.default_rng(0)
-    X = rng.normal(size=(200, 3)) * 10.0 ** rng.integers(-9, 9, size=(200, 3))
-    plain = "\n".join(",".join(map(repr, row)) for row in X.tolist())
-    with_text = "\n".join(",".join(["word", *map(repr, row)]) for row in X.tolist())
-    np.testing.assert_array_equal(cli.load(write(plain))[0], X)
-    np.testing.assert_array_equal(cli.load(write(with_text), "2,3,4")[0], X)
+def test_weights_are_multiplicities(run):
+    X = blobs(2, 2)
+    weights = np.random.default_rng(0).integers(0, 4, size=len(X))
+    pd.DataFrame({"a": X[:, 0], "n": weights, "b": X[:, 1]}).to_csv("weighted.csv", index=False)
+    np.save("repeated.npy", np.repeat(X, weights, axis=0))
+    options = "-k 2 --tol 1e-9 --max-iter 1000"
+    weighted = json.loads(run(f"fit weighted.csv {options} --weights n --json --save model.npz"))
+    repeated = json.loads(run(f"fit repeated.npy {options} --json"))
+    assert weighted["sum_of_weights"] == weights.sum() == repeated["n_samples"]
+    for name in ("log_likelihood", "bic"):
+        assert weighted[name] == pytest.approx(repeated[name], rel=1e-9)
+    assert sorted(weighted["weights"]) == pytest.approx(sorted(repeated["weights"]), rel=1e-6)
+    assert f"{weights.sum()} in all" in run(f"fit weighted.csv {options} --weights n")
+    scores = json.loads(run("score model.npz weighted.csv --weights n --json"))
+    assert scores["bic"] == pytest.approx(weighted["bic"], rel=1e-12)
 
 
-def test_nameless_first_column_is_row_names(capsys):
-    X, names = cli.load(write(",a,b\n0,1,2\n1,3,4\n"))
-    assert (names, X.tolist()) == (["a", "b"], [[1, 2], [3, 4]])
-    assert "column 1 has no name" in capsys.readouterr().err
-    X, names = cli.load(write('"","a"\n"Mazda RX4",1\n"Fiat",3\n'))
-    assert (names, X.tolist()) == (["a"], [[1], [3]])
-    X, names = cli.load(write(",a,b\n0,1,2\n1,3,4\n"), "1,b")
-    assert (names, X.tolist()) == (["x1", "b"], [[0, 2], [1, 4]])
-
-
-@pytest.mark.parametrize("columns, expected", [("b", [1]), ("c,a", [2, 0]), ("3,1", [2, 0]), ('"b", 1', [1, 0])])
-@pytest.mark.parametrize("suffix", ["csv", "npy"])
-def test_columns(columns, expected, suffix):
-    X = np.arange(12.0).reshape(4, 3)
-    if suffix == "csv":
-        write("a,b,c\n" + "\n".join(",".join(map(str, row)) for row in X))
-    else:
-        np.save("table.npy", X)
-        for name, number in zip("abc", "123", strict=True):
-            columns = columns.replace(name, number)
-    chosen, names = cli.load(f"table.{suffix}", columns)
-    np.testing.assert_array_equal(chosen, X[:, expected])
-    assert names == ["abc"[j] if suffix == "csv" else f"x{j + 1}" for j in expected]
-
-
-def test_a_name_comes_before_a_number():
-    X, _ = cli.load(write("a,1\n5,6\n7,8\n"), "1")
-    assert X.tolist() == [[6], [8]]
-
-
-@pytest.mark.parametrize("dtype", ["float64", "float32", "int16", "uint8", "bool"])
-def test_npy_is_mapped_as_it_is(dtype):
-    np.save("table.npy", np.eye(3).astype(dtype))
-    X, names = cli.load("table.npy")
-    assert isinstance(X, np.memmap) and not X.flags.writeable
-    assert X.dtype == dtype
-    assert names == ["x1", "x2", "x3"]
-
-
-def test_npy_vector_is_one_column(capsys):
-    np.save("table.npy", blobs(2, 1).ravel())
-    result = run_json(capsys, "table.npy", "-k", "2")
-    assert (result["n_samples"], result["n_features"]) == (100, 1)
-
-
-@pytest.mark.parametrize(
-    "text, parts",
-    [
-        ("", ["the file is empty"]),
-        ("\n \n", ["the file is empty"]),
-        ("a,b\n", ["no rows after the header"]),
-        ("a,b\n1,2\n3\n", ["line 3 has 1 column, not 2"]),
-        ("a,b\n1,2\n3,4,5\n", ["line 3 has 3 columns, not 2"]),
-        ("a,b\n1,2\n\n3,x y\n", ["column 2 (b), line 4", "'x y' is not a number", "--columns"]),
-        ("5.1,setosa\n4.9,setosa\n", ["column 2 (x2), line 1", "'setosa'"]),
-        ("a;b\n1;2,5\n3;4\n", ["column 2 (b), line 2", "'2,5'"]),
-        ("a\n1\nx\n", ["column 1 (a), line 3", "'x' is not a number"]),
-        ("a,b\n1,\n3,4\nNA,nan\n", ["3 missing or infinite values", "line 2, column 2 (b)"]),
-        ("a,b\n1,2\n3,inf\n", ["1 missing or infinite value,", "line 3, column 2 (b)"]),
-        ("NA,1\n2,3\n", ["1 missing or infinite value,", "line 1, column 1 (x1)"]),
-        ("PK\0\1\2", ["not a text file"]),
-        ("a,b\n" + 60000 * "1,2\n" + '3,"4\n' + 60000 * "5,6\n", ["is a quotation mark missing?"]),
-    ],
-)
-def test_bad_text_is_explained(capsys, text, parts):
-    message = fails(capsys, write(text), "-k", "1")
-    for part in ["table.csv", *parts]:
-        assert part in message
-
-
-@pytest.mark.parametrize(
-    "columns, part",
-    [
-        ("d", "no column 'd' among its 4: a, b, c, c"),
-        ("0", "no column '0'"),
-        ("5", "no column '5'"),
-        ("c", "2 columns are called 'c'"),
-        ("a,1", "different columns"),
-        ("", "one or more"),
-    ],
-)
-def test_bad_columns_are_explained(capsys, columns, part):
-    assert part in fails(capsys, write("a,b,c,c\n1,2,3,4\n5,6,7,8\n"), "-k", "1", "--columns", columns)
-
-
-@pytest.mark.parametrize(
-    "array", [np.zeros((2, 2, 2)), np.array(1.0), np.array(["a"]), np.array([1j]), np.array([[None]])]
-)
-def test_bad_npy_is_explained(capsys, array):
-    np.save("table.npy", array, allow_pickle=True)
-    assert "table.npy" in fails(capsys, "table.npy", "-k", "1")
-
-
-def test_unreadable_files_are_explained(capsys):
-    assert "absent.csv: No such file" in fails(capsys, "absent.csv", "-k", "1")
-    assert "absent.npy: No such file" in fails(capsys, "absent.npy", "-k", "1")
-    Path("folder").mkdir()
-    assert "folder: Is a directory" in fails(capsys, "folder", "-k", "1")
-    assert "not a readable .npy array" in fails(capsys, write("1,2\n", "text.npy"), "-k", "1")
-    assert "not a readable .npy array" in fails(capsys, write("", "empty.npy"), "-k", "1")
-
-
-def test_data_the_estimator_refuses(capsys):
-    np.save("table.npy", np.array([[1.0, 2.0], [np.nan, 4.0], [5.0, 6.0]]))
-    assert "NaN" in fails(capsys, "table.npy", "-k", "1")
-    assert "5" in fails(capsys, write("1,2\n3,4\n5,7\n"), "-k", "5")
-
-
-# ---------------------------------------------------------------------------------------------------
-# Writing
-# ---------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("suffix", ["csv", "npy", "parquet"])
+def test_every_kind_of_file_gives_the_same(run, suffix):
+    bunch = load_faithful()
+    frame = pd.DataFrame(bunch.data, columns=bunch.feature_names)
+    frame.to_csv("table.csv", index=False)
+    frame.to_parquet("table.parquet")
+    np.save("table.npy", frame.to_numpy())
+    expected = fastem.GaussianMixture(2, random_state=0).fit(bunch.data)
+    line = f"fit table.{suffix} -k 2 --json --save model.npz --assign labels.csv"
+    result = json.loads(run(line))
+    np.testing.assert_allclose(result["means"], expected.means_, rtol=1e-12)
+    assert result["feature_names"] == (["x1", "x2"] if suffix == "npy" else bunch.feature_names)
+    assert column(Path("labels.csv").read_text()).tolist() == expected.predict(bunch.data).tolist()
+    assert run(f"predict model.npz table.{suffix}") == Path("labels.csv").read_text()
+    assert "272 points, 2 features" in run(f"fit table.{suffix} -k 2")
+    assert json.loads(run(f"score model.npz table.{suffix} --json"))["bic"] == result["bic"]
 
 
 @pytest.mark.parametrize("kind", ["full", "tied", "diag", "spherical"])
-def test_saved_labels_and_model_belong_together(capsys, kind):
-    command = ["faithful", "-k", "2", "--covariance-type", kind, "--model", "model.npz"]
-    result = run_json(capsys, *command, "--labels", "labels.npy")
-    assert cli.main(["fit", *command, "--labels", "labels.csv", "-q"]) == 0
-    assert sorted(os.listdir()) == ["labels.csv", "labels.npy", "model.npz"]
-
-    labels = np.load("labels.npy")
-    header, *lines = Path("labels.csv").read_text().split()
-    assert header == "label" and list(map(int, lines)) == labels.tolist()
-
-    with np.load("model.npz") as model:  # allow_pickle=False
-        saved = {name: model[name] for name in model.files}
+def test_saved_labels_and_model_belong_together(run, kind):
+    result = json.loads(run(f"fit faithful -k 2 --covariance {kind} --save model.npz --assign labels.csv --json"))
+    saved = fastem.load("model.npz")
     for name in ("weights", "means", "covariances"):
-        assert saved[name].tolist() == result[name]
-    assert saved["covariance_type"] == kind
-    assert saved["feature_names"].tolist() == ["eruptions", "waiting"]
+        assert getattr(saved, f"{name}_").tolist() == result[name]
+    assert saved.covariance_type == kind
+    assert saved.feature_names_in_.tolist() == ["eruptions", "waiting"]
     matrices = {
         "full": lambda c: c,
         "tied": lambda c: [c, c],
         "diag": lambda c: [np.diag(row) for row in c],
         "spherical": lambda c: [value * np.eye(2) for value in c],
-    }[kind](saved["covariances"])
+    }[kind](saved.covariances_)
     X = load_faithful().data
     densities = [
         np.log(weight) + multivariate_normal(mean, matrix).logpdf(X)
-        for weight, mean, matrix in zip(saved["weights"], saved["means"], matrices, strict=True)
+        for weight, mean, matrix in zip(saved.weights_, saved.means_, matrices, strict=True)
     ]
-    np.testing.assert_array_equal(labels, np.argmax(densities, axis=0))
-    total = np.logaddexp(*densities).sum()
-    assert result["log_likelihood"] == pytest.approx(total, rel=1e-10)
+    np.testing.assert_array_equal(column(Path("labels.csv").read_text()), np.argmax(densities, axis=0))
+    assert result["log_likelihood"] == pytest.approx(np.logaddexp(*densities).sum(), rel=1e-10)
 
 
-def test_outputs_replace_what_was_there_through_links():
+def test_labels_to_standard_output(run):
+    assert run("fit faithful -k 1 --assign -") == "label\n" + "0\n" * 272
+
+
+def test_outputs_replace_what_was_there_through_links(run):
     write("old", "target.csv")
     os.symlink("target.csv", "link.csv")
-    assert cli.main(["fit", "faithful", "-k", "1", "--labels", "link.csv", "-q"]) == 0
+    run("fit faithful -k 1 --assign link.csv -q")
     assert Path("target.csv").read_text() == "label\n" + "0\n" * 272
     assert os.path.islink("link.csv")
 
 
+# -- what a model is good for -----------------------------------------------------------------------------------------
+
+
+def test_predict_equals_the_model(run, model):
+    X = load_faithful().data
+    text = run("predict model.npz table.csv --proba --density")
+    assert text.splitlines()[0] == "label,p0,p1,log_density"
+    np.testing.assert_array_equal(column(text, "label"), model.predict(X))
+    probabilities = np.column_stack([column(text, "p0"), column(text, "p1")])
+    np.testing.assert_array_equal(probabilities, model.predict_proba(X))
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-14)
+    np.testing.assert_array_equal(column(text, "log_density"), model.score_samples(X))
+    assert run("predict model.npz table.csv -o out.csv --proba --density") == ""
+    assert Path("out.csv").read_text() == text
+
+
+def test_predict_finds_columns_by_name(run, model):
+    X = load_faithful().data
+    labels = model.predict(X).tolist()
+    frame = pd.DataFrame({"waiting": X[:, 1], "word": "x", "eruptions": X[:, 0]})
+    frame.to_csv("other.csv", index=False)
+    frame.to_parquet("other.parquet")
+    frame.rename(columns={"waiting": "w", "eruptions": "e"}).to_csv("renamed.csv", index=False)
+    frame.rename(columns={"waiting": "w", "eruptions": "e"}).to_parquet("renamed.parquet")
+    frame[["eruptions", "waiting"]].to_csv("nameless.csv", index=False, header=False)
+    for arguments in (
+        "other.csv",
+        "other.parquet",
+        "renamed.csv --columns e,w",
+        "renamed.csv --columns 3,1",
+        "renamed.parquet --columns e,w",
+        "nameless.csv",
+    ):
+        assert column(run(f"predict model.npz {arguments}")).tolist() == labels
+        result = json.loads(run(f"score model.npz {arguments} --json"))
+        assert result["log_likelihood"] == pytest.approx(model.score(X) * 272, rel=1e-12)
+
+
+def test_predict_by_blocks(run, model, monkeypatch):
+    X = np.tile(load_faithful().data, (40, 1))
+    pd.DataFrame(X, columns=["eruptions", "waiting"]).to_csv("big.csv", index=False)
+    np.save("big.npy", X)
+    monkeypatch.setattr("fastem.cli.text._CHUNK", 1 << 12)
+    monkeypatch.setattr("fastem.cli.tables.VALUES", 1 << 10)
+    sizes = []
+    predict = fastem.GaussianMixture.predict
+    monkeypatch.setattr(
+        fastem.GaussianMixture, "predict", lambda self, rows: sizes.append(rows.n_samples) or predict(self, rows)
+    )
+    for path in ("big.csv", "big.npy"):
+        sizes.clear()
+        assert column(run(f"predict model.npz {path}")).tolist() == predict(model, X).tolist()
+        assert sum(sizes) == len(X) and max(sizes) <= (6400 if path == "big.csv" else 512)  # 64 KiB are read at once
+
+
+def test_score_equals_the_model(run, model):
+    X = load_faithful().data
+    weights = np.random.default_rng(0).uniform(size=272)
+    pd.DataFrame({"eruptions": X[:, 0], "waiting": X[:, 1], "w": weights}).to_csv("w.csv", index=False)
+    for options, known in (("", {}), ("--weights w", {"sample_weight": weights})):
+        result = json.loads(run(f"score model.npz w.csv --json {options}"))
+        assert result["log_likelihood_per_sample"] == pytest.approx(model.score(X, **known), rel=1e-14)
+        assert result["log_likelihood"] == pytest.approx(model.score(X, **known) * (weights.sum() if known else 272))
+        for name in ("bic", "aic", "icl"):
+            assert result[name] == pytest.approx(getattr(model, name)(X, **known), rel=1e-14)
+    lines = run("score model.npz table.csv").splitlines()
+    assert [line.split(maxsplit=1) for line in lines] == [
+        ["data", "table.csv: 272 points, 2 features"],
+        ["log-likelihood", "-1,130.264 nats (-4.155382 per point)"],
+        ["BIC", "2,322.192"],
+        ["AIC", "2,282.528"],
+        ["ICL", "2,322.706"],
+    ]
+
+
+def test_sample_draws_from_the_model(run, model):
+    text = run("sample model.npz -n 20000 --seed 3 --labels")
+    frame = pd.read_csv(io.StringIO(text))
+    assert list(frame.columns) == ["eruptions", "waiting", "label"]
+    assert np.abs(frame.label.mean() - model.weights_[1]) < 0.02
+    for k in range(2):
+        points = frame[frame.label == k].to_numpy()[:, :2]
+        np.testing.assert_allclose(points.mean(axis=0), model.means_[k], atol=0.15)
+        np.testing.assert_allclose(np.cov(points.T), model.covariances_[k], rtol=0.1)
+    assert run("sample model.npz -n 20000 --seed 3 --labels") == text
+    assert run("sample model.npz -n 20000 --seed 4 --labels") != text
+    assert abs(np.corrcoef(frame.label[1:], frame.label[:-1])[0, 1]) < 0.03  # not one component after the other
+    assert run("sample model.npz -n 5 -o out.csv") == ""
+    assert Path("out.csv").read_text() == run("sample model.npz -n 5")
+
+
+@pytest.mark.parametrize("names", [["a", "b"], ["0", "1"], ["a, b", 'c "d"'], [" [red]x", "größe"], None])
+def test_what_is_sampled_can_be_predicted(run, monkeypatch, names):
+    X = blobs(2, 2)
+    model = fastem.GaussianMixture(2, random_state=0).fit(X if names is None else pd.DataFrame(X, columns=names))
+    model.save("model.npz")
+    text = run("sample model.npz -n 500 --labels")
+    from_stdin(monkeypatch, text.encode())
+    if names is None or names[0] == names[0].strip():
+        assert column(run("predict model.npz -")).tolist() == column(text, "label").tolist()
+    else:
+        assert len(column(run("predict model.npz - --columns 1,2"))) == 500
+
+
+def test_a_pipe_of_commands(model):
+    line = "{0} sample model.npz -n 300 | {0} predict model.npz - --proba | tail -n 1".format(shlex.join(FASTEM))
+    done = subprocess.run(line, shell=True, env=ENVIRONMENT, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert re.fullmatch(r"[01],[-.\de]+,[-.\de]+\n", done.stdout)
+
+
+def test_info(run, model):
+    result = json.loads(run("info model.npz --json"))
+    assert result["means"] == model.means_.tolist()
+    assert result["covariances"] == model.covariances_.tolist()
+    assert result["feature_names"] == ["eruptions", "waiting"]
+    assert result["lower_bounds"] == model.lower_bounds_
+    assert (result["n_components"], result["n_iter"], result["converged"]) == (2, model.n_iter_, True)
+    text = run("info model.npz")
+    assert "model.npz: 2 components, full covariance, 2 features" in text
+    assert f"{model.n_iter_}, converged, {model.lower_bound_:.6f} nats per point" in text
+    history = run("info model.npz --history")
+    assert history.startswith(text.rstrip("\n")) and str(model.fit_report_) in history
+
+
+@pytest.mark.parametrize("kind", sorted(predicting._DISPLAYS))
+@pytest.mark.parametrize("suffix", [".png", ".pdf", ".svg"])
+def test_plot(run, model, kind, suffix):
+    table = "" if kind == "log-likelihood" else "table.csv"
+    assert run(f"plot model.npz {table} --kind {kind} -o out{suffix}") == ""
+    magic = {".png": b"\x89PNG", ".pdf": b"%PDF", ".svg": b"<?xml"}[suffix]
+    assert Path(f"out{suffix}").read_bytes().startswith(magic)
+    assert sorted(os.listdir()) == ["model.npz", f"out{suffix}", "table.csv"]
+
+
+def test_warm_up(run, monkeypatch):
+    calls = []
+    monkeypatch.setattr(fastem, "warm_up", lambda *args, **kwargs: calls.append((args, kwargs)))
+    run("warm-up")
+    run("warm-up full diag --dtype float32")
+    assert calls == [
+        ((("full", "tied", "diag", "spherical"), ("float64", "float32")), {"verbose": True}),
+        ((["full", "diag"], ["float32"]), {"verbose": True}),
+    ]
+
+
+# -- select -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("criterion", ["bic", "aic", "icl"])
+def test_select_agrees_with_a_loop(run, criterion):
+    X = load_faithful().data
+    options = {"tol": 1e-8, "max_iter": 1000, "random_state": 0}
+    line = f"select faithful -k 1-3 --covariance full,tied --criterion {criterion} --tol 1e-8 --max-iter 1000"
+    result = json.loads(run(f"{line} --json --save model.npz --assign labels.csv"))
+    results = {(row["n_components"], row["covariance_type"]): row for row in result["results"]}
+    assert len(results) == 6
+    best = {}
+    for (k, kind), row in results.items():
+        model = fastem.GaussianMixture(k, covariance_type=kind, **options).fit(X)
+        best[k, kind] = getattr(model, criterion)(X)
+        assert row["log_likelihood"] >= model.score(X) - 1e-6
+        if abs(row["log_likelihood"] - model.score(X)) < 1e-6:
+            for name in ("bic", "aic", "icl"):
+                assert row[name] == pytest.approx(getattr(model, name)(X), abs=0.1)
+    ranked = sorted(results, key=lambda key: results[key]["rank"])
+    assert [results[key]["rank"] for key in ranked] == [1, 2, 3, 4, 5, 6]
+    values = [results[key][criterion] for key in ranked]
+    assert values == sorted(values)
+    assert results[ranked[0]][criterion] <= min(best.values()) + 0.1
+    saved = fastem.load("model.npz")
+    assert (
+        (saved.n_components, saved.covariance_type) == ranked[0] == (result["n_components"], result["covariance_type"])
+    )
+    assert saved.means_.tolist() == result["means"]
+    assert result["criterion"] == criterion
+    assert column(Path("labels.csv").read_text()).tolist() == nameless(saved).predict(X).tolist()
+
+
+def test_the_report_of_select(run):
+    lines = run("select faithful -k 1,2,3 --covariance tied,full").splitlines()
+    heads = next(
+        i for i, line in enumerate(lines) if line.split() == ["K", "covariance", "log-likelihood", "BIC", "AIC", "ICL"]
+    )
+    rows = [line.split() for line in lines[heads + 2 : heads + 8]]
+    assert rows[0][:2] == ["3", "tied"]
+    assert {tuple(row[:2]) for row in rows} == {(k, kind) for k in "123" for kind in ("tied", "full")}
+    costs = [float(row[3].replace(",", "")) for row in rows]
+    assert costs == sorted(costs)
+    assert any(line.split()[:4] == ["model", "3", "components,", "tied"] for line in lines)
+    text = run("select faithful -k 1-4")
+    assert "Only the best 10 of 16 combinations are shown." in text
+    assert run("select faithful -k 2 --covariance full -q") == ""
+
+
+def test_large_criteria_are_not_cut_off(run):
+    np.save("table.npy", 1e9 * blobs(2, 3, n=20_000))
+    text = run("select table.npy -k 1,2 --covariance full,spherical")
+    assert "…" not in text and max(map(len, text.splitlines())) <= 80
+
+
+def test_what_collapsed_stays_in_the_table(run):
+    write("a,b\n" + "1,2\n" * 50)
+    line = "select table.csv -k 1-2 --covariance full,diag --reg-covar 0"
+    results = json.loads(run(f"{line} --json"))["results"]
+    collapsed = [row for row in results if row["bic"] is None]
+    assert len(results) == 4 and 1 <= len(collapsed) < 4
+    for row in collapsed:
+        assert row["log_likelihood"] is None and "collapsed" in row["status"]
+    assert run(line).count("no fit") == len(collapsed)
+
+
+def test_select_draws_the_criterion(run):
+    run("select faithful -k 1-3 --covariance full,tied -q --plot out.png")
+    assert picture("out.png") == 1
+
+
 @pytest.mark.parametrize(
-    "option, path, part",
-    [
-        ("--labels", "no/such/labels.csv", "can't be written"),
-        ("--model", "folder.npz", "is a directory"),
-        ("--labels", "table.csv", "would overwrite the data"),
-    ],
+    ("text", "counts"), [("3", [3]), ("1-3", [1, 2, 3]), ("2,4,8", [2, 4, 8]), ("4,1-2,2", [1, 2, 4])]
 )
-def test_bad_output_is_refused_before_the_fit(capsys, monkeypatch, option, path, part):
-    monkeypatch.setattr(cli, "_fit", lambda *args: pytest.fail("it fitted"))
-    Path("folder.npz").mkdir()
-    write("1\n2\n3\n")
-    message = fails(capsys, "table.csv", "-k", "1", option, path)
-    assert path in message and part in message
-    assert Path("table.csv").read_text() == "1\n2\n3\n"
+def test_numbers_of_components(run, text, counts):
+    results = json.loads(run(f"select faithful -k {text} --covariance spherical --json"))["results"]
+    assert [row["n_components"] for row in results] == counts
 
 
-@pytest.mark.parametrize("failure, code", [(KeyboardInterrupt, 130), (ValueError, 1), (MemoryError, 1)])
-def test_a_failure_leaves_earlier_outputs_alone(capsys, monkeypatch, failure, code):
-    def fit(*args, **kwargs):
-        raise failure
-
-    monkeypatch.setattr(fastem.GaussianMixture, "fit", fit)
-    write("old", "labels.csv")
-    outputs = ["--labels", "labels.csv", "--model", "model.npz"]
-    assert cli.main(["fit", "faithful", "-k", "2", *outputs]) == code
-    assert os.listdir() == ["labels.csv"]
-    assert Path("labels.csv").read_text() == "old"
-    out, err = capsys.readouterr()
-    assert out == "" and err.startswith("fastem: ") and err.count("\n") == 1
+# -- what is printed --------------------------------------------------------------------------------------------------
 
 
-def test_nothing_is_saved_unless_everything_can_be(capsys, monkeypatch):
-    def full_disk(*args):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(cli, "_write_model", full_disk)
-    assert "No space left" in fails(capsys, "faithful", "-k", "1", "--labels", "labels.csv", "--model", "model.npz")
-    assert os.listdir() == []
-
-
-# ---------------------------------------------------------------------------------------------------
-# Printing
-# ---------------------------------------------------------------------------------------------------
-
-
-def test_report_of_faithful(capsys):
-    assert cli.main(["fit", "faithful", "-k", "2", "--tol", "1e-9", "--max-iter", "1000"]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[0].split(maxsplit=1) == ["data", "faithful: 272 points, 2 features"]
-    assert lines[1].split(maxsplit=1) == ["model", "2 components, full covariance"]
-    assert lines[2].split(maxsplit=1) == ["log-likelihood", "-1130.264 nats (-4.155382 per point)"]
-    assert lines[3].split(maxsplit=1) == ["BIC", "2322.192 (lower is better)"]
+def test_report_of_faithful(run):
+    lines = run("fit faithful -k 2 --tol 1e-9 --max-iter 1000").splitlines()
+    assert [line.split(maxsplit=1) for line in lines[:4]] == [
+        ["data", "faithful: 272 points, 2 features"],
+        ["model", "2 components, full covariance"],
+        ["log-likelihood", "-1,130.264 nats (-4.155382 per point)"],
+        ["BIC", "2,322.192 (lower is better)"],
+    ]
     assert lines[4].startswith("iterations") and lines[4].endswith(", converged")
     assert lines[5].startswith("seconds")
-    text = "\n".join(lines)
-    for expected in ("weight 0.3559", "weight 0.6441", "waiting    54.47", "36.04"):
-        assert expected in text
+    heads, _, *rows = (line.split() for line in lines[7:11])
+    assert heads == ["component", "weight", "eruptions", "waiting", "correlation"]
+    expected = {"0.3559": ["2.036", "54.48", "0.285"], "0.6441": ["4.290", "79.97", "0.380"]}
+    for row in rows:
+        eruptions, waiting, correlation = row[2], row[5], row[-1]
+        assert [eruptions, waiting, correlation] == expected[row[1]]
+    assert lines[-1] == "mean ± standard deviation; --json prints covariances, in full precision"
 
 
 @pytest.mark.parametrize("kind", ["full", "tied", "diag", "spherical"])
 @pytest.mark.parametrize("shape", [(1, 1), (2, 5), (16, 10), (40, 2), (2, 30)])
-def test_report_fits_a_page(shape, kind):
+@pytest.mark.parametrize("has_labels", [False, True])
+def test_report_fits_a_page(capsys, shape, kind, has_labels):
     n_components, n_features = shape
     rng = np.random.default_rng(0)
     scales = 10.0 ** rng.integers(-8, 9, size=n_features)
-    means = rng.normal(size=shape) * scales
     variances = rng.uniform(0.5, 2, size=shape) * scales**2
-    covariances = {
-        "full": [np.diag(row) for row in variances],
+    model = fastem.GaussianMixture(n_components, covariance_type=kind)
+    model.weights_ = np.full(n_components, 1 / n_components)
+    model.means_ = rng.normal(size=shape) * scales
+    model.covariances_ = {
+        "full": np.array([np.diag(row) for row in variances]),
         "tied": np.diag(variances[0]),
         "diag": variances,
         "spherical": variances[:, 0],
     }[kind]
     names = [f"a rather long name of a feature {j}" for j in range(n_features)]
-    text = cli.report(
-        {
-            "data": "x.csv",
-            "n_samples": 1000000,
-            "n_features": n_features,
-            "feature_names": names,
-            "n_components": n_components,
-            "covariance_type": kind,
-            "log_likelihood": -1e9,
-            "log_likelihood_per_sample": -1e3,
-            "bic": 2e9,
-            "n_iter": 10,
-            "converged": True,
-            "seconds": 1.0,
-            "weights": np.full(n_components, 1 / n_components).tolist(),
-            "means": means.tolist(),
-            "covariances": np.array(covariances).tolist(),
-        }
-    )
-    lines = text.splitlines()
-    assert max(map(len, lines)) <= PAGE_WIDTH
+    labels = {k: f"a rather long label {k}" for k in range(n_components)} if has_labels else None
+    reporting.show(*reporting.components(model, names, labels))
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
     assert all(line == line.rstrip() for line in lines)
-    assert len(lines) <= 400
-    assert ("--json prints everything" in text) == ("standard deviations" in text)
-    assert ("heaviest of 40" in text) == (n_components == 40 and "--json" in text)
+    assert len(lines) <= (250 if has_labels else 150)
+    assert not any("…" in line for line in lines if "±" in line and not has_labels)
+    assert ("Only the 32 heaviest of 40 components are shown." in lines) == (n_components == 40)
+    assert ("Only the first 24 of 30 features are shown." in lines) == (n_features == 30)
+    assert all(f" {k} " in "\n".join(lines) for k in range(min(n_components, 32)))
 
 
-def test_names_cannot_steer_the_terminal(capsys):
-    write("\x1b[31mred,b\n1,2\n3,4\n5,7\n")
-    assert cli.main(["fit", "table.csv", "-k", "1"]) == 0
-    assert "\x1b" not in capsys.readouterr().out
+def test_many_features_cost_no_matrices(run):
+    np.save("table.npy", np.random.default_rng(0).normal(size=(4, 30_000)))  # 7 GB each, if there were any
+    assert "first 24 of 30000 features" in run("fit table.npy -k 1 --covariance diag")
 
 
-# ---------------------------------------------------------------------------------------------------
-# The command itself
-# ---------------------------------------------------------------------------------------------------
+def test_names_cannot_steer_the_terminal(run, capsys):
+    bad = "\x1b[31mred\x07"
+    name = f"{bad} [bold]x.csv"
+    write(f"{bad},[red]b[/red]\n1,2\n3,4\n5,7\n", name)
+    assert cli.main(["fit", name, "-k", "1"]) == 0
+    out, err = capsys.readouterr()
+    assert err == "" and "?[31mred? [bold]x.csv: 3 points" in out and "[red]b[/red]" in out and "\x1b" not in out
+    write(f"{bad},[red]b[/red]\n1,2\n3,4\n5,{bad}\n", name)
+    assert cli.main(["fit", name, "-k", "1", "--weights", "2"]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err == (
+        "fastem: error: ?[31mred? [bold]x.csv: line 4, column 2 ([red]b[/red]): '\\x1b[31mred\\x07' is not a number; "
+        "choose columns with --columns\n"
+    )
+    assert cli.main(["fit", name, "-k", "1", "--columns", "\x1b[31m"]) == 2
+    assert "\x1b" not in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    "argv, part",
-    [
-        ([], "COMMAND"),
-        (["fit"], "FILE"),
-        (["fit", "faithful"], "-k"),
-        (["fit", "faithful", "-k", "0"], "must be at least 1, got 0"),
-        (["fit", "faithful", "-k", "two"], "invalid int value"),
-        (["fit", "faithful", "-k", "2", "--tol", "-1"], "at least 0 and finite"),
-        (["fit", "faithful", "-k", "2", "--reg-covar", "nan"], "at least 0 and finite"),
-        (["fit", "faithful", "-k", "2", "--seed", "4294967296"], "between 0 and"),
-        (["fit", "faithful", "-k", "2", "--covariance-type", "round"], "invalid choice"),
-        (["fit", "faithful", "-k", "2", "--labels", "out.txt"], "must end in .csv or .npy"),
-        (["fit", "faithful", "-k", "2", "--model", "out.pkl"], "must end in .npz"),
-        (["fit", "faithful", "-k", "2", "--json", "-q"], "not allowed with"),
-        (["fit", "faithful", "-k", "2", "--comp", "2"], "unrecognized"),
-    ],
-)
-def test_usage_errors(capsys, argv, part):
-    assert part in usage_error(capsys, *argv)
+def test_a_terminal_without_unicode(monkeypatch):
+    out = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", out)
+    assert cli.main(["fit", "faithful", "-k", "2"]) == 0
+    out.seek(0)
+    assert "2.036 ? 0.26" in out.read()
+
+
+def test_json_is_ascii_and_quiet_gives_way_to_it(run):
+    write("größe\n1\n2\n4\n")
+    text = run("fit table.csv -k 1 --json -q")
+    assert text.isascii() and json.loads(text)["feature_names"] == ["größe"]
+
+
+# -- help -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", ["", *COMMANDS])
+def test_help_fits_a_page_and_ends_in_an_example_that_works(run, command):
+    text = run(f"{command} --help")
+    lines = text.rstrip().splitlines()
+    assert len(lines) <= 42 and max(map(len, lines)) <= 80
+    example = re.fullmatch(r" Example: fastem (.*?)( > .*)? *", lines[-1])
+    assert example[1].startswith(command)
+    assert callable(app.app(shlex.split(example[1]), prog_name="fastem", standalone_mode=False))
+    assert not re.search(r"\[\[|\]\]", text)
+
+
+def test_help_tells_of_every_command(run, capsys):
+    text = run("--help")
+    for command in COMMANDS:
+        assert re.search(rf"^│ {command} ", text, re.MULTILINE)
+    assert cli.main([]) == 2
+    out, err = capsys.readouterr()
+    assert out.rstrip() == text.rstrip() and err == ""
 
 
 def test_help_imports_nothing_heavy():
     script = """
 import sys
+import threading
+from contextlib import contextmanager
 from fastem.cli import main
-try:
-    main(["fit", "--help"])
-except SystemExit as exit_:
-    assert exit_.code == 0
-heavy = {"numpy", "numba", "scipy", "sklearn", "pandas"} & set(sys.modules)
+assert main(["--help"]) == main(["fit", "--help"]) == main(["select", "--help"]) == 0
+assert main(["fit", "x.csv", "-k", "0"]) == main(["fot"]) == 2
+heavy = {"numpy", "numba", "scipy", "sklearn", "pandas", "pyarrow", "matplotlib", "PIL"} & set(sys.modules)
 sys.exit(f"imported {heavy}" if heavy else 0)
 """
-    root = str(Path(fastem.__file__).resolve().parents[1])
-    environment = {**os.environ, "PYTHONPATH": root}
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, env=environment)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=ENVIRONMENT)
     assert done.returncode == 0, done.stderr
-    assert "--covariance-type" in done.stdout
+    assert "--covariance" in done.stdout
 
 
-def test_python_m_fastem_in_a_pipe():
-    root = str(Path(fastem.__file__).resolve().parents[1])
-    done = subprocess.run(
-        [sys.executable, "-m", "fastem", "fit", "faithful", "-k", "2", "--json"],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PYTHONPATH": root},
-        timeout=300,
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-    assert json.loads(done.stdout)["n_samples"] == 272
+@pytest.mark.parametrize("package", ["typer", "rich", "pyarrow", "matplotlib"])
+def test_a_missing_package_is_named(package):
+    script = f"""
+import sys
+import threading
+from contextlib import contextmanager
+class Blocker:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] == {package!r}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+sys.meta_path.insert(0, Blocker())
+from fastem.cli import main
+sys.exit(main(["fit", "faithful", "-k", "2", "--plot", "fit.png"]))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=ENVIRONMENT)
+    extra = "plot" if package == "matplotlib" else "cli"
+    message = f"fastem: error: {package} is needed for this: pip install 'fastem[{extra}]'\n"
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", message)
+    assert os.listdir() == []
 
 
-def test_warm_up_knows_its_types(capsys):
-    assert "full, tied, diag, spherical" in usage_error(capsys, "warm-up", "fuII")
+# -- progress ---------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def terminal(monkeypatch):
+    """Standard error is a terminal of 120 columns in this block; yields a list, to which what was shown is added."""
+    master, slave = pty.openpty()
+    pieces, result = [], []
+
+    def keep_reading():
+        while True:
+            try:
+                pieces.append(os.read(master, 1 << 16))
+            except OSError as error:  # Linux's way to say that the other end is closed
+                assert error.errno == errno.EIO
+                return
+
+    reader = threading.Thread(target=keep_reading)
+    reader.start()
+    with monkeypatch.context() as patch, open(slave, "w") as stream:
+        patch.setattr(sys, "stderr", stream)
+        patch.setenv("COLUMNS", "120")
+        patch.setenv("TERM", "xterm")
+        yield result
+    reader.join()
+    os.close(master)
+    result.append(b"".join(pieces).decode())
+
+
+def on_screen(shown):
+    """What is left on the screen: lines that weren't erased."""
+    lines = [""]
+    for part in re.findall(r"\x1b\[[?\d;]*[a-zA-Z]|\r|\n|[^\x1b\r\n]+", shown):
+        if part == "\n":
+            lines.append("")
+        elif part == "\x1b[2K":
+            lines[-1] = ""
+        elif part == "\x1b[1A":
+            lines.pop()
+        elif not part.startswith("\x1b") and part != "\r":
+            lines[-1] += part
+    return "\n".join(lines).strip()
+
+
+def test_progress_in_a_terminal_leaves_a_clean_line(capsys, monkeypatch):
+    np.save("table.npy", blobs(3, 4, n=60_000))
+    with terminal(monkeypatch) as shown:
+        assert cli.main(shlex.split("fit table.npy -k 3 --tol 0 --max-iter 60 --algorithm em --assign labels.csv")) == 0
+    assert re.search(r"iteration \d+: -?\d+\.\d+ nats per point, [\d.]+ [kMG] points/s, \d+ s left", shown[0])
+    assert on_screen(shown[0]) == "fastem: note: not converged after 60 iterations: raise --max-iter or --tol"
+    assert capsys.readouterr().out.startswith("data ")
+
+
+def test_progress_of_reading(capsys, monkeypatch):
+    monkeypatch.setattr("fastem.cli.text._CHUNK", 1 << 14)
+    np.savetxt("table.csv", blobs(2, 4, n=60_000), delimiter=",")
+    with terminal(monkeypatch) as shown:
+        assert cli.main(shlex.split("fit table.csv -k 2")) == 0
+    assert re.search(r"reading: \d+,\d+ rows, [\d.]+ [kM] rows/s", shown[0])
+    assert on_screen(shown[0]) == ""
+
+
+def test_progress_is_gone_after_an_error(monkeypatch):
+    write("1,2\n" * 200_000 + "3,x\n")
+    with terminal(monkeypatch) as shown:
+        assert cli.main(shlex.split("fit table.csv -k 2")) == 2
+    assert on_screen(shown[0]).startswith("fastem: error: table.csv: line 200001, column 2 (x2): 'x' is not a number")
+
+
+@pytest.mark.parametrize("line", ["fit faithful -k 2 -q", "predict model.npz faithful", "sample model.npz"])
+def test_nothing_is_shown_where_it_is_not_wanted(capsys, monkeypatch, line):
+    fastem.GaussianMixture(2, random_state=0).fit(load_faithful().data).save("model.npz")
+    with terminal(monkeypatch) as shown:
+        assert cli.main(shlex.split(line)) == 0  # whose rows go to the terminal, too
+    assert shown == [""]
+
+
+@pytest.mark.parametrize(
+    ("bounds", "tol", "max_iter", "left"),
+    [
+        ([-5.0], 1e-3, 100, 99),
+        ([-5.0, -4.0], 1e-3, 100, 98),
+        ([-5.0, -4.0, -3.9], 1e-3, 100, 2),  # 0.1, 0.01, 0.001
+        ([-5.0, -4.0, -3.9], 1e-3, 4, 1),
+        ([-5.0, -4.0, -3.9], 0.0, 100, 97),
+        ([-5.0, -4.0, -3.0], 1e-3, 100, 97),  # doesn't shrink
+        ([-5.0, -4.0, -4.1], 1e-3, 100, 97),  # falls
+        ([-5.0, -4.0, -4.0], 1e-3, 100, 97),
+        ([-5.0, -4.9, -4.8999], 1e-3, 100, 0),  # is there
+    ],
+)
+def test_iterations_left(bounds, tol, max_iter, left):
+    assert abs(live._iterations_left(bounds, tol, max_iter) - left) <= (1 if left == 2 else 0)
+
+
+def test_durations_and_rates():
+    assert [live._duration(s) for s in (0, 1.4, 99, 100, 3600)] == ["0 s", "1 s", "99 s", "2 min", "60 min"]
+    assert [live._short(r) for r in (5, 999, 1e3, 2.345e6, 1e9)] == ["5", "999", "1 k", "2.35 M", "1 G"]

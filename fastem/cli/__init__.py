@@ -1,10 +1,14 @@
 """The command line: ``fastem fit FILE -k K`` reads a table, fits a mixture, prints, saves and draws it."""
 
+import errno
 import os
 import sys
 
 from ..extras import needed
-from .messages import one_line
+from .messages import one_line, printable
+
+# What only standard output can fail with here: writers of files name theirs.
+_FULL = errno.ENOSPC, errno.EFBIG, errno.EDQUOT
 
 
 def main(argv=None):
@@ -21,15 +25,19 @@ def main(argv=None):
         0 if all went well; 2 with one line on standard error if not: bad usage, bad data, a fit that failed; 130
         after Ctrl-C, 141 where standard output is a pipe that nobody reads any more.
     """
+    if sys.stdout is None:  # closed, as by >&-: what is printed goes nowhere, as print() has it
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
     try:
         usage_error = _usage_error(needed("typer", "cli"))
         needed("rich", "cli")
         from .app import app
 
         try:
-            app(argv, prog_name="fastem", standalone_mode=False)
+            command = app(argv, prog_name="fastem", standalone_mode=False)
         except usage_error as error:
             return _usage_failed(error)
+        if callable(command):
+            command()
         sys.stdout.flush()
         return 0
     except KeyboardInterrupt:
@@ -39,8 +47,9 @@ def main(argv=None):
         # The reader (head, less) has gone: give the flush at exit somewhere harmless to write to.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
-    except (ValueError, OSError, MemoryError, ImportError) as error:
-        return _failed(one_line(error))
+    except (ValueError, OSError, MemoryError, ImportError, RuntimeError) as error:
+        is_output = isinstance(error, OSError) and error.filename is None and error.errno in _FULL
+        return _failed(f"standard output: {one_line(error)}" if is_output else one_line(error))
 
 
 def _usage_error(typer):
@@ -58,5 +67,5 @@ def _usage_failed(error):
 
 
 def _failed(message):
-    print(f"fastem: error: {message}", file=sys.stderr)
+    print(f"fastem: error: {printable(message)}", file=sys.stderr)
     return 2

@@ -46,6 +46,13 @@ def _as_seed(value):
     return value
 
 
+def _as_delimiter(text):
+    text = "\t" if text == "\\t" else text
+    if text is not None and (len(text) != 1 or text in '"\r\n'):
+        raise typer.BadParameter(f"should be one character, or \\t for a tabulator, got {text!r}")
+    return text
+
+
 def _as_types(types):
     for each in types or ():
         if each not in _COVARIANCES:
@@ -62,7 +69,9 @@ _FILE = "CSV (.gz), .npy, Parquet or - (stdin)."
 File = Annotated[str, typer.Argument(metavar="FILE", help=_FILE, show_default=False)]
 Model = Annotated[str, typer.Argument(metavar="MODEL", help="What fit --save wrote.", show_default=False)]
 Columns = Annotated[str | None, _option(metavar="A,B", help="Features, by name or number.", panel="Data")]
-Delimiter = Annotated[str | None, _option(metavar="CHAR", help="Between columns of text.", panel="Data")]
+Delimiter = Annotated[
+    str | None, _option(metavar="CHAR", callback=_as_delimiter, help="Between columns of text.", panel="Data")
+]
 Weights = Annotated[str | None, _option(metavar="COLUMN", help="Weights of the points.", panel="Data")]
 Json = Annotated[bool, _option("--json", help="Print JSON, in full precision.", panel="Output")]
 Quiet = Annotated[bool, _option("--quiet", "-q", help="Print notes and errors only.", panel="Output")]
@@ -79,9 +88,9 @@ RegCovar = Annotated[float, _option(metavar="R", callback=_as_finite, help="Adde
 Out = Annotated[str | None, _option("--out", "-o", metavar="OUT.csv", help="Instead of to standard output.")]
 
 
-def _do(module, command, options):
-    options = SimpleNamespace(**options)
-    getattr(importlib.import_module(f".{module}", __package__), command)(options)
+def _to_do(module, command, options):
+    """What `main` is to call: not done here, since typer has ways of its own with Ctrl-C and closed pipes."""
+    return lambda: getattr(importlib.import_module(f".{module}", __package__), command)(SimpleNamespace(**options))
 
 
 @app.command(epilog="Example: fastem fit iris.csv -k 3 --labels species --plot fit.png")
@@ -123,7 +132,7 @@ def fit(
     quiet: Quiet = False,
 ):
     """Fit a Gaussian mixture to a table of numbers, and print what was found."""
-    _do("fitting", "fit", locals())
+    return _to_do("fitting", "fit", locals())
 
 
 @app.command(epilog="Example: fastem predict model.npz new.csv --proba > labels.csv")
@@ -137,7 +146,7 @@ def predict(
     delimiter: Delimiter = None,
 ):
     """Write each row's most probable component, in the order of the rows."""
-    _do("predicting", "predict", locals())
+    return _to_do("predicting", "predict", locals())
 
 
 @app.command(epilog="Example: fastem score model.npz held-out.csv")
@@ -150,7 +159,7 @@ def score(
     json: Json = False,
 ):
     """Print the log-likelihood of a table under a model, and BIC, AIC and ICL."""
-    _do("predicting", "score", locals())
+    return _to_do("predicting", "score", locals())
 
 
 @app.command(epilog="Example: fastem sample model.npz -n 1000 --seed 1 > points.csv")
@@ -164,7 +173,7 @@ def sample(
     out: Out = None,
 ):
     """Draw points from a model and write them as CSV."""
-    _do("predicting", "sample", locals())
+    return _to_do("predicting", "sample", locals())
 
 
 @app.command(epilog="Example: fastem select faithful -k 1-6 --covariance full,tied --criterion bic")
@@ -180,7 +189,7 @@ def select(
         str, _option(metavar="TYPES", callback=_as_listed_types, help="Shapes to try.", panel="Model")
     ] = ",".join(_COVARIANCES),
     criterion: Annotated[
-        Literal["bic", "aic", "icl"], _option(metavar="NAME", help="Or aic, icl.", panel="Model")
+        Literal["bic", "aic", "icl", "held_out"], _option(metavar="NAME", help="Or aic, icl, held_out.", panel="Model")
     ] = "bic",
     tol: Tol = 1e-3,
     max_iter: MaxIter = 100,
@@ -194,15 +203,15 @@ def select(
     json: Json = False,
     quiet: Quiet = False,
 ):
-    """Try numbers of Gaussians and shapes, and keep the best by BIC, AIC or ICL."""
-    _do("fitting", "select", {**locals(), "animate": None})
+    """Try numbers of Gaussians and shapes, and keep the best by a criterion."""
+    return _to_do("fitting", "select", {**locals(), "animate": None})
 
 
 @app.command(epilog="Example: fastem plot model.npz data.csv -o fit.png")
 def plot(
     model: Model,
     file: Annotated[
-        str | None, typer.Argument(metavar="[FILE]", help="The points; not for log-likelihood.", show_default=False)
+        str | None, typer.Argument(metavar="FILE", help="The points; not for log-likelihood.", show_default=False)
     ] = None,
     out: Annotated[str, typer.Option("--out", "-o", metavar="OUT.png", help=".png, .pdf or .svg.")] = "fit.png",
     kind: Annotated[
@@ -212,7 +221,7 @@ def plot(
     delimiter: Delimiter = None,
 ):
     """Draw a model: the fit, its responsibilities, a Q-Q plot, its log-likelihood curve."""
-    _do("predicting", "plot", locals())
+    return _to_do("predicting", "plot", locals())
 
 
 @app.command(epilog="Example: fastem info model.npz --history")
@@ -222,18 +231,22 @@ def info(
     json: Json = False,
 ):
     """Print what a saved model is."""
-    _do("predicting", "info", locals())
+    return _to_do("predicting", "info", locals())
 
 
 @app.command("warm-up", epilog="Example: fastem warm-up full diag --dtype float64")
 def warm_up(
     types: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[TYPE]...", callback=_as_types, help="Covariance types; all by default."),
+        typer.Argument(metavar="TYPE", callback=_as_types, help="Covariance types; all by default."),
     ] = None,
     dtype: Annotated[Literal["float64", "float32"] | None, typer.Option(help="Of the data; both by default.")] = None,
 ):
     """Compile the kernels and cache them on disk, so that no later fit waits for it."""
+    return lambda: _warm_up(types or _COVARIANCES, [dtype] if dtype else ("float64", "float32"))
+
+
+def _warm_up(types, dtypes):
     from fastem import warm_up
 
-    warm_up(types or _COVARIANCES, [dtype] if dtype else ("float64", "float32"), verbose=True)
+    warm_up(types, dtypes, verbose=True)

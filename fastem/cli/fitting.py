@@ -16,7 +16,7 @@ from ..sources import ArraySource
 from . import reporting
 from .live import Live
 from .messages import TableError, many, note, one_line
-from .outputs import replacing, text_to, write_rows
+from .outputs import named, replacing, text_to, write_rows
 from .pictures import FILMS, PICTURES, check_suffix, plotting
 from .tables import open_table
 
@@ -41,17 +41,17 @@ def fit(options):
 
 def select(options):
     """Do what the parsed `options` of `fastem select` ask."""
-    live = Live(not options.quiet)
+    counts, live = _counts(options.components), Live(not options.quiet)
     with ExitStack() as stack:
         outputs = _Outputs(stack, options)
         with live.showing():
             data, _, _ = _read(options, live)
             live.say("fitting one mixture after the other")
             began = time.perf_counter()
-            with _noted(options):
+            with _noted(options, data, min(counts)):
                 selection = fastem.select(
                     data.points,
-                    n_components=_counts(options.components),
+                    n_components=counts,
                     covariance_type=[each.strip() for each in options.covariance.split(",")],
                     criterion=options.criterion,
                     sample_weight=data.weights,
@@ -68,14 +68,14 @@ def select(options):
         print(json.dumps(result, indent=1))
     elif not options.quiet:
         result = _describe(model, data, options, seconds)
-        reporting.show(reporting.selection(selection), "", *_report(result, model, None))
+        reporting.show(*reporting.selection(selection), *_report(result, model, None))
 
 
 class _Outputs:
     """The files that were asked for: opened before the work begins, so that a bad path is refused at once."""
 
     def __init__(self, stack, options):
-        self._stack, self._options = stack, options
+        self._options = options
         paths = {name: getattr(options, name) for name in ("save", "assign", "plot", "animate")}
         paths = {name: path for name, path in paths.items() if path is not None}
         if len({os.path.realpath(path) for path in paths.values()}) < len(paths):
@@ -84,6 +84,9 @@ class _Outputs:
             if name in paths:
                 plotting()
                 check_suffix(f"--{name}", paths[name], kinds)
+        save = paths.get("save")
+        if save and os.path.exists(save) and not (os.path.isfile(save) or os.path.isdir(save)):
+            raise TableError(f"{save}: is no ordinary file, which a model could replace")
         to_stdout = paths.get("assign") == "-" and paths.pop("assign")
         self._partial = {name: stack.enter_context(replacing(path, options.file)) for name, path in paths.items()}
         if to_stdout:
@@ -94,28 +97,33 @@ class _Outputs:
 
     def write(self, model, points, live, selection=None):
         """Fill them."""
-        wanted = self._partial
-        if "save" in wanted:
-            live.say("saving the model")
-            model.save(wanted["save"])
-        if "assign" in wanted:
-            live.say("labelling the points")
-            path = wanted["assign"]
-            with text_to(path) if path == "-" else open(path, "wb") as stream:
-                names = ["label"]
-                for rows in points.read():
-                    write_rows(stream, [model.predict(ArraySource(rows))], names)
-                    names = None
-        if "plot" in wanted:
-            live.say("drawing the fit")
-            if selection is None:
-                display = plotting().MixtureDisplay.from_estimator(model, points)
-            else:
-                display = plotting().SelectionDisplay.from_results(selection.results_)
-            display.figure_.savefig(wanted["plot"])
-        if "animate" in wanted:
-            live.say("drawing the iterations")
-            plotting().animate_fit(model, points, wanted["animate"])
+        work = {
+            "save": ("saving the model", model.save),
+            "assign": ("labelling the points", lambda path: _write_labels(path, model, points)),
+            "plot": ("drawing the fit", lambda path: _draw(path, model, points, selection)),
+            "animate": ("drawing the iterations", lambda path: plotting().animate_fit(model, points, path)),
+        }
+        for name, path in self._partial.items():
+            said, write = work[name]
+            live.say(said)
+            with named(getattr(self._options, name), path):
+                write(path)
+
+
+def _write_labels(path, model, points):
+    with text_to(path) if path == "-" else open(path, "wb") as stream:
+        names = ["label"]
+        for rows in points.read():
+            write_rows(stream, [model.predict(ArraySource(rows))], names)
+            names = None
+
+
+def _draw(path, model, points, selection):
+    if selection is None:
+        display = plotting().MixtureDisplay.from_estimator(model, points)
+    else:
+        display = plotting().SelectionDisplay.from_results(selection.results_)
+    display.figure_.savefig(path)
 
 
 def _read(options, live):
@@ -155,9 +163,9 @@ def _fit(data, labels, options, live):
         assignment=options.assignment,
         **_arguments(options),
     )
-    model.set_callbacks(*live.callbacks(data.points.n_samples, options.tol, options.max_iter))
+    model.set_callbacks(*live.callbacks(data.n_rows, options.tol, options.max_iter))
     began = time.perf_counter()
-    with _noted(options):
+    with _noted(options, data, options.components):
         model.fit(data.points, sample_weight=data.weights, labels=labels)
     seconds = time.perf_counter() - began
     model.set_callbacks()
@@ -167,11 +175,15 @@ def _fit(data, labels, options, live):
 
 
 class _noted(warnings.catch_warnings):
-    """Warnings in this block become notes, and errors name the file."""
+    """Warnings in this block, a fit of so many components or more, become notes, and errors name the file."""
 
-    def __init__(self, options):
+    def __init__(self, options, data, n_components):
         super().__init__(record=True)
-        self._file = options.file
+        self._path, self._data = _path(options.file), data
+        if data.n_rows < n_components:
+            raise TableError(f"{self._path}: {many(data.n_rows, 'row')}, fewer than -k {n_components}")
+        if data.n_rows < 2:
+            raise TableError(f"{self._path}: 1 row, a fit needs 2 or more")
 
     def __enter__(self):
         self._caught = super().__enter__()
@@ -182,19 +194,22 @@ class _noted(warnings.catch_warnings):
         for message in dict.fromkeys(one_line(warning.message) for warning in self._caught):
             if "did not converge" not in message:  # said in this command's words
                 note(message)
-        if isinstance(error, ValueError) and self._file not in str(error):
-            raise TableError(f"{self._file}: {one_line(error)}") from None
+        if isinstance(error, ValueError):
+            self._data.refuse_missing()
+            message = one_line(error)
+            is_named = message.startswith(self._path) or f"{self._path}:" in message
+            raise TableError(message if is_named else f"{self._path}: {message}") from None
 
 
 def _describe(model, data, options, seconds):
     """Collect what --json prints and the report sets out."""
     points = data.points
     score = float(model.score(points, sample_weight=data.weights))
-    weight = float(points.n_samples if data.weights is None else data.weights.sum())
+    weight = float(data.n_rows if data.weights is None else data.weights.sum())
     return {
         "data": options.file,
-        "n_samples": points.n_samples,
-        "n_features": points.n_features,
+        "n_samples": data.n_rows,
+        "n_features": len(data.names),
         "feature_names": data.names,
         "sum_of_weights": None if data.weights is None else weight,
         "n_components": model.n_components,
@@ -217,7 +232,7 @@ def _report(result, model, names_of):
     weight = result["sum_of_weights"]
     yield reporting.facts(
         {
-            "data": reporting.data_facts(result["data"], result["n_samples"], result["n_features"]),
+            "data": reporting.data_facts(_path(result["data"]), result["n_samples"], result["n_features"]),
             "weights": None if weight is None else f"{weight:,g} in all",
             "model": f"{many(result['n_components'], 'component')}, {result['covariance_type']} covariance",
             "log-likelihood": f"{total:,.3f} nats ({mean:.6f} per point)",
@@ -227,6 +242,10 @@ def _report(result, model, names_of):
         }
     )
     yield from reporting.components(model, result["feature_names"], names_of)
+
+
+def _path(file):
+    return "standard input" if file == "-" else file
 
 
 def _counts(text):

@@ -59,13 +59,16 @@ class _Iterations:
 
     def __init__(self, live, n_samples, tol, max_iter):
         self._live, self._n_samples, self._tol, self._max_iter = live, n_samples, tol, max_iter
+        self._began = None
 
     def setup(self, estimator, context):
         self._live.say("searching for a start")
 
     def on_fit_task_begin(self, estimator, context):
         if context.task_name == "init":
-            self._began, self._changes = perf_counter(), []
+            self._began = None
+        elif context.task_name == "iteration" and self._began is None:  # the start has been found
+            self._began = perf_counter()
 
     def on_fit_task_end(self, estimator, context, *, fitted_estimator):
         if context.task_name != "iteration":
@@ -95,7 +98,7 @@ def _short(rate):
     for unit, size in ("G", 1e9), ("M", 1e6), ("k", 1e3):
         if rate >= size:
             return f"{rate / size:.3g} {unit}"
-    return f"{rate:.3g} "
+    return f"{rate:.3g}"
 
 
 def _duration(seconds):

@@ -8,12 +8,17 @@ class TableError(ValueError):
 
 
 def note(message):
-    print(f"fastem: note: {message}", file=sys.stderr)
+    print(f"fastem: note: {printable(message)}", file=sys.stderr)
+
+
+def printable(text):
+    """Text that can't steer the terminal."""
+    return "".join(character if character.isprintable() else "?" for character in text)
 
 
 def one_line(error):
-    if isinstance(error, OSError) and error.filename is not None:
-        return f"{error.filename}: {error.strerror}"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror if error.filename is None else f"{error.filename}: {error.strerror}"
     return " ".join(str(error).split()) or type(error).__name__
 
 

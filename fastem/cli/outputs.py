@@ -10,14 +10,14 @@ _ROWS = 1 << 16
 
 
 @contextmanager
-def replacing(path, keep=None):
+def replacing(path, *keep):
     """The path of a new, empty file beside `path`, with its suffix; takes its place only if the block ends well.
 
     Parameters
     ----------
     path : str
-    keep : str, default=None
-        The input, which may not be overwritten.
+    *keep : str or None
+        The inputs, which may not be overwritten.
 
     Raises
     ------
@@ -25,8 +25,9 @@ def replacing(path, keep=None):
         Where the file can't be written, before the block begins.
     """
     target = os.path.realpath(path)  # through a link, as open() would
-    if keep and os.path.exists(keep) and os.path.exists(target) and os.path.samefile(keep, target):
-        raise TableError(f"{path}: would overwrite the data")
+    for kept in keep:
+        if kept and os.path.exists(kept) and os.path.exists(target) and os.path.samefile(kept, target):
+            raise TableError(f"{path}: would overwrite the input")
     if os.path.isdir(target):
         raise TableError(f"{path}: is a directory")
     if os.path.exists(target) and not os.access(target, os.W_OK):
@@ -42,12 +43,7 @@ def replacing(path, keep=None):
     except OSError as error:
         raise TableError(f"{path}: can't be written ({error.strerror})") from None
     try:
-        try:
-            yield partial
-        except OSError as error:
-            if error.filename in (None, partial) and not isinstance(error, BrokenPipeError):
-                raise TableError(f"{path}: can't be written ({error.strerror or error})") from None
-            raise
+        yield partial
         os.replace(partial, target)
     except BaseException:
         os.unlink(partial)
@@ -55,13 +51,28 @@ def replacing(path, keep=None):
 
 
 @contextmanager
-def text_to(path, keep=None):
+def named(path, partial):
+    """Errors of writing in this block name the file as the user does."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename not in (None, partial) or isinstance(error, BrokenPipeError):
+            raise
+        raise TableError(f"{path}: can't be written ({error.strerror or error})") from None
+    except (ValueError, RuntimeError) as error:
+        if partial not in str(error):
+            raise
+        raise TableError(str(error).replace(partial, path)) from None
+
+
+@contextmanager
+def text_to(path, *keep):
     """A binary stream of text to standard output (None or '-') or to a file that takes the name if all goes well."""
     if path is None or path == "-":
         yield sys.stdout.buffer
         sys.stdout.flush()
         return
-    with replacing(path, keep) as partial, open(partial, "wb") as stream:
+    with replacing(path, *keep) as partial, named(path, partial), open(partial, "wb") as stream:
         yield stream
 
 

@@ -10,7 +10,7 @@ from ..sources import ArraySource
 from . import reporting
 from .live import Live
 from .messages import TableError, many, one_line
-from .outputs import replacing, text_to, write_rows
+from .outputs import named, replacing, text_to, write_rows
 from .pictures import PICTURES, check_suffix, plotting
 from .tables import open_table
 
@@ -26,7 +26,7 @@ def predict(options):
     """Label the rows of a table, block by block."""
     model = _loaded(options.model)
     live = Live(options.out not in (None, "-"))
-    with text_to(options.out, options.file) as stream, live.showing():
+    with text_to(options.out, options.file, options.model) as stream, live.showing():
         table, features = _table_for(model, options)
         watch, n_rows = live.reading(table), 0
         names = ["label"]
@@ -35,7 +35,12 @@ def predict(options):
         if options.density:
             names.append("log_density")
         for block in table.blocks(features):
-            rows = _rows(block, table, n_rows)
+            rows = ArraySource(block)
+            try:
+                rows.scan()
+            except ValueError:
+                table.refuse_missing(features, [block], n_rows)
+                raise
             columns = [model.predict(rows)]
             if options.proba:
                 columns += list(model.predict_proba(rows).T)
@@ -62,12 +67,13 @@ def score(options):
             mean = float(model.score(points, **known))
             criteria = {name: float(getattr(model, name)(points, **known)) for name in ("bic", "aic", "icl")}
         except ValueError as error:
+            data.refuse_missing()
             raise TableError(f"{table.path}: {one_line(error)}") from None
-    weight = float(points.n_samples if data.weights is None else data.weights.sum())
+    weight = float(data.n_rows if data.weights is None else data.weights.sum())
     result = {
         "data": options.file,
         "model": options.model,
-        "n_samples": points.n_samples,
+        "n_samples": data.n_rows,
         "log_likelihood": mean * weight,
         "log_likelihood_per_sample": mean,
         **criteria,
@@ -78,7 +84,7 @@ def score(options):
     reporting.show(
         reporting.facts(
             {
-                "data": reporting.data_facts(options.file, points.n_samples, points.n_features),
+                "data": reporting.data_facts(table.path, data.n_rows, len(data.names)),
                 "log-likelihood": f"{mean * weight:,.3f} nats ({mean:.6f} per point)",
                 **{name.upper(): f"{value:,.3f}" for name, value in criteria.items()},
             }
@@ -95,7 +101,7 @@ def sample(options):
     names = _names_of(model)
     if options.labels:
         columns, names = [*columns, labels[order]], [*names, "label"]
-    with text_to(options.out) as stream:
+    with text_to(options.out, options.model) as stream:
         write_rows(stream, columns, names)
 
 
@@ -112,9 +118,15 @@ def plot(options):
             if options.file is None:
                 raise TableError(f"--kind {options.kind} needs a FILE of points")
             table, features = _table_for(model, options)
-            drawn = display.from_estimator(model, table.read(features, watch=live.reading(table)).points)
+            data = table.read(features, watch=live.reading(table))
+            try:
+                drawn = display.from_estimator(model, data.points)
+            except ValueError:
+                data.refuse_missing()
+                raise
         live.say("drawing")
-        drawn.figure_.savefig(partial)
+        with named(options.out, partial):
+            drawn.figure_.savefig(partial)
 
 
 def info(options):
@@ -173,6 +185,7 @@ def _table_for(model, options):
     wanted = _names_of(model)
     if options.columns is not None:
         features = table.chosen(options.columns)
+        table.has_names = False  # the user says which column is which feature, whatever it is called
     elif all(name in table.names for name in wanted):
         features = [table.column(name) for name in wanted]
     elif table.has_names and hasattr(model, "feature_names_in_"):
@@ -187,13 +200,3 @@ def _table_for(model, options):
             "choose columns with --columns"
         )
     return table, features
-
-
-def _rows(rows, table, first):
-    """A source of some rows of a table, checked."""
-    source = ArraySource(rows)
-    try:
-        source.scan()
-    except ValueError as error:
-        raise TableError(f"{table.path}: in the rows from {first + 1} on: {one_line(error)}") from None
-    return source

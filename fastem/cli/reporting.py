@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..covariance import FAMILIES
-from .messages import many
+from .messages import many, printable
 
 _MAX_COMPONENTS, _MAX_FEATURES, _FEATURES_A_TABLE = 32, 24, 4
 _MAX_SELECTED = 10
@@ -29,28 +29,38 @@ def facts(pairs):
 def components(model, names, labels=None):
     """Tables of the components' weights, means and standard deviations (and correlation, where there is one)."""
     n_components, n_features = model.means_.shape
-    matrices = FAMILIES[model.covariance_type].matrices(model.covariances_, n_components, n_features)
-    deviations = np.sqrt(matrices.diagonal(axis1=1, axis2=2))
+    family = FAMILIES[model.covariance_type]
+    deviations = np.sqrt(family.variances(model.covariances_, n_components, n_features))
     shown = np.sort(np.argsort(-model.weights_, kind="stable")[:_MAX_COMPONENTS])
     features = range(min(n_features, _MAX_FEATURES))
     texts = {j: _with_deviations(model.means_[:, j], deviations[:, j]) for j in features}
-    for first in features[::_FEATURES_A_TABLE]:
+    widths = {j: max(min(plain(names[j]).cell_len, 15), *(len(texts[j][k]) for k in shown)) for j in features}
+    correlated = n_features == 2 and model.covariance_type in ("full", "tied")
+    label_width = min(16, max(plain(label).cell_len for label in ["label", *labels.values()])) if labels else 0
+    others = [9, 6, *([label_width] if labels else []), *([11] if correlated else [])]
+    for here in _pages(widths, 78 - sum(width + 3 for width in others)):
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title_justify="left")
         table.add_column("component", justify="right", no_wrap=True, min_width=9)
         if labels:
-            table.add_column("label", overflow="ellipsis", max_width=16)
+            table.add_column("label", overflow="ellipsis", no_wrap=True, max_width=label_width)
         table.add_column("weight", justify="right", no_wrap=True, min_width=6)
-        here = features[first : first + _FEATURES_A_TABLE]
         for j in here:
-            table.add_column(plain(names[j]), justify="right", overflow="ellipsis", no_wrap=True, max_width=15)
-        correlated = n_features == 2 and model.covariance_type in ("full", "tied")
+            table.add_column(
+                plain(names[j]),
+                justify="right",
+                overflow="ellipsis",
+                no_wrap=True,
+                min_width=widths[j],
+                max_width=widths[j],
+            )
         if correlated:
             table.add_column("correlation", justify="right")
+            covariances = family.matrices(model.covariances_, n_components, n_features)[:, 0, 1]
         for k in shown:
             label = [plain(labels.get(int(k), ""))] if labels else []
             row = [str(k), *label, f"{model.weights_[k]:.4f}", *(texts[j][k] for j in here)]
             if correlated:
-                row.append(f"{matrices[k, 0, 1] / np.prod(deviations[k]):.3f}")
+                row.append(f"{covariances[k] / np.prod(deviations[k]):.3f}")
             table.add_row(*row)
         yield table
     if len(shown) < n_components:
@@ -60,23 +70,43 @@ def components(model, names, labels=None):
     yield Text("mean ± standard deviation; --json prints covariances, in full precision", style="dim")
 
 
+def _pages(widths, room):
+    """Columns of these widths, a few to each table, so that they and what is between them have room."""
+    pages = [[]]
+    for j, width in widths.items():
+        here = pages[-1]
+        if here and (len(here) == _FEATURES_A_TABLE or sum(widths[i] + 3 for i in here) + width > room):
+            pages.append([])
+        pages[-1].append(j)
+    return pages
+
+
 def selection(found):
-    """A table of the best combinations that were tried."""
+    """A table of the best combinations that were tried; those that couldn't be fitted come last."""
     results = found.results_
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in ("components", "covariance", "log-likelihood", "BIC", "AIC", "ICL"):
+    for name in ("K", "covariance", "log-likelihood", "BIC", "AIC", "ICL"):
         table.add_column(name, justify="right", no_wrap=True)
-    for i in np.argsort(results["rank"])[:_MAX_SELECTED]:
-        if not results["status"][i]:
-            numbers = [f"{results[name][i]:,.3f}" for name in ("bic", "aic", "icl")]
-            shape = str(results["n_components"][i]), str(results["covariance_type"][i])
-            table.add_row(*shape, f"{results['log_likelihood'][i]:.6f}", *numbers)
-    return table
+    order = np.argsort(results["rank"])
+    for i in order[:_MAX_SELECTED]:
+        shape = str(results["n_components"][i]), str(results["covariance_type"][i])
+        if np.isnan(results["log_likelihood"][i]):
+            table.add_row(*shape, "no fit")
+        else:
+            numbers = [_criterion(results[name][i]) for name in ("bic", "aic", "icl")]
+            mark = "~" if results["status"][i] == "stopped" else ""
+            table.add_row(*shape, f"{mark}{results['log_likelihood'][i]:.6f}", *numbers)
+    yield table
+    if "stopped" in results["status"][order[:_MAX_SELECTED]]:
+        yield Text("~ estimated from a sample, which told that they can't win")
+    if len(order) > _MAX_SELECTED:
+        yield Text(f"Only the best {_MAX_SELECTED} of {len(order)} combinations are shown.")
+    yield Text("")
 
 
 def plain(text):
     """Text that can't steer the terminal, nor be taken for markup."""
-    return Text("".join(character if character.isprintable() else "?" for character in text))
+    return Text(printable(text))
 
 
 def show(*parts):
@@ -94,6 +124,11 @@ def show(*parts):
 def data_facts(path, n_samples, n_features):
     """'FILE: 272 points, 2 features'."""
     return f"{path}: {many(n_samples, 'point')}, {many(n_features, 'feature')}"
+
+
+def _criterion(value):
+    """In 12 places at most."""
+    return f"{value:,.3f}" if abs(value) < 1e6 else f"{value:,.0f}" if abs(value) < 1e9 else f"{value:.6g}"
 
 
 def _with_deviations(means, deviations):

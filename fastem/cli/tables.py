@@ -3,15 +3,17 @@
 import csv
 import os
 import tempfile
+import weakref
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from ..extras import needed
 from ..sources import ArraySource, BlockSource, ParquetSource
 from ..sources.base import VALUES
-from .messages import TableError, note, one_line
-from .text import MISSING, TextFile
+from .messages import TableError, many, note, one_line
+from .text import MISSING, Missing, TextFile, number_in
 
 pa = needed("pyarrow", "cli")
 
@@ -28,12 +30,15 @@ class Data:
 
     points: object
     """Source; its `feature_names` are those of the file, where it has some."""
+    n_rows: int
     names: list
     """Of the features."""
     weights: object
     """ndarray of shape (n,), or None."""
     labels: object
     """`Labels`, or None."""
+    refuse_missing: object
+    """To be called where a value of the points turns out not to be finite: TableError says which."""
 
 
 def open_table(path, delimiter=None):
@@ -79,6 +84,8 @@ class _Table:
         numbers = [self.column(name) for name in _listed(columns)]
         if len(set(numbers)) < max(len(numbers), 1):
             raise TableError(f"--columns needs one or more different columns, got {columns!r}")
+        if both := set(numbers).intersection(aside):
+            raise TableError(f"{self._named(both.pop())} can't be a feature and a weight or label at once")
         return numbers
 
     def column(self, name):
@@ -101,12 +108,38 @@ class _Table:
         """`Data` of these columns, by number; `watch(n_rows)` is called now and then."""
         points = self.points(features)
         column = None if weights is None else np.concatenate([rows[:, 0] for rows in self.blocks([weights])])
+        self._check(column, weights)
         vocabulary = None
         if labels is not None:
             vocabulary = Labels(self._named(labels))
             for words in self._words(labels):
                 vocabulary.add(words)
-        return Data(points, self._names(features), column, vocabulary)
+        return Data(
+            points, self.n_rows, self._names(features), column, vocabulary, partial(self.refuse_missing, features)
+        )
+
+    def refuse_missing(self, features, blocks=None, first=0):
+        """TableError where a value of these columns, or of blocks of them from row `first` on, isn't finite."""
+        missing = Missing(self.path)
+        for rows in self.blocks(features) if blocks is None else blocks:
+            bad = ~np.isfinite(rows)
+            if bad.any() and not missing.n:
+                i, j = np.argwhere(bad)[0]
+                missing.first = f"row {first + i + 1}, column {features[j] + 1} ({self.names[features[j]]})"
+            missing.n += int(bad.sum())
+            first += len(rows)
+        missing.refuse()
+
+    def _check(self, weights, j):
+        """Refuse column j for the points' weights."""
+        if weights is None:
+            return
+        bad = np.flatnonzero(~(np.isfinite(weights) & (weights >= 0)))
+        if bad.size:
+            what = "is negative or missing" if bad.size == 1 else "are negative or missing"
+            raise TableError(f"{self._named(j)}: {many(bad.size, 'weight')} {what}, the first in row {bad[0] + 1}")
+        if not weights.any():
+            raise TableError(f"{self._named(j)}: all weights are 0")
 
     def _names(self, columns):
         return [self.names[j] for j in columns]
@@ -134,6 +167,12 @@ class TextTable(_Table):
         """Rows of these columns, some at a time."""
         return (rows for rows, _ in self._file.blocks(numbers))
 
+    def _of_numbers(self):
+        if not self._file.has_trailing_delimiter:
+            return super()._of_numbers()
+        note(f"column {len(self.names)} has neither a name nor values and is left out")
+        return range(len(self.names) - 1)
+
     def read(self, features, weights=None, labels=None, watch=None):
         spool, column = _Spool(len(features)), []
         vocabulary = None if labels is None else Labels(self._named(labels))
@@ -148,7 +187,8 @@ class TextTable(_Table):
         points = ArraySource(spool.array())
         points.feature_names = self._names(features) if self.has_names else None
         column = None if weights is None else np.concatenate(column)
-        return Data(points, self._names(features), column, vocabulary)
+        self._check(column, weights)
+        return Data(points, spool.n_rows, self._names(features), column, vocabulary, lambda: None)  # has been done
 
 
 class ArrayTable(_Table):
@@ -158,7 +198,7 @@ class ArrayTable(_Table):
     n_bytes = None
 
     def __init__(self, path, X, names=None):
-        self.path, self._X = path, X
+        self.path, self._X, self.n_rows = path, X, len(X)
         self.has_names = names is not None
         self.names = list(names) if names is not None else [f"x{j + 1}" for j in range(X.shape[1])]
 
@@ -191,22 +231,31 @@ class ParquetTable(_Table):
         self._all = ParquetSource(path)
         self.names = self._all.all_columns
 
+    @property
+    def n_rows(self):
+        return sum(file.metadata.num_rows for file in self._files())
+
     def blocks(self, numbers):
         """Rows of these columns, some at a time."""
         return self.points(numbers).read()
 
     def points(self, features):
         """A source of these columns."""
-        return ParquetSource(self.path, self._names(features))
+        source = ParquetSource(self.path, self._names(features))
+        return source if self.has_names else BlockSource(source.read)
 
     def _of_numbers(self):
         return [self.names.index(name) for name in self._all.columns]
 
     def _words(self, j):
-        for file in self._all.files:
-            with needed("pyarrow.parquet", "cli").ParquetFile(file) as opened:
-                for batch in opened.iter_batches(columns=[self.names[j]]):
-                    yield batch.column(0)
+        for file in self._files():
+            for batch in file.iter_batches(columns=[self.names[j]]):
+                yield batch.column(0)
+
+    def _files(self):
+        for path in self._all.files:
+            with needed("pyarrow.parquet", "cli").ParquetFile(path) as file:
+                yield file
 
 
 class _NamedBlocks(BlockSource):
@@ -230,6 +279,8 @@ class Labels:
 
     def add(self, words):
         """Take in an Arrow array."""
+        if isinstance(words, pa.DictionaryArray):  # which may hold words that no row has
+            words = words.dictionary_decode()
         encoded = words.dictionary_encode()
         for word in encoded.dictionary.to_pylist():
             self._number_of.setdefault(_spelled(word), len(self._number_of))
@@ -268,14 +319,16 @@ def _spelled(word):
     """A label as text, whole numbers alike whatever their type."""
     if word is None:
         return ""
+    if isinstance(word, bytes):
+        word = word.decode("utf-8", "replace")
     if isinstance(word, bool):
         return str(int(word))
     if isinstance(word, float):
         return str(int(word)) if word.is_integer() else repr(word)
     text = str(word).strip()
     try:
-        return str(int(float(text))) if float(text).is_integer() else text
-    except (ValueError, OverflowError):
+        return str(int(number_in(text))) if number_in(text).is_integer() else text
+    except ValueError:
         return text
 
 
@@ -283,7 +336,8 @@ class _Spool:
     """Rows of numbers one block after the other: in memory while they are few, in a temporary file beyond."""
 
     def __init__(self, n_columns):
-        self._file = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115  (mapped until the process ends)
+        self._file = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115  (closed with the spool)
+        weakref.finalize(self, self._file.close)  # a map of it stays
         self._n_columns, self.n_rows = n_columns, 0
 
     def append(self, rows):

@@ -13,6 +13,7 @@ import lzma
 import math
 import re
 import sys
+import weakref
 from itertools import islice
 
 import numpy as np
@@ -29,6 +30,9 @@ MISSING = {"", "na", "n/a", "nan", "null", "none", "?", ".", "-"}
 
 _CHUNK = 16 << 20
 _HEAD = 1 << 16
+_COLUMNS = 100_000
+_COMMENTS = "#", "sep="  # before the table; the latter is Excel's
+_HEAD_LINES = 3, 100  # that are looked at, at least and at most
 _COMPRESSED = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
 _BINARY = {b"PAR1": "Parquet", b"\x93NUMPY": ".npy", b"PK": "zip"}
 
@@ -50,18 +54,26 @@ class TextFile:
     has_names : bool
     has_row_names : bool
         Whether the first column is one without a name beside columns with names, as R and pandas write it.
+    has_trailing_delimiter : bool
+        Whether the last column is one without a name and without values.
     """
 
     def __init__(self, path, delimiter=None):
         self.path = "standard input" if path == "-" else path
+        if path == "-" and sys.stdin is None:
+            raise TableError("standard input: is closed")
         self._raw = sys.stdin.buffer if path == "-" else open(path, "rb")  # noqa: SIM115  (read to its end later)
+        if path != "-":
+            weakref.finalize(self, self._raw.close)
         self._bytes = self._text_of(self._raw)
-        head = self._read(_HEAD)
-        self._rest = head
+        head, is_all = self._beginning()
         if b"\0" in head:
             raise TableError(f"{self.path}: not a text file{self._kind_of(head)}")
-        self._has_old_ends = b"\r" in head and b"\n" not in head  # of lines, as Excel's for Macintosh
-        self._sniff(head, delimiter)
+        if not _is_utf8(head):
+            self._bytes, head = _from_windows(self._bytes), _from_windows(io.BytesIO(head)).read()
+        self._rest = head
+        self._has_old_ends = b"\r" in head[:-1] and b"\n" not in head  # of lines, as Excel's for Macintosh
+        self._sniff(head, is_all, delimiter)
 
     @property
     def position(self):
@@ -69,7 +81,7 @@ class TextFile:
         return self._raw.tell()
 
     def blocks(self, numbers, words=None):
-        """The rows: (array of shape (m, len(numbers)), Arrow array of m strings or None), some at a time.
+        """The rows: (array of shape (m, len(numbers)), Arrow array of m texts in UTF-8 or None), some at a time.
 
         Parameters
         ----------
@@ -78,7 +90,7 @@ class TextFile:
         words : int, default=None
             A column of anything.
         """
-        missing = _Missing(self.path)
+        missing = Missing(self.path)
         for first_line, chunk in self._chunks():
             rows, strings = self._parsed(chunk, first_line, numbers, words, missing)
             if len(rows) and not missing.n:
@@ -111,6 +123,15 @@ class TextFile:
             raise TableError(f"{self.path}: can't be read ({error.strerror or one_line(error)})") from None
         return data
 
+    def _beginning(self):
+        """(the first lines, the last of which may be cut off; whether these are all there are)."""
+        head, is_all = b"", False
+        while not is_all and (len(head) < _HEAD or (_n_lines(head) < _HEAD_LINES[0] and len(head) < 2 * _CHUNK)):
+            size = max(_HEAD, len(head))
+            data = self._read(size)
+            head, is_all = head + data, len(data) < size
+        return head, is_all
+
     def _kind_of(self, head):
         kind = next((kind for magic, kind in _BINARY.items() if head.startswith(magic)), None)
         return f", it looks like {kind}" if kind else ""
@@ -140,8 +161,11 @@ class TextFile:
     def _end_of_lines(self, chunk):
         """Where the last line ends that ends outside quotation marks."""
         end = chunk.rfind(b"\n") + 1
-        while end and chunk.count(b'"', 0, end) % 2:
-            end = chunk.rfind(b"\n", 0, end - 1) + 1
+        is_inside = chunk.count(b'"', 0, end) % 2
+        while end and is_inside:
+            start = chunk.rfind(b"\n", 0, end - 1) + 1
+            is_inside ^= chunk.count(b'"', start, end) % 2
+            end = start
         return end
 
     def _without_header(self, chunk, line):
@@ -157,17 +181,19 @@ class TextFile:
             plain = None if b'"' in chunk else re.sub(rb"(?m)^ | (?=\r?$)", b"", re.sub(rb"[ \t]+", b" ", chunk))
         else:
             plain = chunk
+        # Arrow loses the second half of a line's end in quotation marks that lies between two of its blocks.
+        block_size = len(chunk) if b'"' in chunk else _CHUNK // 4
         try:
             if plain is None:
                 raise pa.ArrowInvalid("fields in quotation marks between blanks")
             table = arrow.read_csv(
                 pa.py_buffer(plain),
-                arrow.ReadOptions(column_names=list(map(str, range(self._width))), block_size=_CHUNK // 4),
+                arrow.ReadOptions(column_names=list(map(str, range(self._width))), block_size=block_size),
                 arrow.ParseOptions(delimiter=self._delimiter or " ", newlines_in_values=b'"' in chunk),
                 arrow.ConvertOptions(
                     check_utf8=False,
-                    column_types={str(j): pa.string() if j == words else pa.float64() for j in columns},
-                    include_columns=list(map(str, columns)),
+                    column_types={str(j): pa.binary() if j == words else pa.float64() for j in columns},
+                    include_columns=list(map(str, dict.fromkeys(columns))),
                     null_values=[spelling for word in MISSING for spelling in (word, word.upper(), word.title())],
                     decimal_point=self._decimal_point,
                 ),
@@ -179,7 +205,9 @@ class TextFile:
         rows = np.empty((len(table), len(numbers)))
         for i, j in enumerate(numbers):
             rows[:, i] = table[str(j)].to_numpy()
-        if not np.isfinite(rows.sum()) and not np.isfinite(rows).all():
+        with np.errstate(over="ignore", invalid="ignore"):
+            is_finite = np.isfinite(rows.sum())
+        if not is_finite and not np.isfinite(rows).all():
             if not missing.n:  # where is the first?
                 return self._parsed_slowly(chunk, first_line, numbers, words, missing)
             missing.n += np.count_nonzero(~np.isfinite(rows))
@@ -191,16 +219,16 @@ class TextFile:
         lines = io.StringIO(chunk.decode("utf-8", "replace"), newline="")
         for line, fields in _records(self.path, lines, self._delimiter, first_line):
             if len(fields) != self._width:
-                raise TableError(f"{self.path}: line {line} has {many(len(fields), 'column')}, not {self._width}")
+                raise TableError(f"{self.path}: line {line} has {many(len(fields), 'column')}, not {self._width:,}")
             rows.append([self._number(fields[j], j, line, missing) for j in numbers])
             if words is not None:
-                strings.append(None if fields[words].lower() in MISSING else fields[words])
-        return np.array(rows).reshape(-1, len(numbers)), pa.array(strings, pa.string()) if words is not None else None
+                strings.append(None if fields[words].lower() in MISSING else fields[words].encode())
+        return np.array(rows).reshape(-1, len(numbers)), pa.array(strings, pa.binary()) if words is not None else None
 
     def _number(self, field, j, line, missing):
         where = f"line {line}, column {j + 1} ({self.names[j]})"
         try:
-            value = float(field.replace(",", ".") if self._decimal_point == "," else field)
+            value = number_in(field.replace(",", ".") if self._decimal_point == "," else field)
         except ValueError:
             if field.lower() not in MISSING:
                 hint = "choose columns with --columns" if self._width > 1 else "is the --delimiter another one?"
@@ -210,35 +238,45 @@ class TextFile:
             missing.note(where)
         return value
 
-    def _sniff(self, head, delimiter):
+    def _sniff(self, head, is_all, delimiter):
         """Find delimiter, names, lines before the data, number of columns and decimal point."""
         text = head.decode("utf-8", "replace")
-        lines = list(islice(io.StringIO(text, newline=""), 100))
-        if len(head) == _HEAD and len(lines) > 1 and len(lines) < 100:
+        lines = list(islice(io.StringIO(text, newline=""), _HEAD_LINES[1]))
+        if not is_all and 1 < len(lines) < _HEAD_LINES[1]:
             lines.pop()  # cut off
-        n_comments = next((i for i, line in enumerate(lines) if not line.startswith("#")), len(lines))
+        n_comments = next((i for i, line in enumerate(lines) if not line.startswith(_COMMENTS)), len(lines))
         comments, lines = lines[:n_comments], lines[n_comments:]
-        choices = DELIMITERS if delimiter is None else (delimiter,)
-        samples = [list(_records(self.path, lines, choice, n_comments + 1)) for choice in choices]
-        if not samples[0]:
-            raise TableError(f"{self.path}: the file is empty")
+        choices = DELIMITERS if delimiter is None else (None if delimiter == " " else delimiter,)
+        samples = [_sample(self.path, lines, choice, n_comments + 1) for choice in choices]
         scores = list(map(_fitness, samples))
         is_clear = any(max(scores)) or delimiter is not None
         best = scores.index(max(scores)) if is_clear else choices.index(",")  # one column
         self._delimiter, sample = choices[best], samples[best]
+        if not sample:
+            list(_records(self.path, lines, self._delimiter, n_comments + 1))  # raises where it can't be taken apart
+            raise TableError(f"{self.path}: the file is empty")
         (first_line, first), others = sample[0], [fields for _, fields in sample[1:]]
-        second = others[0] if others else []
+        ends_empty = all(len(fields) > 1 and not fields[-1] for fields in others)
         self.has_row_names = False
-        if all(map(_is_text, first)) and second and all(len(fields) == len(first) + 1 for fields in others):
-            first, self.has_row_names = ["", *first], True  # as R's write.table has it
-        # Names are text all along the line, or text where the next line has a number.
+        if others and all(map(_is_text, first)) and all(len(fields) == len(first) + 1 for fields in others):
+            if ends_empty:
+                first = [*first, ""]
+            elif any(map(_is_number, others[0][1:])):  # as R's write.table has it
+                first, self.has_row_names = ["", *first], True
+        # Names are text all along the line, text above numbers, or 0, 1, 2, ... above numbers that are never whole.
         self.has_names = all(map(_is_text, first)) or any(
-            _is_text(name) and not _is_text(value) for name, value in zip(first, second, strict=False)
+            _is_text(name) and any(map(_is_number, column))
+            for name, column in zip(first, zip(*others, strict=False), strict=False)
         )
+        if len(first) > 1 and first == [str(j) for j in range(len(first))]:
+            self.has_names = bool(others) and not any(field.isdecimal() for fields in others for field in fields)
         if self.has_names and not others:
             raise TableError(f"{self.path}: no rows after the header")
-        self._n_lines_before = first_line if self.has_names else n_comments
+        self._n_lines_before = sample[1][0] - 1 if self.has_names else n_comments
         self._width = len(first)
+        if self._width > _COLUMNS:
+            raise TableError(f"{self.path}: line {first_line} has {self._width:,} columns, more than {_COLUMNS:,}")
+        self.has_trailing_delimiter = self._width > 1 and ends_empty and not first[-1]
         names = first if self.has_names else self._names_of(comments)
         self.has_names = names is not None
         self.names = [(" ".join(names[j].split()) if names else "") or f"x{j + 1}" for j in range(self._width)]
@@ -257,53 +295,88 @@ class TextFile:
         return None
 
 
-class _Missing:
+class Missing:
     """Counts values that aren't finite, and remembers the first."""
 
     def __init__(self, path):
-        self._path, self._first, self.n = path, None, 0
+        self._path, self.first, self.n = path, None, 0
 
     def note(self, where):
         self.n += 1
-        self._first = self._first or where
+        self.first = self.first or where
 
     def refuse(self):
         if self.n:
             raise TableError(
-                f"{self._path}: {many(self.n, 'missing or infinite value')}, the first in {self._first}; "
+                f"{self._path}: {many(self.n, 'missing or infinite value')}, the first in {self.first}; "
                 "drop those rows, or fill them in"
             )
 
 
+def _sample(path, lines, delimiter, first_line):
+    """The records of some lines; none where this delimiter can't take them apart."""
+    try:
+        return list(_records(path, lines, delimiter, first_line))
+    except TableError:
+        return []
+
+
 def _fitness(sample):
     """How well a delimiter does: splits all lines alike, splits most, splits few."""
-    widths = [len(fields) for _, fields in sample[1:] or sample]
+    widths = [len(fields) for _, fields in sample[1:] or sample] or [0]
     return min(widths) > 1 and min(widths) == max(widths), 2 * sum(width > 1 for width in widths) > len(widths)
 
 
 def _records(path, lines, delimiter, first_line=1):
-    """Yield (line number, fields) for each line that isn't blank."""
+    """Yield (number of the first line, fields) for each record that isn't blank."""
     if delimiter is None:
         for number, line in enumerate(lines, start=first_line):
             fields = [field.strip('"') for field in re.findall(r'"[^"]*"|\S+', line)]
             if fields:
                 yield number, fields
     else:
-        reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=True)
+        reader, number = csv.reader(lines, delimiter=delimiter, skipinitialspace=True), first_line
         try:
             for fields in reader:
                 fields = [field.strip() for field in fields]
                 if fields and fields != [""]:
-                    yield reader.line_num + first_line - 1, fields
+                    yield number, fields
+                number = reader.line_num + first_line
         except csv.Error as error:  # most likely a quotation mark without its partner
-            where = f"{path}: line {reader.line_num + first_line - 1}"
-            raise TableError(f"{where}: {error}; is a quotation mark missing?") from None
+            raise TableError(f"{path}: line {number}: {error}; is a quotation mark missing?") from None
+
+
+def number_in(field):
+    """The number that a field is; ValueError where it is none."""
+    if "_" in field:  # Python takes 1_000 for a number
+        raise ValueError
+    return float(field)
+
+
+def _is_number(field):
+    try:
+        return not math.isnan(number_in(field.replace(",", ".")))
+    except ValueError:
+        return False
 
 
 def _is_text(field):
     """Tell whether a field is neither a number nor a way to write a missing one."""
+    return not _is_number(field) and field.lower() not in MISSING
+
+
+def _n_lines(text):
+    return max(text.count(b"\n"), text.count(b"\r"))
+
+
+def _is_utf8(head):
     try:
-        float(field.replace(",", "."))
-    except ValueError:
-        return field.lower() not in MISSING
-    return False
+        codecs.getincrementaldecoder("utf-8")().decode(head)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _from_windows(file):
+    """A file in the encoding that Windows has for western languages, as UTF-8."""
+    return codecs.EncodedFile(file, "utf-8", "cp1252", errors="replace")
