@@ -5,6 +5,7 @@ is allocated that the file isn't long enough for, whatever it claims.
 """
 
 import contextlib
+import errno
 import json
 import math
 import os
@@ -37,6 +38,8 @@ def write(path, header, arrays):
     arrays : dict of ndarray
     """
     path = Path(path)
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise OSError(errno.EINVAL, "Not an ordinary file, which could be replaced", str(path))
     beside = path.with_name(f".{path.name[:100]}.{os.getpid()}.{threading.get_ident()}.partial")
     header = {"format": "fastem", "version": FORMAT_VERSION, **header}
     try:

@@ -796,3 +796,11 @@ def test_arrays_that_chance_has_changed_are_refused_or_work(chance_file, data):
     model = loaded_or_refused(chance_file, as_bytes(HEADER, arrays))
     if model is not None:
         works(model)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names here")
+def test_what_is_no_ordinary_file_is_not_replaced(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match="Not an ordinary file"):
+        fastem.GaussianMixture(2, random_state=0).fit(load_faithful().data).save(tmp_path / "pipe")
+    assert not (tmp_path / "pipe").is_file()

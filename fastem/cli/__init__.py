@@ -2,6 +2,7 @@
 
 import errno
 import os
+import signal
 import sys
 
 from ..extras import needed
@@ -23,8 +24,11 @@ def main(argv=None):
     -------
     int
         0 if all went well; 2 with one line on standard error if not: bad usage, bad data, a fit that failed; 130
-        after Ctrl-C, 141 where standard output is a pipe that nobody reads any more.
+        after Ctrl-C, 141 where standard output is a pipe that nobody reads any more. As the program it also ends by
+        SIGTERM, 143, without leaving files half written.
     """
+    if argv is None:
+        signal.signal(signal.SIGTERM, _terminated)
     if sys.stdout is None:  # closed, as by >&-: what is printed goes nowhere, as print() has it
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115
     try:
@@ -50,6 +54,10 @@ def main(argv=None):
     except (ValueError, OSError, MemoryError, ImportError, RuntimeError) as error:
         is_output = isinstance(error, OSError) and error.filename is None and error.errno in _FULL
         return _failed(f"standard output: {one_line(error)}" if is_output else one_line(error))
+
+
+def _terminated(number, frame):
+    raise SystemExit(128 + number)
 
 
 def _usage_error(typer):

@@ -122,7 +122,10 @@ def _draw(path, model, points, selection):
     if selection is None:
         display = plotting().MixtureDisplay.from_estimator(model, points)
     else:
-        display = plotting().SelectionDisplay.from_results(selection.results_)
+        is_score = selection.criterion == "held_out"
+        display = plotting().SelectionDisplay.from_results(
+            selection.results_, selection.criterion, greater_is_better=is_score
+        )
     display.figure_.savefig(path)
 
 
