@@ -706,7 +706,7 @@ def test_progress_in_a_terminal_leaves_a_clean_line(capsys, monkeypatch):
     with terminal(monkeypatch) as shown:
         assert cli.main(shlex.split("fit table.npy -k 3 --tol 0 --max-iter 600 --algorithm em --assign labels.csv")) == 0
     assert re.search(r"iteration \d+: -?\d+\.\d+ nats per point, [\d.]+ [kMG] points/s, \d+ s left", shown[0])
-    assert on_screen(shown[0]) == "fastem: note: not converged after 60 iterations: raise --max-iter or --tol"
+    assert on_screen(shown[0]) == "fastem: note: not converged after 600 iterations: raise --max-iter or --tol"
     assert capsys.readouterr().out.startswith("data ")
 
 
