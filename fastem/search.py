@@ -251,10 +251,15 @@ class _Search:
         return higher and self._n_collapsed(other) <= self._n_collapsed(best)
 
     def _n_collapsed(self, result):
-        return int((result.parameters.share_of(self._settings.reg_covar) > _COLLAPSED).sum())
+        return n_collapsed(result, self._settings.reg_covar)
 
     def _noise(self, points):
         return 0.0 if points[0] is self._all[0] else _noise(self._n_free, points[0].n_samples)
+
+
+def n_collapsed(result, reg_covar):
+    """How many components are so flat that reg_covar makes up most of their smallest variance."""
+    return int((result.parameters.share_of(reg_covar) > _COLLAPSED).sum())
 
 
 def sample_sizes(source, family, n_components, tol):

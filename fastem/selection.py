@@ -117,10 +117,6 @@ def select(
         return _Selector(X, sample_weight, models, criterion, n_folds).selection()
 
 
-def _n_collapsed(result, reg_covar):
-    return int((result.parameters.share_of(reg_covar) > search._COLLAPSED).sum())
-
-
 class _Candidate:
     """One combination: its estimator and what was found for it."""
 
@@ -204,7 +200,7 @@ class _Selector:
 
     def _is_better(self, grown, found, settings):
         """By more than tol, and not by collapsing more components, as in a search."""
-        collapsed = [_n_collapsed(result, settings.reg_covar) for result in (grown, found)]
+        collapsed = [search.n_collapsed(result, settings.reg_covar) for result in (grown, found)]
         return grown.lower_bound > found.lower_bound + settings.tol and collapsed[0] <= collapsed[1]
 
     def _grown(self, parameters, family, settings):
