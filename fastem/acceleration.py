@@ -89,10 +89,88 @@ class Stochastic(Plain):
         return parameters if self._best is None else self._best
 
 
+class _Guarded(Plain):
+    """Steps that look further ahead than EM's, each undone where it leads lower; a subclass proposes them."""
+
+    def __init__(self):
+        self._bounds = []
+        self.kind = "plain"
+        self.remaining_gain = math.inf
+
+    def accepts(self, bound, rounding):
+        """Whether the mixture last proposed, with this bound, is as good as the one before it."""
+        slack = 0.0 if self.kind == "accelerated" else rounding * max(1.0, abs(bound))
+        return not self._bounds or bound >= self._bounds[-1] - slack
+
+    def has_converged(self, change, tol):
+        """scikit-learn's rule and that little is left to gain."""
+        return abs(change) < tol and not self.remaining_gain >= tol
+
+
+def _geometric_rest(before, last):
+    """What a geometric series of gains like the last two adds up to (Boehning et al. 1994, section 2)."""
+    if last <= 0:
+        return 0.0
+    return last * last / (before - last) if last < before else math.inf
+
+
+class Extrapolation(_Guarded):
+    """The last step of a posterior, taken again as often as a geometric series of such steps goes on.
+
+    Where one slow direction is left, gains shrink by the square of the rate that steps shrink by. After two plain steps
+    the posterior moves on along the last one, in its natural parameters, in which every step is one of natural
+    gradient (Hoffman et al. 2013, section 2.3). Sticks are put in the order of their components' weights, which the
+    Dirichlet process prefers.
+    """
+
+    # The longest extrapolation, in steps: at first and at most.
+    _LONGEST, _MOST = 4.0, 256.0
+
+    def __init__(self):
+        super().__init__()
+        self._longest = self._LONGEST
+        self._is_ordering = False  # whether the step proposed puts components in order
+        self._may_order = True
+
+    def reject(self, parameters, successor):
+        """Take in a failed step."""
+        if self._is_ordering:
+            self._may_order = False
+        else:
+            self._longest = max(1.0, self._longest / 4)
+        self._bounds = self._bounds[-1:]
+        self.kind = "plain"
+
+    def observe(self, parameters, successor, bound):
+        """Take in an accepted pass; return the next posterior to try."""
+        if self.kind == "accelerated":
+            self._longest = self._longest if self._is_ordering else min(2 * self._longest, self._MOST)
+            self._bounds = []
+        self._bounds = [*self._bounds[-2:], bound]
+        self.kind, self.remaining_gain = "plain", math.inf
+        ordered = successor.in_order() if self._may_order else None
+        self._is_ordering = ordered is not None
+        if self._is_ordering:
+            self.kind = "accelerated"
+            return ordered
+        if len(self._bounds) < 3:
+            return successor
+        before, last = np.diff(self._bounds)
+        self.remaining_gain = _geometric_rest(before, last)
+        if not 0 < last < before:
+            return successor
+        rate = math.sqrt(last / before)
+        further = successor.beyond(parameters, min(rate / (1 - rate), self._longest))
+        if further is None:
+            return successor
+        self.kind = "accelerated"
+        return further
+
+
 Visited = namedtuple("Visited", "points theta successor")
 
 
-class QuasiNewton(Plain):
+class QuasiNewton(_Guarded):
     """Guarded quasi-Newton steps: one that ends lower is undone by EM's own step from where it began.
 
     Parameters
@@ -125,11 +203,6 @@ class QuasiNewton(Plain):
         self.kind = "plain"
         self.remaining_gain = math.inf
 
-    def accepts(self, bound, rounding):
-        """Whether the mixture last proposed, with this bound, is as good as the one before it."""
-        slack = 0.0 if self.kind == "accelerated" else rounding * max(1.0, abs(bound))
-        return not self._bounds or bound >= self._bounds[-1] - slack
-
     def reject(self, parameters, successor):
         """Take in a failed step, None where its M-step failed too: its gradient tells of curvature all the same."""
         self._radius /= 2
@@ -146,10 +219,6 @@ class QuasiNewton(Plain):
         proposal = self._propose(parameters, successor)
         self.kind = "plain" if proposal is None else "accelerated"
         return successor if proposal is None else proposal
-
-    def has_converged(self, change, tol):
-        """scikit-learn's rule and that little is left to gain, by the curvature and by the bounds so far."""
-        return abs(change) < tol and not self.remaining_gain >= tol
 
     def copy(self):
         other = copy.copy(self)
@@ -222,17 +291,14 @@ class QuasiNewton(Plain):
         return pairs
 
     def _aitken(self):
-        """What a geometric series of gains like the last ones adds up to (Boehning et al. 1994, section 2).
+        """What is left by the bounds so far.
 
         Gains of quasi-Newton steps come alternately large and small: where there are enough, sums of two are compared.
         """
         if len(self._bounds) < 3:
             return 0.0
         width = 2 if len(self._bounds) == 5 else 1
-        before, last = np.diff(self._bounds[-1 - 2 * width :: width])
-        if last <= 0:
-            return 0.0
-        return last * last / (before - last) if last < before else math.inf
+        return _geometric_rest(*np.diff(self._bounds[-1 - 2 * width :: width]))
 
 
 def _times_inverse_hessian(gradient, pairs):

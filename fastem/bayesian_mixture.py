@@ -61,7 +61,8 @@ class BayesianGaussianMixture(EMMixture):
     algorithm : {'auto', 'em'}, default='auto'
         'em': scikit-learn's iterates from the same start. 'auto': the start that leads to the higher bound on a sample,
         its points counted as often as they stand for others, of scikit-learn's and of a mixture searched for as by
-        `GaussianMixture`, its components in the order of their weights.
+        `GaussianMixture`; then steps that are extrapolated, each undone where it leads lower, and a stop by the
+        estimated remaining gain, too. Of a Dirichlet process the components are in the order of their weights.
     n_threads : int, default=None
         Most threads to use; None: Numba's current setting. The result doesn't depend on it.
     forgetting : float, default=0.3

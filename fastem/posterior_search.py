@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from . import em, initialization, search
+from .acceleration import Extrapolation, Plain
 from .known import Known
 from .progress import SILENT
 from .report import ALL, FitReport
@@ -29,7 +30,6 @@ def fit(source, family, settings, random_state, *, known, progress=SILENT):
     source : source
     family : VariationalFamily
     settings : em.Settings
-        Without acceleration: steps are the posterior's own.
     random_state : RandomState
     known : Known
     progress : Progress
@@ -53,16 +53,31 @@ def fit(source, family, settings, random_state, *, known, progress=SILENT):
         trial = replace(settings, max_iter=_MOST, tol=_LITTLE * weight)
     best = None
     for i, start in enumerate(_starts(points, family, settings, random_state, counts, report)):
-        result = em.run(points, start, trial, known=counts, report=report, name=f"start {i}")
+        # On all the points first scikit-learn's own way to the end: what it finds can only be bettered.
+        steps = Plain() if is_whole else Extrapolation()
+        result = em.run(points, start, trial, steps=steps, known=counts, report=report, name=f"start {i}")
         progress.end_stage(report.stages[-1])
         if best is None or result.lower_bound > best.lower_bound:
             best, report.best_start = result, i
-    if is_whole and progress.is_silent:
-        return report.of(best)
-    start = best.start if is_whole else best.parameters
-    result = em.run(source, start, settings, known=known, progress=progress, report=report, name=ALL)
+    run = {"known": known, "progress": progress, "report": report, "name": ALL}
+    if not is_whole:
+        result = em.run(source, best.parameters, settings, steps=Extrapolation(), **run)
+    else:
+        if not progress.is_silent:  # once more, for those who listen
+            best = em.run(source, best.start, settings, **run)
+        result = _gone_on(best, source, settings, run) if best.converged else best
     progress.end(result)
     return report.of(result)
+
+
+def _gone_on(converged, source, settings, run):
+    """A run that plain steps have converged, taken on by extrapolated ones."""
+    at = converged.parameters
+    trace = converged.lower_bounds, converged.kinds
+    unfinished = em.Unfinished(at, at, at, Extrapolation(), *trace, run["known"].seed, source.n_samples)
+    result = em.run(source, None, settings, unfinished=unfinished, **run)
+    result.converged = True
+    return result
 
 
 def _starts(points, family, settings, random_state, counts, report):

@@ -59,7 +59,7 @@ def with_prior(family, mass, means, covariances, *, shrinkage, mean, scale, coun
         What the sum of scatters is divided by.
     """
     scatter = _times(mass, covariances, family, means.shape[1]) + _between(family, mass, means - mean, shrinkage)
-    covariances = (scale + scatter) / _of_each(counts, covariances)
+    covariances = (scale + scatter) / of_each(counts, covariances)
     return (shrinkage * mean + mass[:, None] * means) / (shrinkage + mass)[:, None], covariances
 
 
@@ -67,7 +67,7 @@ def without_prior(family, mass, means, covariances, *, shrinkage, mean, scale, c
     """The reverse of `with_prior`: the mixture of the points alone, as `Parameters` without factors."""
     has_points = mass[:, None] > _NO_POINTS
     means = np.where(has_points, means + shrinkage / np.maximum(mass, _NO_POINTS)[:, None] * (means - mean), means)
-    scatter = _of_each(counts, covariances) * covariances - scale
+    scatter = of_each(counts, covariances) * covariances - scale
     scatter = scatter - _between(family, mass, means - mean, shrinkage)
     covariances = scatter / _times(np.maximum(mass, _NO_POINTS), np.ones(covariances.shape), family, means.shape[1])
     return Parameters(family, mass / mass.sum(), means, covariances, covariances)
@@ -79,22 +79,24 @@ def _times(mass, covariances, family, n_features):
         return mass.sum() * covariances
     if family.name == "spherical":
         return n_features * mass * covariances
-    return _of_each(mass, covariances) * covariances
+    return of_each(mass, covariances) * covariances
 
 
-def _of_each(values, covariances):
+def of_each(values, covariances):
     """One value for each component, or one for all, against covariances."""
     return np.reshape(values, (-1, *[1] * (covariances.ndim - 1))) if np.ndim(values) else values
 
 
 def _between(family, mass, offsets, shrinkage):
     """What the distance of the components' means from the prior's adds to their scatter."""
-    if shrinkage == 0:
-        return 0.0
-    share = mass * shrinkage / (mass + shrinkage)
+    return 0.0 if shrinkage == 0 else scatter_of(family, mass * shrinkage / (mass + shrinkage), offsets)
+
+
+def scatter_of(family, shares, offsets):
+    """share_k offset_k offset_k' as covariances have it: of tied components the sum, of spherical ones the trace."""
     if family.name == "full":
-        return share[:, None, None] * offsets[:, :, None] * offsets[:, None, :]
+        return shares[:, None, None] * offsets[:, :, None] * offsets[:, None, :]
     if family.name == "tied":
-        return (share * offsets.T) @ offsets
-    squares = share[:, None] * offsets**2
+        return (shares * offsets.T) @ offsets
+    squares = shares[:, None] * offsets**2
     return squares.sum(axis=1) if family.name == "spherical" else squares

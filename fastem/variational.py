@@ -12,8 +12,14 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import betaln, digamma, gammaln
 
-from .covariance import Parameters
-from .regularized import RegularizedFamily, with_prior, without_prior
+from .covariance import CollapsedComponent, Parameters
+from .regularized import RegularizedFamily, of_each, scatter_of, with_prior, without_prior
+
+# Share of the most points of a component by which others may differ and count as equal.
+_TIED = 1e-9
+
+# Share of a component's points that an extrapolation leaves it, at least.
+_LEAST_SHARE = 0.1
 
 # Points below which a component is one that the data don't need.
 _ONE_POINT = 1.0
@@ -60,6 +66,69 @@ class Posterior(Parameters):
     degrees_of_freedom: np.ndarray
     lower_bound: float = math.nan
     evidence: float = math.nan
+
+    def beyond(self, before, factor):
+        """The posterior as far again from one before it, `factor` times the step, in natural parameters.
+
+        None where there is none, or where a component would lose nearly all its points.
+        """
+        family, priors = self.family.plain, self.family.priors
+
+        def moved(value_of):
+            return value_of(self) + factor * (value_of(self) - value_of(before))
+
+        mass = self.mean_precision - priors.mean_precision
+        mean_precision = moved(lambda posterior: posterior.mean_precision)
+        if (mean_precision - priors.mean_precision < _LEAST_SHARE * mass).any():
+            return None
+        concentration = moved(lambda posterior: posterior.weight_concentration)
+        degrees = moved(lambda posterior: posterior.degrees_of_freedom)
+        offsets = moved(lambda posterior: posterior.mean_precision[:, None] * (posterior.means - priors.mean))
+        offsets /= mean_precision[:, None]
+        scatter = moved(lambda posterior: posterior._scatter())
+        covariances = scatter - _of_offsets(family, mean_precision, offsets)
+        covariances /= of_each(degrees, covariances)
+        if not (concentration > 0).all() or not (np.atleast_1d(degrees) > priors.degrees_of_freedom).all():
+            return None
+        try:
+            factors = family.precisions_cholesky(covariances)
+        except CollapsedComponent:
+            return None
+        return Posterior(
+            self.family,
+            _expected_weights(concentration),
+            priors.mean + offsets,
+            covariances,
+            factors,
+            concentration,
+            mean_precision,
+            degrees,
+        )
+
+    def in_order(self):
+        """The posterior with the sticks of a Dirichlet process in the order of their points; None where they are."""
+        priors = self.family.priors
+        mass = self.mean_precision - priors.mean_precision
+        order = np.argsort(-mass, kind="stable")
+        if not priors.is_process or (np.diff(mass) <= _TIED * mass.max()).all():
+            return None
+
+        is_shared = self.family.name == "tied"
+        return Posterior(
+            self.family,
+            self.weights[order],
+            self.means[order],
+            self.covariances if is_shared else self.covariances[order],
+            self.precisions_cholesky if is_shared else self.precisions_cholesky[order],
+            self.family._concentration(mass[order]),
+            self.mean_precision[order],
+            self.degrees_of_freedom if is_shared else self.degrees_of_freedom[order],
+        )
+
+    def _scatter(self):
+        """About the prior's mean, and the prior's: linear in the points."""
+        of_offsets = _of_offsets(self.family.plain, self.mean_precision, self.means - self.family.priors.mean)
+        return of_each(self.degrees_of_freedom, self.covariances) * self.covariances + of_offsets
 
     @property
     def log_weights(self):
@@ -184,6 +253,12 @@ class VariationalFamily(RegularizedFamily):
         normalizers = gammaln(found.sum()) - gammaln(found).sum()
         normalizers -= gammaln(n_components * prior) - n_components * gammaln(prior)
         return normalizers + (found - prior) @ posterior.expected_log_weights
+
+
+def _of_offsets(family, mean_precision, offsets):
+    """What offsets of the means from the prior's make of the scatter that covariances have a share of."""
+    times = {"tied": len(mean_precision), "spherical": offsets.shape[1]}.get(family.name, 1)
+    return scatter_of(family, mean_precision, offsets) / times
 
 
 def _expected_weights(concentration):

@@ -987,3 +987,59 @@ def test_in_other_processes(model):
     assert_array_equal(parallel.cv_results_["mean_test_score"], alone.cv_results_["mean_test_score"])
     scores = cross_val_score(model, X, cv=3, n_jobs=2)
     assert_array_equal(scores, cross_val_score(model, X, cv=3))
+
+
+# -- steps of algorithm='auto' ----------------------------------------------------------------------------------------
+
+
+def two_posteriors(covariance_type, prior_type="dirichlet_process"):
+    """A posterior and the one after it, a step of variational Bayes apart."""
+    X, _ = three_groups(600)
+    params = {"covariance_type": covariance_type, "weight_concentration_prior_type": prior_type, "algorithm": "em"}
+    params |= {"tol": 0, "init_params": "random", "random_state": 0}
+    return [quietly(bayesian(**params, max_iter=n_iter), X)._parameters() for n_iter in (20, 21)]
+
+
+def natural_parameters(posterior):
+    """Sums over points, of which a posterior is linear, by the textbook (Bishop 2006, eqs. 10.58 to 10.63)."""
+    n_components, n_features = posterior.means.shape
+    beta, offsets = posterior.mean_precision, posterior.means - posterior.family.priors.mean
+    outer = np.einsum("k,ki,kj->kij", beta, offsets, offsets)
+    of_means = {
+        "full": outer,
+        "tied": outer.sum(axis=0) / n_components,
+        "diag": np.diagonal(outer, axis1=1, axis2=2),
+        "spherical": np.trace(outer, axis1=1, axis2=2) / n_features,
+    }[posterior.family.name]
+    degrees = np.reshape(posterior.degrees_of_freedom, (-1,) + (1,) * (posterior.covariances.ndim - 1))
+    scatter = degrees.reshape(()) if posterior.family.name == "tied" else degrees
+    return [
+        posterior.weight_concentration,
+        beta,
+        posterior.degrees_of_freedom,
+        beta[:, None] * offsets,
+        scatter * posterior.covariances + of_means,
+    ]
+
+
+@pytest.mark.parametrize("prior_type", ["dirichlet_process", "dirichlet_distribution"])
+@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+def test_an_extrapolated_posterior_lies_on_the_line(covariance_type, prior_type):
+    before, after = two_posteriors(covariance_type, prior_type)
+    further = after.beyond(before, 1.5)
+    for first, second, third in zip(*map(natural_parameters, (before, after, further)), strict=True):
+        assert_allclose(third - second, 1.5 * (second - first), rtol=1e-6, atol=1e-9 * np.abs(second).max())
+    assert after.beyond(before, 1e9) is None  # where a component would have no points left, or less
+
+
+@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+def test_auto_ends_in_order_and_higher_than_its_plain_steps(covariance_type):
+    X, _ = three_groups(600)
+    params = {"covariance_type": covariance_type, "max_iter": 2000, "random_state": 3}
+    model = quietly(bayesian(n_components=6, **params), X)
+    plain = quietly(bayesian(n_components=6, algorithm="em", **params), X)
+    assert model.lower_bound_ >= plain.lower_bound_ - 1e-3
+    assert np.diff(model.lower_bounds_).min() >= -1e-9 * abs(model.lower_bound_)
+    n_points = model.mean_precision_ - model.mean_precision_prior_
+    assert np.diff(n_points).max() <= 1e-9 * n_points.max()
+    assert "accelerated" in model.fit_report_.kinds

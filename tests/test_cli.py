@@ -704,7 +704,9 @@ def on_screen(shown):
 def test_progress_in_a_terminal_leaves_a_clean_line(capsys, monkeypatch):
     np.save("table.npy", blobs(3, 4, n=60_000))
     with terminal(monkeypatch) as shown:
-        assert cli.main(shlex.split("fit table.npy -k 3 --tol 0 --max-iter 600 --algorithm em --assign labels.csv")) == 0
+        assert (
+            cli.main(shlex.split("fit table.npy -k 3 --tol 0 --max-iter 600 --algorithm em --assign labels.csv")) == 0
+        )
     assert re.search(r"iteration \d+: -?\d+\.\d+ nats per point, [\d.]+ [kMG] points/s, \d+ s left", shown[0])
     assert on_screen(shown[0]) == "fastem: note: not converged after 600 iterations: raise --max-iter or --tol"
     assert capsys.readouterr().out.startswith("data ")

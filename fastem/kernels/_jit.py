@@ -7,6 +7,7 @@ covers every kernel file instead.
 
 import functools
 import hashlib
+import os
 import pickle
 import threading
 import warnings
@@ -238,12 +239,46 @@ def run(kernel, grid, *args):
     The kernel's arguments are the grid and the others.
     """
     args = (grid, *args)
+    is_serial = grid.serial or _is_orphaned()
     # A parallel loop on one thread would be slower: OpenMP ends the others, and starts them anew for the next.
-    call = functools.partial(_launch, _loop_address(grid.serial), _address(kernel, args), grid.n_chunks, args)
-    if grid.serial or _is_reentrant():
+    call = functools.partial(_launch, _loop_address(is_serial), _address(kernel, args), grid.n_chunks, args)
+    if is_serial or _is_reentrant():
         return call()
     with _WORKQUEUE_LOCK:
         return call()
+
+
+# GNU OpenMP ends a process that was forked from one with threads of it as soon as it enters a parallel region.
+_state = {"has forked": False}
+
+
+def _after_fork():
+    _state["has forked"] = numba.np.ufunc.parallel._is_initialized
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+def _is_orphaned():
+    if not _state["has forked"] or numba.threading_layer() != "omp":
+        return False
+    from numba.np.ufunc import omppool
+
+    if omppool.openmp_vendor != "GNU":
+        return False
+    _warn_orphaned()
+    return True
+
+
+@functools.cache
+def _warn_orphaned():
+    warnings.warn(
+        "fastem uses one thread here: this process was forked from one whose OpenMP threads were running already, "
+        "which GNU OpenMP doesn't survive. Start processes by 'spawn' or 'forkserver' (loky does), or pip install tbb.",
+        RuntimeWarning,
+        stacklevel=2,
+    )
 
 
 def _is_reentrant():
