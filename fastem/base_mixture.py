@@ -13,6 +13,7 @@ from .conversion import ConversionMixin
 from .covariance import FAMILIES, Parameters
 from .known import Known
 from .sources import ArraySource, as_source
+from .sources.base import VALUES
 from .threads import thread_limits
 from .validation import check_sample_weight
 
@@ -96,20 +97,25 @@ class BaseMixture(ConversionMixin, CallbackSupportMixin, DensityMixin, BaseEstim
         check_is_fitted(self)
         if n_samples < 1:
             raise ValueError(f"Invalid value for 'n_samples': {n_samples} . The sampling requires at least one sample.")
+        self._check_covariance_type()
         rng = check_random_state(self.random_state)
         weights = self.weights_.astype(np.float64)
         counts = rng.multinomial(n_samples, weights / weights.sum())
         n_components, n_features = self.means_.shape
+        X = np.empty((n_samples, n_features))
         if self.covariance_type in ("full", "tied"):
+            draw = rng.multivariate_normal
             matrices = FAMILIES[self.covariance_type].matrices(self.covariances_, n_components, n_features)
-            parts = [rng.multivariate_normal(*args) for args in zip(self.means_, matrices, counts, strict=True)]
         else:
-            deviations = np.sqrt(np.asarray(self.covariances_, dtype=np.float64))
-            parts = [
-                mean + rng.standard_normal((count, n_features)) * deviation
-                for mean, deviation, count in zip(self.means_, deviations, counts, strict=True)
-            ]
-        return np.vstack(parts), np.repeat(np.arange(n_components, dtype=np.int64), counts)
+            draw = partial(_independent_normal, rng)
+            matrices = np.sqrt(np.asarray(self.covariances_, dtype=np.float64))
+        most = max(8 * VALUES // n_features, 8 * n_features)  # drawn at a time: then an interrupt is seen
+        start = 0
+        for mean, matrix, count in zip(self.means_, matrices, counts, strict=True):
+            for stop in [*range(start + most, start + count, most), start + count]:
+                X[start:stop] = draw(mean, matrix, stop - start)
+                start = stop
+        return X, np.repeat(np.arange(n_components, dtype=np.int64), counts)
 
     def save(self, path):
         """Write the fitted model to a file, with its history and, where a fit was cut off, all that it needs to go on.
@@ -189,7 +195,20 @@ class BaseMixture(ConversionMixin, CallbackSupportMixin, DensityMixin, BaseEstim
         """The covariance family of the fitted mixture, with its prior where it has one."""
         return FAMILIES[self.covariance_type]
 
+    def _check_covariance_type(self):
+        """Raise ValueError where it is not that of the fitted mixture any more."""
+        factors, (n_components, n_features) = self.precisions_cholesky_, self.means_.shape
+        is_same = factors.shape == FAMILIES[self.covariance_type].shape(n_components, n_features)
+        if is_same and factors.shape == (n_components, n_components) and n_components > 1:  # tied or diag
+            is_same = (self.covariance_type == "tied") != np.tril(factors, -1).any()
+        if not is_same:
+            raise ValueError(
+                f"covariance_type={self.covariance_type!r} is not that of the fitted mixture, whose precisions have "
+                f"the shape {factors.shape}: it was changed after the fit. Fit again, or change it back."
+            )
+
     def _parameters(self):
+        self._check_covariance_type()
         covariances = getattr(self, "covariances_", None)
         return Parameters(self._fitted_family(), self.weights_, self.means_, covariances, self.precisions_cholesky_)
 
@@ -245,3 +264,7 @@ class BaseMixture(ConversionMixin, CallbackSupportMixin, DensityMixin, BaseEstim
                 "The feature names should match those that were passed during fit, in the same order: "
                 f"{', '.join(fitted)}; but X has {', '.join(names)}."
             )
+
+
+def _independent_normal(rng, mean, deviation, count):
+    return mean + rng.standard_normal((count, len(mean))) * deviation

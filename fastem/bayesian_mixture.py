@@ -244,6 +244,7 @@ class BayesianGaussianMixture(EMMixture):
         return VariationalFamily(FAMILIES[self.covariance_type], priors)
 
     def _parameters(self):
+        self._check_covariance_type()
         return Posterior(
             self._fitted_family(),
             self.weights_,

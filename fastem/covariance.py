@@ -13,6 +13,7 @@ from .kernels import AxisAligned, Shared, Triangular, in_single
 from .statistics import SufficientStatistics
 
 _EPS = np.finfo(np.float64).eps
+_MOST_IN_SINGLE = 1e36  # float32's 3e38 less what sums of squares may add
 
 
 class CollapsedComponent(ValueError):
@@ -58,6 +59,12 @@ class Parameters:
         elif factors.ndim == 1:
             factors = np.broadcast_to(factors[:, None], self.means.shape)
         return np.broadcast_to(np.log(factors).sum(axis=-1), len(self.means))
+
+    @property
+    def fits_single(self):
+        """Whether float32 can hold covariances and precisions: deviations of some 1e-18 to 1e18."""
+        largest = np.abs(self.covariances).max(), np.abs(self.precisions_cholesky.astype(np.float64)).max() ** 2
+        return bool(max(largest) < _MOST_IN_SINGLE)
 
     def squared_lengths(self, offsets):
         """offset_k' precision_k offset_k of an offset, (K, D), from each component's mean, (K,)."""

@@ -237,9 +237,9 @@ class EMMixture(StreamingMixin, BaseMixture):
         return replace(known, assignment=self.assignment)
 
     def _attributes(self, result, dtype):
-        """The fitted attributes: float32 for float32 data, else float64."""
-        dtype = np.float32 if dtype == np.float32 else np.float64
+        """The fitted attributes: float32 for float32 data, where it can hold them, else float64."""
         parameters = result.parameters
+        dtype = np.float32 if dtype == np.float32 and parameters.fits_single else np.float64
         unfinished = {} if result.unfinished is None else {"_unfinished": result.unfinished}
         return {
             **unfinished,

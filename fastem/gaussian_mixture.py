@@ -113,7 +113,8 @@ class GaussianMixture(EMMixture):
 
     Notes
     -----
-    float32 data give float32 parameters; all sums are in float64. Formulas: Bishop 2006, section 9.2.2.
+    float32 data give float32 parameters (float64 ones where variances are beyond float32's); all sums are in float64.
+    Formulas: Bishop 2006, section 9.2.2.
 
     Examples
     --------

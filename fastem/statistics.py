@@ -62,7 +62,7 @@ class SufficientStatistics:
     @property
     def digits_kept(self):
         """Smallest share of an accumulated second moment that is left about the means: 1e-7 has lost 7 digits."""
-        moved = self.first**2 / np.where(self.mass > 0, self.mass, 1.0)[:, None]
+        moved = self.first * (self.first / np.where(self.mass > 0, self.mass, 1.0)[:, None])  # no overflow
         left = self.diagonal - (moved.sum(axis=0) if self.structure == "pooled" else moved)
         some = self.magnitude > 0
         return float(np.min(np.abs(left[some]) / self.magnitude[some], initial=1.0))

@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import os
 import threading
 
 import numba
@@ -61,3 +62,10 @@ def _controller():
 
 
 _ONE_BLAS_THREAD = _OneBlasThread()
+
+if hasattr(os, "register_at_fork"):  # a thread that isn't in the child may have held the lock
+
+    def _after_fork():
+        _ONE_BLAS_THREAD._lock = threading.Lock()
+
+    os.register_at_fork(after_in_child=_after_fork)

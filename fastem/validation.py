@@ -45,7 +45,7 @@ def check_matrices(values, family, n_components, n_features, what):
     _check_shape(values, family.shape(n_components, n_features), f"{family.name} {what}")
     if family.name in ("full", "tied"):
         matrices = values.reshape(-1, n_features, n_features)
-        bad = [not (np.allclose(matrix, matrix.T) and (np.linalg.eigvalsh(matrix) > 0).all()) for matrix in matrices]
+        bad = [not (np.allclose(matrix, matrix.T) and _has_cholesky_factors(matrix)) for matrix in matrices]
         requirement = "symmetric, positive-definite"
     else:
         bad = (values <= 0).reshape(n_components, -1).any(axis=1)
@@ -54,6 +54,17 @@ def check_matrices(values, family, n_components, n_features, what):
         where = "" if family.name == "tied" else f", but component {int(np.argmax(bad))}'s is not"
         raise ValueError(f"'{family.name} {what}' should be {requirement}{where}")
     return values
+
+
+def _has_cholesky_factors(matrix):
+    """Whether a symmetric matrix is positive definite, whatever the scales of its features: eigenvalues would tell
+    small scales from zero only beside others like them. Factors of covariances and of precisions begin at either end.
+    """
+    try:
+        np.linalg.cholesky([matrix, matrix[::-1, ::-1]])
+    except np.linalg.LinAlgError:
+        return False
+    return True
 
 
 def check_prior(prior, family, n_features):

@@ -1,10 +1,13 @@
 """Fits in processes that were forked, and from several threads at once."""
 
+import importlib.util
 import multiprocessing
 import os
+import subprocess
 import sys
 import warnings
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -69,3 +72,84 @@ def test_the_number_of_threads_of_a_fit_does_not_leak():
     before = numba.get_num_threads()
     fitted(n_threads=1)
     assert numba.get_num_threads() == before
+
+
+# -- each threading layer ---------------------------------------------------------------------------------------------
+
+ON_A_LAYER = """
+import multiprocessing, os, threading, warnings
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+
+import joblib, numba, numpy as np
+from fastem import GaussianMixture
+
+warnings.simplefilter("ignore")
+rng = np.random.default_rng(0)
+X = np.concatenate([rng.normal(size=(20_000, 3)), 4 + rng.normal(size=(20_000, 3))])
+N_THREADS = [None, 1, 2]
+
+def fitted(n_threads=None):
+    return GaussianMixture(3, random_state=0, max_iter=10, n_threads=n_threads).fit(X).means_
+
+def fitted_in_threads(_):
+    with ThreadPoolExecutor(2) as pool:
+        return list(pool.map(fitted, N_THREADS))
+
+def same(means):
+    return np.array_equal(means, expected)
+
+expected = fitted(1)
+assert same(fitted()) and numba.threading_layer() == os.environ["NUMBA_THREADING_LAYER"]
+with ThreadPoolExecutor(6) as pool:
+    assert all(map(same, pool.map(fitted, 4 * N_THREADS)))
+with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("fork")) as pool:
+    assert all(map(same, pool.map(fitted, N_THREADS)))
+    assert all(same(means) for several in pool.map(fitted_in_threads, range(2)) for means in several)
+for backend in "loky", "threading", "multiprocessing":
+    assert all(map(same, joblib.Parallel(2, backend=backend)(joblib.delayed(fitted)(n) for n in N_THREADS)))
+
+def forked():
+    child = os.fork()
+    if child == 0:
+        try:
+            os._exit(0 if same(fitted()) else 1)
+        finally:
+            os._exit(2)
+    return os.waitpid(child, 0)[1]
+
+with ThreadPoolExecutor(1) as pool:  # a thread fits at the moment of the fork
+    others = [pool.submit(fitted) for _ in range(4)]
+    assert [forked() for _ in range(3)] == [0, 0, 0]
+    assert all(same(other.result()) for other in others)
+assert same(fitted())
+print("equal")
+"""
+
+
+@needs_fork
+@pytest.mark.parametrize(("layer", "n_threads"), [("tbb", "2"), ("omp", "2"), ("workqueue", "2"), ("workqueue", "1")])
+def test_on_a_layer_nothing_dies_or_waits_for_ever(layer, n_threads):
+    if layer == "tbb" and importlib.util.find_spec("numba.np.ufunc.tbbpool") is None:
+        pytest.skip("this Numba has no TBB layer")
+    environment = {**os.environ, "NUMBA_THREADING_LAYER": layer, "NUMBA_NUM_THREADS": n_threads}
+    environment["PYTHONPATH"] = str(Path(__file__).parent.parent)
+    command = [sys.executable, "-c", ON_A_LAYER]
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=100)
+    if "No threading layer could be loaded" in result.stderr:
+        pytest.skip(f"no library for {layer} here")
+    # TBB says there, too, that it can't join its threads before a fork
+    assert (result.returncode, result.stdout.splitlines()[-1:]) == (0, ["equal"]), result.stderr
+
+
+@needs_fork
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_locks_that_a_thread_holds_at_a_fork_are_free_in_the_child():
+    from fastem import threads
+    from fastem.kernels import _jit
+
+    with _jit._WORKQUEUE_LOCK, threads._ONE_BLAS_THREAD._lock:
+        child = os.fork()
+        if child == 0:
+            locks = _jit._WORKQUEUE_LOCK, threads._ONE_BLAS_THREAD._lock
+            os._exit(sum(lock.locked() for lock in locks))
+    assert os.waitpid(child, 0)[1] == 0

@@ -2,6 +2,7 @@
 
 import csv
 import os
+import re
 import tempfile
 import weakref
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ import numpy as np
 from ..extras import needed
 from ..sources import ArraySource, BlockSource, ParquetSource
 from ..sources.base import VALUES
+from ..sources.npy import mapped
 from .messages import TableError, many, note, one_line
 from .text import MISSING, Missing, TextFile, number_in
 
@@ -248,9 +250,7 @@ class ParquetTable(_Table):
         return [self.names.index(name) for name in self._all.columns]
 
     def _words(self, j):
-        for file in self._files():
-            for batch in file.iter_batches(columns=[self.names[j]]):
-                yield batch.column(0)
+        return (batch.column(0) for _, _, batch in self._all.batches([self.names[j]]))
 
     def _files(self):
         for path in self._all.files:
@@ -298,7 +298,7 @@ class Labels:
         order, numbers by size and words by the alphabet. Missing ones and -1 are unknown.
         """
         words = [word for word in self._number_of if word.lower() not in MISSING and word != "-1"]
-        whole = all(word.lstrip("-").isdecimal() for word in words)
+        whole = all(re.fullmatch(r"-?\d{1,18}", word) for word in words)
         words.sort(key=(lambda word: int(word)) if whole else None)
         if whole and all(0 <= int(word) < n_components for word in words):
             component_of = {word: int(word) for word in words}
@@ -361,11 +361,13 @@ class _Spool:
 def _mapped(path):
     """A .npy file as a table, memory-mapped; a vector is one column."""
     try:
-        X = np.lib.format.open_memmap(path, mode="r")  # never unpickles
-    except (ValueError, EOFError) as error:
+        X = mapped(path)
+    except ValueError as error:
         raise TableError(f"{path}: not a readable .npy array ({one_line(error)})") from None
     if X.dtype.kind not in "fiub" or X.ndim not in (1, 2):
         raise TableError(f"{path}: needs real numbers in 1 or 2 dimensions, has {X.dtype} in {X.ndim}")
+    if not X.size:
+        raise TableError(f"{path}: the array is empty, of shape {X.shape}")
     return X if X.ndim == 2 else X.reshape(-1, 1)
 
 

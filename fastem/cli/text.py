@@ -14,6 +14,8 @@ import math
 import re
 import sys
 import weakref
+import zlib
+from array import array
 from itertools import islice
 
 import numpy as np
@@ -29,11 +31,13 @@ DELIMITERS = (";", "\t", ",", "|", None)
 MISSING = {"", "na", "n/a", "nan", "null", "none", "?", ".", "-"}
 
 _CHUNK = 16 << 20
+_FEW = 1 << 20  # bytes that one thread parses as soon as several
 _HEAD = 1 << 16
 _COLUMNS = 100_000
 _COMMENTS = "#", "sep="  # before the table; the latter is Excel's
 _HEAD_LINES = 3, 100  # that are looked at, at least and at most
 _COMPRESSED = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
+_DAMAGED = EOFError, gzip.BadGzipFile, lzma.LZMAError, zlib.error
 _BINARY = {b"PAR1": "Parquet", b"\x93NUMPY": ".npy", b"PK": "zip"}
 
 
@@ -106,7 +110,7 @@ class TextFile:
                 break
         try:
             start = file.peek(8)[:8]
-        except (OSError, EOFError, lzma.LZMAError) as error:
+        except (OSError, *_DAMAGED) as error:
             raise TableError(f"{self.path}: can't be decompressed ({one_line(error)})") from None
         if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
             return codecs.EncodedFile(file, "utf-8", "utf-16", errors="replace")
@@ -117,7 +121,7 @@ class TextFile:
     def _read(self, size):
         try:
             data = self._bytes.read(size)
-        except (EOFError, gzip.BadGzipFile, lzma.LZMAError) as error:
+        except _DAMAGED as error:
             raise TableError(f"{self.path}: can't be decompressed ({one_line(error)})") from None
         except OSError as error:
             raise TableError(f"{self.path}: can't be read ({error.strerror or one_line(error)})") from None
@@ -188,7 +192,11 @@ class TextFile:
                 raise pa.ArrowInvalid("fields in quotation marks between blanks")
             table = arrow.read_csv(
                 pa.py_buffer(plain),
-                arrow.ReadOptions(column_names=list(map(str, range(self._width))), block_size=block_size),
+                arrow.ReadOptions(
+                    column_names=list(map(str, range(self._width))),
+                    block_size=block_size,
+                    use_threads=len(chunk) > _FEW,  # with which older versions may wait for ever, rarely
+                ),
                 arrow.ParseOptions(delimiter=self._delimiter or " ", newlines_in_values=b'"' in chunk),
                 arrow.ConvertOptions(
                     check_utf8=False,
@@ -215,15 +223,16 @@ class TextFile:
 
     def _parsed_slowly(self, chunk, first_line, numbers, words, missing):
         """Value by value; TableError where one is no number, a note in `missing` where there is none."""
-        rows, strings = [], []
+        values, strings = array("d"), []
         lines = io.StringIO(chunk.decode("utf-8", "replace"), newline="")
         for line, fields in _records(self.path, lines, self._delimiter, first_line):
             if len(fields) != self._width:
                 raise TableError(f"{self.path}: line {line} has {many(len(fields), 'column')}, not {self._width:,}")
-            rows.append([self._number(fields[j], j, line, missing) for j in numbers])
+            values.extend(self._number(fields[j], j, line, missing) for j in numbers)
             if words is not None:
                 strings.append(None if fields[words].lower() in MISSING else fields[words].encode())
-        return np.array(rows).reshape(-1, len(numbers)), pa.array(strings, pa.binary()) if words is not None else None
+        rows = np.array(values).reshape(-1, len(numbers))
+        return rows, pa.array(strings, pa.binary()) if words is not None else None
 
     def _number(self, field, j, line, missing):
         where = f"line {line}, column {j + 1} ({self.names[j]})"

@@ -178,20 +178,36 @@ def _call(typingctx, address, args):
 
 
 @intrinsic
+def _attempt(typingctx, address, args, failed):
+    """`_call`, but an exception makes the integer at `failed` 1: what another thread raises would be lost."""
+
+    def codegen(context, builder, signature, values):
+        native = context.call_conv.get_function_type(types.none, signature.args[1])
+        function = builder.inttoptr(values[0], native.as_pointer())
+        passed = cgutils.unpack_tuple(builder, values[1])
+        status, _ = context.call_conv.call_function(builder, function, types.none, signature.args[1], passed)
+        with cgutils.if_unlikely(builder, status.is_error):
+            builder.store(cgutils.intp_t(1), builder.inttoptr(values[2], cgutils.intp_t.as_pointer()))
+        return context.get_dummy_value()
+
+    return types.none(types.intp, args, types.intp), codegen
+
+
+@intrinsic
 def _as_integer(typingctx, pointer):
     return types.intp(pointer), lambda context, builder, signature, args: builder.ptrtoint(args[0], cgutils.intp_t)
 
 
 @_cached
 @njit(parallel=True, **_OPTIONS)
-def _for_each_chunk(kernel, n_chunks, context):
+def _for_each_chunk(kernel, n_chunks, context, failed):
     for chunk in prange(n_chunks):
-        _call(kernel, (np.int64(chunk), context))
+        _attempt(kernel, (np.int64(chunk), context), failed)
 
 
 @_cached
 @njit(**_OPTIONS)
-def _one_by_one(kernel, n_chunks, context):
+def _one_by_one(kernel, n_chunks, context, failed):
     for chunk in range(n_chunks):
         _call(kernel, (np.int64(chunk), context))
 
@@ -199,7 +215,10 @@ def _one_by_one(kernel, n_chunks, context):
 @_cached
 @njit(**_OPTIONS)
 def _launch(for_each_chunk, kernel, n_chunks, args):
-    _call(for_each_chunk, (kernel, n_chunks, _as_integer(placed(args))))
+    failed = placed((np.int64(0),))
+    _call(for_each_chunk, (kernel, n_chunks, _as_integer(placed(args)), _as_integer(failed)))
+    if arguments(failed)[0]:  # kernels allocate, nothing else in them can fail
+        raise MemoryError("Unable to allocate what a kernel works with")
 
 
 _addresses = {}
@@ -221,7 +240,7 @@ def _compiled(dispatcher, signature):
 
 @functools.cache
 def _loop_address(is_serial):
-    return _compiled(_one_by_one if is_serial else _for_each_chunk, (types.intp,) * 3)
+    return _compiled(_one_by_one if is_serial else _for_each_chunk, (types.intp,) * 4)
 
 
 def _kind(value):
@@ -253,6 +272,8 @@ _state = {"has forked": False}
 
 
 def _after_fork():
+    global _WORKQUEUE_LOCK
+    _WORKQUEUE_LOCK = threading.Lock()  # a thread that isn't here may have held the other
     _state["has forked"] = numba.np.ufunc.parallel._is_initialized
 
 

@@ -23,9 +23,14 @@ MAX_ACCUMULATOR_BYTES = 40 << 20  # all chunks together, as long as 8 of them fi
 # so many leaves at least, for the threads to share.
 _LEAF = 2048
 _FEWEST_LEAVES = 8
-# A call into compiled code can't be interrupted: about a quarter of a second, or leaves for all threads.
+# A call into compiled code can't be interrupted: about a quarter of a second, or leaves for all threads. Where a point
+# takes long, a leaf has fewer of them, down to what adding up its sums still doesn't show beside.
 _FLOPS_PER_CALL = 2e9
+_FLOPS_PER_THREAD = 8e9
 _LEAVES_A_THREAD = 4
+_LEAST_IN_LEAF = 256
+_FLOPS_PER_WINDOW = 2e11  # of which pruning leaves a small part
+_LEAST_IN_WINDOW = 16  # points for each component
 _FLOPS_WORTH_A_CHUNK = 2e8  # less is one chunk a thread, since each makes scratch and accumulators of its own
 _FLOPS_WORTH_A_THREAD = 5e5  # less takes no longer than to wake a second thread, and to wait for it on a busy machine
 
@@ -51,9 +56,13 @@ def _block_size(n_features, itemsize):
 
 def cut(n_samples, n_features, n_components, itemsize, order):
     """How so many points are cut; their chunks are those of a call."""
+    flops = _flops(1, n_features, n_components)
     window = window_size(order, n_components)
+    window = min(window, max(_LEAST_IN_WINDOW * n_components, int(_FLOPS_PER_WINDOW / flops)) // BLOCK * BLOCK)
     block = BLOCK if window else _block_size(n_features, itemsize)
-    leaf = min(max(_LEAF, window), -(-n_samples // _FEWEST_LEAVES // BLOCK) * BLOCK)
+    soon = int(_FLOPS_PER_THREAD / flops) // _LEAST_IN_LEAF * _LEAST_IN_LEAF
+    leaf = max(min(_LEAF, max(soon, _LEAST_IN_LEAF)), window)
+    leaf = min(leaf, -(-n_samples // _FEWEST_LEAVES // BLOCK) * BLOCK)
     if window < leaf:  # whole windows, or whole blocks where it has many
         leaf -= leaf % (window or (block if leaf == _LEAF else BLOCK))
     return Grid(block, min(window or leaf, leaf), leaf, 1, 0, False)
@@ -67,7 +76,8 @@ def calls(grid, data, n_components, most_chunks, first_row=0):
     """Cut points into calls of whole leaves, each short enough to be interrupted after: (start, stop, grid, points)."""
     flops = _flops(1, data.n_features, n_components)
     n_threads = numba.get_num_threads()
-    n_leaves = max(_LEAVES_A_THREAD * n_threads, int(_FLOPS_PER_CALL / flops / grid.leaf))
+    leaves_a_thread = min(max(1, int(_FLOPS_PER_THREAD / flops / grid.leaf)), _LEAVES_A_THREAD)
+    n_leaves = max(leaves_a_thread * n_threads, int(_FLOPS_PER_CALL / flops / grid.leaf))
     for start in range(0, data.n_samples, n_leaves * grid.leaf):
         stop = min(start + n_leaves * grid.leaf, data.n_samples)
         n_points = stop - start

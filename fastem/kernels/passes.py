@@ -186,6 +186,15 @@ _NO_CELLS = np.empty(0, np.uint16)
 _NO_LABELS = np.empty(0, np.int64)
 
 
+def _over_chunks(grid, data, parameters, pruned, given, what, centres, cells, moments, *out):
+    try:
+        run(_pass_over_chunk, grid, data, parameters, pruned, given, what, centres, cells, moments, *out)
+    except MemoryError:
+        shapes = [("sums", moments.shape[2:], 8), ("responsibilities", (len(centres), grid.block), centres.itemsize)]
+        sizes = [f"{name} of shape {shape} ({math.prod(shape) * size / 2**20:.1f} MiB)" for name, shape, size in shapes]
+        raise MemoryError(f"Unable to allocate the arrays that each thread works with: {', '.join(sizes)}") from None
+
+
 # -- accumulate ---------------------------------------------------------------------------------------------------
 
 
@@ -254,7 +263,7 @@ class Pass:
             cells = _NO_CELLS if self.cells is None else self.cells.labels_of(first + start, first + stop)
             arrays = self._centres, cells, self._moments, self._totals, nothing, _NO_LABELS
             part = given.part(start, stop)
-            run(_pass_over_chunk, grid, data, self._parameters, self._pruned, part, self._what, *arrays)
+            _over_chunks(grid, data, self._parameters, self._pruned, part, self._what, *arrays)
 
     @property
     def log_likelihood(self):
@@ -303,7 +312,7 @@ def _evaluate(X, parameters, what, out, labels):
     moments, totals = np.zeros((1, 2, 0, 0)), np.zeros((MAX_CHUNKS, 8))
     for start, stop, call, data in calls(grid, points(X), n_components, MAX_CHUNKS):
         arrays = parameters.means, _NO_CELLS, moments, totals, out[start:stop], labels[start:stop]
-        run(_pass_over_chunk, call, data, parameters, pruned, NOTHING_GIVEN, what, *arrays)
+        _over_chunks(call, data, parameters, pruned, NOTHING_GIVEN, what, *arrays)
 
 
 def log_likelihoods(X, parameters, out):

@@ -9,6 +9,7 @@ from .array import ArraySource
 from .base import Source, SourceError
 from .blocks import BlockSource, as_rows
 from .dask import DaskSource, is_dask
+from .npy import mapped
 from .parquet import ParquetSource
 
 __all__ = ["ArraySource", "BlockSource", "DaskSource", "ParquetSource", "Source", "SourceError", "as_source"]
@@ -53,14 +54,12 @@ def as_source(X):
 
 
 def _of_path(path):
-    import numpy as np
-
     if path.suffix == ".npy":
         try:
-            X = np.load(path, mmap_mode="r", allow_pickle=False)
+            X = mapped(path)
         except FileNotFoundError:
             raise SourceError(f"{path}: no such file") from None
-        except (OSError, ValueError, EOFError) as error:
+        except (OSError, ValueError) as error:
             raise SourceError(f"{path}: can't be read as .npy ({' '.join(str(error).split())})") from None
         rows, _ = as_rows(X, f"{path}: it")
         if not len(rows):

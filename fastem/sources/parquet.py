@@ -1,6 +1,7 @@
 """Points in Parquet files."""
 
 import copy
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -49,20 +50,25 @@ class ParquetSource(BlockSource):
     @property
     def all_columns(self):
         """Names of the first file's columns, whatever they hold."""
-        with self._open(self.files[0]) as file:
-            return list(file.schema_arrow.names)
+        with self._open(self.files[0]) as (_, schema):
+            return list(schema.names)
 
-    def _open(self, file):
+    @contextmanager
+    def _open(self, path):
+        """(the file, its schema)."""
         try:
-            return self._parquet.ParquetFile(file)
+            file = self._parquet.ParquetFile(path)
+            schema = file.schema_arrow
         except FileNotFoundError:
-            raise SourceError(f"{file}: no such file") from None
-        except (OSError, ValueError) as error:  # Arrow's errors are of both kinds
-            raise SourceError(f"{file}: can't be read as Parquet ({_one_line(error)})") from None
+            raise SourceError(f"{path}: no such file") from None
+        except Exception as error:  # Arrow's are of all kinds, and a damaged file brings about each
+            raise SourceError(f"{path}: can't be read as Parquet ({_one_line(error)})") from None
+        with file:
+            yield file, schema
 
     def _known_columns(self, columns):
-        with self._open(self.files[0]) as file:
-            schema = file.schema_arrow
+        with self._open(self.files[0]) as (_, schema):
+            pass
         if columns is None:
             return [field.name for field in schema if _is_number(field.type)]
         if isinstance(columns, str):
@@ -100,22 +106,30 @@ class ParquetSource(BlockSource):
 
     def _groups(self, columns):
         """(file, (row group, first of its rows), rows), a few MiB at a time."""
+        for path, (group, start), batch in self.batches(columns):
+            rows, _ = as_rows(batch, f"{path}, row group {group}, from row {start} on")
+            yield path, (group, start), rows
+
+    def batches(self, columns):
+        """(file, (row group, first of its rows), Arrow batch of these columns), a few MiB of numbers at a time."""
         most = max(1, VALUES // max(1, len(columns)))
         for path in self.files:
-            with self._open(path) as file:
-                missing = [name for name in columns if name not in file.schema_arrow.names]
+            with self._open(path) as (file, schema):
+                missing = [name for name in columns if name not in schema.names]
                 if missing:
                     raise SourceError(f"{path}: no column {missing[0]!r}, which {self.files[0]} has")
                 for group in range(file.num_row_groups):
-                    start = 0
-                    try:
-                        for batch in file.iter_batches(most, row_groups=[group], columns=columns):
+                    start, batches = 0, file.iter_batches(most, row_groups=[group], columns=columns)
+                    while True:
+                        try:
+                            batch = next(batches, None)
+                            if batch is None:
+                                break
                             batch = batch.select(columns)  # in this order
-                            rows, _ = as_rows(batch, f"{path}, row group {group}, from row {start} on")
-                            yield path, (group, start), rows
-                            start += len(rows)
-                    except OSError as error:
-                        raise SourceError(f"{path}: row group {group} can't be read ({_one_line(error)})") from None
+                        except Exception as error:
+                            raise SourceError(f"{path}: row group {group} can't be read ({_one_line(error)})") from None
+                        yield path, (group, start), batch
+                        start += len(batch)
 
     def _rows_of(self, block, number):
         rows = super()._rows_of(block, number)
