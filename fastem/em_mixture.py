@@ -3,11 +3,13 @@
 import warnings
 from contextlib import contextmanager
 from dataclasses import replace
+from numbers import Integral, Real
 
 import numpy as np
 from sklearn.base import _fit_context
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval, StrOptions
 
 from . import em, kernels, search
 from .base_mixture import BaseMixture
@@ -32,7 +34,25 @@ def held_if_small(source):
 
 
 class EMMixture(StreamingMixin, BaseMixture):
-    """Fits by EM. A subclass has the constructor, and says which family makes its M-steps."""
+    """Fits by EM. A subclass has the constructor, what constrains its own arguments, and the family of its M-steps."""
+
+    _parameter_constraints: dict = {
+        "n_components": [Interval(Integral, 1, None, closed="left")],
+        "covariance_type": [StrOptions({"full", "tied", "diag", "spherical"})],
+        "tol": [Interval(Real, 0.0, None, closed="left")],
+        "reg_covar": [Interval(Real, 0.0, None, closed="left")],
+        "max_iter": [Interval(Integral, 0, None, closed="left")],
+        "n_init": [Interval(Integral, 1, None, closed="left")],
+        "init_params": [StrOptions({"kmeans", "random", "random_from_data", "k-means++"})],
+        "random_state": ["random_state"],
+        "warm_start": ["boolean"],
+        "verbose": ["verbose"],
+        "verbose_interval": [Interval(Integral, 1, None, closed="left")],
+        "assignment": [StrOptions({"soft", "hard", "stochastic"})],
+        "forgetting": [Interval(Real, 0.0, 1.0, closed="both")],
+        "algorithm": [StrOptions({"auto", "em"})],
+        "n_threads": [Interval(Integral, 1, None, closed="left"), None],
+    }
 
     _bound = "log-likelihood, nats per point"
     """What `lower_bounds_` are, and their unit."""

@@ -8,10 +8,9 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import gammaln
 
 from .covariance import Parameters
-from .regularized import RegularizedFamily, with_prior, without_prior
+from .regularized import RegularizedFamily, log_wishart_normalizer, with_prior, without_prior
 
 # Least eigenvalue of features' correlations below which they are linearly dependent.
 _DEPENDENT = 1e-10
@@ -144,7 +143,6 @@ class PenalizedFamily(RegularizedFamily):
 
 def _log_inverse_wishart(degrees, dimension, log_scale, log_precision, traces):
     """Sum of the log-densities of covariances, by log |precision| and the trace of scale times precision."""
-    gammas = sum(gammaln(0.5 * (degrees - i)) for i in range(dimension))
-    normalizer = 0.5 * degrees * (log_scale - dimension * math.log(2)) - gammas
+    normalizer = log_wishart_normalizer(degrees, dimension, log_scale)
     normalizer -= 0.25 * dimension * (dimension - 1) * math.log(math.pi)
     return float((normalizer + 0.5 * (degrees + dimension + 1) * log_precision - 0.5 * traces).sum())

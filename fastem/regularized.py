@@ -4,9 +4,11 @@ The prior counts as so many points (`shrinkage`) at its mean, and adds its `scal
 points (Gelman et al. 2013, 'Bayesian Data Analysis', section 3.6).
 """
 
+import math
 from dataclasses import replace
 
 import numpy as np
+from scipy.special import gammaln
 
 from .covariance import Parameters
 
@@ -100,3 +102,9 @@ def scatter_of(family, shares, offsets):
         return (shares * offsets.T) @ offsets
     squares = shares[:, None] * offsets**2
     return squares.sum(axis=1) if family.name == "spherical" else squares
+
+
+def log_wishart_normalizer(degrees, dimension, log_inverse_scale):
+    """log B(W, degrees) (Bishop 2006, eq. B.79) but for powers of pi."""
+    gammas = sum(gammaln(0.5 * (degrees - i)) for i in range(dimension))
+    return 0.5 * degrees * (log_inverse_scale - dimension * math.log(2)) - gammas

@@ -249,9 +249,9 @@ class _Selector:
             start = replace(candidate.result.parameters, family=model._family(source, known))
             try:
                 candidate.result = em.run(source, start, settings, steps=steps, known=known)
+            except em.SourceError:
+                raise
             except ValueError as error:
-                if isinstance(error, em.SourceError):
-                    raise
                 candidate.status = " ".join(str(error).split())
                 candidate.row = {name: math.nan for name in candidate.row}
                 return
@@ -286,9 +286,9 @@ class _Selector:
             left_out = replace(known, weights=np.where(folds == fold, weights, 0.0))
             try:
                 result = em.run(source, parameters, settings, steps=settings.steps(), known=others)
-            except ValueError as error:
-                if isinstance(error, em.SourceError):
-                    raise
+            except em.SourceError:
+                raise
+            except ValueError:
                 return -math.inf
             total += source.log_likelihood(result.parameters, replace(left_out, assignment="soft"))[0]
         return total / weights.sum()

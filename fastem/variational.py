@@ -13,7 +13,7 @@ import numpy as np
 from scipy.special import betaln, digamma, gammaln
 
 from .covariance import CollapsedComponent, Parameters
-from .regularized import RegularizedFamily, of_each, scatter_of, with_prior, without_prior
+from .regularized import RegularizedFamily, log_wishart_normalizer, of_each, scatter_of, with_prior, without_prior
 
 # Share of the most points of a component by which others may differ and count as equal.
 _TIED = 1e-9
@@ -325,8 +325,8 @@ def _of_precisions(posterior, priors):
         found, prior = times * degrees[:, None], times * priors.degrees_of_freedom
     log_precision = _expected_log(found, dimension) + log_mean - dimension * np.log(found)
     divergence = (
-        _log_wishart_normalizer(found, dimension, dimension * np.log(found) - log_mean)
-        - _log_wishart_normalizer(prior, dimension, log_scale)
+        log_wishart_normalizer(found, dimension, dimension * np.log(found) - log_mean)
+        - log_wishart_normalizer(prior, dimension, log_scale)
         + 0.5 * (found - prior) * log_precision
         - 0.5 * dimension * found
         + 0.5 * traces
@@ -339,9 +339,3 @@ def _of_precisions(posterior, priors):
 def _expected_log(degrees, dimension):
     """E[log |precision|] less log |scale| (Bishop 2006, eq. B.81)."""
     return dimension * math.log(2) + sum(digamma(0.5 * (degrees - i)) for i in range(dimension))
-
-
-def _log_wishart_normalizer(degrees, dimension, log_inverse_scale):
-    """log B(W, degrees) (Bishop 2006, eq. B.79) but for powers of pi, which cancel."""
-    gammas = sum(gammaln(0.5 * (degrees - i)) for i in range(dimension))
-    return 0.5 * degrees * (log_inverse_scale - dimension * math.log(2)) - gammas
