@@ -14,6 +14,8 @@ from fastem.sources import ArraySource
 
 from .data_sets import COVARIANCE_TYPES
 
+MANY = 3_000 if numba.config.DISABLE_JIT else 20_000  # points; kernels that are plain Python take a second for 3,000
+
 
 def scattered(n, n_features, n_components, covariance_type, *, spread=12.0, seed=0):
     """Points of components far apart, of sizes, shapes and weights of their own, and parameters near the truth."""
@@ -68,7 +70,7 @@ def assert_same(statistics, expected, rtol):
 @pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
 @pytest.mark.parametrize(("n_features", "n_components"), [(1, 33), (2, 40), (3, 100), (5, 64), (8, 50)])
 def test_the_same_statistics(n_features, n_components, covariance_type, dtype, dense, monkeypatch):
-    X, parameters = scattered(20_000, n_features, n_components, covariance_type)
+    X, parameters = scattered(MANY, n_features, n_components, covariance_type)
     X = X.astype(dtype)
     expected = dense(ArraySource(X).accumulate, parameters)
     shares = pairs_looked_at(monkeypatch)

@@ -1,0 +1,255 @@
+"""Kernels as plain Python: `python -m pytest -p tests.interpreted tests/test_kernels.py`.
+
+Numba's switch for that, NUMBA_DISABLE_JIT, knows nothing of intrinsics: the SIMD operations and register tiles that
+fastem generates itself. Here each of them is the formula in its docstring, in NumPy: a vector is an array of its lanes.
+So coverage sees the kernels' lines, every index is checked, and what the generated code says has a second witness.
+"""
+
+import ctypes
+import functools
+import inspect
+import os
+import sys
+
+if "numba" in sys.modules:
+    raise RuntimeError("numba is imported already: too late to switch its compiler off")
+os.environ["NUMBA_DISABLE_JIT"] = "1"
+
+import numba.extending
+import numpy as np
+
+# -- memory -----------------------------------------------------------------------------------------------------------
+
+
+def lanes(like):
+    from fastem.kernels.vectors import REGISTER
+
+    return REGISTER // like.itemsize
+
+
+def part(rows, row, point, count):
+    """A view of rows[row, point : point + count], all of it there."""
+    assert 0 <= row < rows.shape[0] and 0 <= point <= point + count <= rows.shape[1], "scratch out of bounds"
+    return rows[row, point : point + count]
+
+
+def vector(rows, row, point):
+    return part(rows, row, point, lanes(rows))
+
+
+def store(rows, row, point, value):
+    assert value.dtype == rows.dtype
+    vector(rows, row, point)[:] = value
+
+
+def splat(scalar, like):
+    return np.full(lanes(like), scalar, like.dtype)
+
+
+def peek(address, dtype):
+    return np.float64(np.frombuffer(ctypes.string_at(int(address), dtype.itemsize), dtype)[0])
+
+
+def peek_code(address, code):
+    from fastem.kernels import READ_IN_PLACE
+
+    return peek(address, READ_IN_PLACE[code])
+
+
+# -- the bits of a number ---------------------------------------------------------------------------------------------
+
+BITS = {np.dtype(np.float64): (np.int64, 52, 1023), np.dtype(np.float32): (np.int32, 23, 127)}
+
+
+def power_of_two(shifted):
+    integer, mantissa_bits, bias = BITS[shifted.dtype]
+    return ((shifted.view(integer) + integer(bias)) << integer(mantissa_bits)).view(shifted.dtype)
+
+
+def mantissa_and_exponent(a):
+    m, e = np.frexp(a)
+    small = m < np.sqrt(a.dtype.type(0.5))
+    return np.where(small, 2 * m, m).astype(a.dtype), (e - small).astype(a.dtype)
+
+
+def polynomial(x, coefficients):
+    return functools.reduce(lambda total, c: total * x + x.dtype.type(c), coefficients[1:], splat(coefficients[0], x))
+
+
+# -- tiles ------------------------------------------------------------------------------------------------------------
+
+
+def points_of(rows, first, count, n_points):
+    """(count, n_points) of a block's rows from `first` on; tiles run over whole pairs of vectors."""
+    from fastem.kernels.vectors import GROUP
+
+    assert n_points % GROUP == 0
+    return np.stack([part(rows, first + c, 0, n_points) for c in range(count)])
+
+
+def add_to(out, row, column, values):
+    part(out, row, column, len(values))[:] += values.astype(np.float64)
+
+
+def subtract_squares(width, start, factor, bias, k, j, x, n_points, out, row, *, first):
+    assert width == 4 or (first and 1 <= width <= 4)
+    result = np.full(n_points, start, x.dtype) if first else part(out, row, 0, n_points)
+    for c in range(j, j + width):
+        coefficients = part(factor, k * factor.shape[1] + c, 0, c + 1)
+        z = bias[k, c] + coefficients @ points_of(x, 0, c + 1, n_points)
+        result = result - z * z
+    part(out, row, 0, n_points)[:] = result
+
+
+def centred(height, x, i, n_points, responsibilities, a, factor, centres, k, e, out, row, *, kind):
+    n_features = centres.shape[1]
+    assert {"only": height == n_features <= 4, "first": 1 <= height <= 4, "next": height == 4}[kind]
+    if kind == "next":
+        root = part(e, n_features, 0, n_points)
+    else:
+        r = part(responsibilities, a, 0, n_points) * part(factor, 0, 0, n_points)
+        add_to(out, row, 0, r.sum(keepdims=True))
+        root = np.sqrt(r)
+    if kind == "first":
+        part(e, n_features, 0, n_points)[:] = root
+    d = root * (points_of(x, i, height, n_points) - part(centres, k, i, height)[:, None])
+    add_to(out, row + 1, i, d @ root)
+    for c in range(height):
+        if kind != "only":
+            part(e, i + c, 0, n_points)[:] = d[c]
+        add_to(out, row + 2 + i + c, i, d[: c + 1] @ d[c])
+
+
+def moments(width, x, i, n_points, r, a, centres, k, out, first, second, *, squares):
+    d = points_of(x, i, width, n_points) - part(centres, k, i, width)[:, None]
+    weighted = part(r, a, 0, n_points) * d  # first, lest a point of weight 0 count whose square overflows
+    add_to(out, k, first + i, weighted.sum(axis=1))
+    if squares:
+        add_to(out, k, second + i, (weighted * d).sum(axis=1))
+
+
+def outer(width, e, i, j, n_points, out, row, *, widths, diagonal):
+    assert width in widths and (i == j or not diagonal)
+    right = points_of(e, j, width, n_points)
+    left = right if diagonal else points_of(e, i, 4, n_points)
+    for p, values in enumerate(left):
+        add_to(out, row + p, j, right[: p + 1 if diagonal else width] @ values)
+
+
+def load_features(address, row_stride, rows, point, feature, like, origin, x, *, width):
+    from fastem.kernels.tiles import AHEAD
+
+    for i in range(feature, feature + width):
+        here = vector(x, i, point)
+        for lane in range(len(here)):
+            rows[point + lane + AHEAD]  # is asked for
+            place = address + rows[point + lane] * row_stride + i * like.itemsize
+            here[lane] = peek(place, like.dtype) - origin[i]
+
+
+# -- calls ------------------------------------------------------------------------------------------------------------
+
+
+def attempt(function, args, failed):
+    try:
+        function(*args)
+    except MemoryError:
+        failed[0] = (1,)
+
+
+STAND_INS = {
+    "arguments": lambda place: place[0],
+    "placed": lambda args: [args],
+    "_as_integer": lambda place: place,
+    "_call": lambda function, args: function(*args),
+    "_attempt": attempt,
+    "compiled_apart": lambda: None,
+    "lanes": lanes,
+    "load": lambda rows, row, point: vector(rows, row, point).copy(),
+    "store": store,
+    "splat": splat,
+    "add": lambda a, b: a + b,
+    "sub": lambda a, b: a - b,
+    "mul": lambda a, b: a * b,
+    "div": lambda a, b: a / b,
+    "fma": lambda a, b, c: a * b + c,
+    "fnma": lambda a, b, c: c - a * b,
+    "polynomial.<locals>.evaluate": polynomial,
+    "sqrt": np.sqrt,
+    "absolute": np.abs,
+    "select_greater": lambda a, b, x, y: np.where(a > b, x, y),
+    "sum_of_lanes": lambda a: np.float64(a.sum()),
+    "max_of_lanes": np.fmax.reduce,
+    "any_not_less": lambda a, b: bool(np.any(~(a < b))),
+    "power_of_two": power_of_two,
+    "exponent": lambda a: mantissa_and_exponent(a)[1],
+    "mantissa": lambda a: mantissa_and_exponent(a)[0],
+    "_peek": peek_code,
+    "_address_of": lambda a: a.ctypes.data,
+    "subtract_squares_tile.<locals>.tile": subtract_squares,
+    "centred_tile.<locals>.tile": centred,
+    "moments_tile.<locals>.tile": moments,
+    "outer_tile.<locals>.tile": outer,
+    "transposing_load.<locals>.load_features": load_features,
+}
+
+
+def intrinsic(generator):
+    """The stand-in, given what the factory that the generator is from was called with."""
+    stand_in = STAND_INS[generator.__qualname__]
+    known = {*inspect.signature(stand_in).parameters} if inspect.isfunction(stand_in) else set()
+    fixed = {name: value for name, value in _nonlocals(generator).items() if name in known}
+    return functools.partial(stand_in, **fixed) if fixed else stand_in
+
+
+def _nonlocals(function):
+    """What a function's enclosing one was called with, whether or not it uses it itself."""
+    frame = sys._getframe(2)
+    return frame.f_locals if "<locals>" in function.__qualname__ else {}
+
+
+def overload(function):
+    """Replace what compiled code alone can call by one that chooses by its arguments, as Numba does by their types."""
+
+    def register(choose):
+        @functools.wraps(function)
+        def call(*args):
+            with np.errstate(all="ignore"):  # as compiled code
+                return choose(*map(type_of, args))(*args)
+
+        sys.modules[function.__module__].__dict__[function.__name__] = call
+        return choose
+
+    return register
+
+
+class _Type:
+    def __init__(self, instance_class):
+        self.instance_class = instance_class
+
+
+def type_of(value):
+    """As much of Numba's type as overloads look at."""
+    from fastem.kernels.vectors import DOUBLE, SINGLE
+
+    if isinstance(value, np.ndarray) and value.ndim == 1 and value.dtype in BITS:
+        return DOUBLE if value.dtype == np.float64 else SINGLE
+    return _Type(type(value))
+
+
+def _compiled(function, signature):
+    """The address of a function that `_call` takes, without the warnings that compiled code doesn't give."""
+
+    @functools.wraps(function)
+    def quiet(*args):
+        with np.errstate(all="ignore"):
+            return function(*args)
+
+    return quiet
+
+
+numba.extending.intrinsic, numba.extending.overload = intrinsic, overload
+
+import fastem.kernels._jit  # noqa: E402
+
+fastem.kernels._jit._compiled = _compiled
