@@ -18,14 +18,15 @@ from sklearn.utils.estimator_checks import estimator_checks_generator
 from threadpoolctl import threadpool_limits
 
 import fastem
-from fastem import BayesianGaussianMixture, GaussianMixture
+from fastem import BayesianGaussianMixture, GaussianMixture, posterior_search
+from fastem.acceleration import Extrapolation
 from fastem.callbacks import Frames
 from fastem.covariance import FAMILIES
 from fastem.datasets import load_galaxies, load_penguins
 from fastem.known import Known
 from fastem.penalized import ConjugatePrior, PenalizedFamily
 from fastem.sources import ArraySource, SourceError
-from fastem.variational import Priors, VariationalFamily
+from fastem.variational import Posterior, Priors, VariationalFamily
 
 from . import data_sets, held, naive
 from .fits import points, quietly
@@ -1043,3 +1044,39 @@ def test_auto_ends_in_order_and_higher_than_its_plain_steps(covariance_type):
     n_points = model.mean_precision_ - model.mean_precision_prior_
     assert np.diff(n_points).max() <= 1e-9 * n_points.max()
     assert "accelerated" in model.fit_report_.kinds
+
+
+class TooFar(Extrapolation):
+    """Goes on along every step, whatever it gained."""
+
+    def observe(self, parameters, successor, bound):
+        super().observe(parameters, successor, bound)
+        further = successor.beyond(parameters, 30.0)
+        self._is_ordering, self.kind = False, "plain" if further is None else "accelerated"
+        return further or successor
+
+
+@each_type
+def test_an_extrapolation_that_leads_lower_costs_a_pass_and_no_more(covariance_type, monkeypatch):
+    X, _ = three_groups(600)
+    params = {"covariance_type": covariance_type, "max_iter": 2000, "tol": 1e-5}
+    plain = quietly(bayesian(algorithm="em", **params), X)
+    monkeypatch.setattr(posterior_search, "Extrapolation", TooFar)
+    model = quietly(bayesian(**params), X)
+    assert sum(stage.n_rejected for stage in model.fit_report_.stages) > 0
+    assert_never_falls(model.lower_bounds_)
+    assert model.lower_bound_ >= plain.lower_bound_ - 1e-9 * abs(plain.lower_bound_)
+
+
+def test_an_order_that_is_worse_is_tried_once(monkeypatch):
+    X, _ = three_groups(600)
+    tried = []
+
+    def disorder(posterior):
+        tried.append(posterior)
+        return posterior.family.maximize(ArraySource(X).e_step(posterior, Known(labels=np.arange(600) % 6)), 1e-6)
+
+    monkeypatch.setattr(Posterior, "in_order", disorder)
+    model = quietly(bayesian(6, max_iter=2000), X)
+    assert len(tried) == 1 and sum(stage.n_rejected for stage in model.fit_report_.stages) >= 1
+    assert_never_falls(model.lower_bounds_)

@@ -296,7 +296,8 @@ def _is_orphaned():
 def _warn_orphaned():
     warnings.warn(
         "fastem uses one thread here: this process was forked from one whose OpenMP threads were running already, "
-        "which GNU OpenMP doesn't survive. Start processes by 'spawn' or 'forkserver' (loky does), or pip install tbb.",
+        "which GNU OpenMP doesn't survive. Start processes by 'spawn' or 'forkserver' (loky does), or let Numba find "
+        "TBB (pip install tbb, and its library's folder in LD_LIBRARY_PATH).",
         RuntimeWarning,
         stacklevel=2,
     )
