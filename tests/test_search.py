@@ -148,12 +148,24 @@ def test_merging_takes_the_pair_that_loses_least(covariance_type):
     assert np.any(np.all(np.isclose(after.means, union), axis=1))
 
 
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("covariance_type", ["full", "diag", "spherical"])  # a tied one grows, but losses stay
+def test_several_mergers_are_one_after_another(covariance_type, seed):
+    before = one_by_one = mixture(covariance_type, 12, seed)
+    for n_components in range(11, 2, -1):
+        one_by_one = reduction.merged(one_by_one, n_components)
+    after = reduction.merged(before, 3)
+    for name in ("weights", "means", "covariances"):
+        assert_allclose(getattr(after, name), getattr(one_by_one, name), rtol=1e-10)
+
+
 @pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
 def test_halves_come_together_again(covariance_type):
     before = mixture(covariance_type)
     apart = Parameters(before.family, before.weights, 20 * before.means, before.covariances, before.precisions_cholesky)
     halves = reduction.split(apart, np.random.RandomState(0))
-    assert halves.means.shape == (10, 3)
+    assert halves.means.shape == (10, 3) and halves.weights.shape == (10,)
+    assert halves.weights.sum() == pytest.approx(1)
     again = reduction.merged(halves, 5)
     assert_allclose(again.weights, apart.weights)
     assert_allclose(again.means, apart.means)

@@ -84,10 +84,10 @@ def test_digits_kept(covariance_type):
     assert far.about(far.means).digits_kept < 1e-8  # what is lost stays lost
 
 
-def test_a_component_without_points_keeps_its_centre():
+@pytest.mark.parametrize("weight", [1.0, 1e-9, 1e-300])
+def test_a_component_without_points_keeps_its_centre(weight):
     problem = make_problem(100, 2, 3, "full")
-    statistics = ArraySource(problem.X).accumulate(
-        problem.parameters, known=Known(labels=np.zeros(100, np.int64), e_step=False)
-    )
+    known = Known(weights=np.full(100, weight), labels=np.zeros(100, np.int64), e_step=False)
+    statistics = ArraySource(problem.X).accumulate(problem.parameters, known=known)
     assert_allclose(statistics.means[0], problem.X.mean(axis=0), rtol=1e-12)
     assert_allclose(statistics.means[1:], problem.means[1:])
