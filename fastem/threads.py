@@ -4,6 +4,7 @@ import contextlib
 import functools
 import os
 import threading
+import weakref
 
 import numba
 from threadpoolctl import ThreadpoolController
@@ -16,56 +17,104 @@ def thread_limits(n_threads):
     The M-step's small matrices gain nothing from BLAS threads, and those, spinning between calls, take the cores
     from the kernels: a fit of 500 points was 90 times slower with them.
     """
-    with numba_limit(n_threads), _ONE_BLAS_THREAD:
-        yield
+    with numba_limit(n_threads):
+        holder = _Holder([1] * len(_blas_libraries()))
+        try:
+            _BLAS.hold(holder)
+            yield
+        finally:
+            _BLAS.release(holder)
 
 
-class numba_limit:
+@contextlib.contextmanager
+def numba_limit(n_threads):
     """Hold Numba, in this Python thread, to at most n_threads threads; None: its current setting."""
-
-    def __init__(self, n_threads):
-        self._n_threads = n_threads
-
-    def __enter__(self):
-        if self._n_threads is not None:
-            self._before = numba.get_num_threads()
-            numba.set_num_threads(min(self._n_threads, numba.config.NUMBA_NUM_THREADS))
-
-    def __exit__(self, *exception):
-        if self._n_threads is not None:
-            numba.set_num_threads(self._before)
+    setting = _NUMBA.setting
+    holder = None if n_threads is None else _Holder(min(n_threads, numba.config.NUMBA_NUM_THREADS))
+    try:
+        setting.hold(holder)
+        yield
+    finally:
+        setting.release(holder)
 
 
-class _OneBlasThread:
-    """Counts those within, since the setting is the whole process's: the last to leave restores it."""
+class _Holder:
+    """Somebody who holds a setting at a value."""
+
+    def __init__(self, value):
+        self.value = value
+        self.thread = threading.get_ident()
+
+
+class _Setting:
+    """A setting that is what the last to come holds it at, and what it was before once nobody holds it.
+
+    An interrupt may keep a holder from leaving. It is gone with its frame, though, and whoever comes or leaves next
+    puts the setting right.
+    """
+
+    def __init__(self, read, write):
+        self._read, self._write = read, write
+        self._lock = threading.Lock()
+        self._holders = []  # weak references
+        self._before = None  # None where nobody holds it
+        self._now = None  # None where that isn't known
+
+    def hold(self, holder):
+        """Hold it at the holder's value; None: nobody more does."""
+        if holder is not None or self._holders:
+            with self._lock:
+                self._settle([*self._holders, weakref.ref(holder)] if holder else self._holders)
+
+    def release(self, holder):
+        """What the others hold it at."""
+        if holder is not None:
+            with self._lock:
+                self._settle([reference for reference in self._holders if reference() is not holder])
+
+    def forget_other_threads(self):
+        """For a forked process, which has one thread; another may have held the lock."""
+        self._lock = threading.Lock()
+        here = threading.get_ident()
+        self._settle([reference for reference in self._holders if getattr(reference(), "thread", None) == here])
+
+    def _settle(self, references):
+        holders = [holder for reference in references if (holder := reference()) is not None]
+        if holders and self._before is None:
+            self._before = self._read()
+        self._holders = [weakref.ref(holder) for holder in holders]
+        wanted = holders[-1].value if holders else self._before
+        if wanted != self._now:
+            self._now = None
+            self._write(wanted)
+            self._now = wanted
+        if not holders:
+            self._before = self._now = None
+
+
+class _OfThisThread(threading.local):
+    """Numba's setting is one of each Python thread."""
 
     def __init__(self):
-        self._lock = threading.Lock()
-        self._inside = 0
-
-    def __enter__(self):
-        with self._lock:
-            if self._inside == 0:
-                self._limiter = _controller().limit(limits=1, user_api="blas")
-            self._inside += 1
-
-    def __exit__(self, *exception):
-        with self._lock:
-            self._inside -= 1
-            if self._inside == 0:
-                self._limiter.restore_original_limits()
+        self.setting = _Setting(numba.get_num_threads, numba.set_num_threads)
 
 
 @functools.cache
-def _controller():
-    return ThreadpoolController()
+def _blas_libraries():
+    return [library for library in ThreadpoolController().lib_controllers if library.user_api == "blas"]
 
 
-_ONE_BLAS_THREAD = _OneBlasThread()
+def _blas_threads():
+    return [library.num_threads for library in _blas_libraries()]
 
-if hasattr(os, "register_at_fork"):  # a thread that isn't in the child may have held the lock
 
-    def _after_fork():
-        _ONE_BLAS_THREAD._lock = threading.Lock()
+def _set_blas_threads(numbers):
+    for library, number in zip(_blas_libraries(), numbers, strict=True):
+        library.set_num_threads(number)
 
-    os.register_at_fork(after_in_child=_after_fork)
+
+_NUMBA = _OfThisThread()
+_BLAS = _Setting(_blas_threads, _set_blas_threads)
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=lambda: _BLAS.forget_other_threads())

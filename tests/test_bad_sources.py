@@ -205,3 +205,19 @@ def test_no_thread_reads_ahead_once_a_pass_is_over_or_has_failed(tmp_path):
     with pytest.raises(SourceError):
         ParquetSource(parquet(with_nan(X, 5), tmp_path / "x.parquet", 100)).scan()
     assert not [thread for thread in threading.enumerate() if thread.name == "fastem-read-ahead"]
+
+
+def test_an_interrupt_while_the_reading_thread_starts_leaves_none(tmp_path, monkeypatch):
+    X, _ = points()
+    source = ParquetSource(parquet(X, tmp_path / "x.parquet", 100))
+    start = threading.Thread.start
+
+    def interrupted(thread):
+        start(thread)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            source.scan()
+    assert not [thread for thread in threading.enumerate() if thread.name == "fastem-read-ahead"]

@@ -9,10 +9,12 @@ import warnings
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 
+import numba
 import numpy as np
 import pytest
 
-from fastem import GaussianMixture
+from fastem import GaussianMixture, threads
+from fastem.kernels import _jit
 
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 
@@ -67,11 +69,61 @@ def test_threads_at_once_do_not_disturb_each_other():
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the layers differ there")
 def test_the_number_of_threads_of_a_fit_does_not_leak():
-    import numba
-
     before = numba.get_num_threads()
     fitted(n_threads=1)
     assert numba.get_num_threads() == before
+
+
+def stops_after(function, times=1):
+    """A function whose first calls are interrupted as soon as they have done their work."""
+    left = [times]
+
+    def call(*args):
+        function(*args)
+        if left and left[0]:
+            left[0] -= 1
+            raise KeyboardInterrupt
+
+    return call
+
+
+def limits():
+    return numba.get_num_threads(), threads._blas_threads()
+
+
+@pytest.mark.parametrize("times", [1, 2])  # on the way in; and on the way out, too
+@pytest.mark.parametrize("which", ["numba", "BLAS"])
+def test_an_interrupt_leaves_no_limit(which, times, monkeypatch):
+    model, X = GaussianMixture(2, n_threads=1).fit(points()), points()
+    before = limits()
+    for library in threads._blas_libraries():
+        library.set_num_threads(2)
+    with monkeypatch.context() as patch:
+        setting = threads._NUMBA.setting if which == "numba" else threads._BLAS
+        patch.setattr(setting, "_write", stops_after(setting._write, times))
+        with pytest.raises(KeyboardInterrupt):
+            model.predict(X)
+    model.predict(X)
+    assert limits() == (before[0], [2] * len(before[1]))
+    threads._set_blas_threads(before[1])
+
+
+def test_a_limit_whose_holder_is_gone_ends_with_the_next():
+    value = [7]
+    setting = threads._Setting(lambda: value[0], lambda new: value.__setitem__(0, new))
+    lost, other, last = (threads._Holder(number) for number in (1, 2, 3))
+    setting.hold(lost)
+    assert value == [1]
+    setting.hold(other)
+    setting.hold(last)
+    assert value == [3]
+    setting.release(other)
+    assert value == [3]
+    setting.release(last)
+    assert value == [1]
+    del lost
+    setting.hold(None)
+    assert value == [7]
 
 
 # -- each threading layer ---------------------------------------------------------------------------------------------
@@ -144,12 +196,9 @@ def test_on_a_layer_nothing_dies_or_waits_for_ever(layer, n_threads):
 @needs_fork
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_locks_that_a_thread_holds_at_a_fork_are_free_in_the_child():
-    from fastem import threads
-    from fastem.kernels import _jit
-
-    with _jit._WORKQUEUE_LOCK, threads._ONE_BLAS_THREAD._lock:
+    with _jit._WORKQUEUE_LOCK, threads._BLAS._lock:
         child = os.fork()
         if child == 0:
-            locks = _jit._WORKQUEUE_LOCK, threads._ONE_BLAS_THREAD._lock
+            locks = _jit._WORKQUEUE_LOCK, threads._BLAS._lock
             os._exit(sum(lock.locked() for lock in locks))
     assert os.waitpid(child, 0)[1] == 0

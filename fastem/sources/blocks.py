@@ -149,36 +149,33 @@ def from_arrow(table, name):
 
 def read_ahead(items):
     """The items of an iterator, the next one made in a thread of its own while this one is used."""
-    ready, stopped = queue.Queue(maxsize=1), threading.Event()
-
-    def put(what, value):
-        while not stopped.is_set():
-            try:
-                ready.put((what, value), timeout=0.1)
-                return
-            except queue.Full:
-                continue
+    # Simple queues: an interrupt while one waits for the others may leave their locks in disorder.
+    ready, wanted, stopped = queue.SimpleQueue(), queue.SimpleQueue(), threading.Event()
 
     def run():
         try:
             for item in items:
-                put("item", item)
+                ready.put(("item", item))
+                wanted.get()
                 if stopped.is_set():
                     return
-            put("end", None)
+            ready.put(("end", None))
         except BaseException as error:
-            put("error", error)
+            ready.put(("error", error))
 
     thread = threading.Thread(target=run, daemon=True, name="fastem-read-ahead")
-    thread.start()
     try:
+        thread.start()
         while True:
             what, value = ready.get()
             if what == "error":
                 raise value
             if what == "end":
                 return
+            wanted.put(None)
             yield value
     finally:
         stopped.set()
-        thread.join()
+        wanted.put(None)
+        if thread.ident is not None:
+            thread.join()
