@@ -119,11 +119,12 @@ class _TiedParts(_Parts):
         self.family = parameters.family
         self.weights, self.means = parameters.weights.copy(), parameters.means.copy()
         self.covariance = parameters.covariances.copy()
+        self.at_first = parameters.covariances  # all losses are measured by it (Ward), whatever was merged before
 
     def losses(self, i, others):
         weights = self.weights[i] + self.weights[others]
         apart = self.means[others] - self.means[i]
-        distances = (apart * np.linalg.solve(self.covariance, apart.T).T).sum(axis=1)
+        distances = (apart * np.linalg.solve(self.at_first, apart.T).T).sum(axis=1)
         return self.weights[i] * self.weights[others] / np.maximum(weights, 1e-300) * distances
 
     def merge(self, i, j):

@@ -1,6 +1,7 @@
 """Quasi-Newton steps: their coordinates and gradients, their guard, and how many passes they save."""
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -214,3 +215,48 @@ def test_warm_start_sees_convergence_one_iteration_at_a_time():
     assert model.converged_
     assert np.all(np.diff(bounds) >= -1e-12)
     assert model.fit(X).n_iter_ == 1
+
+
+@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@pytest.mark.parametrize("weight", [0.0, 1e-30])
+def test_a_component_without_points_has_coordinates(weight, covariance_type):
+    problem = make_problem(50, 3, 2, covariance_type)
+    reference = replace(problem.parameters, weights=np.array([1.0, weight]))
+    coordinates = Coordinates(reference)
+    assert coordinates.deviations.min() >= 1e-5 * (1 - 1e-12)
+    arrays = reference.weights, reference.means, reference.precisions_cholesky
+    assert_allclose(coordinates.encode(*arrays), 0, atol=1e-12)
+    successor = reference.weights, reference.means + 1.0, reference.covariances
+    assert np.isfinite(coordinates.gradient(*arrays, successor)).all()
+    decoded = coordinates.decode(np.zeros(coordinates.deviations.size))
+    assert_allclose(decoded.weights, reference.weights)
+    assert_allclose(decoded.covariances, reference.covariances, rtol=1e-12, atol=1e-12)
+
+
+def after_a_pass(bound):
+    """Quasi-Newton steps that have seen one pass, with this bound."""
+    _, parameters = mixture("full")
+    steps = QuasiNewton(1e-6)
+    steps.observe(parameters, parameters, bound)
+    steps.kind, steps.remaining_gain = "plain", 0.0
+    return steps
+
+
+@pytest.mark.parametrize(("bound", "slack"), [(1000.0, 1e-9), (-1000.0, 1e-9), (1.0, 1e-12), (0.01, 1e-12)])
+def test_a_fall_within_rounding_is_none(bound, slack):
+    steps = after_a_pass(bound)
+    assert steps.accepts(bound - 0.5 * slack, 1e-12)
+    assert not steps.accepts(bound - 1.5 * slack, 1e-12)
+    steps.kind = "accelerated"
+    assert steps.accepts(bound, 1e-12)
+    assert not steps.accepts(bound - 0.5 * slack, 1e-12)
+
+
+def test_converged_where_the_bound_rests_and_little_is_left():
+    steps = after_a_pass(0.0)
+    assert steps.has_converged(1e-4, 1e-3) and steps.has_converged(-1e-4, 1e-3)
+    assert not steps.has_converged(1e-3, 1e-3) and not steps.has_converged(-1.0, 1e-3)
+    steps.remaining_gain = 1e-3
+    assert not steps.has_converged(1e-4, 1e-3)
+    steps.remaining_gain = np.nan  # none was made
+    assert steps.has_converged(1e-4, 1e-3)

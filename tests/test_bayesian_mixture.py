@@ -4,6 +4,7 @@ import copy
 import math
 import pickle
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -1080,3 +1081,35 @@ def test_an_order_that_is_worse_is_tried_once(monkeypatch):
     model = quietly(bayesian(6, max_iter=2000), X)
     assert len(tried) == 1 and sum(stage.n_rejected for stage in model.fit_report_.stages) >= 1
     assert_never_falls(model.lower_bounds_)
+
+
+@each_type
+def test_sticks_in_the_order_of_their_points(covariance_type):
+    posterior, _ = two_posteriors(covariance_type, "dirichlet_process")
+    priors = posterior.family.priors
+    mass = np.array([30.0, 10.0, 50.0])
+    posterior = replace(posterior, mean_precision=priors.mean_precision + mass)
+    ordered, order = posterior.in_order(), [2, 0, 1]
+    for name in ("weights", "means", "mean_precision"):
+        assert_array_equal(getattr(ordered, name), getattr(posterior, name)[order])
+    for name in ("covariances", "precisions_cholesky", "degrees_of_freedom"):
+        value = getattr(posterior, name)
+        assert_array_equal(getattr(ordered, name), value if covariance_type == "tied" else value[order])
+    # Blei & Jordan 2006, eqs. 18 and 19
+    behind = priors.weight_concentration + np.array([40.0, 10.0, 0.0])
+    assert_allclose(ordered.weight_concentration, [[51.0, 31.0, 11.0], behind])
+    assert ordered.in_order() is None
+
+
+@pytest.mark.parametrize(("gap", "is_tied"), [(1e-4, True), (1e-2, False)])
+def test_sticks_with_as_many_points_to_rounding_stay(gap, is_tied):
+    posterior, _ = two_posteriors("full", "dirichlet_process")
+    mass = np.array([1e6, 1e6 + gap, 1.0])  # sums of a million points are good to 1e-3 and better
+    posterior = replace(posterior, mean_precision=posterior.family.priors.mean_precision + mass)
+    assert (posterior.in_order() is None) == is_tied
+
+
+def test_a_dirichlet_distribution_has_no_order():
+    posterior, _ = two_posteriors("full", "dirichlet_distribution")
+    posterior = replace(posterior, mean_precision=posterior.mean_precision + np.arange(3.0) * 1e3)
+    assert posterior.in_order() is None

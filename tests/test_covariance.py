@@ -99,3 +99,26 @@ def test_tight_groups_far_apart_keep_their_variance(covariance_type):
     expected = naive.m_step(1e-3 * noise, np.eye(2)[labels], covariance_type)[2]
     # the coordinates themselves are rounded to 1e6 * 2**-53, a ten-millionth of the deviation
     assert_allclose(result.covariances, expected, rtol=1e-5, atol=1e-11)
+
+
+@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@pytest.mark.parametrize(
+    ("deviations", "distance", "is_single"),
+    [
+        ((1.0, 1.0), 600.0, True),  # the terms of z add up to 2**10 at 721 deviations from the origin
+        ((1.0, 1.0), 800.0, False),
+        ((1e11, 1e11), 1.0, True),
+        ((1e-11, 1e-11), 1.0, True),
+        ((1.0, 1e13), 1.0, False),
+        ((1.0, 1e-13), 1.0, False),
+    ],
+)
+def test_what_float32_can_tell_apart(deviations, distance, is_single, covariance_type):
+    """Two components that far on either side of their centre, in deviations."""
+    if covariance_type == "spherical" and deviations[0] != deviations[1]:
+        deviations = deviations[1], deviations[1]
+    variances = np.square(deviations)
+    means = distance * np.outer([-1.0, 1.0], deviations) * [1.0, 0.0]
+    mixture = FAMILIES[covariance_type].with_variances(means, variances)
+    for single, dtype in ((True, np.float32 if is_single else np.float64), (False, np.float64)):
+        assert mixture.kernel_inputs(single=single).bias.dtype == dtype

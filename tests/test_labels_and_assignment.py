@@ -398,6 +398,23 @@ def drawn_components(problem, seed, *, labels=None, responsibilities=None, n_at_
     return chosen
 
 
+def split_mix(seed, number):
+    """In [0, 1): the generator's output after so many others (Steele, Lea & Flood 2014, figure 17)."""
+    z = (seed + (number + 1) * 0x9E3779B97F4A7C15) % 2**64
+    z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9 % 2**64
+    z = (z ^ z >> 27) * 0x94D049BB133111EB % 2**64
+    return ((z ^ z >> 31) >> 11) / 2**53
+
+
+def test_draws_are_the_generators_numbers():
+    problem = make_problem(400, 2, 4, "full")
+    seed = 2**63 + 12345
+    _, responsibilities = naive.e_step(problem.X, *problem.mixture)
+    numbers = np.array([split_mix(seed, i) for i in range(400)])
+    expected = (np.cumsum(responsibilities, axis=1) <= numbers[:, None]).sum(axis=1)
+    assert_array_equal(drawn_components(problem, seed=seed), expected)
+
+
 def assert_frequencies(counts, probabilities, n):
     """Within 5 deviations of the binomial distribution."""
     expected, deviation = n * probabilities, np.sqrt(n * probabilities * (1 - probabilities))

@@ -10,14 +10,13 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 from sklearn.exceptions import ConvergenceWarning
 
-from fastem import GaussianMixture, reduction, search
-from fastem.covariance import FAMILIES, Parameters
+from fastem import GaussianMixture, search
+from fastem.covariance import FAMILIES
 from fastem.progress import SILENT
 from fastem.sources import ArraySource, BlockSource
 from fastem.sources.array import sample
 
 from . import data_sets
-from .problems import make_problem
 
 COVARIANCE_TYPES = data_sets.COVARIANCE_TYPES
 
@@ -78,99 +77,6 @@ def test_points_that_can_only_be_read_in_order():
     ]
     assert results[0].report.stages[0].n_samples < len(X)
     assert results[0].lower_bounds == results[1].lower_bounds
-
-
-# -- splitting and merging ----------------------------------------------------------------------------------------
-
-
-def mixture(covariance_type, n_components=5, seed=0):
-    return make_problem(1, 3, n_components, covariance_type, seed=seed).parameters
-
-
-def moments(parameters):
-    """Weight, mean and covariance of the whole mixture."""
-    matrices = parameters.family.matrices(parameters.covariances, *parameters.means.shape)
-    mean = parameters.weights @ parameters.means
-    apart = parameters.means - mean
-    within = np.einsum("k,kij->ij", parameters.weights, matrices)
-    return mean, within + (apart.T * parameters.weights) @ apart
-
-
-def of_family(matrix, covariance_type):
-    return {
-        "full": lambda: matrix,
-        "tied": lambda: matrix,
-        "diag": lambda: np.diag(matrix),
-        "spherical": lambda: np.trace(matrix),
-    }[covariance_type]()
-
-
-@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
-@pytest.mark.parametrize("n_components", [1, 2, 4])
-def test_merging_keeps_the_moments_of_the_whole(covariance_type, n_components):
-    before = mixture(covariance_type)
-    after = reduction.merged(before, n_components)
-    assert after.means.shape == (n_components, 3)
-    assert after.weights.sum() == pytest.approx(1)
-    for old, new in zip(moments(before), moments(after), strict=True):
-        if old.ndim == 2:
-            old, new = of_family(old, covariance_type), of_family(new, covariance_type)
-        assert_allclose(new, old, rtol=1e-10)
-
-
-@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
-def test_merging_takes_the_pair_that_loses_least(covariance_type):
-    before = mixture(covariance_type)
-    weights, means = before.weights, before.means
-    matrices = before.family.matrices(before.covariances, 5, 3)
-    losses = {}
-    for i in range(5):
-        for j in range(i + 1, 5):
-            weight = weights[i] + weights[j]
-            apart = means[i] - means[j]
-            between = weights[i] * weights[j] / weight * np.outer(apart, apart)
-            if covariance_type == "tied":
-                losses[i, j] = np.trace(np.linalg.solve(before.covariances, between))
-                continue
-            union = (weights[i] * matrices[i] + weights[j] * matrices[j] + between) / weight
-            if covariance_type == "diag":
-                union = np.diag(np.diag(union))
-            if covariance_type == "spherical":
-                union = np.eye(3) * np.trace(union) / 3
-            parts = (weights[k] * np.linalg.slogdet(matrices[k])[1] for k in (i, j))
-            losses[i, j] = weight * np.linalg.slogdet(union)[1] - sum(parts)
-    best = min(losses, key=losses.get)
-    after = reduction.merged(before, 4)
-    kept = [k for k in range(5) if k not in best]
-    for k in kept:
-        assert np.any(np.all(np.isclose(after.means, means[k]), axis=1))
-    union = (weights[best[0]] * means[best[0]] + weights[best[1]] * means[best[1]]) / weights[list(best)].sum()
-    assert np.any(np.all(np.isclose(after.means, union), axis=1))
-
-
-@pytest.mark.parametrize("seed", range(5))
-@pytest.mark.parametrize("covariance_type", ["full", "diag", "spherical"])  # a tied one grows, but losses stay
-def test_several_mergers_are_one_after_another(covariance_type, seed):
-    before = one_by_one = mixture(covariance_type, 12, seed)
-    for n_components in range(11, 2, -1):
-        one_by_one = reduction.merged(one_by_one, n_components)
-    after = reduction.merged(before, 3)
-    for name in ("weights", "means", "covariances"):
-        assert_allclose(getattr(after, name), getattr(one_by_one, name), rtol=1e-10)
-
-
-@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
-def test_halves_come_together_again(covariance_type):
-    before = mixture(covariance_type)
-    apart = Parameters(before.family, before.weights, 20 * before.means, before.covariances, before.precisions_cholesky)
-    halves = reduction.split(apart, np.random.RandomState(0))
-    assert halves.means.shape == (10, 3) and halves.weights.shape == (10,)
-    assert halves.weights.sum() == pytest.approx(1)
-    again = reduction.merged(halves, 5)
-    assert_allclose(again.weights, apart.weights)
-    assert_allclose(again.means, apart.means)
-    if covariance_type in ("full", "diag"):
-        assert_allclose(again.covariances, apart.covariances)
 
 
 # -- which start is followed --------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from numpy.testing import assert_allclose
 from fastem.known import Known
 from fastem.sources import ArraySource
 
+from . import naive
 from .data_sets import COVARIANCE_TYPES
 from .problems import make_problem
 
@@ -91,3 +92,14 @@ def test_a_component_without_points_keeps_its_centre(weight):
     statistics = ArraySource(problem.X).accumulate(problem.parameters, known=known)
     assert_allclose(statistics.means[0], problem.X.mean(axis=0), rtol=1e-12)
     assert_allclose(statistics.means[1:], problem.means[1:])
+
+
+@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+def test_means_of_less_than_a_point(covariance_type):
+    problem = make_problem(300, 3, 2, covariance_type)
+    statistics = ArraySource(problem.X).accumulate(problem.parameters, known=Known(np.full(300, 1e-4)))
+    assert statistics.mass.max() < 1
+    _, responsibilities = naive.e_step(problem.X, *problem.mixture)
+    assert_allclose(statistics.means, naive.m_step(problem.X, responsibilities, covariance_type)[1], rtol=1e-11)
+    kept = statistics.digits_kept
+    assert kept == pytest.approx(ArraySource(problem.X).accumulate(problem.parameters).digits_kept, rel=1e-6)
