@@ -27,6 +27,13 @@ _NPY = re.compile(
 )
 
 
+class _Unfinished(zipfile.ZipFile):
+    """An archive in the making: what an interrupt leaves of it isn't closed, which could only fail."""
+
+    def __del__(self):
+        pass
+
+
 def write(path, header, arrays):
     """Write a file, as a whole or not at all: beside it first, then in its place.
 
@@ -44,7 +51,11 @@ def write(path, header, arrays):
     header = {"format": "fastem", "version": FORMAT_VERSION, **header}
     try:
         with open(beside, "wb") as file:
-            np.savez(file, header=np.array(json.dumps(header)), **arrays)
+            archive = _Unfinished(file, "w")
+            for name, array in {"header": np.array(json.dumps(header)), **arrays}.items():
+                with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                    np.lib.format.write_array(member, array, allow_pickle=False)
+            archive.close()
             file.flush()
             os.fsync(file.fileno())
         os.replace(beside, path)

@@ -58,10 +58,10 @@ class GaussianMixture(EMMixture):
         How points count in the M-step, and by that what is maximised, of which `lower_bounds_` is the trace.
         'soft': by their responsibilities; EM, the mean log-likelihood. 'hard': for their most probable component
         alone; classification EM (Celeux & Govaert 1992), the mean of log(weight_k N(x; mean_k, covariance_k)), k that
-        component: it never falls. 'stochastic': for a component drawn by their responsibilities (Celeux & Diebolt
-        1985); nothing is maximised step by step, the mean log-likelihood wanders, and the mixture with the highest met
-        is kept: `lower_bound_`. It ends when that hasn't risen by `tol` in 30 iterations. The last two make no search
-        and take no quasi-Newton steps.
+        component: it never falls, but for what `reg_covar` and rounding do where a component is flat. 'stochastic':
+        for a component drawn by their responsibilities (Celeux & Diebolt 1985); nothing is maximised step by step, the
+        mean log-likelihood wanders, and the mixture with the highest met is kept: `lower_bound_`. It ends when that
+        hasn't risen by `tol` in 30 iterations. The last two make no search and take no quasi-Newton steps.
     algorithm : {'auto', 'em'}, default='auto'
         'em': textbook iterates, equal to scikit-learn's from the same start. 'auto': ends at a point as good or
         better in fewer passes: starts tried and improved by splitting and merging components (Ueda et al. 2000) on

@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib import pyplot
 from PIL import Image
 from scipy.stats import multivariate_normal
 
@@ -405,6 +406,13 @@ def test_info(run, model):
     assert f"{model.n_iter_}, converged, {model.lower_bound_:.6f} nats per point" in text
     history = run("info model.npz --history")
     assert history.startswith(text.rstrip("\n")) and str(model.fit_report_) in history
+
+
+def test_figures_are_closed(run, model):
+    run("plot model.npz table.csv -o first.png")
+    run("fit faithful -k 2 -q --plot second.png")
+    run("select faithful -k 1-2 --covariance full -q --plot third.png")
+    assert pyplot.get_fignums() == []
 
 
 @pytest.mark.parametrize("kind", sorted(predicting._DISPLAYS))

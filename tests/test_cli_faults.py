@@ -21,7 +21,7 @@ import pytest
 
 import fastem
 from fastem import cli
-from fastem.cli import tables
+from fastem.cli import outputs, tables
 from fastem.datasets import load_faithful
 
 from .test_cli import ENVIRONMENT, FASTEM, from_stdin, in_empty_folder  # noqa: F401  (a fixture)
@@ -437,6 +437,31 @@ def test_nothing_is_saved_unless_everything_can_be(capsys, monkeypatch):
     assert cli.main(shlex.split("fit faithful -k 1 --save model.npz --assign labels.csv --plot fit.png")) == 2
     assert capsys.readouterr() == ("", "fastem: error: labels.csv: can't be written (No space left on device)\n")
     assert os.listdir() == []
+
+
+def interrupted_after(function):
+    """The function, and Ctrl-C before its caller goes on."""
+
+    def interrupted(*args):
+        function(*args)
+        raise KeyboardInterrupt
+
+    return interrupted
+
+
+def test_an_interrupt_once_the_file_is_made_leaves_none(monkeypatch):
+    touch = interrupted_after(lambda path, mode: Path(path).touch())
+    monkeypatch.setattr(outputs, "open", touch, raising=False)
+    with pytest.raises(KeyboardInterrupt), outputs.replacing("out.csv"):
+        pass
+    assert os.listdir() == []
+
+
+def test_an_interrupt_once_the_file_is_in_its_place_is_one(monkeypatch):
+    monkeypatch.setattr(os, "replace", interrupted_after(os.replace))
+    with pytest.raises(KeyboardInterrupt), outputs.replacing("out.csv") as partial:
+        Path(partial).write_text("new")
+    assert contents() == {Path("out.csv"): b"new"}
 
 
 # -- what only a process of its own can meet --------------------------------------------------------------------------

@@ -247,6 +247,17 @@ def test_unsigned_bytes_and_booleans():
     )
 
 
+@pytest.mark.parametrize("dtype", ["int16", "int32", "float16", ">f8"])
+def test_of_many_components_the_same_are_left_out_whatever_the_dtype(dtype):
+    X = np.round(np.random.default_rng(0).normal(size=(3000, 3)) * 30)
+    settings = {"algorithm": "em", "init_params": "random_from_data", "tol": 0.1, "random_state": 0}
+    expected = GaussianMixture(40, **settings).fit(X)
+    model = GaussianMixture(40, **settings).fit(X.astype(dtype))
+    assert model.lower_bounds_ == expected.lower_bounds_
+    for parameter in PARAMETERS:
+        assert_array_equal(getattr(model, parameter), getattr(expected, parameter))
+
+
 @pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
 @pytest.mark.parametrize(("n_features", "n_components"), [(2, 3), (10, 5), (33, 2), (3, 40)])
 def test_a_float32_fit_is_near_the_float64_one(n_features, n_components, covariance_type):

@@ -224,15 +224,28 @@ def test_a_save_that_fails_leaves_the_file_that_was(tmp_path, monkeypatch):
     model.save(file)
     before = file.read_bytes()
 
-    def full_disk(file, **arrays):
+    def full_disk(file, array, **options):
         file.write(b"PK")
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(np, "savez", full_disk)
+    monkeypatch.setattr(np.lib.format, "write_array", full_disk)
     with pytest.raises(OSError, match="No space left"):
         model.save(file)
     assert file.read_bytes() == before
     assert os.listdir(tmp_path) == ["model.npz"]
+
+
+def test_an_interrupt_of_a_save_is_one(tmp_path, monkeypatch):
+    opened, members = zipfile.ZipFile.open, []
+
+    def interrupted(*args, **kwargs):
+        members.append(opened(*args, **kwargs))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(zipfile.ZipFile, "open", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        fitted(X).save(tmp_path / "model.npz")
+    assert os.listdir(tmp_path) == []
 
 
 def test_a_model_that_could_not_be_loaded_is_not_saved(tmp_path):

@@ -17,7 +17,7 @@ from . import reporting
 from .live import Live
 from .messages import TableError, many, note, one_line
 from .outputs import named, replacing, text_to, write_rows
-from .pictures import FILMS, PICTURES, check_suffix, plotting
+from .pictures import FILMS, PICTURES, check_suffix, plotting, save
 from .tables import open_table
 
 
@@ -126,7 +126,7 @@ def _draw(path, model, points, selection):
         display = plotting().SelectionDisplay.from_results(
             selection.results_, selection.criterion, greater_is_better=is_score
         )
-    display.figure_.savefig(path)
+    save(display, path)
 
 
 def _read(options, live):

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from .messages import TableError
 
@@ -39,15 +39,15 @@ def replacing(path, *keep):
     stem, suffix = os.path.splitext(name)
     partial = os.path.join(folder, f".{stem}.{os.getpid()}.partial{suffix}")
     try:
-        open(partial, "wb").close()
-    except OSError as error:
-        raise TableError(f"{path}: can't be written ({error.strerror})") from None
-    try:
+        try:
+            open(partial, "wb").close()
+        except OSError as error:
+            raise TableError(f"{path}: can't be written ({error.strerror})") from None
         yield partial
         os.replace(partial, target)
-    except BaseException:
-        os.unlink(partial)
-        raise
+    finally:
+        with suppress(OSError):
+            os.unlink(partial)
 
 
 @contextmanager

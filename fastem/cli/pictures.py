@@ -19,3 +19,11 @@ def check_suffix(option, path, kinds):
     """Refuse a file name that says no known kind."""
     if not path.lower().endswith(kinds):
         raise TableError(f"{option}: {path}: should end in {' or '.join(kinds)}")
+
+
+def save(display, path):
+    """Write what was drawn to a file, and close it."""
+    try:
+        display.figure_.savefig(path)
+    finally:
+        needed("matplotlib.pyplot", "plot").close(display.figure_)

@@ -11,7 +11,7 @@ from . import reporting
 from .live import Live
 from .messages import TableError, many, one_line
 from .outputs import named, replacing, text_to, write_rows
-from .pictures import PICTURES, check_suffix, plotting
+from .pictures import PICTURES, check_suffix, plotting, save
 from .tables import open_table
 
 _DISPLAYS = {
@@ -126,7 +126,7 @@ def plot(options):
                 raise
         live.say("drawing")
         with named(options.out, partial):
-            drawn.figure_.savefig(partial)
+            save(drawn, partial)
 
 
 def info(options):
