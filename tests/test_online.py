@@ -640,6 +640,33 @@ def test_float32_batches(covariance_type):
 
 
 @pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+def test_batches_of_either_precision(covariance_type):
+    X, _ = three_groups(1500)
+    X = X.astype(np.float32)
+    mixed, double = (GaussianMixture(3, covariance_type=covariance_type, random_state=0) for _ in range(2))
+    for number, rows in enumerate([slice(0, 400), *(slice(400 + i, 410 + i) for i in range(0, 1000, 10))]):
+        mixed.partial_fit(X[rows].astype([np.float64, np.float32][number // 3 % 2]))
+        double.partial_fit(X[rows].astype(np.float64))
+    assert_allclose(mixed.lower_bounds_, double.lower_bounds_, rtol=1e-5)
+    for name in ("weights_", "means_", "covariances_"):
+        value, reference = getattr(mixed, name), getattr(double, name)
+        assert_allclose(value, reference, rtol=1e-5, atol=1e-5 * np.abs(reference).max(), err_msg=name)
+
+
+@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+def test_a_stream_far_from_the_origin(covariance_type):
+    X, _ = three_groups(1200)
+    X, distance = np.round(X * 2**20) / 2**20, 2.0**20  # no digit is lost
+    near, far = (GaussianMixture(3, covariance_type=covariance_type, random_state=0) for _ in range(2))
+    for batch in (X[:400], *batches(X[400:], 40)):
+        near.partial_fit(batch)
+        far.partial_fit(batch + distance)
+    assert_allclose(far.lower_bounds_, near.lower_bounds_, rtol=1e-9)
+    assert_allclose(far.means_ - distance, near.means_, atol=1e-9)
+    assert_allclose(far.covariances_, near.covariances_, rtol=1e-8, atol=1e-9)
+
+
+@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
 @pytest.mark.parametrize("weighted", [False, True])
 def test_the_same_bits_for_any_number_of_threads(weighted, covariance_type):
     X, _ = three_groups(40_000)
