@@ -1,4 +1,4 @@
-"""Starts: samples, splitting and merging, which start is followed, and the report of it."""
+"""Starts: samples, which start is followed, and the report of it."""
 
 import pickle
 import warnings
@@ -7,16 +7,18 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.exceptions import ConvergenceWarning
 
-from fastem import GaussianMixture, search
+from fastem import GaussianMixture, em, initialization, search
 from fastem.covariance import FAMILIES
+from fastem.known import NOTHING_KNOWN
 from fastem.progress import SILENT
 from fastem.sources import ArraySource, BlockSource
 from fastem.sources.array import sample
 
 from . import data_sets
+from .problems import three_groups
 
 COVARIANCE_TYPES = data_sets.COVARIANCE_TYPES
 
@@ -106,6 +108,20 @@ def test_no_worse_than_em_in_the_median(name, covariance_type):
                 model = GaussianMixture(n_components, algorithm=algorithm, random_state=seed, **params).fit(X)
             bounds.append(model.lower_bound_)
     assert np.median(reached["auto"]) >= np.median(reached["em"]) - 1e-3
+
+
+def test_the_start_that_gets_further_is_run_from(monkeypatch):
+    X, labels = three_groups(600, distance=20)
+    source, family = ArraySource(X), FAMILIES["full"]
+    centres = np.array([X[labels == k].mean(axis=0) for k in range(3)])
+    good = family.with_variances(centres, np.ones(3))
+    poor = family.with_variances(centres[[0, 0, 0]], np.ones(3))  # equals stay equal
+    for starts, best in (([poor, good], good), ([poor, poor, good, poor], good), ([good, poor], good)):
+        monkeypatch.setattr(initialization, "candidates", lambda *_, starts=starts: (starts, source, NOTHING_KNOWN))
+        start = em.best_start(source, family, em.Settings(3), np.random.RandomState(0))
+        assert_allclose(start.means, best.means)
+    monkeypatch.setattr(initialization, "candidates", lambda *_: ([good, good], source, NOTHING_KNOWN))
+    assert_array_equal(em.best_start(source, family, em.Settings(3), np.random.RandomState(0)).means, good.means)
 
 
 def test_clusters_that_k_means_misses_are_found():
