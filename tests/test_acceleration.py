@@ -12,7 +12,7 @@ from sklearn.datasets import load_sample_image
 from sklearn.exceptions import ConvergenceWarning
 
 from fastem import GaussianMixture, em
-from fastem.acceleration import QuasiNewton
+from fastem.acceleration import Extrapolation, QuasiNewton
 from fastem.coordinates import Coordinates
 from fastem.covariance import FAMILIES, Parameters
 from fastem.sources import ArraySource
@@ -260,3 +260,87 @@ def test_converged_where_the_bound_rests_and_little_is_left():
     assert not steps.has_converged(1e-4, 1e-3)
     steps.remaining_gain = np.nan  # none was made
     assert steps.has_converged(1e-4, 1e-3)
+
+
+class Line:
+    """A posterior on a line, that tells how far it is asked to go."""
+
+    def __init__(self, factors, order=None):
+        self.factors, self.order = factors, order
+
+    def in_order(self):
+        return self.order
+
+    def beyond(self, before, factor):
+        self.factors.append(factor)
+        return self
+
+
+def test_extrapolations_are_as_long_as_the_geometric_series_and_as_trust_allows():
+    factors = []
+    line, steps = Line(factors), Extrapolation()
+
+    def two_plain_steps(first, second):
+        for bound in (0.0, first, first + second):
+            steps.observe(line, line, bound)
+
+    two_plain_steps(1.0, 0.25)
+    assert factors == [pytest.approx(1.0)]  # steps shrink by a half
+    assert steps.kind == "accelerated" and steps.remaining_gain == pytest.approx(0.25**2 / 0.75)
+    longest = []
+    for _ in range(8):  # each accepted, where steps hardly shrink
+        two_plain_steps(1.0, 1 - 1e-9)
+        longest.append(factors[-1])
+    assert longest == [8, 16, 32, 64, 128, 256, 256, 256]
+    last = 2.0
+    for expected in (64, 16, 4, 1, 1):
+        assert not steps.accepts(-1.0, 1e-12)
+        steps.reject(line, line)
+        assert steps.kind == "plain"
+        for bound in (last + 0.9, last + 1.8 - 1e-6):
+            steps.observe(line, line, bound)
+        last = bound
+        assert factors[-1] == expected
+
+
+def test_an_order_that_leads_lower_is_not_tried_again():
+    line = Line([], order=Line([]))
+    steps = Extrapolation()
+    assert steps.observe(line, line, 0.0) is line.order and steps.kind == "accelerated"
+    steps.reject(line, line)
+    assert steps.observe(line, line, 0.1) is line and steps.kind == "plain"
+
+
+def test_few_mixtures_are_remembered():
+    X, parameters = mixture("full")
+    source, steps = ArraySource(X), QuasiNewton(1e-6)
+    for i in range(12):
+        statistics = source.accumulate(parameters)
+        successor = parameters.family.maximize(statistics, 1e-6)
+        steps.observe(parameters, successor, statistics.lower_bound)
+        parameters = successor
+        assert len(steps._visited) == min(i + 1, 7)
+
+
+def test_gains_large_and_small_in_turn_are_taken_in_pairs():
+    _, parameters = mixture("full")
+    steps = QuasiNewton(1e-6)
+    for bound in (0.0, 0.4, 0.5, 0.6, 0.65):  # pairs gain 0.5 and 0.15
+        steps.observe(parameters, parameters, bound)
+    assert steps.remaining_gain == pytest.approx(0.15**2 / (0.5 - 0.15))
+
+
+@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+def test_a_small_step_of_em_is_the_gradient(covariance_type):
+    """The information matrix of the complete data is the identity in these coordinates."""
+    X, parameters = mixture(covariance_type, n_samples=400)
+    source = ArraySource(X)
+    for _ in range(300):
+        last, statistics = parameters, source.accumulate(parameters)
+        parameters = parameters.family.maximize(statistics, 0.0)
+    coordinates = Coordinates(last)
+    step = coordinates.encode(parameters.weights, parameters.means, parameters.precisions_cholesky)
+    assert 0 < np.abs(step).max() < 1e-2
+    successor = parameters.weights, parameters.means, parameters.covariances
+    gradient = coordinates.gradient(last.weights, last.means, last.precisions_cholesky, successor)
+    assert_allclose(step, gradient, rtol=1e-2, atol=0.02 * np.abs(step).max())

@@ -146,6 +146,17 @@ def test_it_rests_where_components_overlap(monkeypatch):
     assert len(shares) < 8  # the other passes didn't try
 
 
+def test_more_points_than_cells_are_kept_of(dense, monkeypatch):
+    X, parameters = scattered(5000, 3, 40, "full")
+    expected = dense(ArraySource(X).accumulate, parameters)
+    monkeypatch.setattr(ordering, "_MOST_CELL_BYTES", 2 * 4999)
+    shares = pairs_looked_at(monkeypatch)
+    source = ArraySource(X)
+    for _ in range(2):
+        assert_same(source.accumulate(parameters), expected, 1e-13)
+    assert shares[0] == shares[1] < 1  # by the tree again
+
+
 def test_points_of_any_distance(dense):
     X, parameters = scattered(3000, 2, 40, "full")
     X[10], X[20], X[30] = 1e9, 1e170, -1e300
