@@ -1059,8 +1059,8 @@ class TooFar(Extrapolation):
 
 @each_type
 def test_an_extrapolation_that_leads_lower_costs_a_pass_and_no_more(covariance_type, monkeypatch):
-    X, _ = three_groups(600)
-    params = {"covariance_type": covariance_type, "max_iter": 2000, "tol": 1e-5}
+    X, _ = three_groups(200)
+    params = {"covariance_type": covariance_type, "max_iter": 500, "tol": 1e-4}
     plain = quietly(bayesian(algorithm="em", **params), X)
     monkeypatch.setattr(posterior_search, "Extrapolation", TooFar)
     model = quietly(bayesian(**params), X)
