@@ -102,14 +102,16 @@ def test_weights(covariance_type):
     assert statistics.weight == pytest.approx(weights.sum())
 
 
+@pytest.mark.parametrize("assignment", ["soft", "hard"])
 @pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
-def test_a_point_of_weight_zero_is_not_there(covariance_type):
+def test_a_point_of_weight_zero_is_not_there(covariance_type, assignment):
     problem = make_problem(10, 3, 4, covariance_type)
     problem.X[3] = 1e200  # where every density is 0 and squares overflow
     weights = np.ones(10)
     weights[3] = 0
-    expected = ArraySource(np.delete(problem.X, 3, axis=0)).accumulate(problem.parameters)
-    statistics = ArraySource(problem.X).accumulate(problem.parameters, known=Known(weights))
+    others = ArraySource(np.delete(problem.X, 3, axis=0))
+    expected = others.accumulate(problem.parameters, known=Known(assignment=assignment))
+    statistics = ArraySource(problem.X).accumulate(problem.parameters, known=Known(weights, assignment=assignment))
     assert_statistics(statistics, (expected.mass, expected.first, expected.second), rtol=1e-13)
     assert statistics.log_likelihood == pytest.approx(expected.log_likelihood, rel=1e-14)
 
