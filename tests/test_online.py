@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from fastem import GaussianMixture, online
+from fastem import GaussianMixture, online, search
 
 from . import data_sets, naive
 from .fits import assert_same_bits, quietly
@@ -637,6 +637,19 @@ def test_float32_batches(covariance_type):
         value, reference = getattr(single, name), getattr(double, name)
         assert value.dtype == np.float32
         assert_allclose(value, reference, rtol=1e-3, atol=1e-3 * np.abs(reference).max(), err_msg=name)
+
+
+def test_the_first_batches_are_searched_anew_when_they_have_grown_by_half(monkeypatch):
+    X, _ = three_groups(300)
+    searched = []
+    fit = search.fit
+    monkeypatch.setattr(
+        search, "fit", lambda source, *args, **kw: (searched.append(len(source.X)), fit(source, *args, **kw))[1]
+    )
+    model = GaussianMixture(3, random_state=0)
+    for batch in batches(X, 10):
+        quietly_taken_in(model, batch)
+    assert searched == [10, 20, 30, 50, 80, 120, 180, 270, 300]
 
 
 @pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)

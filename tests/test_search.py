@@ -191,6 +191,14 @@ def test_every_way_to_a_fit_leaves_a_report():
     assert given.fit_report_.stages == []
 
 
+def test_verbose_tells_of_one_run_where_a_fit_goes_on(capsys):
+    X, _ = three_groups(300)
+    model = GaussianMixture(3, random_state=0, warm_start=True, max_iter=200).fit(X)
+    model.set_params(verbose=1).fit(X)
+    told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("Initialization ")]
+    assert told == ["Initialization 0", "Initialization converged."]
+
+
 def test_verbose_tells_of_samples(capsys):
     GaussianMixture(6, random_state=0, verbose=1).fit(clusters(200_000))
     lines = capsys.readouterr().out.splitlines()
