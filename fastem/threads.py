@@ -73,10 +73,10 @@ class _Setting:
                 self._settle([reference for reference in self._holders if reference() is not holder])
 
     def forget_other_threads(self):
-        """For a forked process, which has one thread; another may have held the lock."""
+        """For a forked process, which has one thread; another may have held the lock. The next to come settles it."""
         self._lock = threading.Lock()
         here = threading.get_ident()
-        self._settle([reference for reference in self._holders if getattr(reference(), "thread", None) == here])
+        self._holders = [reference for reference in self._holders if getattr(reference(), "thread", None) == here]
 
     def _settle(self, references):
         holders = [holder for reference in references if (holder := reference()) is not None]

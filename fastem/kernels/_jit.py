@@ -161,15 +161,20 @@ def placed(typingctx, args):
     return types.CPointer(args)(args), codegen
 
 
+def _status_of_call(context, builder, address, arg_types, args):
+    """Code that calls the compiled function of an address with a tuple of arguments, and how that ended."""
+    native = context.call_conv.get_function_type(types.none, arg_types)
+    function = builder.inttoptr(address, native.as_pointer())
+    passed = cgutils.unpack_tuple(builder, args)
+    return context.call_conv.call_function(builder, function, types.none, arg_types, passed)[0]
+
+
 @intrinsic
 def _call(typingctx, address, args):
     """Call the compiled function of that address, whose arguments are as wide as integers."""
 
     def codegen(context, builder, signature, values):
-        native = context.call_conv.get_function_type(types.none, signature.args[1])
-        function = builder.inttoptr(values[0], native.as_pointer())
-        passed = cgutils.unpack_tuple(builder, values[1])
-        status, _ = context.call_conv.call_function(builder, function, types.none, signature.args[1], passed)
+        status = _status_of_call(context, builder, values[0], signature.args[1], values[1])
         with cgutils.if_unlikely(builder, status.is_error):
             context.call_conv.return_status_propagate(builder, status)
         return context.get_dummy_value()
@@ -182,10 +187,7 @@ def _attempt(typingctx, address, args, failed):
     """`_call`, but an exception makes the integer at `failed` 1: what another thread raises would be lost."""
 
     def codegen(context, builder, signature, values):
-        native = context.call_conv.get_function_type(types.none, signature.args[1])
-        function = builder.inttoptr(values[0], native.as_pointer())
-        passed = cgutils.unpack_tuple(builder, values[1])
-        status, _ = context.call_conv.call_function(builder, function, types.none, signature.args[1], passed)
+        status = _status_of_call(context, builder, values[0], signature.args[1], values[1])
         with cgutils.if_unlikely(builder, status.is_error):
             builder.store(cgutils.intp_t(1), builder.inttoptr(values[2], cgutils.intp_t.as_pointer()))
         return context.get_dummy_value()
