@@ -5,15 +5,17 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .bayesian_mixture import BayesianGaussianMixture
+    from .degeneracy import DegenerateFitWarning
     from .gaussian_mixture import GaussianMixture
     from .loading import load
     from .selection import select
     from .warm_up import warm_up
 
-__all__ = ["BayesianGaussianMixture", "GaussianMixture", "load", "select", "warm_up"]
+__all__ = ["BayesianGaussianMixture", "DegenerateFitWarning", "GaussianMixture", "load", "select", "warm_up"]
 
 _HOME = {
     "BayesianGaussianMixture": "bayesian_mixture",
+    "DegenerateFitWarning": "degeneracy",
     "GaussianMixture": "gaussian_mixture",
     "load": "loading",
     "select": "selection",
