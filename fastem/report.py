@@ -70,12 +70,18 @@ class FitReport:
         Of the step to each mixture in `lower_bounds_`.
     remaining_gain : float
         Estimate of what the lower bound could still gain, nats per unit of weight; NaN where none was made.
+    degenerate : list of int
+        Components whose covariance is set by reg_covar or by too few points, not by the data.
+    notes : list of str
+        What `DegenerateFitWarning` said.
     """
 
     stages: list = field(default_factory=list)
     best_start: int = 0
     kinds: list = field(default_factory=list)
     remaining_gain: float = math.nan
+    degenerate: list = field(default_factory=list)
+    notes: list = field(default_factory=list)
 
     def add(self, name, source, result, seconds):
         """A stage: a run on the source, with its EMResult."""
@@ -105,4 +111,4 @@ class FitReport:
         return sum(stage.seconds for stage in self.stages if stage.name.split()[0] in names)
 
     def __str__(self):
-        return "\n".join([_HEAD, *map(str, self.stages)])
+        return "\n".join([_HEAD, *map(str, self.stages), *self.notes])

@@ -172,6 +172,8 @@ def _unfinished(**fields):
 
 _REPORT = record(
     FitReport,
+    None,
+    ("degenerate", "notes"),
     stages=list_of(
         record(
             Stage,
@@ -188,6 +190,8 @@ _REPORT = record(
     best_start=integer,
     kinds=list_of(step),
     remaining_gain=number,
+    degenerate=list_of(integer),
+    notes=list_of(text),
 )
 
 _MIXTURE = record(

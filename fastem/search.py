@@ -17,8 +17,9 @@ from dataclasses import replace
 
 from . import em, initialization, reduction
 from .acceleration import QuasiNewton
+from .degeneracy import n_degenerate
 from .em import best_start, collapse_ignored, run
-from .known import NOTHING_KNOWN
+from .known import NOTHING_KNOWN, n_counted
 from .progress import SILENT
 from .report import ALL, FitReport
 from .sources.array import sample
@@ -36,9 +37,6 @@ _NOISE = 0.2
 
 # Rounds of splitting and merging, while they lead higher.
 _ROUNDS = 2
-
-# Share of a component's smallest variance that reg_covar makes up where it has collapsed.
-_COLLAPSED = 0.5
 
 # What all but the first start may cost: so many passes over all the points, or so many points times free parameters,
 # some hundredths of a second.
@@ -170,7 +168,7 @@ class _Search:
                 break
         follows_all = best is None and not self._sizes  # and the first is the one to beat: scikit-learn's own start
         if not follows_all:
-            reached.sort(key=lambda each: (self._n_collapsed(each[0]), -each[0].lower_bound))
+            reached.sort(key=lambda each: (self._n_degenerate(each[0], first), -each[0].lower_bound))
         so_far = best
         for short, i in reached[: _STARTS if follows_all else _FINALISTS]:
             start = short.parameters if points is not first else short.start  # all the points see every iteration
@@ -243,23 +241,18 @@ class _Search:
     def _is_better(self, other, best, points):
         """Clearly: by more than tol, and more than a tenth of what a sample's maximum owes to its noise.
 
-        But not by collapsing more components: where points repeat or lie in a plane, that raises the log-likelihood as
-        far as reg_covar lets it, and says nothing about the data.
+        But not by more degenerate components: where points repeat, lie in a plane or are few, these raise the
+        log-likelihood as far as reg_covar lets them, and say nothing about the data.
         """
         margin = max(self._settings.tol, 0.1 * self._noise(points))
         higher = other.lower_bound > best.lower_bound + margin
-        return higher and self._n_collapsed(other) <= self._n_collapsed(best)
+        return higher and self._n_degenerate(other, points) <= self._n_degenerate(best, points)
 
-    def _n_collapsed(self, result):
-        return n_collapsed(result, self._settings.reg_covar)
+    def _n_degenerate(self, result, points):
+        return n_degenerate(result.parameters, n_counted(*points), self._settings.reg_covar)
 
     def _noise(self, points):
         return 0.0 if points[0] is self._all[0] else _noise(self._n_free, points[0].n_samples)
-
-
-def n_collapsed(result, reg_covar):
-    """How many components are so flat that reg_covar makes up most of their smallest variance."""
-    return int((result.parameters.share_of(reg_covar) > _COLLAPSED).sum())
 
 
 def sample_sizes(source, family, n_components, tol):
