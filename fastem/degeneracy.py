@@ -10,8 +10,10 @@ _FLOOR = 1.0
 # ... though that of all points is so many times reg_covar. Where it isn't, reg_covar is too large for the data's scale.
 _SCALE = 10.0
 
-# Variance of all points, in units of reg_covar, that is rounding.
+# Variance of all points, in units of reg_covar, that is none: of a feature; in another direction, where it is a small
+# difference of large numbers.
 _ROUNDING = 1e-6
+_DEPENDENT = 1e-3
 
 # Names that a message lists before it only counts.
 _MOST_NAMES = 5
@@ -38,7 +40,7 @@ class Degeneracy:
     features_within : ndarray of int
         Further features of which reg_covar is more than a tenth of a component's variance.
     n_dependent : int
-        Directions, beyond these features, in which all points lie flat: features are linearly dependent.
+        Directions, beyond constant features, in which all points lie flat: features are linearly dependent.
     """
 
     at_floor: np.ndarray
@@ -82,7 +84,7 @@ def degeneracy(parameters, n_points, reg_covar):
         np.flatnonzero(is_constant),
         np.flatnonzero(is_small & ~is_constant),
         np.flatnonzero(is_small_within & ~is_small),
-        max(0, n_dependent - int(is_small.sum())),
+        max(0, n_dependent - int(is_constant.sum())),
     )
 
 
@@ -106,17 +108,14 @@ def _on_few_points(parameters, n_points):
 
 
 def _at_floor(parameters, variances, total, reg_covar):
-    """(components on the floor, number of directions in which all points lie flat).
-
-    The directions are counted only where some component is flat.
-    """
+    """(components on the floor, number of directions in which all points lie flat, where a matrix tells them)."""
     suspects = np.broadcast_to(parameters.share_of(reg_covar) > _share(_FLOOR), len(parameters.means))
     if reg_covar == 0 or not suspects.any():
         return np.empty(0, int), 0
     if not parameters.family.is_triangular:
         varies = total - reg_covar > _SCALE * reg_covar
         flat = (variances[:, varies] - reg_covar < _FLOOR * reg_covar).any(axis=1)
-        return np.flatnonzero(flat), int((~varies).sum())
+        return np.flatnonzero(flat), 0
     matrices = parameters.family.matrices(parameters.covariances.astype(np.float64), *parameters.means.shape)
     values, directions = np.linalg.eigh(_total(parameters, matrices, _outer))
     varies = values - reg_covar > _SCALE * reg_covar
@@ -124,7 +123,7 @@ def _at_floor(parameters, variances, total, reg_covar):
     if varies.any():
         within = directions[:, varies].T @ matrices[suspects] @ directions[:, varies]
         flat[suspects] = np.linalg.eigvalsh(within)[:, 0] - reg_covar < _FLOOR * reg_covar
-    return np.flatnonzero(flat), int((~varies).sum())
+    return np.flatnonzero(flat), int((values - reg_covar < _DEPENDENT * reg_covar).sum())
 
 
 def _total(parameters, covariances, spread):
