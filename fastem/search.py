@@ -20,7 +20,7 @@ import numpy as np
 from . import em, initialization, reduction, relocation
 from .acceleration import QuasiNewton
 from .degeneracy import n_degenerate
-from .em import best_start, collapse_ignored, run
+from .em import VISIBLE, best_start, collapse_ignored, run
 from .known import NOTHING_KNOWN, n_counted
 from .progress import SILENT, Progress
 from .report import ALL, FitReport
@@ -124,10 +124,10 @@ class _Search:
 
     def _plain(self):
         """A run from the start that EM alone would take."""
-        steps = QuasiNewton(self._settings.reg_covar)
-        return self._run(
-            ALL, self._all, self._plain_start(self._all), self._settings, steps=steps, progress=self._progress
+        result = self._to_the_end(
+            self._plain_start(self._all), QuasiNewton(self._settings.reg_covar), progress=self._progress
         )
+        return result if self._sizes else self._further(result, self._progress)
 
     def _of_few(self):
         """The best run where there is no sample: every run is over all the points. None where all starts collapse."""
@@ -136,10 +136,20 @@ class _Search:
             return None
         for better in self._bettered(best, self._all, self._all):
             best = better
-        if best.converged and best.n_iter <= self._settings.max_iter and self._progress.is_silent:
-            return best
-        # Once more: for those who listen, or as it is when max_iter ends it.
-        return self._to_the_end(best.start, QuasiNewton(self._settings.reg_covar), self._progress)
+        if not (best.converged and best.n_iter <= self._settings.max_iter and self._progress.is_silent):
+            # Once more: for those who listen, or as it is when max_iter ends it.
+            best = self._to_the_end(best.start, QuasiNewton(self._settings.reg_covar), self._progress)
+        return self._further(best, self._progress)
+
+    def _further(self, result, progress):
+        """The run taken beyond `tol` while parameters still change visibly, for at most as many passes as so far."""
+        if result.last is None or not result.converged or not result.remaining_change > VISIBLE:
+            return result
+        n_passes = self._spent // (self._all[0].n_samples * self._settings.n_components)
+        settings = replace(self._settings, n_further=n_passes)
+        if result.n_iter >= settings.max_iter:
+            return result
+        return self._run("further", self._all, None, settings, unfinished=result.last, progress=progress)
 
     def _over_all(self):
         """The run over all the points that ends highest, of those from every mixture that was the best on a sample.
