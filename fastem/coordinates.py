@@ -78,16 +78,19 @@ class Coordinates:
         return Parameters(self._reference.family, weights, means, covariances, factors)
 
     def _weights(self, log_ratio):
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):
             weights = self._reference.weights * np.exp(log_ratio / self._root)
-        return weights / weights.sum()
+            return weights / weights.sum()
 
     def change(self, coordinates):
-        """Largest change from the reference: of a weight, or of a mean in units of its component's deviations."""
+        """Largest change from the reference: of a weight, or of a mean in units of its component's deviations.
+
+        Infinity for a step to no mixture.
+        """
         log_ratio, offsets, _ = np.split(coordinates, self._cuts)
         of_weights = np.abs(self._weights(log_ratio) - self._reference.weights)
         of_means = np.linalg.norm(offsets.reshape(self._reference.means.shape), axis=1) / self._root
-        return float(max(of_weights.max(), of_means.max()))
+        return float(np.nan_to_num(max(of_weights.max(), of_means.max()), nan=np.inf))
 
 
 def _join(weights, means, factors):

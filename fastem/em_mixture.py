@@ -198,7 +198,8 @@ class EMMixture(StreamingMixin, BaseMixture):
         n_points = n_counted(source, known)
         found = degeneracy(result.parameters, n_points, self.reg_covar)
         result.report.degenerate = found.components.tolist()
-        result.report.notes = notes(found, result.parameters, n_points, self.reg_covar, source.feature_names)
+        names = getattr(self, "feature_names_in_", None)
+        result.report.notes = notes(found, result.parameters, n_points, self.reg_covar, names)
         if result.report.notes:
             warnings.warn(". ".join([*result.report.notes, ""]).rstrip(), DegenerateFitWarning, stacklevel=5)
 
