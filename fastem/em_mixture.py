@@ -159,14 +159,14 @@ class EMMixture(StreamingMixin, BaseMixture):
                     if error.result is not None:
                         self._set_fit(error.result, source, known)
                     raise
-            if not result.converged and not result.stopped and self.max_iter > 0:
-                warnings.warn(
-                    "Best performing initialization did not converge. Try different init parameters, or increase "
-                    "max_iter, tol, or check for degenerate data.",
-                    ConvergenceWarning,
-                    stacklevel=4,
-                )
-            self._note_degeneracy(result, source, known)
+                if not result.converged and not result.stopped and self.max_iter > 0:
+                    warnings.warn(
+                        "Best performing initialization did not converge. Try different init parameters, or increase "
+                        "max_iter, tol, or check for degenerate data.",
+                        ConvergenceWarning,
+                        stacklevel=4,
+                    )
+                self._note_degeneracy(result, source, known)
             self._set_fit(result, source, known)
             for task in tasks:
                 task.end_fit()

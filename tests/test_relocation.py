@@ -132,7 +132,7 @@ def test_a_larger_n_init_never_ends_lower(name, covariance_type):
 def test_nor_where_starts_are_searched_for_on_samples():
     rng = np.random.default_rng(0)
     means = 4 * rng.normal(size=(8, 3))
-    X = means[rng.integers(8, size=40_000)] + rng.normal(size=(40_000, 3)) * rng.uniform(0.5, 2, size=3)
+    X = means[rng.integers(8, size=60_000)] + rng.normal(size=(60_000, 3)) * rng.uniform(0.5, 2, size=3)
     for seed in range(2):
         models = [GaussianMixture(8, random_state=seed, n_init=n).fit(X) for n in (1, 2, 4)]
         assert models[0].fit_report_.stages[0].n_samples < len(X)
@@ -141,7 +141,7 @@ def test_nor_where_starts_are_searched_for_on_samples():
 
 
 def test_more_starts_find_what_one_misses():
-    """Thirty clusters on a line, unequal: a single search leaves some seeds with two clusters in one component."""
+    """Twenty unequal clusters: a single search leaves some seeds with two of them in one component."""
     rng = np.random.default_rng(4)
     labels = rng.choice(20, size=3000, p=rng.dirichlet(np.full(20, 2.0)))
     X = np.c_[5.0 * labels, rng.permutation(20)[labels]] + rng.normal(size=(3000, 2))
@@ -149,8 +149,8 @@ def test_more_starts_find_what_one_misses():
     bounds = np.array(
         [[GaussianMixture(20, random_state=seed, n_init=n).fit(X).lower_bound_ for n in (1, 5)] for seed in range(4)]
     )
-    assert np.ptp(bounds[:, 1]) <= np.ptp(bounds[:, 0])
-    assert bounds[:, 1].min() >= truth
+    assert (bounds[:, 0] < truth).any()
+    assert (bounds[:, 1] >= truth).all()
 
 
 def test_who_listens_sees_the_fit_that_is_kept(capsys):
