@@ -63,7 +63,7 @@ class FitReport:
     Attributes
     ----------
     stages : list of Stage
-        In the order they were run; 'all' comes last.
+        In the order they were run, but the run over all the points that was kept comes last.
     best_start : int
         The start that won, counted from 0.
     kinds : list of {'plain', 'accelerated'}

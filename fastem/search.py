@@ -151,7 +151,7 @@ class _Search:
         settings = replace(self._settings, n_further=n_passes)
         if result.n_iter >= settings.max_iter:
             return result
-        return self._run("further", self._all, None, settings, unfinished=result.last, progress=progress)
+        return self._run("further", self._all, result.start, settings, unfinished=result.last, progress=progress)
 
     def _over_all(self):
         """The run over all the points that ends highest, of those from every mixture that was the best on a sample.
@@ -169,19 +169,21 @@ class _Search:
         is_only = self._settings.n_init == 1
         start = best.parameters, best.steps.copy()
         result = self._to_the_end(*start, self._progress if is_only else SILENT)
+        kept = self._report.stages[-1]
         try:
             for better in self._bettered(best, first, points):
                 other_start = better.parameters, better.steps.copy()
                 with collapse_ignored():
                     other = self._to_the_end(*other_start)
                     if self._winner(other, result, self._all) is other:
-                        result, start = other, other_start
+                        result, start, kept = other, other_start, self._report.stages[-1]
         except em.SourceError as error:
             error.result = replace(result, converged=False)
             raise
-        if is_only or self._progress.is_silent:
-            return result
-        return self._to_the_end(*start, self._progress)
+        if not (is_only or self._progress.is_silent):
+            return self._to_the_end(*start, self._progress)
+        self._report.stages.sort(key=lambda stage: stage is kept)
+        return result
 
     def _to_the_end(self, start, steps, progress=SILENT):
         """The run over all the points."""

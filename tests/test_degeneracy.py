@@ -214,6 +214,7 @@ def test_known_labels_too():
     assert "Component 2" in text
 
 
+@pytest.mark.filterwarnings("error")
 def test_warnings_as_errors_leave_the_estimator_as_it_was():
     model = GaussianMixture(2)
     with pytest.raises(DegenerateFitWarning):

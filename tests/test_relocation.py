@@ -147,7 +147,7 @@ def test_more_starts_find_what_one_misses():
     X = np.c_[5.0 * labels, rng.permutation(20)[labels]] + rng.normal(size=(3000, 2))
     truth = GaussianMixture(20, random_state=0).fit(X, labels=labels).score(X)
     bounds = np.array(
-        [[GaussianMixture(20, random_state=seed, n_init=n).fit(X).lower_bound_ for n in (1, 5)] for seed in range(4)]
+        [[GaussianMixture(20, random_state=seed, n_init=n).fit(X).lower_bound_ for n in (1, 10)] for seed in range(4)]
     )
     assert (bounds[:, 0] < truth).any()
     assert (bounds[:, 1] >= truth).all()
