@@ -68,9 +68,12 @@ def _as_listed_types(text):
 _FILE = "CSV (.gz), .npy, Parquet or - (stdin)."
 File = Annotated[str, typer.Argument(metavar="FILE", help=_FILE, show_default=False)]
 Model = Annotated[str, typer.Argument(metavar="MODEL", help="What fit --save wrote.", show_default=False)]
-Columns = Annotated[str | None, _option(metavar="A,B", help="Features, by name or number.", panel="Data")]
+Columns = Annotated[str | None, _option(metavar="A,B,3-9", help="Features, by name or number.", panel="Data")]
 Delimiter = Annotated[
     str | None, _option(metavar="CHAR", callback=_as_delimiter, help="Between columns of text.", panel="Data")
+]
+Header = Annotated[
+    bool | None, _option("--header/--no-header", help="Line 1 holds names.", panel="Data", show_default=False)
 ]
 Weights = Annotated[str | None, _option(metavar="COLUMN", help="Weights of the points.", panel="Data")]
 Json = Annotated[bool, _option("--json", help="Print JSON, in full precision.", panel="Output")]
@@ -105,6 +108,7 @@ def fit(
     ] = None,
     weights: Weights = None,
     delimiter: Delimiter = None,
+    header: Header = None,
     covariance: Annotated[
         CovarianceType, _option(metavar="TYPE", help="Or tied, diag, spherical.", panel="Model")
     ] = "full",
@@ -144,6 +148,7 @@ def predict(
     out: Out = None,
     columns: Columns = None,
     delimiter: Delimiter = None,
+    header: Header = None,
 ):
     """Write each row's most probable component, in the order of the rows."""
     return _to_do("predicting", "predict", locals())
@@ -156,6 +161,7 @@ def score(
     columns: Columns = None,
     weights: Weights = None,
     delimiter: Delimiter = None,
+    header: Header = None,
     json: Json = False,
 ):
     """Print the log-likelihood of a table under a model, and BIC, AIC and ICL."""
@@ -185,6 +191,7 @@ def select(
     columns: Columns = None,
     weights: Weights = None,
     delimiter: Delimiter = None,
+    header: Header = None,
     covariance: Annotated[
         str, _option(metavar="TYPES", callback=_as_listed_types, help="Shapes to try.", panel="Model")
     ] = ",".join(_COVARIANCES),
@@ -219,6 +226,7 @@ def plot(
     ] = "mixture",
     columns: Columns = None,
     delimiter: Delimiter = None,
+    header: Header = None,
 ):
     """Draw a model: the fit, its responsibilities, a Q-Q plot, its log-likelihood curve."""
     return _to_do("predicting", "plot", locals())

@@ -131,10 +131,10 @@ def _draw(path, model, points, selection):
 
 def _read(options, live):
     """(Data, component of each point or None, the labels of components that have some)."""
-    table = open_table(options.file, options.delimiter)
+    table = open_table(options.file, options.delimiter, options.header)
     weights = None if options.weights is None else table.column(options.weights)
     labels = None if getattr(options, "labels", None) is None else table.column(options.labels)
-    features = table.chosen(options.columns, aside=(weights, labels))
+    features = table.chosen(options.columns, (weights, labels), weights is not None)
     data = table.read(features, weights, labels, live.reading(table))
     if labels is None:
         return data, None, None

@@ -181,7 +181,7 @@ def _names_of(model):
 
 def _table_for(model, options):
     """(table, numbers of the columns that are the model's features): by name where both have names."""
-    table = open_table(options.file, options.delimiter)
+    table = open_table(options.file, options.delimiter, options.header)
     wanted = _names_of(model)
     if options.columns is not None:
         features = table.chosen(options.columns)
@@ -193,7 +193,7 @@ def _table_for(model, options):
         raise TableError(f"{table.path}: no column {missing!r}, a feature of {options.model}")
     else:
         weights = getattr(options, "weights", None)
-        features = table.chosen(aside=() if weights is None else (table.column(weights),))
+        features = table.chosen(None, () if weights is None else (table.column(weights),), weights is not None)
     if len(features) != len(wanted):
         raise TableError(
             f"{table.path}: {many(len(features), 'column')}, but {options.model} has {many(len(wanted), 'feature')}; "
