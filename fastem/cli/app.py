@@ -88,6 +88,10 @@ Tol = Annotated[float, _option(metavar="T", callback=_as_finite, help="Gain too 
 MaxIter = Annotated[int, _option(metavar="N", callback=_as_count, help="Most iterations.", panel="Model")]
 NInit = Annotated[int, _option(metavar="N", callback=_as_count, help="Starts to try.", panel="Model")]
 RegCovar = Annotated[float, _option(metavar="R", callback=_as_finite, help="Added to each variance.", panel="Model")]
+Prior = Annotated[
+    str | None,
+    _option(metavar="default", help="Or shrinkage=S,degrees_of_freedom=F.", panel="Model"),
+]
 Out = Annotated[str | None, _option("--out", "-o", metavar="OUT.csv", help="Instead of to standard output.")]
 
 
@@ -126,6 +130,7 @@ def fit(
     max_iter: MaxIter = 100,
     n_init: NInit = 1,
     reg_covar: RegCovar = 1e-6,
+    prior: Prior = None,
     seed: Seed = 0,
     threads: Threads = None,
     save: Save = None,
@@ -202,6 +207,7 @@ def select(
     max_iter: MaxIter = 100,
     n_init: NInit = 1,
     reg_covar: RegCovar = 1e-6,
+    prior: Prior = None,
     seed: Seed = 0,
     threads: Threads = None,
     save: Save = None,
@@ -225,6 +231,7 @@ def plot(
         Literal["mixture", "responsibilities", "qq", "log-likelihood"], typer.Option(help="What to draw.")
     ] = "mixture",
     columns: Columns = None,
+    weights: Weights = None,
     delimiter: Delimiter = None,
     header: Header = None,
 ):

@@ -374,7 +374,7 @@ class Labels:
         order, numbers by size and words by the alphabet. Missing ones and -1 are unknown.
         """
         words = [word for word in self._number_of if word.lower() not in MISSING and word != "-1"]
-        whole = all(re.fullmatch(r"-?\d{1,18}", word) for word in words)
+        whole = all(re.fullmatch(r"-?(0|[1-9]\d{0,17})", word) for word in words)
         words.sort(key=(lambda word: int(word)) if whole else None)
         if whole and all(0 <= int(word) < n_components for word in words):
             component_of = {word: int(word) for word in words}
@@ -392,7 +392,7 @@ class Labels:
 
 
 def _spelled(word):
-    """A label as text, whole numbers alike whatever their type."""
+    """A label as text, whole numbers alike whatever their type; zeros before a number are of a code such as 007."""
     if word is None:
         return ""
     if isinstance(word, bytes):
@@ -402,6 +402,8 @@ def _spelled(word):
     if isinstance(word, float):
         return str(int(word)) if word.is_integer() else repr(word)
     text = str(word).strip()
+    if re.match(r"[+-]?0\d", text):
+        return text
     try:
         return str(int(number_in(text))) if number_in(text).is_integer() else text
     except ValueError:
