@@ -309,6 +309,10 @@ FAULTS = [
         "fit good.csv -k 0",
         "Invalid value for '--components' / '-k': should be 1 or more, got 0; fastem fit --help says more",
     ),
+    ("fit good.csv -k 1 --prior nix", "--prior: 'nix': should be default, or one or both of …"),
+    ("select good.csv -k 1 --prior shrinkage=much", "--prior: 'shrinkage=much': should be default, or …"),
+    ("fit good.csv -k 1 --prior shrinkage=-1", "good.csv: prior: shrinkage should be a number of 0 or more, …"),
+    ("plot nameless.npz good.csv --weights c", "good.csv: no column 'c' among its 2: a, b"),
     ("fit good.csv -k two", "Invalid value for '--components' / '-k': …; fastem fit --help says more"),
     ("fit good.csv -k 1 --tol -1", "Invalid value for '--tol': should be finite and 0 or more, got -1.0; fastem fit …"),
     (
