@@ -176,6 +176,7 @@ DOUBTFUL = {
     ),
     "years above counts": ("2001,2002,2003\n5,6,7\n9,7,8\n4,2,9\n", ["2001", "2002", "2003"], 3, ["line 1 is taken"]),
     "years that fall": ("2003,2002\n5,6\n9,7\n4,2\n", ["2003", "2002"], 3, ["line 1 is taken"]),
+    "numbers of columns beside a name": ("0,1,label\n.5,1,0\n.6,2,1\n", ["0", "1", "label"], 2, []),
     "a year beside a name": ("depth,2024\n1,2\n3,4\n", ["depth", "2024"], 2, ["line 1 is taken"]),
     "wavelengths": ("400;402;404\n1.1;.5;.6\n1.2;.4;.7\n1.3;.45;.6\n", ["400", "402", "404"], 3, ["line 1 is taken"]),
     "wavelengths with decimals": (

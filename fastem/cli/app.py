@@ -90,7 +90,7 @@ NInit = Annotated[int, _option(metavar="N", callback=_as_count, help="Starts to 
 RegCovar = Annotated[float, _option(metavar="R", callback=_as_finite, help="Added to each variance.", panel="Model")]
 Prior = Annotated[
     str | None,
-    _option(metavar="default", help="Or shrinkage=S,degrees_of_freedom=F.", panel="Model"),
+    _option(metavar="HOW", help="Against collapse: default or shrinkage=S.", panel="Model"),
 ]
 Out = Annotated[str | None, _option("--out", "-o", metavar="OUT.csv", help="Instead of to standard output.")]
 

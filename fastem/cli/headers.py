@@ -37,7 +37,7 @@ def holds_names(first, quoted, rows, rows_quoted):
        - a scale, such as years or wavelengths: whole numbers above columns with decimals, years above any, or three or
          more evenly spaced decimals; rising or falling all along, and each farther from its column than that is wide.
 
-    Otherwise the line is the first row. Names that are bare numbers (4, 5) are in doubt.
+    Otherwise the line is the first row. Bare numbers as names (4, 5) are in doubt, but for 0, 1, 2, ... beside text.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ def holds_names(first, quoted, rows, rows_quoted):
     if odd:
         has_decimals = any(not name.isdecimal() for _, name, _ in numbers)
         is_row = any(map(_MARKED.fullmatch, odd)) or (has_decimals and not _is_scale(numbers))
-        return not is_row, not is_row and bool(numbers)
+        return not is_row, not is_row and bool(numbers) and not _count_from(0, numbers)
     is_named = is_text(first[0]) and _name_rows(columns[0])
     if len(numbers) < len(first) - is_named or len(numbers) < 2 - is_named:
         return False, False
@@ -80,10 +80,13 @@ def holds_names(first, quoted, rows, rows_quoted):
 
 def _count_columns(numbers):
     """Whether these are 0, 1, 2, ... above numbers that are never whole: as pandas names columns without names."""
-    names = [name for _, name, _ in numbers]
-    from_0, from_1 = ([str(j) for j in range(start, start + len(names))] for start in (0, 1))
-    counts = (names == from_0 and len(names) > 1) or (names == from_1 and len(names) > 3)
+    counts = _count_from(0, numbers) or (_count_from(1, numbers) and len(numbers) > 3)
     return counts and not any(field.isdecimal() for _, _, column in numbers for field in column)
+
+
+def _count_from(start, numbers):
+    names = [name for _, name, _ in numbers]
+    return len(names) > 1 and names == [str(j) for j in range(start, start + len(names))]
 
 
 def _is_scale(numbers):
