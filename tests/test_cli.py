@@ -242,7 +242,7 @@ def test_labels_come_back_as_they_were(run, words):
 
 @pytest.mark.parametrize(
     ("words", "called"),
-    [(["1", "3"], ["4", "5"]), (["cod", "new 1"], ["new 2", "new 3"]), (["2", "x"], ["new 1", "new 2"])],
+    [(["3", "5"], ["6", "7"]), (["cod", "new 1"], ["new 2", "new 3"]), (["2", "x"], ["new 1", "new 2"])],
 )
 def test_components_beside_those_of_the_labels_get_names_and_a_note(run, words, called):
     X = 30 * np.repeat(np.arange(4.0), 50) + np.random.default_rng(0).normal(size=200)

@@ -42,7 +42,10 @@ _ZIPPED = {
 
 # Text that is no table.
 _TEXT = {
-    re.compile(rb"(\s*(%.*)?\r?\n)*\s*@relation\b", re.I): ("ARFF (Weka)", "save it as CSV: its rows follow @data"),
+    re.compile(rb"([ \t\r]*(%[^\n]*)?\n)*[ \t]*@relation\b", re.I): (
+        "ARFF (Weka)",
+        "save it as CSV: its rows follow @data",
+    ),
     re.compile(rb"\s*(<\?xml|<!doctype|<html)", re.I): ("XML or HTML", _WRITE),
     re.compile(rb"\s*(\{\s*[\"}]|\[\s*[\[{])"): ("JSON", _WRITE),
 }

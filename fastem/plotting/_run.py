@@ -10,6 +10,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from ..callbacks import Frames
 from ..covariance import FAMILIES
+from ..degeneracy import DegenerateFitWarning
 from ..known import Known
 from ..sources import ArraySource
 from ._mixture import Mixture
@@ -147,7 +148,8 @@ def _frames_from(model, values, weights, seed):
     settings |= _random_start(model, values, weights, seed) if hasattr(model, "precisions_init") else _RANDOM
     film.set_params(**{name: value for name, value in settings.items() if hasattr(model, name)}).set_callbacks(frames)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
+        for category in (ConvergenceWarning, DegenerateFitWarning):
+            warnings.simplefilter("ignore", category)
         film.fit(values, sample_weight=weights)
     return frames.best
 
