@@ -74,7 +74,7 @@ def holds_names(first, quoted, rows, rows_quoted):
     is_named = is_text(first[0]) and _name_rows(columns[0])
     if len(numbers) < len(first) - is_named or len(numbers) < 2 - is_named:
         return False, False
-    answer = _count_columns(numbers) or _is_scale(numbers)
+    answer = _count_columns(numbers) or _is_scale(numbers, is_named)
     return answer, answer
 
 
@@ -89,19 +89,22 @@ def _count_from(start, numbers):
     return len(names) > 1 and names == [str(j) for j in range(start, start + len(names))]
 
 
-def _is_scale(numbers):
-    """Whether (value, name, column below) are the years, wavelengths, ... that the columns are of."""
+def _is_scale(numbers, is_named=False):
+    """Whether (value, name, column below) are the years, wavelengths, ... that the columns are of.
+
+    Years beside a name for the words below it (`is_named`) are, however few the rows.
+    """
     values = [value for value, _, _ in numbers]
     steps = [b - a for a, b in pairwise(values)]
     if not (all(step > 0 for step in steps) or all(step < 0 for step in steps)):
         return False
     columns = [[value_of(field) for field in column if is_number(field)] for _, _, column in numbers]
-    if min(map(len, columns)) < _FEW:
+    are_years = all(name.isdecimal() and 1000 <= value < 3000 for value, name, _ in numbers)
+    if min(map(len, columns)) < (1 if is_named and are_years else _FEW):
         return False
     if not all(map(_is_far, values, columns)):
         return False
     if all(name.isdecimal() for _, name, _ in numbers):
-        are_years = all(1000 <= value < 3000 for value in values)
         return are_years or all(any(value % 1 for value in column) for column in columns)
     return len(steps) > 1 and max(steps) - min(steps) < 1e-6 * max(map(abs, values))
 
@@ -139,8 +142,8 @@ def _start_of(column):
 
 
 def is_usual_for_rows(name):
-    """Whether columns that name or number the rows are often called so."""
-    return name.lower() in _USUAL
+    """Whether columns that name or number the rows are often called so; X is what R calls a column without a name."""
+    return name.lower() in _USUAL or name == "X"
 
 
 def numbering_of(name, column):
