@@ -141,7 +141,7 @@ def test_options_reach_the_estimator(run, monkeypatch):
             super().__init__(**options)
 
     monkeypatch.setattr(fastem, "GaussianMixture", Recorder)
-    options = "-k 3 --covariance diag --tol 0.5 --max-iter 7 --n-init 2 --reg-covar 0.25 --algorithm em"
+    options = "-k 3 --covariance diag --tol 0.5 --max-iter 7 --n-init 2 --reg-covar 0.002 --algorithm em"
     assert run(f"fit faithful {options} --assignment hard --init random_from_data --seed 11 --threads 1 -q") == ""
     assert seen == {
         "n_components": 3,
@@ -149,7 +149,7 @@ def test_options_reach_the_estimator(run, monkeypatch):
         "tol": 0.5,
         "max_iter": 7,
         "n_init": 2,
-        "reg_covar": 0.25,
+        "reg_covar": 0.002,
         "init_params": "random_from_data",
         "random_state": 11,
         "n_threads": 1,
