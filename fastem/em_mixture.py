@@ -296,6 +296,8 @@ class EMMixture(StreamingMixin, BaseMixture):
             setattr(self, name, value)
 
     def _set_fit(self, result, source, known):
+        if not self._goes_on():
+            self.__dict__.pop("component_names_", None)  # other components
         self._set_result(result, source.dtype)
         self.n_samples_seen_ = source.n_samples
         self._weight_seen = float(source.n_samples if known.weights is None else known.weights.sum())

@@ -112,6 +112,9 @@ class GaussianMixture(EMMixture):
     n_features_in_ : int
     feature_names_in_ : ndarray of shape (n_features_in_,)
         Where X has feature names that are all strings.
+    component_names_ : ndarray of str of shape (n_components,)
+        Where the command line fitted with `--labels`: what each component is called, in files and pictures; `predict`
+        gives numbers all the same. It may be set by hand, and is gone after another `fit` from a start.
 
     Warns
     -----
