@@ -64,6 +64,7 @@ def select(options):
                 )
             seconds = time.perf_counter() - began
             model = selection.best_estimator_
+            _note_moving_digits(model, warned)
             outputs.write(model, data, live, selection)
     rows = {name: list(values) for name, values in selection.results_.items()}
     if options.json:
@@ -189,7 +190,19 @@ def _fit(data, labels, options, live):
     if not model.converged_:
         warned.append(f"not converged after {many(model.n_iter_, 'iteration')}: raise --max-iter or --tol")
         note(warned[-1])
+    _note_moving_digits(model, warned)
     return model, seconds, warned
+
+
+def _note_moving_digits(model, warned):
+    """Say where fewer digits are printed than usual, since a longer run would change them."""
+    change = model.fit_report_.remaining_change
+    if reporting.n_moving_digits(change):
+        warned.append(
+            f"weights, and means in deviations, may still change by about {change:.0e}: fewer digits are printed; a "
+            "smaller --tol goes on"
+        )
+        note(warned[-1])
 
 
 class _noted(warnings.catch_warnings):
