@@ -879,3 +879,44 @@ def test_iterations_left(bounds, tol, max_iter, left):
 def test_durations_and_rates():
     assert [live._duration(s) for s in (0, 1.4, 99, 100, 3600)] == ["0 s", "1 s", "99 s", "2 min", "60 min"]
     assert [live._short(r) for r in (5, 999, 1e3, 2.345e6, 1e9)] == ["5", "999", "1 k", "2.35 M", "1 G"]
+
+
+# -- digits ---------------------------------------------------------------------------------------------------------
+
+
+def test_what_is_printed_no_longer_moves(run):
+    """Pearson's (1894) crabs, whose likelihood is flat about its maximum, and one feature of Old Faithful."""
+    counts = [1, 3, 5, 2, 7, 10, 13, 19, 20, 25, 40, 31, 60, 62, 54, 74, 84, 86, 96, 85, 75, 47, 43, 24, 19, 9, 5, 0, 1]
+    write("ratio,freq\n" + "".join(f"{0.5815 + 0.004 * i:.4f},{n}\n" for i, n in enumerate(counts)), "crabs.csv")
+    for line in "fit crabs.csv -k 2 --weights freq --reg-covar 1e-12", "fit faithful -k 2 --columns waiting":
+        default, far = (json.loads(run(f"{line} --json {more}")) for more in ("", "--tol 1e-13 --max-iter 5000"))
+        np.testing.assert_allclose(np.sort(default["weights"]), np.sort(far["weights"]), atol=5e-5)
+        assert default["warnings"] == []
+    assert "0.3609" in run("fit faithful -k 2 --columns waiting")
+
+
+@pytest.mark.parametrize(
+    ("change", "weight", "mean"),
+    [
+        (np.nan, "0.6869", "-3.14159 ± 0.00123"),
+        (1e-6, "0.6869", "-3.14159 ± 0.00123"),
+        (4e-4, "0.687", "-3.14159 ± 0.00123"),
+        (0.03, "0.7", "-3.1416 ± 0.0012"),
+        (np.inf, "0.6869", "-3.14159 ± 0.00123"),
+    ],
+)
+def test_digits_that_may_still_change_are_left_out(change, weight, mean):
+    model = fastem.GaussianMixture.from_parameters([0.68693, 0.31307], [[-np.pi], [0]], [[[0.001234**2]], [[1]]])
+    model.fit_report_.remaining_change = change
+    (table, *_) = reporting.components(model, ["x"])
+    cells = [next(iter(column.cells)) for column in table.columns]
+    assert cells[1:] == [weight, mean]
+    assert reporting.n_moving_digits(change) == 6 - len(weight)
+
+
+def test_a_fit_that_could_go_on_says_how(run, monkeypatch):
+    monkeypatch.setattr(reporting, "n_moving_digits", lambda change: 2)
+    _, err = run("fit faithful -k 2")
+    assert "fewer digits are printed; a smaller --tol goes on" in err
+    out, err = run("fit faithful -k 2 --json")
+    assert "--tol" in json.loads(out)["warnings"][-1]
