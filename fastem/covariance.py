@@ -5,14 +5,17 @@ scikit-learn. Precisions are held as Cholesky factors U, upper triangular, preci
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .kernels import AxisAligned, Shared, Triangular, in_single
+from .kernels import AxisAligned, FarAxisAligned, FarTriangular, Shared, Triangular, in_single
 from .statistics import SufficientStatistics
 
 _EPS = np.finfo(np.float64).eps
+# Distance of a component's mean from an origin of all, in the component's deviations, from which points are taken from
+# each component's own mean: whitened features are good to 2**-32.
+_FAR = 2.0**20
 _MOST_IN_SINGLE = 1e36  # float32's 3e38 less what sums of squares may add
 
 
@@ -78,14 +81,24 @@ class Parameters:
         n_covariances = 1 if self.family.name == "tied" else len(self.means)
         return reg_covar * (self.precisions_cholesky**2).reshape(n_covariances, -1).sum(axis=1)
 
-    def kernel_inputs(self, exact=False, single=False):
+    def kernel_inputs(self, exact=False, single=False, far=False):
         """What the kernels take. A component of weight 0 gets log-density -inf.
 
         exact: every moment is accumulated about its own centre, where a faster pass would take common ones apart.
         single: in float32 where that is safe, so that the pass computes in float32.
+        far: points are taken from each component's mean, as it is anyway where an origin of all doesn't do.
         """
         inputs = self.family.kernel_inputs(self, exact)
+        if far or self._are_far(inputs):
+            return self.family.far_kernel_inputs(self)
         return in_single(inputs) if single and self._is_safe_in_single(inputs) else inputs
+
+    def _are_far(self, inputs):
+        """Whether rounding x - origin to float64 would move points of a component by too much of its deviations."""
+        offsets = np.abs(inputs.means)
+        with np.errstate(over="ignore", invalid="ignore"):
+            bound = 2 * inputs.largest_coefficient * offsets.sum(axis=1).max()
+            return bool(bound > _FAR and inputs.sum_of_terms(offsets).max() > _FAR)
 
     def _is_safe_in_single(self, inputs):
         """Whether float32 can tell points apart that a component tells apart.
@@ -151,6 +164,10 @@ class CovarianceFamily:
         """Number of free parameters of a mixture: weights, means and covariances."""
         return n_components - 1 + n_components * n_features + self.n_free(n_components, n_features)
 
+    def statistics_of_pass(self, inputs, centres, sums):
+        """Statistics about the centres, from `kernels.Sums` of a pass with these kernel inputs."""
+        return replace(self.statistics(inputs.origin, centres, *sums.rounded(inputs)), is_far=inputs.is_far)
+
     def covariances(self, statistics, mass, reg_covar):
         """Covariances from statistics about the means."""
         raise NotImplementedError
@@ -179,11 +196,6 @@ class CovarianceFamily:
         covariances = self.axis_aligned(np.asarray(variances, dtype=np.float64), len(means))
         weights = np.full(len(means), 1 / len(means))
         return Parameters(self, weights, means, covariances, self.precisions_cholesky(covariances))
-
-
-def _resolution(statistics):
-    """Variance, (D,), that the rounding of the coordinates alone makes: no smaller one can be told from 0."""
-    return (4 * _EPS * np.abs(statistics.centres).max(axis=0)) ** 2
 
 
 def _precision_factors(covariances):
@@ -238,7 +250,7 @@ class Full(CovarianceFamily):
 
     def covariances(self, statistics, mass, reg_covar):
         covariances = statistics.second / mass[:, None, None]
-        rounding = statistics.diagonal / mass[:, None] <= _resolution(statistics)
+        rounding = statistics.diagonal / mass[:, None] <= statistics.resolution
         covariances[rounding[:, :, None] | rounding[:, None, :]] = 0.0
         covariances[:, *np.diag_indices(covariances.shape[1])] += reg_covar
         return covariances
@@ -267,12 +279,26 @@ class Full(CovarianceFamily):
         return n_components * n_features * (n_features + 1) // 2
 
     def kernel_inputs(self, parameters, exact):
-        factors = parameters.precisions_cholesky.astype(np.float64).transpose(0, 2, 1)
-        return _triangular(parameters, factors)
+        return _triangular(parameters, self._lower_factors(parameters))
+
+    def far_kernel_inputs(self, parameters):
+        return _far_triangular(parameters, self._lower_factors(parameters))
+
+    @staticmethod
+    def _lower_factors(parameters):
+        return parameters.precisions_cholesky.astype(np.float64).transpose(0, 2, 1)
 
     def statistics(self, origin, centres, mass, first, second, log_likelihood, weight):
         magnitude = np.diagonal(second, axis1=1, axis2=2)
         return SufficientStatistics(centres, mass, first, second, "full", magnitude, log_likelihood, weight)
+
+
+def _far_triangular(parameters, factors):
+    """Kernel inputs from lower triangular factors (K, D, D), for components far apart."""
+    means = parameters.means.astype(np.float64)
+    n_features = means.shape[1]
+    factors = (factors * math.sqrt(0.5)).reshape(-1, n_features)
+    return FarTriangular(np.zeros(n_features), means, _log_scale(parameters), factors, np.zeros(means.shape))
 
 
 def _triangular(parameters, factors):
@@ -299,7 +325,7 @@ class Tied(CovarianceFamily):
 
     def covariances(self, statistics, mass, reg_covar):
         covariance = statistics.second / mass.sum()
-        rounding = statistics.diagonal[0] / mass.sum() <= _resolution(statistics)
+        rounding = statistics.diagonal[0] / mass.sum() <= statistics.resolution[0]
         covariance[rounding[:, None] | rounding[None, :]] = 0.0
         covariance[np.diag_indices(len(covariance))] += reg_covar
         return covariance
@@ -331,12 +357,18 @@ class Tied(CovarianceFamily):
 
     def kernel_inputs(self, parameters, exact):
         if exact:
-            factors = np.tile(parameters.precisions_cholesky.astype(np.float64).T, (len(parameters.means), 1, 1))
-            return _triangular(parameters, factors)
+            return _triangular(parameters, self._lower_factors(parameters))
         origin, offsets = _origin_and_offsets(parameters)
         factor = parameters.precisions_cholesky.astype(np.float64).T
         factor = np.ascontiguousarray(factor * math.sqrt(0.5))
         return Shared(origin, offsets, _log_scale(parameters), factor, np.ones(offsets.shape), -offsets @ factor.T)
+
+    def far_kernel_inputs(self, parameters):
+        return _far_triangular(parameters, self._lower_factors(parameters))
+
+    @staticmethod
+    def _lower_factors(parameters):
+        return np.tile(parameters.precisions_cholesky.astype(np.float64).T, (len(parameters.means), 1, 1))
 
     def statistics(self, origin, centres, mass, first, second, log_likelihood, weight):
         if second.ndim == 3:
@@ -358,7 +390,7 @@ class Diagonal(CovarianceFamily):
     def covariances(self, statistics, mass, reg_covar):
         # A component that is a single point keeps, as in scikit-learn, the least variance there is; one without
         # any mass has none.
-        variances = np.maximum(statistics.second / mass[:, None], _resolution(statistics))
+        variances = np.maximum(statistics.second / mass[:, None], statistics.resolution)
         variances[statistics.mass <= 10 * _EPS] = 0.0
         return variances + reg_covar
 
@@ -391,10 +423,19 @@ class Diagonal(CovarianceFamily):
 
     def kernel_inputs(self, parameters, exact):
         origin, offsets = _origin_and_offsets(parameters)
-        scale = np.empty(offsets.shape)
+        scale = self._scale(parameters)
+        return AxisAligned(origin, offsets, _log_scale(parameters), scale, -scale * offsets)
+
+    def far_kernel_inputs(self, parameters):
+        means = parameters.means.astype(np.float64)
+        scale, nothing = self._scale(parameters), np.zeros(means.shape)
+        return FarAxisAligned(np.zeros(means.shape[1]), means, _log_scale(parameters), scale, nothing)
+
+    def _scale(self, parameters):
+        scale = np.empty(parameters.means.shape)
         scale[:] = self._inverse_deviations(parameters.precisions_cholesky)
         scale *= math.sqrt(0.5)
-        return AxisAligned(origin, offsets, _log_scale(parameters), scale, -scale * offsets)
+        return scale
 
     @staticmethod
     def _inverse_deviations(precisions_cholesky):
