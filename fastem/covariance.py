@@ -14,8 +14,8 @@ from .statistics import SufficientStatistics
 
 _EPS = np.finfo(np.float64).eps
 # Distance of a component's mean from an origin of all, in the component's deviations, from which points are taken from
-# each component's own mean: whitened features are good to 2**-32.
-_FAR = 2.0**20
+# each component's own mean: whitened features are good to 2**-30.
+_FAR = 2.0**22
 _MOST_IN_SINGLE = 1e36  # float32's 3e38 less what sums of squares may add
 
 
