@@ -242,6 +242,27 @@ def _log_scale(parameters):
     return parameters.log_weights - 0.5 * n_features * math.log(2 * math.pi) + parameters.log_determinants
 
 
+def triangular_factors(family, factors):
+    """Factors of precisions as the family has them: upper triangular U with U U' = F F' where F isn't that.
+
+    As scikit-learn's, densities are those of the precision F F' for any F; the lower triangle of NumPy's `cholesky` is
+    often set by hand. Raises ValueError where F is singular, or upper triangular without a positive diagonal.
+    """
+    if not family.is_triangular:
+        return factors
+    if not np.tril(factors, -1).any():
+        if (np.diagonal(factors, axis1=-2, axis2=-1) > 0).all():
+            return factors
+        raise ValueError("precisions_cholesky_ should be upper triangular with a positive diagonal")
+    squares = np.asarray(factors, dtype=np.float64)
+    squares = (squares @ np.swapaxes(squares, -1, -2)).reshape(-1, *factors.shape[-2:])
+    try:
+        upper = np.linalg.cholesky(squares[:, ::-1, ::-1])[:, ::-1, ::-1]
+    except np.linalg.LinAlgError:
+        raise ValueError("precisions_cholesky_ should be upper triangular with a positive diagonal") from None
+    return upper.reshape(factors.shape).astype(factors.dtype)
+
+
 class Full(CovarianceFamily):
     """A covariance matrix for each component: covariances (K, D, D)."""
 
