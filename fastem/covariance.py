@@ -8,6 +8,7 @@ import math
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy.linalg.lapack import dtrtri
 
 from .kernels import AxisAligned, FarAxisAligned, FarTriangular, Shared, Triangular, in_single
 from .statistics import SufficientStatistics
@@ -16,6 +17,8 @@ _EPS = np.finfo(np.float64).eps
 # Distance of a component's mean from an origin of all, in the component's deviations, from which points are taken from
 # each component's own mean: whitened features are good to 2**-30.
 _FAR = 2.0**22
+# Features beyond which LAPACK inverts a triangle.
+_LONG_ROW = 256
 _MOST_IN_SINGLE = 1e36  # float32's 3e38 less what sums of squares may add
 
 
@@ -56,10 +59,11 @@ class Parameters:
     @property
     def log_determinants(self):
         """log |precision|**(1/2) of each component, (K,)."""
-        factors = self.precisions_cholesky.astype(np.float64)
+        factors = self.precisions_cholesky
         if self.family.is_triangular:
             factors = np.diagonal(factors, axis1=-2, axis2=-1)
-        elif factors.ndim == 1:
+        factors = factors.astype(np.float64)
+        if not self.family.is_triangular and factors.ndim == 1:
             factors = np.broadcast_to(factors[:, None], self.means.shape)
         return np.broadcast_to(np.log(factors).sum(axis=-1), len(self.means))
 
@@ -193,9 +197,12 @@ class CovarianceFamily:
 
         Hard assignment under these is k-means' to the nearest mean, features measured by their deviations.
         """
-        covariances = self.axis_aligned(np.asarray(variances, dtype=np.float64), len(means))
+        variances = np.asarray(variances, dtype=np.float64)
+        covariances = self.axis_aligned(variances, len(means))
         weights = np.full(len(means), 1 / len(means))
-        return Parameters(self, weights, means, covariances, self.precisions_cholesky(covariances))
+        if not ((variances > 0) & np.isfinite(variances)).all():
+            raise CollapsedComponent(None if self.name == "tied" else 0)
+        return Parameters(self, weights, means, covariances, self.axis_aligned(1 / np.sqrt(variances), len(means)))
 
 
 def _precision_factors(covariances):
@@ -219,8 +226,15 @@ def _first_singular(matrices):
 
 
 def inverse_of_lower(lower):
-    """Inverses of lower triangular matrices (K, D, D), row by row for all at once: forward substitution."""
+    """Inverses of lower triangular matrices (K, D, D): forward substitution, row by row for all at once.
+
+    Where rows are long, by LAPACK, which passes through memory less often.
+    """
     inverse = np.zeros_like(lower)
+    if lower.shape[1] > _LONG_ROW:
+        for matrix, out in zip(lower, inverse, strict=True):
+            out[:] = dtrtri(matrix.T, lower=0)[0].T
+        return inverse
     for i in range(lower.shape[1]):
         inverse[:, i, :i] = -(lower[:, i : i + 1, :i] @ inverse[:, :i, :i])[:, 0]
         inverse[:, i, i] = 1.0
@@ -272,7 +286,8 @@ class Full(CovarianceFamily):
     def covariances(self, statistics, mass, reg_covar):
         covariances = statistics.second / mass[:, None, None]
         rounding = statistics.diagonal / mass[:, None] <= statistics.resolution
-        covariances[rounding[:, :, None] | rounding[:, None, :]] = 0.0
+        if rounding.any():
+            covariances[rounding[:, :, None] | rounding[:, None, :]] = 0.0
         covariances[:, *np.diag_indices(covariances.shape[1])] += reg_covar
         return covariances
 
@@ -307,7 +322,7 @@ class Full(CovarianceFamily):
 
     @staticmethod
     def _lower_factors(parameters):
-        return parameters.precisions_cholesky.astype(np.float64).transpose(0, 2, 1)
+        return parameters.precisions_cholesky.astype(np.float64, copy=False).transpose(0, 2, 1)
 
     def statistics(self, origin, centres, mass, first, second, log_likelihood, weight):
         magnitude = np.diagonal(second, axis1=1, axis2=2)
@@ -318,7 +333,7 @@ def _far_triangular(parameters, factors):
     """Kernel inputs from lower triangular factors (K, D, D), for components far apart."""
     means = parameters.means.astype(np.float64)
     n_features = means.shape[1]
-    factors = (factors * math.sqrt(0.5)).reshape(-1, n_features)
+    factors = np.multiply(factors, math.sqrt(0.5), order="C").reshape(-1, n_features)
     return FarTriangular(np.zeros(n_features), means, _log_scale(parameters), factors, np.zeros(means.shape))
 
 
@@ -326,7 +341,7 @@ def _triangular(parameters, factors):
     """Kernel inputs from lower triangular factors (K, D, D)."""
     n_features = parameters.means.shape[1]
     origin, offsets = _origin_and_offsets(parameters)
-    factors = np.ascontiguousarray(factors * math.sqrt(0.5))
+    factors = np.multiply(factors, math.sqrt(0.5), order="C")
     bias = -np.einsum("kji,ki->kj", factors, offsets)
     return Triangular(origin, offsets, _log_scale(parameters), factors.reshape(-1, n_features), bias)
 

@@ -289,7 +289,8 @@ def _from_kmeans(sample, family, n_components, random_state, reg_covar, weights)
     # A power of 4 near the variances changes no distance's order and rounds no feature, but suits float32.
     unit = 4.0 ** np.round(np.log2(variances.mean()) / 2) if variances.any() else 1.0
     metrics = [(np.full(sample.n_features, unit), random_state)]
-    if n_components > 1 and sample.n_features > 1 and (variances > 0).all():
+    tells = not family.is_triangular or sample.n_samples > sample.n_features + 1  # else reg_covar makes the bounds
+    if tells and n_components > 1 and sample.n_features > 1 and (variances > 0).all():
         # A state of its own, so that the first consumes just what scikit-learn's does.
         other_state = copy.deepcopy(random_state)
         other_state.seed(other_state.randint(np.iinfo(np.int32).max))

@@ -75,8 +75,10 @@ class Triangular(NamedTuple):
         """The mass (K,), first (K, D) and second moments (K, D, D) in summed accumulators."""
         n_features = moments.shape[1]
         moments = moments.reshape(-1, n_features + 2, n_features)
-        lower = np.tril(moments[:, 2:])
-        second = lower + np.tril(lower, -1).transpose(0, 2, 1)
+        second = np.tril(moments[:, 2:])
+        diagonal = np.einsum("kii->ki", second).copy()
+        second = second + second.transpose(0, 2, 1)
+        np.einsum("kii->ki", second)[:] = diagonal
         return moments[:, 0, 0], moments[:, 1], second
 
 
