@@ -15,7 +15,8 @@ from . import em, kernels, search
 from .base_mixture import BaseMixture
 from .callback_protocol import callbacks_torn_down
 from .covariance import FAMILIES
-from .known import Known
+from .degeneracy import DegenerateFitWarning, degeneracy, notes
+from .known import Known, n_counted
 from .progress import CallbackTasks, PrintedLines, Progress
 from .sources import ArraySource, SourceError
 from .sources.array import in_memory
@@ -165,6 +166,7 @@ class EMMixture(StreamingMixin, BaseMixture):
                     ConvergenceWarning,
                     stacklevel=4,
                 )
+            self._note_degeneracy(result, source, known)
             self._set_fit(result, source, known)
             for task in tasks:
                 task.end_fit()
@@ -188,6 +190,17 @@ class EMMixture(StreamingMixin, BaseMixture):
         return self._from_a_start(source, family, settings, random_state, known=known, progress=progress)
 
     _from_a_start = staticmethod(search.fit)
+
+    def _note_degeneracy(self, result, source, known):
+        """Warn once of what reg_covar or too few points decide, and put it into the report."""
+        if not result.lower_bounds:
+            return  # no M-step made the mixture
+        n_points = n_counted(source, known)
+        found = degeneracy(result.parameters, n_points, self.reg_covar)
+        result.report.degenerate = found.components.tolist()
+        result.report.notes = notes(found, result.parameters, n_points, self.reg_covar, source.feature_names)
+        if result.report.notes:
+            warnings.warn(". ".join([*result.report.notes, ""]).rstrip(), DegenerateFitWarning, stacklevel=5)
 
     def _callback_tasks(self, X, y, source):
         """A list with what calls scikit-learn's callbacks; empty, and free of cost, where none are set."""

@@ -135,6 +135,7 @@ def test_clusters_that_k_means_misses_are_found():
         assert model.score(X) >= truth.score(X) - 1e-3
 
 
+@pytest.mark.filterwarnings("ignore::fastem.DegenerateFitWarning")
 @pytest.mark.parametrize("init_params", ["kmeans", "k-means++", "random", "random_from_data"])
 def test_starts_that_collapse_are_passed_over(init_params):
     X = np.repeat(np.arange(4.0), 25)[:, None] * [1.0, -1.0]
