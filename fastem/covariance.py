@@ -85,15 +85,14 @@ class Parameters:
         n_covariances = 1 if self.family.name == "tied" else len(self.means)
         return reg_covar * (self.precisions_cholesky**2).reshape(n_covariances, -1).sum(axis=1)
 
-    def kernel_inputs(self, exact=False, single=False, far=False):
+    def kernel_inputs(self, exact=False, single=False):
         """What the kernels take. A component of weight 0 gets log-density -inf.
 
         exact: every moment is accumulated about its own centre, where a faster pass would take common ones apart.
         single: in float32 where that is safe, so that the pass computes in float32.
-        far: points are taken from each component's mean, as it is anyway where an origin of all doesn't do.
         """
         inputs = self.family.kernel_inputs(self, exact)
-        if far or self._are_far(inputs):
+        if self._are_far(inputs):
             return self.family.far_kernel_inputs(self)
         return in_single(inputs) if single and self._is_safe_in_single(inputs) else inputs
 
@@ -213,6 +212,16 @@ class CovarianceFamily:
         return Parameters(self, weights, means, covariances, self.axis_aligned(1 / np.sqrt(variances), len(means)))
 
 
+def _least(statistics, reg_covar):
+    """The least variances, (K, D) or (1, D), of features that vary by no more than rounding: 0.
+
+    But the resolution where it says nothing about a component beside one that is far, and reg_covar is below it: the
+    next pass then sees these far apart, and the component's own variance.
+    """
+    resolution = statistics.resolution
+    return np.where(statistics.is_hidden & (resolution > reg_covar) & (reg_covar > 0), resolution, 0.0)
+
+
 def _precision_factors(covariances):
     """Upper triangular U with U U' the inverse of each covariance matrix, (K, D, D)."""
     try:
@@ -296,6 +305,9 @@ class Full(CovarianceFamily):
         rounding = statistics.diagonal / mass[:, None] <= statistics.resolution
         if rounding.any():
             covariances[rounding[:, :, None] | rounding[:, None, :]] = 0.0
+            covariances[:, *np.diag_indices(covariances.shape[1])] += np.where(
+                rounding, _least(statistics, reg_covar), 0
+            )
         covariances[:, *np.diag_indices(covariances.shape[1])] += reg_covar
         return covariances
 
@@ -370,7 +382,9 @@ class Tied(CovarianceFamily):
     def covariances(self, statistics, mass, reg_covar):
         covariance = statistics.second / mass.sum()
         rounding = statistics.diagonal[0] / mass.sum() <= statistics.resolution[0]
-        covariance[rounding[:, None] | rounding[None, :]] = 0.0
+        if rounding.any():
+            covariance[rounding[:, None] | rounding[None, :]] = 0.0
+            covariance[np.diag_indices(len(covariance))] += np.where(rounding, _least(statistics, reg_covar)[0], 0)
         covariance[np.diag_indices(len(covariance))] += reg_covar
         return covariance
 

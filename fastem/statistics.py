@@ -80,15 +80,11 @@ class SufficientStatistics:
         return (4 * _EPS * sizes) ** 2
 
     @property
-    def are_blurred(self):
-        """Whether a component that is small and near 0, beside the farthest, varies by no more than rounding."""
-        if self.is_far:
-            return False
+    def is_hidden(self):
+        """Whether a component's own coordinates may be finer than the resolution, far ones' being so: as that has."""
         sizes = np.abs(self.centres)
-        near_zero = sizes < _NEAR_ZERO * sizes.max(axis=0)
-        mass = self.mass.sum(keepdims=True) if self.structure == "pooled" else self.mass
-        blurred = self.diagonal <= mass[:, None] * self.resolution
-        return bool((near_zero & blurred & (self.mass > 0)[:, None]).any())
+        hidden = (sizes < _NEAR_ZERO * sizes.max(axis=0)) & (not self.is_far)
+        return hidden.any(axis=0, keepdims=True) if self.structure == "pooled" else hidden
 
     @property
     def digits_kept(self):

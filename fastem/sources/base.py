@@ -106,7 +106,7 @@ class Source:
             if done == len(wanted):
                 break
 
-    def accumulate(self, parameters, *, centres=None, known=NOTHING_KNOWN, exact=False, far=False):
+    def accumulate(self, parameters, *, centres=None, known=NOTHING_KNOWN, exact=False):
         """One pass: sufficient statistics of the points under the responsibilities of these parameters.
 
         Parameters
@@ -118,8 +118,6 @@ class Source:
             Weights, labels, responsibilities, assignment.
         exact : bool
             Accumulate every moment about its own centre, even where that makes the pass slower.
-        far : bool
-            Take points from the centres directly, also where an origin of all would do for the densities.
 
         Returns
         -------
@@ -131,7 +129,7 @@ class Source:
             Where the points can't be read, or hold NaN or infinity now.
         """
         centres = parameters.means.astype(np.float64) if centres is None else centres
-        inputs = parameters.kernel_inputs(exact, single=self.precision == np.float32, far=far)
+        inputs = parameters.kernel_inputs(exact, single=self.precision == np.float32)
         statistics = self._statistics(parameters.family, inputs, centres, known)
         if not np.isfinite(statistics.second).all():
             if inputs.bias.dtype == np.float32:
@@ -151,8 +149,6 @@ class Source:
         statistics = self.accumulate(parameters, known=known)
         if statistics.digits_kept < _DIGITS_KEPT[self.precision]:
             statistics = self.accumulate(parameters, centres=statistics.means, known=known, exact=True)
-            if statistics.are_blurred:
-                statistics = self.accumulate(parameters, centres=statistics.means, known=known, far=True)
         return statistics
 
     def log_likelihood(self, parameters, known=NOTHING_KNOWN):
