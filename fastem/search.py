@@ -74,6 +74,10 @@ _POINTS_A_FEATURE = 20
 _GROWTH = 3.5
 _LEAST_GROWTH = 2.5
 
+# Features of fewer points from which no start is tried but EM's own, and no step: reg_covar makes every bound, and a
+# step in so many dimensions takes D**3 multiplications.
+_WIDE = 64
+
 # Bytes that a sample may take where the parameters take less.
 _MEMORY = 16 << 20
 
@@ -132,6 +136,8 @@ class _Search:
 
     def _plain(self):
         """A run from the start that EM alone would take."""
+        if self._is_flat:
+            return self._run(ALL, self._all, self._plain_start(self._all), self._settings, progress=self._progress)
         result = self._to_the_end(
             self._plain_start(self._all), QuasiNewton(self._settings.reg_covar), progress=self._progress
         )
@@ -291,7 +297,14 @@ class _Search:
         return self._looked_at[1]
 
     def _needs_search(self):
-        return self._settings.n_components > 1 and all(value is None for value in self._settings.init)
+        settings = self._settings
+        return settings.n_components > 1 and all(value is None for value in settings.init) and not self._is_flat
+
+    @property
+    def _is_flat(self):
+        """Whether every covariance matrix is singular but for reg_covar, and so wide that each step takes long."""
+        source, family = self._all[0], self._family
+        return family.is_triangular and family is family.plain and max(source.n_samples, _WIDE) <= source.n_features
 
     def _sample(self, size):
         source, known = self._all

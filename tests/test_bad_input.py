@@ -9,6 +9,7 @@ import time
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.sparse
 from sklearn.exceptions import ConvergenceWarning
@@ -68,6 +69,59 @@ def test_points(X, change, error, match, fitted):
     if fitted:
         model.fit(X)
     refuses(model, error, match, change(X))
+
+
+DATES = np.arange("2020-01-01", "2020-07-19", dtype="M8[D]").reshape(200, 1)
+NOT_NUMBERS = {
+    "masked": (lambda X: np.ma.masked_inside(X, 2, 3), "masked values in 6 rows, the first is row 39. Drop"),
+    "masked int": (lambda X: np.ma.masked_equal(np.arange(400).reshape(200, 2), 21), "in 1 row, the first is row 10"),
+    "rows masked": (lambda X: list(np.ma.masked_inside(X, 2, 3)), "masked values in 6 rows, the first is row 39"),
+    "dates": (lambda X: DATES, r"of dtype datetime64\[D\], it should hold real numbers. Convert it.* are days"),
+    "NaT": (lambda X: np.where(DATES[198] > DATES, DATES, np.datetime64("NaT")), "NaT in 2 rows, the first is row 198"),
+    "spans": (lambda X: DATES - DATES[0], r"of dtype timedelta64\[D\].* are seconds"),
+    "spans, NaT": (lambda X: with_value(np.repeat(DATES - DATES[0], 2, axis=1), 7, "NaT"), "NaT in 1 row.* is row 7"),
+    "object": (lambda X: [[1.5, np.datetime64("NaT")]] * 200, "datetime64.*NaT in 200 rows, the first is row 0"),
+    "a column": (
+        lambda X: pd.DataFrame({"a": X[:, 0], "day": DATES[:, 0]}),
+        r"of dtype datetime64\[s\] in column 'day', it should hold real numbers",
+    ),
+    "a column with NaT": (
+        lambda X: pd.DataFrame({"span": pd.Series(DATES[:, 0]).diff()}),
+        r"of dtype timedelta64\[.*\] in column 'span'.*NaT in 1 row, the first is row 0",
+    ),
+    "a column with a zone": (
+        lambda X: pd.DataFrame({"day": pd.Series(DATES[:, 0]).dt.tz_localize("UTC")}),
+        r"of dtype datetime64\[s, UTC\] in column 'day'",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NOT_NUMBERS)
+def test_what_numpy_would_take_for_numbers(X, name):
+    make, match = NOT_NUMBERS[name]
+    values = make(X)
+    refuses(GaussianMixture(1), ValueError, f"^X.*{match}", values)
+    refuses(GaussianMixture(1), ValueError, f"^block 0.*{match}", lambda: [values])
+    model = GaussianMixture(1).fit(X)
+    for method in ("predict", "score", "partial_fit"):
+        with pytest.raises(ValueError, match=f"^X.*{match}"):
+            getattr(model, method)(values)
+
+
+def test_masked_arrays_without_masked_values_are_arrays(X):
+    model = GaussianMixture(2, random_state=0).fit(np.ma.array(X))
+    assert (model.means_ == GaussianMixture(2, random_state=0).fit(X).means_).all()
+    assert (model.predict(np.ma.masked_greater(X, 1e9)) == model.predict(X)).all()
+
+
+def test_masked_values_of_other_arguments(X):
+    weights = np.ma.masked_equal(np.arange(200.0), 7)
+    refuses(GaussianMixture(2), ValueError, "sample_weight: masked values in 1 row, the first is row 7.*0 to", X,
+            sample_weight=weights)  # fmt: skip
+    refuses(GaussianMixture(2, means_init=np.ma.masked_equal([[0.0, 1], [2, 3]], 2)), ValueError, "means_init", X)
+    model = GaussianMixture(2, random_state=0).fit(X)
+    with pytest.raises(ValueError, match="sample_weight: masked"):
+        model.score(X, sample_weight=weights)
 
 
 def test_a_huge_finite_value_is_no_infinity(X):
@@ -138,6 +192,7 @@ def test_labels(X, labels, error, match):
         (np.zeros(200), "[Ss]ample.weight"),
         (np.r_[1.0, np.zeros(199)], "positive for 1 points only"),
         (np.r_[np.nan, np.ones(199)], "NaN"),
+        (np.ones(200, "m8[s]"), "sample_weight is of dtype timedelta64.s., it should hold real numbers"),
     ],
 )
 def test_sample_weight(X, weights, match):

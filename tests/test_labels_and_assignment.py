@@ -4,6 +4,7 @@ import warnings
 from itertools import pairwise
 
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.optimize import linear_sum_assignment
@@ -284,6 +285,19 @@ def test_rows_of_float32_and_strided_rows():
         assert_array_equal(variant, before)
 
 
+@pytest.mark.parametrize("dtype", [bool, np.int64, np.uint8, np.float32])
+@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+def test_one_hot_rows_of_any_numbers_are_labels(covariance_type, dtype):
+    X, labels = three_groups()
+    expected = mixture(X, covariance_type).fit(X, labels=labels)
+    rows = np.eye(3, dtype=dtype)[labels]
+    for given in (rows, pd.DataFrame(rows), rows.tolist()):
+        model = quietly(mixture(X, covariance_type).fit, X, labels=given)
+        assert_allclose(model.means_, expected.means_, rtol=1e-12)
+    halves = mixture(X, covariance_type).partial_fit(X[::2], labels=rows[::2])
+    assert_allclose(halves.partial_fit(X[1::2], labels=rows[1::2]).means_, expected.means_, rtol=0.1)
+
+
 # -- errors -----------------------------------------------------------------------------------------------------------
 
 
@@ -293,7 +307,9 @@ def test_rows_of_float32_and_strided_rows():
         (np.zeros(299, int), r"labels should have the shape \(300,\)"),
         (np.array(["a"] * 300), "labels should be integers"),
         (np.full(300, np.nan), "labels should be integers"),
-        (np.eye(3, dtype=int)[[0] * 300], "labels should have the shape"),
+        (np.eye(2, dtype=int)[[0] * 300], "labels as allowed responsibilities should have the shape"),
+        (np.zeros((300, 3), int), "positive for a component.*row 0"),
+        (np.ma.masked_less(np.arange(300) % 3, 1), r"labels: masked values in 100 rows, the first is row 0.*-1"),
         (np.full(300, 3), r"labels should be in -1\.\.2"),
         (np.full(300, -2), r"labels should be in -1\.\.2"),
         (np.ones((300, 2)), r"allowed responsibilities should have the shape \(300, 3\)"),

@@ -6,6 +6,7 @@ is one of float64 parameters. What users can rely on, eps being 2.2e-16 for floa
 | | error |
 | --- | --- |
 | log-densities, scores, lower bounds, relative to 1 + their size | 8 eps |
+| the same where components are d < 6e6 deviations apart | d eps |
 | the same where a covariance matrix has the condition c | 2 c eps (float32 data: 200 eps) |
 | responsibilities, L being the largest size of the point's log-densities | 2 L eps; never NaN, rows sum to 1 |
 | means, relative to deviation + distance from the origin and the other means; weights | 20 eps (D > N: 400) |
@@ -269,6 +270,15 @@ def far(distance):
     return case
 
 
+def apart(distance):
+    def case(covariance_type, seed):
+        case = ordinary(covariance_type, seed=seed)
+        shift = np.full((2, 3), [[0.0], [distance]])
+        return replace(case, X=case.X + shift[np.arange(16) % 2], means=case.means + shift, reg_covar=1e-6)
+
+    return case
+
+
 def duplicates(covariance_type, seed):
     case = ordinary(covariance_type, seed=seed)
     return replace(case, X=np.repeat(case.X[:5], 4, axis=0), reg_covar=1e-6)
@@ -325,6 +335,11 @@ CASES = {
     "features of 1e-150, 1 and 1e150": (scaled(1e-150, 1.0, 1e150), (200, 40, 450, 1500), None),
     "points 1e6 deviations away": (far(1e6), (8, 1.5, 3, 8), (6, 1, 2, 12)),
     "points 1e12 deviations away": (far(1e12), (8, 1.5, 3, 8), (6, 1, None, None)),
+    "components 1e5 apart": (apart(1e5), (1e5, 1, 2, 6e4), (5, 1, None, None)),
+    "components 1e8 apart": (apart(1e8), (8, 1, 2, 10), (5, 1, None, None)),
+    "components 1e12 apart": (apart(1e12), (8, 1, 2, 3e7), (5, 1, None, None)),
+    "components 1e18 apart": (apart(1e18), (8, 1, None, None), (5, 1, None, None)),
+    "components 1e30 apart": (apart(1e30), (8, 1, None, None), (5, 1, None, None)),
     "duplicates": (duplicates, (5, 1, 8, 6e4), (5, 1, 4, 8e3)),
     "a constant column": (constant(0.0), (6, 1.5, 16, 10), (5, 1, 2, 10)),
     "a constant column at 1e8": (constant(1e8), (5, 1.5, 2, 12), (5, 1, 5, 100)),

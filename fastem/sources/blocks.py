@@ -8,6 +8,7 @@ import numpy as np
 
 from .. import kernels
 from .base import Source, SourceError, nonfinite_error, nonfinite_rows, readable
+from .numbers import check_numbers
 
 
 class BlockSource(Source):
@@ -118,6 +119,7 @@ def as_rows(block, name):
         names = list(block.schema.names)
         rows = from_arrow(block, name)
     else:
+        check_numbers(block, name)
         if hasattr(block, "columns") and all(isinstance(column, str) for column in block.columns):
             names = list(block.columns)
         rows = np.asarray(block)
@@ -151,6 +153,7 @@ def from_arrow(table, name):
     for label, column in zip(table.schema.names, table.columns, strict=True):
         values = np.asarray(column)  # a missing value becomes NaN
         if values.dtype.kind not in "fiub":
+            check_numbers(values, f"{name}: column {label!r}")
             raise SourceError(f"{name}: column {label!r} is of type {column.type}, not a number")
         columns.append(values)
     if not columns:
