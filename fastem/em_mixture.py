@@ -92,8 +92,9 @@ class EMMixture(StreamingMixin, BaseMixture):
         labels : array-like of int of shape (n,), or of shape (n, n_components), default=None
             Each point's component, 0..n_components-1, where known, -1 where not. Known points count for their
             component alone; components without any are free. Where all are known, one M-step is the whole fit.
-            In two dimensions: allowed responsibilities, one-hot labels among them, by which each E-step's are multiplied before they are normalised (and
-            `lower_bound_` is as much lower as rows sum to less than 1). The name of a column where X is Parquet.
+            In two dimensions: allowed responsibilities, one-hot labels among them. Those of each E-step are multiplied
+            by them and then normalised (and `lower_bound_` is as much lower as rows sum to less than 1). The name of a
+            column where X is Parquet.
 
         Returns
         -------

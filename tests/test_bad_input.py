@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse
-from sklearn.exceptions import ConvergenceWarning
 
 from fastem import GaussianMixture
 
