@@ -31,6 +31,7 @@ from fastem.variational import Posterior, Priors, VariationalFamily
 
 from . import data_sets, held, naive
 from .fits import points, quietly
+from .grids import exhaustive, grid
 from .problems import make_problem, partly_known, three_groups
 from .test_faults import Faulty, nan_in_block_2
 
@@ -151,7 +152,7 @@ def test_same_iterates_from_the_same_start(covariance_type, prior_type, which):
         assert (ours.n_iter_, ours.converged_) == (n_iter, False)
 
 
-@pytest.mark.parametrize("name", ["faithful", "wine", "cancer"])
+@grid("name", ["faithful", "wine", "cancer"], quick=["wine"])
 @each_prior_type
 @each_type
 def test_same_fit_with_more_components_than_needed(covariance_type, prior_type, name):
@@ -413,7 +414,7 @@ def test_the_evidence_of_one_gaussian_is_exact(n_features, covariance_type):
 
 
 @each_prior_type
-@each_type
+@grid("covariance_type", COVARIANCE_TYPES, quick=["tied"])
 def test_the_bound_is_below_the_evidence_and_not_far(covariance_type, prior_type):
     """Of eight points: the evidence is a sum over all 256 assignments."""
     rng = np.random.default_rng(1)
@@ -964,8 +965,8 @@ def few_sets():
     }
 
 
-@pytest.mark.parametrize("name", ["faithful", "iris", "wine", "galaxies", "penguins"])
-@each_type
+@grid("name", ["faithful", "iris", "wine", "galaxies", "penguins"], quick=["wine"])
+@grid("covariance_type", COVARIANCE_TYPES, quick=["full"])
 def test_auto_ends_as_high_as_scikit_learn(covariance_type, name):
     X = few_sets()[name]
     for seed in range(3):
@@ -978,6 +979,7 @@ def test_auto_ends_as_high_as_scikit_learn(covariance_type, name):
 # -- in scikit-learn's searches ---------------------------------------------------------------------------------------
 
 
+@exhaustive
 @pytest.mark.parametrize("model", [GaussianMixture(random_state=0), BayesianGaussianMixture(random_state=0)])
 def test_in_other_processes(model):
     X, _ = three_groups(600, distance=4.0)
@@ -1034,7 +1036,7 @@ def test_an_extrapolated_posterior_lies_on_the_line(covariance_type, prior_type)
     assert after.beyond(before, 1e9) is None  # where a component would have no points left, or less
 
 
-@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@grid("covariance_type", COVARIANCE_TYPES, quick=["tied"])
 def test_auto_ends_in_order_and_higher_than_its_plain_steps(covariance_type):
     X, _ = three_groups(600)
     params = {"covariance_type": covariance_type, "max_iter": 2000, "random_state": 3}
@@ -1057,7 +1059,7 @@ class TooFar(Extrapolation):
         return further or successor
 
 
-@each_type
+@grid("covariance_type", COVARIANCE_TYPES, quick=["diag"])
 def test_an_extrapolation_that_leads_lower_costs_a_pass_and_no_more(covariance_type, monkeypatch):
     X, _ = three_groups(200)
     params = {"covariance_type": covariance_type, "max_iter": 500, "tol": 1e-4}

@@ -28,6 +28,8 @@ from fastem import cli
 from fastem.cli import app, live, predicting, reporting
 from fastem.datasets import load_faithful
 
+from .grids import exhaustive, grid
+
 FAITHFUL_LOG_LIKELIHOOD = -1130.264  # mclust, 2 components, unconstrained covariances
 COMMANDS = ["fit", "predict", "score", "sample", "select", "plot", "info", "warm-up"]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(fastem.__file__).resolve().parents[1]), "COLUMNS": "80"}
@@ -387,6 +389,7 @@ def test_what_is_sampled_can_be_predicted(run, monkeypatch, names):
         assert len(column(run("predict model.npz - --columns 1,2"))) == 500
 
 
+@exhaustive
 def test_a_pipe_of_commands(model):
     line = "{0} sample model.npz -n 300 | {0} predict model.npz - --proba | tail -n 1".format(shlex.join(FASTEM))
     done = subprocess.run(line, shell=True, env=ENVIRONMENT, capture_output=True, text=True)
@@ -416,7 +419,7 @@ def test_figures_are_closed(run, model):
 
 
 @pytest.mark.parametrize("kind", sorted(predicting._DISPLAYS))
-@pytest.mark.parametrize("suffix", [".png", ".pdf", ".svg"])
+@grid("suffix", [".png", ".pdf", ".svg"], quick=[".png"])
 def test_plot(run, model, kind, suffix):
     table = "" if kind == "log-likelihood" else "table.csv"
     assert run(f"plot model.npz {table} --kind {kind} -o out{suffix}") == ""
@@ -439,7 +442,7 @@ def test_warm_up(run, monkeypatch):
 # -- select -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("criterion", ["bic", "aic", "icl"])
+@grid("criterion", ["bic", "aic", "icl"], quick=["icl"])
 def test_select_agrees_with_a_loop(run, criterion):
     X = load_faithful().data
     options = {"tol": 1e-8, "max_iter": 1000, "random_state": 0}
@@ -644,7 +647,7 @@ sys.exit(f"imported {heavy}" if heavy else 0)
     assert "--covariance" in done.stdout
 
 
-@pytest.mark.parametrize("package", ["typer", "rich", "pyarrow", "matplotlib"])
+@grid("package", ["typer", "rich", "pyarrow", "matplotlib"], quick=["rich"])
 def test_a_missing_package_is_named(package):
     script = f"""
 import sys

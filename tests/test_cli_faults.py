@@ -24,6 +24,7 @@ from fastem import cli
 from fastem.cli import outputs, tables
 from fastem.datasets import load_faithful
 
+from .grids import exhaustive, grid
 from .test_cli import ENVIRONMENT, FASTEM, from_stdin, in_empty_folder  # noqa: F401  (a fixture)
 
 ROWS = "1,2\n3,4\n5,7\n6,1\n"
@@ -504,6 +505,7 @@ def test_a_full_disk(files, small_disk, capsys, monkeypatch):
     assert capsys.readouterr().err == message
 
 
+@exhaustive
 def test_standard_output_that_is_full(files):
     commands = "predict model.npz good.csv --columns a,b", "fit good.csv -k 1 --json"
     with open("/dev/full", "wb") as full:
@@ -516,6 +518,7 @@ def test_standard_output_that_is_full(files):
         assert process.returncode == 2
 
 
+@exhaustive
 def test_files_that_may_not_grow(files):
     def limit():
         resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
@@ -532,6 +535,7 @@ def test_files_that_may_not_grow(files):
     assert contents() == before
 
 
+@exhaustive
 def test_a_pipe_that_nobody_reads_any_more(files):
     X = np.random.default_rng(0).normal(size=(100_000, 2))
     np.save("big.npy", X)
@@ -552,7 +556,7 @@ INTERRUPTED = signal.SIGINT, 130, b"fastem: interrupted\n"
 TERMINATED = signal.SIGTERM, 143, b""
 
 
-@pytest.mark.parametrize(
+@grid(
     ("line", "how"),
     [
         (READING, INTERRUPTED),
@@ -561,6 +565,7 @@ TERMINATED = signal.SIGTERM, 143, b""
         (READING, TERMINATED),
         (FITTING, TERMINATED),
     ],
+    quick=[("predict nameless.npz - -o old.csv", INTERRUPTED)],
 )
 def test_a_signal_leaves_nothing_half_written(files, line, how):
     number, code, message = how

@@ -25,6 +25,7 @@ from hypothesis import HealthCheck, given, settings
 from fastem.cli import tables, text
 from fastem.cli.messages import TableError
 
+from .grids import exhaustive, grid
 from .test_cli import ENVIRONMENT, from_stdin, in_empty_folder, write  # noqa: F401  (a fixture)
 
 
@@ -189,7 +190,7 @@ def table_text(n_rows, *, end="\n", quoted=False):
     return stream.getvalue(), X, words
 
 
-@pytest.mark.parametrize("size", [61, 64, 200, 1 << 10, 1 << 20])
+@grid("size", [61, 64, 200, 1 << 10, 1 << 20], quick=[200])
 @pytest.mark.parametrize("encode", ["utf-8", "utf-16", "cp1252", "gzip"])
 @pytest.mark.parametrize(
     ("end", "quoted"), [("\n", False), ("\r\n", False), ("\r", False), ("\n", True), ("\r\n", True)]
@@ -312,6 +313,7 @@ def test_the_dialect_is_found_out(X, delimiter, has_names):
     assert data.names == (list("abc") if has_names else ["x1", "x2", "x3"])
 
 
+@exhaustive
 @pytest.mark.skipif(sys.platform != "linux", reason="limits and /proc of Linux")
 def test_text_larger_than_the_memory_there_is(tmp_path):
     # The process may have 150 MiB beside what it has after a first fit: 92 MiB of numbers from 240 MB of text.
