@@ -177,9 +177,7 @@ def hard(name):
     }[name]()  # fmt: skip
 
 
-@grid(
-    "name", ["overlapping by half", "faithful, K=5", "pixels, K=32", "broad and narrow"], quick=["faithful, K=5"]
-)
+@grid("name", ["overlapping by half", "faithful, K=5", "pixels, K=32", "broad and narrow"], quick=["faithful, K=5"])
 def test_a_fifth_of_the_passes_where_em_crawls(name):
     X, n_components, covariance_type, seed = hard(name)
     source, family = ArraySource(X), FAMILIES[covariance_type]

@@ -721,15 +721,15 @@ def test_without_matplotlib_it_says_what_to_install(faithful, monkeypatch):
 
 def test_a_million_points_are_an_image_in_about_a_second(faithful):
     """The bound is generous: machines of continuous integration are slow, and markers would take a minute."""
-    from time import perf_counter
+    from time import process_time
 
     X = np.random.default_rng(0).normal(size=(1_000_000, 2))
     model = GaussianMixture.from_parameters([0.5, 0.5], [[-1, 0], [1, 0]], [np.eye(2)] * 2)
     MixtureDisplay.from_estimator(model, X[:6000]).figure_.canvas.draw()
-    begun = perf_counter()
+    begun = process_time()
     display = MixtureDisplay.from_estimator(model, X)
     display.figure_.canvas.draw()
-    assert perf_counter() - begun < 10
+    assert process_time() - begun < 10
     assert not display.ax_.collections or max(len(c.get_offsets()) for c in display.ax_.collections) < 5000
 
 
