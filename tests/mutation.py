@@ -408,7 +408,16 @@ class Overlay:
         hypothesis.settings.register_profile("mutation", derandomize=True, database=None, deadline=None, phases=phases)
         hypothesis.settings.load_profile("mutation")
         recorder = Recorder(wanted)
-        arguments = ["-q", "--tb=short", "--assert=plain", "-p", "no:cacheprovider", "-p", "no:randomly"]
+        arguments = [
+            "-q",
+            "--exhaustive",
+            "--tb=short",
+            "--assert=plain",
+            "-p",
+            "no:cacheprovider",
+            "-p",
+            "no:randomly",
+        ]
         arguments += ["-p", "tests.interpreted"] if interpreted else []
         arguments += [] if wanted is None else ["-x"]
         code = pytest.main([*arguments, *(f"tests/test_{name}.py" for name in names)], plugins=[recorder])

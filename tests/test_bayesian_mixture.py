@@ -135,7 +135,7 @@ def test_the_constructor_is_scikit_learns():
     assert not hasattr(ours, "aic")
 
 
-@pytest.mark.parametrize("which", ["none", "concentration", "mean", "covariance", "all"])
+@grid("which", ["none", "concentration", "mean", "covariance", "all"], quick=["all"])
 @each_prior_type
 @each_type
 def test_same_iterates_from_the_same_start(covariance_type, prior_type, which):
@@ -376,7 +376,7 @@ def posterior_of(model):
     }
 
 
-@pytest.mark.parametrize("which", ["none", "all"])
+@grid("which", ["none", "all"], quick=["all"])
 @each_prior_type
 @each_type
 def test_every_step_and_its_evidence_against_bishops_formulas(covariance_type, prior_type, which):
@@ -435,7 +435,7 @@ def test_the_bound_is_below_the_evidence_and_not_far(covariance_type, prior_type
     assert max(bounds) > exact - 5
 
 
-@pytest.mark.parametrize("name", ["faithful", "iris", "wine", "cancer"])
+@grid("name", ["faithful", "iris", "wine", "cancer"], quick=["iris"])
 @each_prior_type
 @each_type
 def test_no_bound_falls(covariance_type, prior_type, name):
@@ -450,6 +450,7 @@ def test_no_bound_falls(covariance_type, prior_type, name):
         assert_never_falls([frame.evidence_lower_bound_ for frame in frames.best[1:]])
 
 
+@exhaustive
 def test_more_data_tell_more_components_and_the_evidence_prefers_the_truth():
     X, _ = three_groups(600, distance=4.0)
     evidence = {
@@ -688,7 +689,7 @@ def in_memory(request):
     return quietly(bayesian(covariance_type=request.param, max_iter=12), X_OF_SOURCES)
 
 
-@pytest.mark.parametrize("how", ["memmap", ".npy", "arrays", "Parquet folder"])
+@grid("how", ["memmap", ".npy", "arrays", "Parquet folder"], quick=["arrays"])
 def test_every_source_gives_the_same_bits(how, in_memory, tmp_path):
     source = held.HELD[how](X_OF_SOURCES, tmp_path)
     assert_same_bits(quietly(clone(in_memory), source), in_memory)
@@ -707,6 +708,7 @@ def test_any_number_of_threads_gives_the_same_bits(in_memory):
     assert_same_bits(quietly(clone(in_memory).set_params(n_threads=2), X_OF_SOURCES), in_memory)
 
 
+@exhaustive
 def test_a_sample_is_enough_for_the_start(monkeypatch):
     """Where points are many: and the same in blocks as in memory."""
     from fastem import posterior_search

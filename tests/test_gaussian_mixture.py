@@ -20,6 +20,7 @@ from fastem.callbacks import Frames
 from fastem.covariance import FAMILIES
 
 from . import data_sets
+from .grids import grid
 
 COVARIANCE_TYPES = data_sets.COVARIANCE_TYPES
 PARAMETERS = ("weights_", "means_", "covariances_", "precisions_", "precisions_cholesky_")
@@ -113,7 +114,7 @@ def test_known_labels_with_weights_and_far_from_the_origin():
 
 
 @pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
-@pytest.mark.parametrize("name", data_sets.NAMES)
+@grid("name", data_sets.NAMES, quick=["wine"])
 def test_the_lower_bound_never_falls(name, covariance_type):
     X, n_components = data_sets.load(name)
     model = GaussianMixture(
@@ -124,7 +125,7 @@ def test_the_lower_bound_never_falls(name, covariance_type):
     assert np.all(np.diff(bounds) >= -1e-13 * np.abs(bounds[1:]))
 
 
-@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@grid("covariance_type", COVARIANCE_TYPES, quick=["tied"])
 def test_the_same_bits_for_any_number_of_threads(covariance_type):
     X = np.concatenate([three_groups(30_000, 5, seed)[0] for seed in range(3)])
     fits = [

@@ -116,7 +116,7 @@ os._exit(0)  # what an interrupted exec leaves would make the exit status that o
 def interrupted(tmp_path_factory):
     path = tmp_path_factory.mktemp("interrupts") / "points.npy"
     command = [sys.executable, "-c", INTERRUPTED, str(path), json.dumps(ACTIONS)]
-    result = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=300)
+    result = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=600)
     path.unlink()
     assert result.returncode == 0, result.stderr
     return {name: values for name, *values in map(json.loads, result.stdout.splitlines())}
