@@ -14,6 +14,7 @@ from fastem.sources import DaskSource, SourceError, as_source
 
 from .data_sets import COVARIANCE_TYPES, start
 from .fits import assert_same_bits, fitted, mixture, points, quietly
+from .grids import exhaustive
 from .held import NAMES, frame, with_nan
 from .test_bad_input import refuses
 
@@ -415,6 +416,7 @@ def client(cluster):
         yield cluster
 
 
+@exhaustive
 @pytest.mark.parametrize("way", ["1 partition", "2 partitions", "7 partitions", "dataframe"])
 def test_the_same_bits_on_a_cluster(way, client):
     given = {"sample_weight": np.random.default_rng(0).uniform(size=len(X))}
@@ -426,6 +428,7 @@ def test_the_same_bits_on_a_cluster(way, client):
     assert_array_equal(labels, model.predict(frame(X) if way == "dataframe" else X))
 
 
+@exhaustive
 def test_a_search_and_a_random_start_on_a_cluster(client):
     held = HELD["2 partitions"](X.astype(np.float32)).persist()
     params = {"algorithm": "em", "init_params": "random", "max_iter": 4}
@@ -433,6 +436,7 @@ def test_a_search_and_a_random_start_on_a_cluster(client):
     assert_same_bits(fitted(held, covariance_type="diag"), fitted(X.astype(np.float32), covariance_type="diag"))
 
 
+@exhaustive
 def test_errors_come_from_a_cluster_as_they_are(client):
     with pytest.raises(SourceError, match=r"first is row 250 of partition 1 \(row 1750 of all\)"):
         fitted(HELD["2 partitions"](with_nan(X, 1750)))
@@ -440,6 +444,7 @@ def test_errors_come_from_a_cluster_as_they_are(client):
         fitted(text(X))
 
 
+@exhaustive
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 def test_a_worker_that_is_killed_in_the_middle_of_a_fit_changes_nothing(client, tmp_path, monkeypatch):
     order = tmp_path / "die"

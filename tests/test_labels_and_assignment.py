@@ -20,6 +20,7 @@ from fastem.known import Known
 from fastem.sources import ArraySource
 
 from . import data_sets, naive
+from .grids import grid
 from .problems import make_problem, partly_known, three_groups
 
 COVARIANCE_TYPES = data_sets.COVARIANCE_TYPES
@@ -119,8 +120,8 @@ def accuracy_when_matched(predicted, classes):
 
 
 # Not tied: there the fit without labels happens to name all but one or two of the 150 rightly.
-@pytest.mark.parametrize("covariance_type", ["full", "diag", "spherical"])
-@pytest.mark.parametrize("algorithm", ["auto", "em"])
+@grid("covariance_type", ["full", "diag", "spherical"], quick=["diag"])
+@grid("algorithm", ["auto", "em"], quick=["em"])
 def test_a_third_of_iris_labels_helps_with_the_others(algorithm, covariance_type):
     X, classes = load_iris(return_X_y=True)
     without, with_some = [], []

@@ -13,6 +13,7 @@ from fastem import GaussianMixture, online, search
 
 from . import data_sets, naive
 from .fits import assert_same_bits, quietly
+from .grids import grid
 from .problems import partly_known, three_groups
 
 COVARIANCE_TYPES = data_sets.COVARIANCE_TYPES
@@ -196,8 +197,8 @@ def test_a_stream_goes_on_from_known_numbers():
 # -- from the first batch on ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
-@pytest.mark.parametrize("name", ["faithful", "wine", "cancer", "digits", "scaled"])
+@grid("covariance_type", COVARIANCE_TYPES, quick=["diag"])
+@grid("name", ["faithful", "wine", "cancer", "digits", "scaled"], quick=["wine"])
 def test_small_batches_end_near_the_fit_of_all(name, covariance_type):
     X, n_components = shuffled(name)
     model = GaussianMixture(n_components, covariance_type=covariance_type, random_state=0)
@@ -218,7 +219,7 @@ def test_small_batches_end_near_the_fit_of_all(name, covariance_type):
 
 
 @pytest.mark.parametrize("forgetting", [0.0, 0.4])
-@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@grid("covariance_type", COVARIANCE_TYPES, quick=["full"])
 def test_a_long_stream_ends_near_the_fit_of_all(covariance_type, forgetting):
     X, labels = three_groups(8_000, distance=4.0)
     model = GaussianMixture(3, covariance_type=covariance_type, random_state=0, forgetting=forgetting)
@@ -228,7 +229,7 @@ def test_a_long_stream_ends_near_the_fit_of_all(covariance_type, forgetting):
     assert model.score(X) >= fitted.score(X) - 0.02
 
 
-@pytest.mark.parametrize("covariance_type", ["full", "diag"])
+@grid("covariance_type", ["full", "diag"], quick=["diag"])
 def test_batches_of_one_point(covariance_type):
     X, _ = data_sets.load("faithful")
     model = GaussianMixture(2, covariance_type=covariance_type, random_state=0)
@@ -279,7 +280,7 @@ def test_forgetting_at_once_is_textbook_em(begin, assignment, covariance_type):
 # -- forgetting nothing ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@grid("covariance_type", COVARIANCE_TYPES, quick=["tied"])
 def test_all_the_points_again_and_again_lead_to_the_fit(covariance_type):
     X, _ = three_groups(300, distance=6.0)
     stream = a_start(X, covariance_type, forgetting=0.0)
@@ -317,7 +318,7 @@ def new(request, monkeypatch):
 
 
 @pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
-@pytest.mark.parametrize("forgetting", [0.0, 0.4, 0.8])
+@grid("forgetting", [0.0, 0.4, 0.8], quick=[0.4])
 def test_a_stream_after_a_fit_against_plain_sums(forgetting, covariance_type, new):
     X, _ = three_groups(1500)
     start = {"max_iter": 5, **data_sets.start(X, 3, covariance_type)}
@@ -465,7 +466,7 @@ def given(i, rows, labels, weights):
     return kwargs
 
 
-@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@grid("covariance_type", COVARIANCE_TYPES, quick=["diag"])
 @pytest.mark.parametrize(
     "how", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))], ids=["copy", "pickle"]
 )

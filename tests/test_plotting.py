@@ -31,6 +31,8 @@ from fastem.plotting import (
     animate_fit,
 )
 
+from .grids import exhaustive, grid
+
 matplotlib = pytest.importorskip("matplotlib", reason="pictures need matplotlib: pip install 'fastem[plot]'")
 image = pytest.importorskip("PIL.Image", reason="films need Pillow: pip install 'fastem[plot]'")
 matplotlib.use("Agg")
@@ -258,7 +260,7 @@ def test_whatever_fit_takes_can_be_drawn(faithful, tmp_path):
     assert (display.ax_.get_xlabel(), display.ax_.get_ylabel()) == ("eruptions", "waiting")
 
 
-@pytest.mark.parametrize(("offset", "scale"), [(1e8, 1), (0, 1e-12), (0, 1e12), (0, np.array([1e-12, 1e8]))])
+@grid(("offset", "scale"), [(1e8, 1), (0, 1e-12), (0, 1e12), (0, np.array([1e-12, 1e8]))], quick=slice(3, 4))
 def test_any_place_and_scale_looks_the_same(offset, scale):
     plain, X = gaussians(), gaussians(offset=offset, scale=scale)
     model = GaussianMixture.from_parameters([0.7, 0.3], [[0, 0], [4, 3]], [np.eye(2), np.diag([0.25, 1])])
@@ -501,7 +503,7 @@ def film(model, X, path, **settings):
     return animate_fit(model, X, path, **{"max_frames": 6, "size": (400, 200), **settings})
 
 
-@pytest.mark.parametrize("n_features", [1, 2, 4])
+@grid("n_features", [1, 2, 4], quick=[2])
 def test_a_film_goes_from_a_random_start_to_the_model(tmp_path, iris, n_features):
     X = iris[0][:, :n_features]
     model = GaussianMixture(2, random_state=0).fit(X)
@@ -589,6 +591,7 @@ def test_mp4_is_written_by_ffmpeg(tmp_path, faithful, monkeypatch):
     assert sorted(tmp_path.iterdir()) == [stand_in, path]
 
 
+@exhaustive
 def test_a_model_that_is_not_fitted_is_filmed_in_its_own_settings(tmp_path):
     model = GaussianMixture(3, covariance_type="tied")
     assert film(model, gaussians(), tmp_path / "fit.gif").exists()
