@@ -601,7 +601,7 @@ def test_the_evidence_of_known_labels_is_exact(covariance_type):
 
 @each_type
 @pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("kind", ["labels", "shares"])
+@grid("kind", ["labels", "shares"], quick=["labels"])
 def test_labels_of_some_points_against_plain_numpy(kind, weighted, covariance_type):
     X, groups = three_groups()
     labels = partly_known(groups)

@@ -20,7 +20,7 @@ from fastem.known import Known
 from fastem.sources import ArraySource
 
 from . import data_sets, naive
-from .grids import grid
+from .grids import exhaustive, grid
 from .problems import make_problem, partly_known, three_groups
 
 COVARIANCE_TYPES = data_sets.COVARIANCE_TYPES
@@ -275,6 +275,7 @@ def test_soft_rows_against_textbook_em(weighted, covariance_type):
     assert_follows_the_textbook(model, X, shares=shares, sample_weight=weights)
 
 
+@exhaustive
 def test_rows_of_float32_and_strided_rows():
     X, _ = three_groups()
     shares = np.random.default_rng(5).integers(1, 8, size=(len(X), 3)) / 8

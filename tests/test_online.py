@@ -505,7 +505,7 @@ BAD_BATCHES = {
 }
 
 
-@pytest.mark.parametrize("when", ["held", "after the start", "between M-steps", "after a fit"])
+@grid("when", ["held", "after the start", "between M-steps", "after a fit"], quick=["between M-steps"])
 @pytest.mark.parametrize("bad", BAD_BATCHES)
 def test_a_bad_batch_is_named_and_changes_nothing(bad, when):
     X, _ = three_groups(900)
@@ -544,7 +544,7 @@ def test_a_first_batch_that_is_bad_leaves_nothing():
     assert model.n_features_in_ == 3
 
 
-@pytest.mark.parametrize("path", ["quick", "general"])
+@grid("path", ["quick", "general"], quick=["quick"])
 def test_a_batch_that_collapses_a_component_is_not_taken_in(path):
     X, _ = three_groups(600)
     model = GaussianMixture(3, random_state=0, reg_covar=0.0, forgetting=0.9).fit(X)
@@ -576,7 +576,7 @@ def test_a_batch_that_collapses_a_component_is_not_taken_in(path):
 # -- however batches come ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@grid("covariance_type", COVARIANCE_TYPES, quick=["full"])
 @pytest.mark.parametrize("forgetting", [0.0, 0.4])
 def test_plain_arrays_take_a_quicker_way_to_the_same_place(forgetting, covariance_type):
     X, _ = three_groups(1200)
@@ -626,7 +626,7 @@ def test_any_layout_of_a_batch():
         assert_near(model, expected, rtol=1e-9)
 
 
-@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@grid("covariance_type", COVARIANCE_TYPES, quick=["full"])
 def test_float32_batches(covariance_type):
     X, _ = three_groups(1500)
     X = X.astype(np.float32)
@@ -653,7 +653,7 @@ def test_the_first_batches_are_searched_anew_when_they_have_grown_by_half(monkey
     assert searched == [10, 20, 30, 50, 80, 120, 180, 270, 300]
 
 
-@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@grid("covariance_type", COVARIANCE_TYPES, quick=["full"])
 def test_batches_of_either_precision(covariance_type):
     X, _ = three_groups(1500)
     X = X.astype(np.float32)
