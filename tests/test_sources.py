@@ -19,6 +19,7 @@ from fastem.sources.base import aligned
 
 from .data_sets import COVARIANCE_TYPES
 from .fits import assert_same_bits, fitted, mixture, points, quietly
+from .grids import grid
 from .held import HELD, NAMES, arrow, blocks_of, frame, npy, parquet
 
 every_way = pytest.mark.parametrize("way", HELD)
@@ -48,9 +49,9 @@ def same_bits_held(way, folder, dtype="float64", **params):
 
 
 @every_way
-@pytest.mark.parametrize("algorithm", ["auto", "em"])
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@grid("algorithm", ["auto", "em"], quick=["em"])
+@grid("dtype", ["float64", "float32"], quick=["float64"])
+@grid("covariance_type", COVARIANCE_TYPES, quick=["full"])
 def test_the_same_bits_however_points_are_held(way, algorithm, dtype, covariance_type, tmp_path):
     same_bits_held(way, tmp_path, dtype, algorithm=algorithm, covariance_type=covariance_type)
 
