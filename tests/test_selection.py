@@ -19,6 +19,7 @@ from fastem.sources import SourceError
 
 from . import data_sets, held
 from .fits import assert_same_bits, mixture, points, quietly
+from .grids import grid
 from .problems import three_groups
 from .test_faults import Faulty, nan_in_block_2
 
@@ -47,7 +48,7 @@ def load(name):
 # -- the loop ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["faithful", "iris", "wine", "penguins"])
+@grid("name", ["faithful", "iris", "wine", "penguins"], quick=["faithful"])
 def test_as_the_loop_or_better(name):
     X, params = load(name), {"random_state": 0, "tol": 1e-5, "max_iter": 1000, "n_threads": 1}
     selection = select(X, range(1, 7), **params)
@@ -138,7 +139,7 @@ def test_mclusts_choice_on_the_galaxies():
     assert 82 * table.log_likelihood["full", 3] == pytest.approx(-203.1792, abs=0.0005)
 
 
-@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@grid("covariance_type", COVARIANCE_TYPES, quick=["diag"])
 def test_as_high_as_many_starts(covariance_type):
     """Of scikit-learn's: the log-likelihoods that the criteria come from."""
     X = load("faithful")
@@ -264,8 +265,8 @@ def assert_same_selection(one, other):
 FEW = {"n_components": range(1, 4), "covariance_type": ("full", "diag"), "random_state": 0, "n_threads": 1}
 
 
-@pytest.mark.parametrize("criterion", ["bic", "held_out"])
-@pytest.mark.parametrize("how", ["memmap", ".npy", "arrays", "Parquet folder"])
+@grid("criterion", ["bic", "held_out"], quick=["held_out"])
+@grid("how", ["memmap", ".npy", "arrays", "Parquet folder"], quick=["arrays"])
 def test_every_source_gives_the_same_table(how, criterion, tmp_path):
     X, _ = points()
     source = held.HELD[how](X, tmp_path)

@@ -23,6 +23,7 @@ from .grids import grid
 from .held import HELD, NAMES, arrow, blocks_of, frame, npy, parquet
 
 every_way = pytest.mark.parametrize("way", HELD)
+some_ways = grid("way", HELD, quick=[".npy", "frames", "Parquet folder"])
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -56,20 +57,20 @@ def test_the_same_bits_however_points_are_held(way, algorithm, dtype, covariance
     same_bits_held(way, tmp_path, dtype, algorithm=algorithm, covariance_type=covariance_type)
 
 
-@every_way
+@some_ways
 @pytest.mark.parametrize("init_params", ["random", "k-means++", "random_from_data"])
 def test_the_same_bits_from_every_start(way, init_params, tmp_path):
     same_bits_held(way, tmp_path, init_params=init_params)
 
 
-@every_way
+@some_ways
 @pytest.mark.parametrize("assignment", ["hard", "stochastic"])
 def test_the_same_bits_under_every_assignment(way, assignment, tmp_path):
     same_bits_held(way, tmp_path, assignment=assignment)
 
 
-@every_way
-@pytest.mark.parametrize("algorithm", ["auto", "em"])
+@some_ways
+@grid("algorithm", ["auto", "em"], quick=["em"])
 @pytest.mark.parametrize("known", ["weights", "labels", "shares", "all"])
 def test_the_same_bits_with_what_is_known_of_the_points(way, algorithm, known, tmp_path):
     X, groups = points()
