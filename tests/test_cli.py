@@ -712,6 +712,7 @@ def on_screen(shown):
     return "\n".join(lines).strip()
 
 
+@exhaustive
 def test_progress_in_a_terminal_leaves_a_clean_line(capsys, monkeypatch):
     np.save("table.npy", blobs(3, 4, n=60_000))
     with terminal(monkeypatch) as shown:

@@ -213,8 +213,8 @@ def test_quotes_cost_no_more_than_once(monkeypatch):
     assert "is a quotation mark missing?" in refused("table.csv")
 
 
-@pytest.mark.parametrize("size", [64, 1 << 20])
-@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@grid("size", [64, 1 << 20], quick=[64])
+@grid("end", ["\n", "\r\n", "\r"], quick=["\r\n"])
 @pytest.mark.parametrize("quoted", [False, True])
 def test_faults_have_the_right_line_numbers(monkeypatch, size, end, quoted):
     name, n_rows = '"b\nc"' if quoted else "b", 500
@@ -273,6 +273,7 @@ FINITE = st.floats(allow_nan=False, allow_infinity=False)
 NAMES = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs", "Zl", "Zp"]), min_size=1, max_size=12)
 
 
+@exhaustive
 @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_table_is_read_as_pandas_reads_it(data, monkeypatch):

@@ -13,6 +13,7 @@ from fastem.sources import BlockSource, SourceError, base
 
 from .data_sets import COVARIANCE_TYPES, start
 from .fits import assert_same_bits, fitted, mixture, points, quietly
+from .grids import grid
 from .held import blocks_of, frame, npy, parquet, with_nan
 from .test_bad_input import refuses
 
@@ -128,7 +129,7 @@ def test_a_fault_keeps_the_last_iteration_and_the_fit_can_go_on(fault, algorithm
     assert_same_bits(model, whole)
 
 
-@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@grid("covariance_type", COVARIANCE_TYPES, quick=["full"])
 @pytest.mark.parametrize("params", [{}, {"algorithm": "em"}, {"assignment": "hard"}, {"assignment": "stochastic"}])
 def test_a_fault_in_any_pass(params, covariance_type):
     params = {"covariance_type": covariance_type, "max_iter": 12, **params}
@@ -321,7 +322,7 @@ def test_a_parquet_file_that_changes_in_the_middle_of_a_fit(action, match, algor
 # -- crashes and checkpoints ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@grid("dtype", ["float64", "float32"], quick=["float64"])
 @pytest.mark.parametrize(
     "params",
     [{}, {"algorithm": "em"}, {"assignment": "stochastic"}, {"assignment": "hard"}, {"covariance_type": "tied"}],

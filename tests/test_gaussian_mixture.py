@@ -259,7 +259,7 @@ def test_of_many_components_the_same_are_left_out_whatever_the_dtype(dtype):
         assert_array_equal(getattr(model, parameter), getattr(expected, parameter))
 
 
-@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@grid("covariance_type", COVARIANCE_TYPES, quick=["full"])
 @pytest.mark.parametrize(("n_features", "n_components"), [(2, 3), (10, 5), (33, 2), (3, 40)])
 def test_a_float32_fit_is_near_the_float64_one(n_features, n_components, covariance_type):
     rng = np.random.default_rng(0)

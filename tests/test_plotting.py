@@ -276,6 +276,7 @@ def test_any_place_and_scale_looks_the_same(offset, scale):
     np.testing.assert_allclose(*pictures, atol=1e-5)
 
 
+@exhaustive
 def test_degenerate_data_can_be_drawn():
     X = gaussians()
     constant = np.column_stack([X[:, 0], np.full(len(X), 7.0)])
@@ -578,6 +579,7 @@ def test_films_of_other_kinds_are_refused_before_any_work(tmp_path, monkeypatch)
         animate_fit(GaussianMixture(2), None, tmp_path / "fit.mp4")
 
 
+@exhaustive
 def test_mp4_is_written_by_ffmpeg(tmp_path, faithful, monkeypatch):
     """With a stand-in that keeps the pixels."""
     stand_in = tmp_path / "ffmpeg"

@@ -19,7 +19,7 @@ from fastem.sources.base import aligned
 
 from .data_sets import COVARIANCE_TYPES
 from .fits import assert_same_bits, fitted, mixture, points, quietly
-from .grids import grid
+from .grids import exhaustive, grid
 from .held import HELD, NAMES, arrow, blocks_of, frame, npy, parquet
 
 every_way = pytest.mark.parametrize("way", HELD)
@@ -88,7 +88,7 @@ def test_the_same_bits_with_what_is_known_of_the_points(way, algorithm, known, t
     assert model.lower_bounds_ != in_memory(**params).lower_bounds_
 
 
-@every_way
+@some_ways
 def test_the_same_bits_where_little_is_read_at_a_time(way, tmp_path, monkeypatch):
     # Leaves are of 384 points: parts of one and of two leaves, blocks larger and smaller than them.
     few = 4 * 800
@@ -102,7 +102,7 @@ def test_the_same_bits_where_little_is_read_at_a_time(way, tmp_path, monkeypatch
         same_bits_held(way, folder, init_params=init_params)
 
 
-@every_way
+@some_ways
 def test_samples_are_the_same_rows(way, tmp_path):
     X, _ = points(60_000, n_components=6)
     params = {"n_components": 6, "max_iter": 5, "covariance_type": "diag"}
@@ -138,6 +138,7 @@ def test_the_same_bits_with_so_many_components_that_most_are_left_out(n_features
 # -- cuts -------------------------------------------------------------------------------------------------------------
 
 
+@exhaustive
 @settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_any_cuts_of_blocks(data):
@@ -203,8 +204,10 @@ def test_drawn_responsibilities_are_a_rows_own_whenever_it_is_asked_for(ranges, 
 # -- dtypes -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "dtype", ["int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "bool", "float16", ">f8", "object"]
+@grid(
+    "dtype",
+    ["int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "bool", "float16", ">f8", "object"],
+    quick=["uint16", "bool", "object"],
 )
 def test_blocks_of_other_dtypes_are_as_good_as_float64(dtype, tmp_path):
     X = np.clip(np.round(points()[0]) + 3, 0, 15)
@@ -330,7 +333,7 @@ def test_a_map_outlives_the_name_of_its_file(tmp_path):
 
 
 @every_way
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@grid("dtype", ["float64", "float32"], quick=["float64"])
 def test_predictions_are_those_of_the_array(way, dtype, tmp_path, recwarn):
     X = points()[0].astype(dtype)
     model = fitted(frame(X))
@@ -365,7 +368,7 @@ class Scores:
         pass
 
 
-@every_way
+@some_ways
 def test_callbacks_see_the_points(way, tmp_path):
     X, _ = points()
     scores = Scores()
