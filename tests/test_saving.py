@@ -27,6 +27,7 @@ from fastem.datasets import load_faithful
 
 from .data_sets import COVARIANCE_TYPES, start
 from .fits import assert_same_bits, fitted, mixture, points, quietly
+from .grids import exhaustive, grid
 from .held import frame, npy
 
 X, _ = points()
@@ -68,7 +69,7 @@ def unfinished(**params):
 # -- what was saved is what is loaded ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@grid("dtype", ["float64", "float32"], quick=["float64"])
 @pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
 def test_a_model_that_was_saved_is_the_same_to_the_bit(covariance_type, dtype, tmp_path):
     points = frame(X.astype(dtype))
@@ -460,7 +461,7 @@ def test_no_memory_is_taken_on_a_files_word(shape, tmp_path):
         tracemalloc.stop()
 
 
-@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+@grid("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA], quick=[zipfile.ZIP_DEFLATED])
 def test_a_file_that_would_grow_is_refused(method, tmp_path):
     file = tmp_path / "model.npz"
     fitted(X).save(file)
@@ -714,6 +715,7 @@ def works(model):
                 assert str(error)
 
 
+@exhaustive
 @settings(deadline=None, max_examples=200)
 @given(st.data())
 def test_a_file_that_chance_has_damaged_is_refused_or_the_same(chance_file, data):
@@ -763,6 +765,7 @@ def at(value, place):
     return value
 
 
+@exhaustive
 @settings(deadline=None, max_examples=200)
 @given(st.data())
 def test_a_header_that_chance_has_changed_is_refused_or_works(chance_file, data):
@@ -788,6 +791,7 @@ SHAPES = [(), (1,), (2,), (4,), (8,), (2, 2), (1, 2), (2, 1), (4, 2), (2, 2, 2),
 NUMBERS = [0.0, -1.0, 1.0, 0.5, np.nan, np.inf, 1e300, 1e-300, 5e-324]
 
 
+@exhaustive
 @settings(deadline=None, max_examples=200)
 @given(st.data())
 def test_arrays_that_chance_has_changed_are_refused_or_work(chance_file, data):

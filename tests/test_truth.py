@@ -33,6 +33,7 @@ from fastem.covariance import FAMILIES
 from fastem.statistics import SufficientStatistics
 
 from .data_sets import COVARIANCE_TYPES
+from .grids import grid
 
 EPS = np.finfo(np.float64).eps
 LIGHT = 1e-6  # mass of a component that is all but empty
@@ -462,8 +463,8 @@ def test_points_where_every_density_is_0(covariance_type, dtype, value):
             assert np.isfinite(other.covariances_).all() and np.isfinite(other.score(case.X))
 
 
-@pytest.mark.parametrize("scale", [1e-25, 1e25])
-@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@grid("scale", [1e-25, 1e25], quick=[1e-25])
+@grid("covariance_type", COVARIANCE_TYPES, quick=["full"])
 @pytest.mark.parametrize("Mixture", [GaussianMixture, BayesianGaussianMixture])
 def test_float32_data_whose_variances_float32_can_not_hold(Mixture, covariance_type, scale):
     case = ordinary(covariance_type, n_samples=200)
@@ -481,8 +482,8 @@ def test_float32_data_whose_variances_float32_can_not_hold(Mixture, covariance_t
 
 
 @pytest.mark.parametrize("Mixture", [GaussianMixture, BayesianGaussianMixture])
-@pytest.mark.parametrize("algorithm", ["auto", "em"])
-@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@grid("algorithm", ["auto", "em"], quick=["auto"])
+@grid("covariance_type", COVARIANCE_TYPES, quick=["full"])
 @pytest.mark.parametrize(("n_samples", "n_features", "n_components"), [(5, 2, 5), (5, 2, 4), (6, 20, 2), (2, 50, 2)])
 def test_as_many_components_or_features_as_points(
     n_samples, n_features, n_components, covariance_type, algorithm, Mixture
