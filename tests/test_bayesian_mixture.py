@@ -46,6 +46,7 @@ PRIORS = (
 
 each_type = pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
 each_prior_type = pytest.mark.parametrize("prior_type", PRIOR_TYPES)
+prior_types = grid("prior_type", PRIOR_TYPES, quick=["dirichlet_process"])
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -153,7 +154,7 @@ def test_same_iterates_from_the_same_start(covariance_type, prior_type, which):
 
 
 @grid("name", ["faithful", "wine", "cancer"], quick=["wine"])
-@each_prior_type
+@prior_types
 @each_type
 def test_same_fit_with_more_components_than_needed(covariance_type, prior_type, name):
     X, _ = data_sets.load(name)
@@ -436,7 +437,7 @@ def test_the_bound_is_below_the_evidence_and_not_far(covariance_type, prior_type
 
 
 @grid("name", ["faithful", "iris", "wine", "cancer"], quick=["iris"])
-@each_prior_type
+@prior_types
 @each_type
 def test_no_bound_falls(covariance_type, prior_type, name):
     """scikit-learn's for all types; the evidence's where the posterior is the best of its kind: full."""
@@ -479,7 +480,7 @@ def test_components_without_points_are_the_priors():
     assert np.isfinite(model.score_samples(X)).all()
 
 
-@each_prior_type
+@prior_types
 @each_type
 def test_data_without_any_spread_in_a_feature(covariance_type, prior_type):
     X, _ = data_sets.load("iris")
@@ -818,7 +819,7 @@ def test_statistics_of_is_the_inverse_of_maximize(reg_covar, kind, covariance_ty
         assert_allclose(getattr(again, name), expected, rtol=1e-6, atol=1e-8 * np.abs(expected).max(), err_msg=name)
 
 
-@each_prior_type
+@prior_types
 @each_type
 def test_one_batch_of_everything_is_a_fit(covariance_type, prior_type):
     X, _ = three_groups(2000)
@@ -832,7 +833,7 @@ def test_one_batch_of_everything_is_a_fit(covariance_type, prior_type):
     assert streamed.n_samples_seen_ == 2000
 
 
-@each_prior_type
+@prior_types
 @each_type
 def test_batches_that_are_all_remembered_end_near_the_fit(covariance_type, prior_type):
     X, _ = three_groups(6000, distance=5.0)
@@ -912,7 +913,7 @@ def test_what_is_printed_and_reported():
     assert sum(stage.n_iter for stage in model.fit_report_.stages) >= model.n_iter_
 
 
-@each_prior_type
+@prior_types
 @each_type
 def test_a_file_keeps_all(covariance_type, prior_type, tmp_path):
     X, _ = three_groups()
@@ -927,7 +928,7 @@ def test_a_file_keeps_all(covariance_type, prior_type, tmp_path):
     assert_same_bits(go_on(loaded, X), go_on(model, X))
 
 
-@each_prior_type
+@prior_types
 @each_type
 def test_to_scikit_learn_and_back(covariance_type, prior_type):
     X, _ = three_groups()

@@ -24,7 +24,7 @@ from fastem import cli
 from fastem.cli import outputs, tables
 from fastem.datasets import load_faithful
 
-from .grids import exhaustive, grid
+from .grids import exhaustive
 from .test_cli import ENVIRONMENT, FASTEM, from_stdin, in_empty_folder  # noqa: F401  (a fixture)
 
 ROWS = "1,2\n3,4\n5,7\n6,1\n"
@@ -556,7 +556,8 @@ INTERRUPTED = signal.SIGINT, 130, b"fastem: interrupted\n"
 TERMINATED = signal.SIGTERM, 143, b""
 
 
-@grid(
+@exhaustive
+@pytest.mark.parametrize(
     ("line", "how"),
     [
         (READING, INTERRUPTED),
@@ -565,7 +566,6 @@ TERMINATED = signal.SIGTERM, 143, b""
         (READING, TERMINATED),
         (FITTING, TERMINATED),
     ],
-    quick=[("predict nameless.npz - -o old.csv", INTERRUPTED)],
 )
 def test_a_signal_leaves_nothing_half_written(files, line, how):
     number, code, message = how

@@ -50,7 +50,7 @@ HELD = {
     "lengths unknown": lambda X: dataframe.from_pandas(frame(X), npartitions=4).to_dask_array(),
 }
 every_way = pytest.mark.parametrize("way", HELD)
-some_ways = grid("way", HELD, quick=["uneven", "dataframe"])
+some_ways = grid("way", HELD, quick=["uneven"])
 
 
 def slow(**params):

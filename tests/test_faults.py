@@ -18,6 +18,7 @@ from .held import blocks_of, frame, npy, parquet, with_nan
 from .test_bad_input import refuses
 
 ALGORITHMS = pytest.mark.parametrize("algorithm", ["auto", "em"])
+EM = grid("algorithm", ["auto", "em"], quick=["em"])
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -114,7 +115,7 @@ def is_beginning_of(model, whole):
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-@ALGORITHMS
+@EM
 def test_a_fault_keeps_the_last_iteration_and_the_fit_can_go_on(fault, algorithm):
     change, match = FAULTS[fault]
     model, whole = slow(algorithm=algorithm), slow(algorithm=algorithm).fit(X)
@@ -293,7 +294,7 @@ def test_a_npy_file_cut_short_in_the_middle_of_a_fit(algorithm, missing, is_path
     assert_same_bits(model.set_params(warm_start=True).fit(held), whole)
 
 
-@ALGORITHMS
+@EM
 @pytest.mark.parametrize(
     ("action", "match"),
     [

@@ -544,7 +544,8 @@ def test_a_first_batch_that_is_bad_leaves_nothing():
     assert model.n_features_in_ == 3
 
 
-@grid("path", ["quick", "general"], quick=["quick"])
+@exhaustive
+@pytest.mark.parametrize("path", ["quick", "general"])
 def test_a_batch_that_collapses_a_component_is_not_taken_in(path):
     X, _ = three_groups(600)
     model = GaussianMixture(3, random_state=0, reg_covar=0.0, forgetting=0.9).fit(X)

@@ -247,7 +247,7 @@ SINGULAR = {
 }
 
 
-@pytest.mark.parametrize("name", SINGULAR)
+@grid("name", SINGULAR, quick=slice(0, None, 3))
 @grid("reg_covar", [0, 1e-6], quick=[0])
 @grid("algorithm", ["em", "auto"], quick=["auto"])
 @each_type

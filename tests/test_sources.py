@@ -58,7 +58,7 @@ def test_the_same_bits_however_points_are_held(way, algorithm, dtype, covariance
 
 
 @some_ways
-@pytest.mark.parametrize("init_params", ["random", "k-means++", "random_from_data"])
+@grid("init_params", ["random", "k-means++", "random_from_data"], quick=["random"])
 def test_the_same_bits_from_every_start(way, init_params, tmp_path):
     same_bits_held(way, tmp_path, init_params=init_params)
 
@@ -300,7 +300,7 @@ def test_integer_weights_and_labels_of_parquet(tmp_path):
     assert_same_bits(model, fitted(X, sample_weight=groups + 1, labels=groups))
 
 
-@pytest.mark.parametrize("way", ["frames", "record batches", "Arrow table", "Parquet file", "Parquet folder"])
+@grid("way", ["frames", "record batches", "Arrow table", "Parquet file", "Parquet folder"], quick=["Arrow table"])
 def test_feature_names(way, tmp_path):
     X, _ = points()
     source = HELD[way](X, tmp_path)
@@ -388,6 +388,7 @@ def run(script):
     return done.stdout
 
 
+@exhaustive
 def test_without_the_optional_packages(tmp_path):
     script = f"""
 import sys
@@ -413,6 +414,7 @@ for make in (ParquetSource, model.fit):
     assert run(script).splitlines() == ["True 300", needed, needed]
 
 
+@exhaustive
 def test_optional_packages_are_imported_only_where_they_are_needed():
     script = f"""
 import sys

@@ -15,6 +15,7 @@ from sklearn.utils.fixes import parse_version
 from fastem import GaussianMixture
 
 from . import data_sets, naive
+from .grids import grid
 from .problems import partly_known, three_groups
 
 COVARIANCE_TYPES = data_sets.COVARIANCE_TYPES
@@ -156,7 +157,7 @@ def test_fractional_weights_in_scores_against_the_formulas(covariance_type):
 # -- scale ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("factor", [1e-30, 1e-12, 3.7, 1e12, 1e30])
+@grid("factor", [1e-30, 1e-12, 3.7, 1e12, 1e30], quick=[1e-30])
 @pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
 @pytest.mark.parametrize("way", WAYS)
 def test_the_scale_of_weights_does_not_matter(way, covariance_type, factor):
@@ -170,7 +171,7 @@ def test_the_scale_of_weights_does_not_matter(way, covariance_type, factor):
     )
 
 
-@pytest.mark.parametrize("factor", [1e-30, 3.7, 1e30])
+@grid("factor", [1e-30, 3.7, 1e30], quick=[1e30])
 @pytest.mark.parametrize("init_params", ["kmeans", "k-means++", "random", "random_from_data"])
 def test_the_scale_of_weights_does_not_matter_to_starts(init_params, factor):
     X, _ = three_groups()
@@ -186,7 +187,7 @@ def test_the_scale_of_weights_does_not_matter_to_starts(init_params, factor):
 
 @pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
 @pytest.mark.parametrize("has_labels", [False, True])
-@pytest.mark.parametrize("distance", [0.0, 1e6])
+@grid("distance", [0.0, 1e6], quick=[1e6])
 @pytest.mark.parametrize("way", WAYS)
 def test_a_point_of_weight_zero_is_not_there(way, distance, has_labels, covariance_type):
     X, labels = three_groups()
@@ -214,7 +215,7 @@ ALL_STARTS = [
 ]
 
 
-@pytest.mark.parametrize("covariance_type", ["full", "diag"])
+@grid("covariance_type", ["full", "diag"], quick=["diag"])
 @pytest.mark.parametrize(("algorithm", "init_params"), ALL_STARTS)
 def test_a_point_of_weight_zero_is_not_there_for_starts(algorithm, init_params, covariance_type):
     """At the end of the data, where it changes no other point's draws, and far from a cloud without groups."""
@@ -305,7 +306,7 @@ BAD_WEIGHTS = [
 
 
 @pytest.mark.parametrize(("weights", "match"), BAD_WEIGHTS)
-@pytest.mark.parametrize("method", ["fit", "fit_predict", "score", "aic", "bic", "icl"])
+@grid("method", ["fit", "fit_predict", "score", "aic", "bic", "icl"], quick=["fit", "score"])
 def test_bad_weights(method, weights, match):
     X, _ = three_groups()
     model = quietly(mixture(X, "full").fit, X)
