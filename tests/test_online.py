@@ -13,7 +13,7 @@ from fastem import GaussianMixture, online, search
 
 from . import data_sets, naive
 from .fits import assert_same_bits, quietly
-from .grids import grid
+from .grids import exhaustive, grid
 from .problems import partly_known, three_groups
 
 COVARIANCE_TYPES = data_sets.COVARIANCE_TYPES
