@@ -194,6 +194,7 @@ for mebibytes in range(100, 400, 12):
 """
 
 
+@exhaustive
 @pytest.mark.skipif(sys.platform != "linux", reason="a limit of Linux")
 def test_under_any_limit_a_pass_is_right_or_says_what_it_asked_for():
     result = subprocess.run([sys.executable, "-c", LIMITED], env=ENVIRONMENT, capture_output=True, text=True)

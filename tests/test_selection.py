@@ -19,7 +19,7 @@ from fastem.sources import SourceError
 
 from . import data_sets, held
 from .fits import assert_same_bits, mixture, points, quietly
-from .grids import grid
+from .grids import exhaustive, grid
 from .problems import three_groups
 from .test_faults import Faulty, nan_in_block_2
 
@@ -48,7 +48,8 @@ def load(name):
 # -- the loop ---------------------------------------------------------------------------------------------------------
 
 
-@grid("name", ["faithful", "iris", "wine", "penguins"], quick=["faithful"])
+@exhaustive
+@pytest.mark.parametrize("name", ["faithful", "iris", "wine", "penguins"])
 def test_as_the_loop_or_better(name):
     X, params = load(name), {"random_state": 0, "tol": 1e-5, "max_iter": 1000, "n_threads": 1}
     selection = select(X, range(1, 7), **params)
@@ -65,7 +66,7 @@ def test_as_the_loop_or_better(name):
     assert (selection.best_estimator_.covariance_type, selection.best_estimator_.n_components) == table.bic.idxmin()
 
 
-@pytest.mark.parametrize("criterion", ["bic", "aic", "icl"])
+@grid("criterion", ["bic", "aic", "icl"], quick=["bic"])
 def test_the_row_of_the_best_is_of_the_best(criterion):
     X = load("iris")
     selection = select(X, range(1, 5), criterion=criterion, random_state=0, n_threads=1)
@@ -102,6 +103,7 @@ def test_every_rows_criteria_are_the_estimators():
 TIGHT = {"random_state": 0, "tol": 1e-9, "max_iter": 20_000, "n_threads": 1}
 
 
+@exhaustive
 def test_mclusts_choice_on_old_faithful():
     """mclust's vignette: EEE with 3 components, log-likelihood -1126.326, BIC -2314.316, ICL -2357.824.
 
