@@ -58,7 +58,7 @@ def test_same_iterates_from_the_same_start(name, covariance_type):
     np.testing.assert_array_equal(labels[sure], theirs.predict(X)[sure])
 
 
-@grid("covariance_type", data_sets.COVARIANCE_TYPES, quick=["diag"])
+@grid("covariance_type", data_sets.COVARIANCE_TYPES, quick=["full"])
 def test_same_iterates_in_float32(covariance_type):
     X, n_components = data_sets.load("iris")
     start = data_sets.start(X, n_components, covariance_type)
