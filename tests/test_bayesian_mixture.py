@@ -44,7 +44,7 @@ PRIORS = (
     "covariance_prior_",
 )  # fmt: skip
 
-each_type = pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+each_type = grid("covariance_type", COVARIANCE_TYPES, quick=["full", "diag"])
 each_prior_type = pytest.mark.parametrize("prior_type", PRIOR_TYPES)
 prior_types = grid("prior_type", PRIOR_TYPES, quick=["dirichlet_process"])
 
@@ -1030,7 +1030,7 @@ def natural_parameters(posterior):
 
 
 @pytest.mark.parametrize("prior_type", ["dirichlet_process", "dirichlet_distribution"])
-@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@each_type
 def test_an_extrapolated_posterior_lies_on_the_line(covariance_type, prior_type):
     before, after = two_posteriors(covariance_type, prior_type)
     further = after.beyond(before, 1.5)

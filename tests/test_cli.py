@@ -474,6 +474,7 @@ def test_select_agrees_with_a_loop(run, criterion):
     assert column(Path("labels.csv").read_text()).tolist() == nameless(saved).predict(X).tolist()
 
 
+@exhaustive
 def test_the_report_of_select(run):
     lines = run("select faithful -k 1,2,3 --covariance tied,full").splitlines()
     heads = next(
@@ -728,7 +729,7 @@ def test_progress_in_a_terminal_leaves_a_clean_line(capsys, monkeypatch):
 
 def test_progress_of_reading(capsys, monkeypatch):
     monkeypatch.setattr("fastem.cli.text._CHUNK", 1 << 14)
-    np.savetxt("table.csv", blobs(2, 4, n=60_000), delimiter=",")
+    np.savetxt("table.csv", blobs(2, 4, n=20_000), delimiter=",")
     with terminal(monkeypatch) as shown:
         assert cli.main(shlex.split("fit table.csv -k 2")) == 0
     assert re.search(r"reading: \d+,\d+ rows, [\d.]+ [kM] rows/s", shown[0])

@@ -62,6 +62,7 @@ def test_os_fork():
     fitted()
 
 
+@exhaustive
 def test_threads_at_once_do_not_disturb_each_other():
     expected = fitted().means_
     with ThreadPoolExecutor(4) as pool:

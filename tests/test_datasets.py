@@ -143,7 +143,7 @@ def integrated_overlap(model, n_nodes):
 
 
 @grid("overlap", [0.002, 0.05, 0.3, 0.45], quick=[0.05])
-@pytest.mark.parametrize("n_features", [1, 2, 20])
+@grid("n_features", [1, 2, 20], quick=[1, 2])
 def test_overlap_of_two_equal_components_is_the_closed_form(overlap, n_features):
     mixture = make_mixture(1, 2, n_features, overlap=overlap, covariance_type="tied", random_state=3)
     gap = np.subtract(*mixture.model.means_)

@@ -324,9 +324,10 @@ def test_a_parquet_file_that_changes_in_the_middle_of_a_fit(action, match, algor
 
 
 @grid("dtype", ["float64", "float32"], quick=["float64"])
-@pytest.mark.parametrize(
+@grid(
     "params",
     [{}, {"algorithm": "em"}, {"assignment": "stochastic"}, {"assignment": "hard"}, {"covariance_type": "tied"}],
+    quick=[{"algorithm": "em"}, {"assignment": "stochastic"}],
 )
 def test_after_a_crash_a_checkpoint_goes_on_as_if_nothing_had_been(params, dtype, tmp_path):
     points = X.astype(dtype)

@@ -23,6 +23,7 @@ from . import data_sets
 from .grids import grid
 
 COVARIANCE_TYPES = data_sets.COVARIANCE_TYPES
+each_type = grid("covariance_type", COVARIANCE_TYPES, quick=["tied", "diag"])
 PARAMETERS = ("weights_", "means_", "covariances_", "precisions_", "precisions_cholesky_")
 
 
@@ -65,7 +66,7 @@ def test_old_faithful_reaches_mclusts_log_likelihood():
     assert len(X) * model.score(X) == pytest.approx(-1130.264, abs=1e-3)
 
 
-@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@each_type
 def test_one_component_is_the_mean_and_covariance(covariance_type):
     X, _ = data_sets.load("iris")
     model = GaussianMixture(1, covariance_type=covariance_type, reg_covar=0).fit(X)
@@ -82,7 +83,7 @@ def test_one_component_is_the_mean_and_covariance(covariance_type):
     assert model.n_iter_ == 2
 
 
-@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@each_type
 def test_known_labels_are_one_m_step(covariance_type):
     """The mission's first case: a mean, a covariance and a share per group."""
     from . import naive
@@ -113,7 +114,7 @@ def test_known_labels_with_weights_and_far_from_the_origin():
 # -- invariants ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@each_type
 @grid("name", data_sets.NAMES, quick=["wine"])
 def test_the_lower_bound_never_falls(name, covariance_type):
     X, n_components = data_sets.load(name)
@@ -138,7 +139,7 @@ def test_the_same_bits_for_any_number_of_threads(covariance_type):
         assert_array_equal(fit.predict_proba(X), fits[0].predict_proba(X))
 
 
-@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@each_type
 @pytest.mark.parametrize("shift", [1e6, 1e8])
 def test_data_far_from_the_origin(covariance_type, shift):
     X, _ = three_groups()
@@ -153,7 +154,7 @@ def test_data_far_from_the_origin(covariance_type, shift):
     assert_allclose(far.covariances_, near.covariances_, rtol=1e-8 + 100 * rounding, atol=1e-8 + 100 * rounding)
 
 
-@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@each_type
 def test_scaling_scales_the_fit(covariance_type):
     X, _ = three_groups()
     factor = 2.0**-40 if covariance_type == "spherical" else 2.0 ** np.array([-40, 0, 30])
@@ -170,7 +171,7 @@ def test_scaling_scales_the_fit(covariance_type):
     assert_allclose(scaled.weights_, model.weights_, rtol=1e-11)
 
 
-@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@each_type
 def test_the_order_of_points_does_not_matter(covariance_type):
     X, _ = three_groups()
     start = data_sets.start(X, 3, covariance_type)
@@ -280,7 +281,7 @@ def test_a_float32_fit_is_near_the_float64_one(n_features, n_components, covaria
         assert_allclose(value, reference, rtol=1e-4, atol=1e-4 * np.abs(reference).max())
 
 
-@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@each_type
 def test_float32_sums_do_not_cancel(covariance_type):
     # scikit-learn's own float32 variance of these is 112.1 for diag and spherical (its issue 30382)
     X = np.array([[9999], [0]], dtype=np.float32)
@@ -289,7 +290,7 @@ def test_float32_sums_do_not_cancel(covariance_type):
     assert model.covariances_.dtype == np.float32
 
 
-@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@each_type
 def test_a_row_is_judged_by_itself(covariance_type):
     X, _ = three_groups(300)
     model = GaussianMixture(3, covariance_type=covariance_type, random_state=0).fit(X)

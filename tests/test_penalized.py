@@ -22,7 +22,7 @@ from .problems import partly_known, three_groups
 COVARIANCE_TYPES = data_sets.COVARIANCE_TYPES
 MIXTURE = ("weights_", "means_", "covariances_")
 
-each_type = pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+each_type = grid("covariance_type", COVARIANCE_TYPES, quick=["tied", "spherical"])
 each_algorithm = pytest.mark.parametrize("algorithm", ["em", "auto"])
 
 

@@ -393,6 +393,7 @@ def test_iterations_that_are_asked_for_are_shown(faithful, frames):
         IterationDisplay.from_frames(frames, X, chosen=[999])
 
 
+@exhaustive
 def test_chosen_iterations_begin_at_the_start_and_end_at_the_end(faithful, frames):
     X, _ = faithful
     display = IterationDisplay.from_frames(frames, X, n_frames=3)
@@ -522,6 +523,7 @@ def test_a_film_goes_from_a_random_start_to_the_model(tmp_path, iris, n_features
     assert not plt.get_fignums()
 
 
+@exhaustive
 def test_the_run_that_is_filmed_ends_where_the_model_is(iris):
     X, model = iris
     run = _run.run_of(_run.random_run(model, X), X, like=model)
@@ -712,6 +714,7 @@ def test_pictures_look_as_they_did(name, faithful, iris, frames, tmp_path):
     assert np.sqrt(np.mean((small[0] - small[1]) ** 2)) < (5 if name == "image" else 1.5)
 
 
+@exhaustive
 def test_pictures_import_matplotlib_when_they_are_drawn():
     code = "import sys, fastem.plotting; sys.exit(any(name.startswith('matplotlib') for name in sys.modules))"
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -724,6 +727,7 @@ def test_without_matplotlib_it_says_what_to_install(faithful, monkeypatch):
         MixtureDisplay.from_estimator(model, X)
 
 
+@exhaustive
 def test_a_million_points_are_an_image_in_about_a_second(faithful):
     """The bound is generous: machines of continuous integration are slow, and markers would take a minute."""
     from time import process_time

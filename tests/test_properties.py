@@ -23,7 +23,7 @@ from fastem.known import Known
 from fastem.sources import ArraySource
 
 from .data_sets import COVARIANCE_TYPES
-from .grids import grid
+from .grids import exhaustive, grid
 from .problems import Problem, make_problem
 
 properties = settings(derandomize=True, deadline=None, max_examples=40, suppress_health_check=list(HealthCheck))
@@ -507,7 +507,7 @@ def test_another_covariance_type_after_the_fit(fitted, changed, n_features):
     assert_array_equal(model.set_params(covariance_type=fitted).predict_proba(X), expected)
 
 
-TestLifeOfAModel = LifeOfAModel.TestCase
+TestLifeOfAModel = exhaustive(LifeOfAModel.TestCase)
 TestLifeOfAModel.settings = settings(
     derandomize=True, deadline=None, max_examples=60, stateful_step_count=25, suppress_health_check=list(HealthCheck)
 )

@@ -321,7 +321,7 @@ def header_with(file, **changes):
     np.savez(file, **members)
 
 
-@pytest.mark.parametrize(
+@grid(
     ("damage", "match"),
     [
         (lambda file: file.write_bytes(b""), "can't be read as a model"),
@@ -343,6 +343,7 @@ def header_with(file, **changes):
         (lambda file: header_with(file, attributes={"means_": {"@array": "array_99"}}), "can't be read as a model"),
         (lambda file: header_with(file, attributes={"means_": {"@class": "Popen", "fields": {}}}), "can't be read"),
     ],
+    quick=slice(0, None, 3),
 )
 def test_a_file_that_is_no_model(damage, match, tmp_path):
     file = tmp_path / "model.npz"
@@ -530,7 +531,7 @@ VISITED = ("attributes", *STEPS, "fields", "_visited", 0, "@visited")
 LARGE, ANY = np.zeros(100), {"@array": "large"}
 
 
-@pytest.mark.parametrize(
+@grid(
     ("place", "value", "match"),
     [
         (("class",), "Popen", "its class is 'Popen', not GaussianMixture"),
@@ -582,6 +583,7 @@ LARGE, ANY = np.zeros(100), {"@array": "large"}
         (("attributes", "_unfinished", "fields", "seed"), 2**64, "seed should be an integer from 0"),
         (("attributes", "_unfinished", "fields"), {}, "_unfinished lack accepted, parameters, candidate, steps"),
     ],
+    quick=slice(0, None, 4),
 )  # fmt: skip
 def test_values_that_are_not_what_belongs_there(place, value, match, tmp_path):
     file = tmp_path / "model.npz"
@@ -606,7 +608,7 @@ def test_what_every_model_has_must_be_there(name, tmp_path):
     refuses(file, name)
 
 
-@pytest.mark.parametrize(
+@grid(
     ("name", "change", "match"),
     [
         ("weights_", lambda w: w * 2, "attributes.weights_ should be 0 or more and sum to 1"),
@@ -624,6 +626,7 @@ def test_what_every_model_has_must_be_there(name, tmp_path):
         ("precisions_cholesky_", lambda f: f.transpose(0, 2, 1), "should be upper triangular with a positive diagonal"),
         ("precisions_cholesky_", lambda f: f[0], r"should have the shape \(3, 4, 4\), but has \(4, 4\)"),
     ],
+    quick=slice(0, None, 3),
 )
 def test_arrays_that_are_no_mixture(name, change, match, tmp_path):
     file = tmp_path / "model.npz"

@@ -157,6 +157,7 @@ def test_as_high_as_many_starts(covariance_type):
 # -- cross-validation -------------------------------------------------------------------------------------------------
 
 
+@exhaustive
 def test_held_out_is_what_cross_validation_finds():
     X = load("faithful")
     selection = select(X, range(1, 4), ("full", "diag"), "held_out", random_state=0, n_threads=1)
@@ -208,6 +209,7 @@ def of_many(many):
     return select(many, range(1, 6), random_state=0, tol=1e-4, n_threads=1)
 
 
+@exhaustive
 def test_what_was_stopped_is_worse(many, of_many):
     table, best = rows(of_many), of_many.results_["bic"][of_many.best_index_]
     stopped = table[table.status == "stopped"]
@@ -224,6 +226,7 @@ def test_what_was_stopped_is_worse(many, of_many):
     assert table.bic.iloc[order[: len(table) - len(stopped)]].is_monotonic_increasing
 
 
+@exhaustive
 def test_the_choice_among_many_points_is_the_full_searchs(many, of_many):
     best = of_many.best_estimator_
     assert (best.covariance_type, best.n_components) == ("diag", 4)
@@ -235,6 +238,7 @@ def test_the_choice_among_many_points_is_the_full_searchs(many, of_many):
     assert best.score(many) == pytest.approx(of_many.results_["log_likelihood"][of_many.best_index_], rel=1e-12)
 
 
+@exhaustive
 def test_the_same_however_many_points_are_held(many, of_many, tmp_path):
     source = held.npy(many, tmp_path)
     other = select(source, range(1, 6), random_state=0, tol=1e-4, n_threads=1)
@@ -290,6 +294,7 @@ def test_columns_by_name(tmp_path):
     assert list(selection.best_estimator_.feature_names_in_) == ["length", "width", "height"]
 
 
+@exhaustive
 def test_the_same_every_time_and_by_any_number_of_threads():
     X = load("iris")
     first = select(X, **FEW)
@@ -301,6 +306,7 @@ def test_the_same_every_time_and_by_any_number_of_threads():
     assert_same_selection(*(select(X, **{**FEW, "random_state": state}) for state in states))
 
 
+@exhaustive
 def test_the_order_of_arguments_does_not_matter():
     X = load("iris")
     one = rows(select(X, [3, 1, 2, 2], ["diag", "full"], random_state=0, n_threads=1))
@@ -311,6 +317,7 @@ def test_the_order_of_arguments_does_not_matter():
     assert len(generator.results_["bic"]) == 2
 
 
+@exhaustive
 @pytest.mark.parametrize("criterion", ["bic", "held_out"])
 def test_weights_are_repeated_rows(criterion):
     X, _ = three_groups(400)
@@ -327,6 +334,7 @@ def test_weights_are_repeated_rows(criterion):
     assert_allclose(doubled.aic.iloc[0] - 2 * weighted.aic.iloc[0], -2 * 9, atol=1e-6)
 
 
+@exhaustive
 def test_arguments_of_the_mixture_are_passed_on():
     X = load("iris")
     for params in (
@@ -378,6 +386,7 @@ def test_a_table_for_pandas():
     assert (table.seconds > 0).all()
 
 
+@exhaustive
 def test_no_warnings():
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -30,6 +30,8 @@ REACHES_INTO_PRIVATE_FUNCTIONS = {
 
 TAKE_SECONDS = {
     "test_init_of_gaussian_mixture",
+    "test_multiple_init_of_gaussian_mixture",
+    "test_bayesian_mixture_fit_predict_n_init_of_bayesian_mixture",
     "test_warm_start_of_gaussian_mixture",
     "test_gaussian_mixture_fit_of_gaussian_mixture",
     "test_bayesian_mixture_fit_predict_of_bayesian_mixture",

@@ -23,7 +23,7 @@ from .grids import exhaustive, grid
 from .held import HELD, NAMES, arrow, blocks_of, frame, npy, parquet
 
 every_way = pytest.mark.parametrize("way", HELD)
-some_ways = grid("way", HELD, quick=[".npy", "frames", "Parquet folder"])
+some_ways = grid("way", HELD, quick=[".npy", "Parquet file"])
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -88,7 +88,7 @@ def test_the_same_bits_with_what_is_known_of_the_points(way, algorithm, known, t
     assert model.lower_bounds_ != in_memory(**params).lower_bounds_
 
 
-@some_ways
+@grid("way", HELD, quick=["frames"])
 def test_the_same_bits_where_little_is_read_at_a_time(way, tmp_path, monkeypatch):
     # Leaves are of 384 points: parts of one and of two leaves, blocks larger and smaller than them.
     few = 4 * 800
@@ -332,7 +332,7 @@ def test_a_map_outlives_the_name_of_its_file(tmp_path):
 # -- predictions ------------------------------------------------------------------------------------------------------
 
 
-@every_way
+@some_ways
 @grid("dtype", ["float64", "float32"], quick=["float64"])
 def test_predictions_are_those_of_the_array(way, dtype, tmp_path, recwarn):
     X = points()[0].astype(dtype)

@@ -19,6 +19,7 @@ from .grids import grid
 from .problems import partly_known, three_groups
 
 COVARIANCE_TYPES = data_sets.COVARIANCE_TYPES
+each_type = grid("covariance_type", COVARIANCE_TYPES, quick=["full", "spherical"])
 PARAMETERS = ("weights_", "means_", "covariances_", "precisions_", "precisions_cholesky_")
 WAYS = {  # to fit, all of which take weights
     "em": {"algorithm": "em"},
@@ -55,7 +56,7 @@ def assert_same_fit(one, other, rtol):
 # -- integers: repeated rows ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@each_type
 @pytest.mark.parametrize("has_labels", [False, True])
 @pytest.mark.parametrize("way", WAYS)
 def test_integer_weights_are_repeated_rows(way, has_labels, covariance_type):
@@ -73,7 +74,7 @@ def test_integer_weights_are_repeated_rows(way, has_labels, covariance_type):
     assert_same_fit(weighted, repeated, rtol=1e-10)
 
 
-@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@each_type
 def test_integer_weights_are_repeated_rows_in_scores(covariance_type):
     X, _ = three_groups()
     weights = integers(len(X))
@@ -84,7 +85,7 @@ def test_integer_weights_are_repeated_rows_in_scores(covariance_type):
         assert abs(weighted / score(X) - 1) > 1e-3
 
 
-@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@each_type
 def test_integer_weights_are_repeated_rows_in_batches(covariance_type):
     X, _ = three_groups(900)
     weights = integers(len(X))
@@ -122,7 +123,7 @@ def test_fit_predict_takes_weights(way):
 # -- fractions ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@each_type
 @pytest.mark.parametrize("assignment", ["soft", "hard"])
 def test_fractional_weights_against_textbook_em(assignment, covariance_type):
     X, _ = three_groups()
@@ -138,7 +139,7 @@ def test_fractional_weights_against_textbook_em(assignment, covariance_type):
             assert_allclose(getattr(model, name), value, rtol=1e-10, atol=1e-10, err_msg=name)
 
 
-@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@each_type
 def test_fractional_weights_in_scores_against_the_formulas(covariance_type):
     X, _ = three_groups()
     weights = np.random.default_rng(3).exponential(size=len(X))
@@ -158,7 +159,7 @@ def test_fractional_weights_in_scores_against_the_formulas(covariance_type):
 
 
 @grid("factor", [1e-30, 1e-12, 3.7, 1e12, 1e30], quick=[1e-30])
-@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@each_type
 @pytest.mark.parametrize("way", WAYS)
 def test_the_scale_of_weights_does_not_matter(way, covariance_type, factor):
     X, _ = three_groups()
@@ -185,7 +186,7 @@ def test_the_scale_of_weights_does_not_matter_to_starts(init_params, factor):
 # -- zeros and ones ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@each_type
 @pytest.mark.parametrize("has_labels", [False, True])
 @grid("distance", [0.0, 1e6], quick=[1e6])
 @pytest.mark.parametrize("way", WAYS)
