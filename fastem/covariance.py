@@ -147,6 +147,14 @@ class CovarianceFamily:
             second = mass[:, None] * (self.variances(covariances, *means.shape) - reg_covar)
         return self.statistics(means[0], means, mass, np.zeros(means.shape), second, 0.0, weight)
 
+    def points_lacking(self, mass, n_features):
+        """Whether each component, by the points it holds, (K,), has fewer than its covariance needs."""
+        return mass < (n_features + 1 if self.is_triangular else 2)
+
+    def points_needed(self, n_components, n_features):
+        """In words: the points that a covariance needs so that it is not singular."""
+        return f"{n_features + 1 if self.is_triangular else 2} for each component"
+
     def n_free_in_all(self, n_components, n_features):
         """Number of free parameters of a mixture: weights, means and covariances."""
         return n_components - 1 + n_components * n_features + self.n_free(n_components, n_features)
@@ -328,6 +336,12 @@ class Tied(CovarianceFamily):
 
     def n_free(self, n_components, n_features):
         return n_features * (n_features + 1) // 2
+
+    def points_lacking(self, mass, n_features):
+        return np.full(len(mass), mass.sum() < len(mass) + n_features)
+
+    def points_needed(self, n_components, n_features):
+        return f"{n_components + n_features} in all"
 
     def kernel_inputs(self, parameters, exact):
         if exact:

@@ -263,6 +263,14 @@ def feature_names(value, where, given):
     return values
 
 
+def component_names(value, where, given):
+    """A string for each component, each another one."""
+    values = strings(value, where, given)
+    if len(values) != given.n_components or len(set(values)) < len(values):
+        raise ValueError(f"{where} should be {given.n_components} different strings, one for each component")
+    return values
+
+
 def visited(value, where, given):
     """What a quasi-Newton run keeps of a pass."""
     match value:
@@ -286,14 +294,17 @@ def dict_of(**kinds):
     return decode
 
 
-def record(make, name=None, /, **kinds):
-    """{"@class": NAME, "fields": {...}}: `make(**fields)`; fields of a later fastem, beside these, are left out."""
+def record(make, name=None, may_lack=(), /, **kinds):
+    """{"@class": NAME, "fields": {...}}: `make(**fields)`; fields of a later fastem, beside these, are left out.
+
+    may_lack: names of fields that files of an earlier fastem don't have.
+    """
     name = name or make.__name__
 
     def decode(value, where, given):
         match value:
             case {"@class": found, "fields": dict(fields)} if found == name:
-                return make(**all_of(kinds, fields, where, given))
+                return make(**all_of(kinds, fields, where, given, may_lack))
         raise wrong(where, f"an object of class {name}", value)
 
     return decode

@@ -1,5 +1,226 @@
 """Components whose likelihood says nothing about the data: on reg_covar's floor, or on too few points."""
 
+from dataclasses import dataclass
+
+import numpy as np
+
+# A component is on the floor where its points' own variance, in some direction, is below reg_covar ...
+_FLOOR = 1.0
+
+# ... though that of all points is so many times reg_covar. Where it isn't, reg_covar is too large for the data's scale.
+_SCALE = 10.0
+
+# Variance of all points, in units of reg_covar, that is none: of a feature; in another direction, where it is a small
+# difference of large numbers.
+_ROUNDING = 1e-6
+_DEPENDENT = 1e-3
+
+# Names that a message lists before it only counts.
+_MOST_NAMES = 5
+
 
 class DegenerateFitWarning(UserWarning):
     """A fit has components whose covariance is set by reg_covar, or by too few points, not by the data."""
+
+
+@dataclass(frozen=True)
+class Degeneracy:
+    """What reg_covar or too few points, not the data, decide about a mixture.
+
+    Attributes
+    ----------
+    at_floor : ndarray of int
+        Components with a direction in which their points spread less than reg_covar, and all points much more.
+    on_few_points : ndarray of int
+        Components that hold fewer points than their covariance needs: D + 1 for a matrix, 2 for variances.
+    constant : ndarray of int
+        Features with the same value in all points.
+    features : ndarray of int
+        Other features of which reg_covar is more than a tenth of the variance of all points.
+    features_within : ndarray of int
+        Further features of which reg_covar is more than a tenth of a component's variance.
+    n_dependent : int
+        Directions, beyond features without spread, in which all points lie flat: features are linearly dependent.
+    """
+
+    at_floor: np.ndarray
+    on_few_points: np.ndarray
+    constant: np.ndarray
+    features: np.ndarray
+    features_within: np.ndarray
+    n_dependent: int
+
+    @property
+    def components(self):
+        """All degenerate components, in order."""
+        return np.union1d(self.at_floor, self.on_few_points)
+
+
+def degeneracy(parameters, n_points, reg_covar):
+    """The `Degeneracy` of a mixture that an M-step made.
+
+    Parameters
+    ----------
+    parameters : Parameters
+    n_points : int
+        Points of positive weight that it was fitted to.
+    reg_covar : float
+        In squared units of the data, as in the M-step.
+    """
+    n_components, n_features = parameters.means.shape
+    variances = parameters.family.variances(parameters.covariances.astype(np.float64), n_components, n_features)
+    total = _total(parameters, variances, _square)
+    is_constant = total - reg_covar < _ROUNDING * reg_covar
+    is_small = total - reg_covar < _SCALE * reg_covar
+    is_small_within = (variances - reg_covar < _SCALE * reg_covar).any(axis=0)
+    on_few_points = _on_few_points(parameters, n_points)
+    if len(on_few_points) == n_components:  # singular by their number alone
+        at_floor, n_dependent = np.empty(0, int), 0
+    else:
+        at_floor, n_dependent = _at_floor(parameters, variances, total, reg_covar)
+    return Degeneracy(
+        at_floor,
+        on_few_points,
+        np.flatnonzero(is_constant),
+        np.flatnonzero(is_small & ~is_constant),
+        np.flatnonzero(is_small_within & ~is_small),
+        max(0, n_dependent - int((total - reg_covar < _DEPENDENT * reg_covar).sum())),
+    )
+
+
+def n_degenerate(parameters, n_points, reg_covar):
+    """How many components are degenerate: on the floor, or on too few points."""
+    n_components, n_features = parameters.means.shape
+    few = _on_few_points(parameters, n_points)
+    if len(few) == n_components or not (parameters.share_of(reg_covar) > _share(_FLOOR)).any():
+        return len(few)
+    variances = parameters.family.variances(parameters.covariances, n_components, n_features)
+    at_floor, _ = _at_floor(parameters, variances, _total(parameters, variances, _square), reg_covar)
+    return len(np.union1d(few, at_floor))
+
+
+def _on_few_points(parameters, n_points):
+    """Components with fewer points than their covariance needs; none where a prior stands in for points."""
+    family = parameters.family
+    if family is not family.plain:
+        return np.empty(0, int)
+    return np.flatnonzero(family.points_lacking(parameters.weights * n_points, parameters.means.shape[1]))
+
+
+def _at_floor(parameters, variances, total, reg_covar):
+    """(components on the floor, number of directions in which all points lie flat, where a matrix tells them)."""
+    suspects = np.broadcast_to(parameters.share_of(reg_covar) > _share(_FLOOR), len(parameters.means))
+    if reg_covar == 0 or not suspects.any():
+        return np.empty(0, int), 0
+    if not parameters.family.is_triangular:
+        varies = total - reg_covar > _SCALE * reg_covar
+        flat = (variances[:, varies] - reg_covar < _FLOOR * reg_covar).any(axis=1)
+        return np.flatnonzero(flat), 0
+    matrices = parameters.family.matrices(parameters.covariances.astype(np.float64), *parameters.means.shape)
+    values, directions = np.linalg.eigh(_total(parameters, matrices, _outer))
+    varies = values - reg_covar > _SCALE * reg_covar
+    flat = np.zeros(len(suspects), bool)
+    if varies.any():
+        within = directions[:, varies].T @ matrices[suspects] @ directions[:, varies]
+        flat[suspects] = np.linalg.eigvalsh(within)[:, 0] - reg_covar < _FLOOR * reg_covar
+    return np.flatnonzero(flat), int((values - reg_covar < _DEPENDENT * reg_covar).sum())
+
+
+def _total(parameters, covariances, spread):
+    """The (co)variances of all points, from those of the components and of their means."""
+    weights = parameters.weights.astype(np.float64)
+    means = parameters.means.astype(np.float64)
+    offsets = means - weights @ means
+    return np.tensordot(weights, covariances + spread(offsets), axes=1)
+
+
+def _square(offsets):
+    return offsets**2
+
+
+def _outer(offsets):
+    return offsets[:, :, None] * offsets[:, None, :]
+
+
+def _share(multiple):
+    """Share of reg_covar in a variance whose points' own is that multiple of it."""
+    return 1 / (1 + multiple)
+
+
+def notes(found, parameters, n_points, reg_covar, feature_names=None):
+    """Sentences for the user, one for each thing that is wrong: what, why, and the remedies.
+
+    Parameters
+    ----------
+    found : Degeneracy
+    parameters, n_points, reg_covar
+        As `degeneracy` takes them.
+    feature_names : sequence of str, default=None
+        None: features are named by their numbers.
+    """
+    n_components, n_features = parameters.means.shape
+    name, floor = parameters.family.name, f"reg_covar={reg_covar:g}"
+
+    def features(index):
+        names = [repr(str(feature_names[j])) if feature_names is not None else str(j) for j in index]
+        return _listed("Feature", names)
+
+    said = []
+    if found.constant.size:
+        said.append(
+            f"{features(found.constant)} {_verb(found.constant, 'is', 'are')} constant: {floor} alone makes the "
+            "density there. Leave out what is constant"
+        )
+    if found.features.size:
+        said.append(
+            f"{features(found.features)} {_verb(found.features, 'has', 'have')} a variance of less than ten times "
+            f"{floor}, which therefore decides what is fitted. Scale the data to unit variance, or lower reg_covar"
+        )
+    elif found.features_within.size and not found.components.size:
+        said.append(
+            f"{features(found.features_within)} {_verb(found.features_within, 'has', 'have')} a variance of less than "
+            f"ten times {floor} in some component, which is inflated by it. Scale the data up, or lower reg_covar"
+        )
+    if found.n_dependent:
+        said.append(
+            f"Features are linearly dependent ({found.n_dependent} of {n_features} directions have no variance): "
+            f"{floor} alone makes the density there. Leave out features, or combine them (PCA)"
+        )
+    reasons = []
+    if found.at_floor.size:
+        reasons.append(
+            f"{_listed('Component', found.at_floor)} {_verb(found.at_floor, 'spreads', 'spread')} less than {floor} in "
+            "some direction (points that repeat, are rounded, or lie in a plane)"
+        )
+    if found.on_few_points.size:
+        needs = parameters.family.points_needed(n_components, n_features)
+        which = (
+            f"{_listed('Component', found.on_few_points)} {_verb(found.on_few_points, 'holds', 'hold')} too few points"
+        )
+        if found.on_few_points.size == n_components:
+            which = f"{n_points:,} points are too few for {_counted(n_components, 'component')}"
+        reasons.append(f"{which} ({name!r} covariance of {_counted(n_features, 'feature')} needs {needs})")
+    if reasons:
+        said.append(
+            f"{'. '.join(reasons)}. The densities there say nothing about the data. Lower n_components, choose a "
+            "covariance_type with fewer parameters, set prior='default', or raise reg_covar"
+        )
+    return said
+
+
+def _verb(subjects, singular, plural):
+    return singular if len(subjects) == 1 else plural
+
+
+def _counted(number, noun):
+    return f"{number} {noun}{'s' * (number != 1)}"
+
+
+def _listed(noun, names):
+    """'Component 3', 'Components 3 and 5', '12 components (0, 1, 2, 3, 4, ...)'."""
+    names = [str(name) for name in names]
+    if len(names) == 1:
+        return f"{noun} {names[0]}"
+    if len(names) > _MOST_NAMES:
+        return f"{len(names)} {noun.lower()}s ({', '.join(names[:_MOST_NAMES])}, ...)"
+    return f"{noun}s {', '.join(names[:-1])} and {names[-1]}"

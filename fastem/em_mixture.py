@@ -15,7 +15,8 @@ from . import em, kernels, search
 from .base_mixture import BaseMixture
 from .callback_protocol import callbacks_torn_down
 from .covariance import FAMILIES
-from .known import Known
+from .degeneracy import DegenerateFitWarning, degeneracy, notes
+from .known import Known, n_counted
 from .progress import CallbackTasks, PrintedLines, Progress
 from .sources import ArraySource, SourceError
 from .sources.array import in_memory
@@ -158,13 +159,14 @@ class EMMixture(StreamingMixin, BaseMixture):
                     if error.result is not None:
                         self._set_fit(error.result, source, known)
                     raise
-            if not result.converged and not result.stopped and self.max_iter > 0:
-                warnings.warn(
-                    "Best performing initialization did not converge. Try different init parameters, or increase "
-                    "max_iter, tol, or check for degenerate data.",
-                    ConvergenceWarning,
-                    stacklevel=4,
-                )
+                if not result.converged and not result.stopped and self.max_iter > 0:
+                    warnings.warn(
+                        "Best performing initialization did not converge. Try different init parameters, or increase "
+                        "max_iter, tol, or check for degenerate data.",
+                        ConvergenceWarning,
+                        stacklevel=4,
+                    )
+                self._note_degeneracy(result, source, known)
             self._set_fit(result, source, known)
             for task in tasks:
                 task.end_fit()
@@ -188,6 +190,18 @@ class EMMixture(StreamingMixin, BaseMixture):
         return self._from_a_start(source, family, settings, random_state, known=known, progress=progress)
 
     _from_a_start = staticmethod(search.fit)
+
+    def _note_degeneracy(self, result, source, known):
+        """Warn once of what reg_covar or too few points decide, and put it into the report."""
+        if not result.lower_bounds:
+            return  # no M-step made the mixture
+        n_points = n_counted(source, known)
+        found = degeneracy(result.parameters, n_points, self.reg_covar)
+        result.report.degenerate = found.components.tolist()
+        names = getattr(self, "feature_names_in_", None)
+        result.report.notes = notes(found, result.parameters, n_points, self.reg_covar, names)
+        if result.report.notes:
+            warnings.warn(". ".join([*result.report.notes, ""]).rstrip(), DegenerateFitWarning, stacklevel=5)
 
     def _callback_tasks(self, X, y, source):
         """A list with what calls scikit-learn's callbacks; empty, and free of cost, where none are set."""
@@ -282,6 +296,8 @@ class EMMixture(StreamingMixin, BaseMixture):
             setattr(self, name, value)
 
     def _set_fit(self, result, source, known):
+        if not self._goes_on():
+            self.__dict__.pop("component_names_", None)  # other components
         self._set_result(result, source.dtype)
         self.n_samples_seen_ = source.n_samples
         self._weight_seen = float(source.n_samples if known.weights is None else known.weights.sum())

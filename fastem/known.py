@@ -93,6 +93,11 @@ class Known:
 NOTHING_KNOWN = Known()
 
 
+def n_counted(source, known):
+    """How many points have a positive weight."""
+    return source.n_samples if known.weights is None else int(np.count_nonzero(known.weights))
+
+
 class DrawnResponsibilities:
     """Uniform responsibilities, (n, K), drawn in scikit-learn's order when they are asked for: never all in memory.
 

@@ -17,9 +17,7 @@ def merged(parameters, n_components):
     """
     parts = _PARTS[parameters.family.name](parameters)
     alive = np.arange(len(parameters.means))
-    losses = np.full((alive.size, alive.size), np.inf)
-    for i in alive[:-1]:
-        losses[i, i + 1 :] = parts.losses(i, alive[i + 1 :])
+    losses = _all_losses(parts, alive)
     while len(alive) > n_components:
         i, j = np.unravel_index(np.argmin(losses), losses.shape)
         parts.merge(i, j)
@@ -30,15 +28,61 @@ def merged(parameters, n_components):
     return parts.mixture(alive)
 
 
+def _all_losses(parts, alive):
+    """The loss of every pair, (K, K), above the diagonal; infinity elsewhere."""
+    losses = np.full((alive.size, alive.size), np.inf)
+    for i in alive[:-1]:
+        losses[i, i + 1 :] = parts.losses(i, alive[i + 1 :])
+    return losses
+
+
+def without_one(parameters, rank=0, spared=()):
+    """The mixture with one pair merged: the one whose union loses least, or the rank-th after it.
+
+    spared: an index into the pairs (i, j), i < j, that stay apart.
+    """
+    parts = _PARTS[parameters.family.name](parameters)
+    alive = np.arange(len(parameters.means))
+    losses = _all_losses(parts, alive)
+    if spared:
+        losses[spared] = np.inf
+    i, j = np.unravel_index(np.argsort(losses, axis=None, kind="stable")[rank], losses.shape)
+    parts.merge(i, j)
+    return parts.mixture(alive[alive != j])
+
+
 def split(parameters, random_state):
     """Every component as two halves, moved apart along a random direction in units of its own deviations."""
-    family = parameters.family
+    offsets = _halves_apart(parameters, random_state)
+    means = np.concatenate([parameters.means + offsets, parameters.means - offsets])
+    covariances = _PARTS[parameters.family.name](parameters).halves(offsets)
+    return _mixture(parameters.family, np.tile(parameters.weights, 2), means, covariances)
+
+
+def split_one(parameters, k, random_state):
+    """Component k as two halves, as in `split`; the others as they are."""
+    parts = _PARTS[parameters.family.name](parameters)
+    offsets = np.zeros(parameters.means.shape)
+    offsets[k] = _halves_apart(parameters, random_state)[k]
+    weights = np.append(parameters.weights, parameters.weights[k] / 2)
+    weights[k] /= 2
+    means = np.concatenate([parameters.means + offsets, parameters.means[k : k + 1] - offsets[k]])
+    is_half = np.append(np.arange(len(parameters.means)), len(parameters.means) + k)
+    return _mixture(parameters.family, weights, means, parts.chosen(parts.halves(offsets), is_half))
+
+
+def with_component(parameters, mean, weight):
+    """The mixture with one component more, of this weight: at `mean`, (D,), with the covariance of the others' mean."""
+    parts = _PARTS[parameters.family.name](parameters)
+    weights = np.append((1 - weight) * parameters.weights, weight)
+    return _mixture(parameters.family, weights, np.vstack([parameters.means, mean]), parts.with_typical())
+
+
+def _halves_apart(parameters, random_state):
+    """Offset of one half of each component from its mean, (K, D)."""
     directions = random_state.normal(size=parameters.means.shape)
     directions *= _HALF / np.linalg.norm(directions, axis=1, keepdims=True)
-    offsets = Coordinates(parameters).in_features(directions)
-    means = np.concatenate([parameters.means + offsets, parameters.means - offsets])
-    covariances = _PARTS[family.name](parameters).halves(offsets)
-    return _mixture(family, np.tile(parameters.weights, 2), means, covariances)
+    return Coordinates(parameters).in_features(directions)
 
 
 def _mixture(family, weights, means, covariances):
@@ -81,6 +125,15 @@ class _Parts:
     def halves(self, offsets):
         """Covariances of two halves of each component whose means lie +-offsets from its own."""
         return np.concatenate([self.covariances - self.spread(offsets)] * 2)
+
+    @staticmethod
+    def chosen(covariances, index):
+        """The covariances of these components."""
+        return covariances[index]
+
+    def with_typical(self):
+        """The covariances, and one more: their mean."""
+        return np.concatenate([self.covariances, np.tensordot(self.weights, self.covariances, axes=1)[None]])
 
 
 class _FullParts(_Parts):
@@ -138,6 +191,13 @@ class _TiedParts(_Parts):
         return _mixture(self.family, self.weights[alive], self.means[alive], self.covariance)
 
     def halves(self, offsets):
+        return self.covariance
+
+    @staticmethod
+    def chosen(covariances, index):
+        return covariances
+
+    def with_typical(self):
         return self.covariance
 
 

@@ -15,13 +15,16 @@ What each buys (medians of eight seeds; nats per point, passes over all the poin
 import math
 from dataclasses import replace
 
-from . import em, initialization, reduction
+import numpy as np
+
+from . import em, initialization, reduction, relocation
 from .acceleration import QuasiNewton
-from .em import best_start, collapse_ignored, run
-from .known import NOTHING_KNOWN
-from .progress import SILENT
+from .degeneracy import n_degenerate
+from .em import VISIBLE, best_start, collapse_ignored, run
+from .known import NOTHING_KNOWN, n_counted
+from .progress import SILENT, Progress
 from .report import ALL, FitReport
-from .sources.array import sample
+from .sources.array import in_memory, sample
 
 # Starts at n_init=1, and how many of all are followed on the second sample.
 _STARTS = 3
@@ -34,11 +37,19 @@ _SHORT = 5
 _LONG = 100
 _NOISE = 0.2
 
+# Iterations after a component was moved, before it is judged whether the run is hopeless; and how many times what is
+# left to gain, as estimated, may be left in truth.
+_MOVED = 8
+_DOUBT = 4.0
+
+# Share of tol below which a run with a moved component has converged.
+_UNHURRIED = 0.01
+
+# Points at which it is seen how well a mixture fits, at most.
+_LOOKED_AT = 20_000
+
 # Rounds of splitting and merging, while they lead higher.
 _ROUNDS = 2
-
-# Share of a component's smallest variance that reg_covar makes up where it has collapsed.
-_COLLAPSED = 0.5
 
 # What all but the first start may cost: so many passes over all the points, or so many points times free parameters,
 # some hundredths of a second.
@@ -99,52 +110,169 @@ class _Search:
         self._n_free = family.n_free_in_all(settings.n_components, source.n_features)
         self._sizes = sample_sizes(source, family, settings.n_components, settings.tol)
         self._spent = 0
+        self._looked_at = None, None
 
     def result(self):
         """The EMResult over all the points, with the report of the whole search."""
         self._progress.begin(0)
-        best = self._search() if self._needs_search() else None
-        if best is not None and self._is_whole(best):
-            return self._report.of(best)
         result = None
-        if best is not None:
-            with collapse_ignored():  # what a sample suggested may collapse
-                result = self._to_the_end(best)
+        if self._needs_search():
+            # What a sample suggested may collapse.
+            with collapse_ignored():
+                result = self._over_all() if self._sizes else self._of_few()
         if result is None:
-            result = self._to_the_end(None)
+            result = self._plain()
         self._progress.end(result)
         return self._report.of(result)
 
-    def _is_whole(self, best):
-        """Whether the best run is what a run over all the points would be, and nobody wants to see one."""
-        ended = best.converged and best.n_iter <= self._settings.max_iter
-        return ended and not self._sizes and self._progress.is_silent
+    def _plain(self):
+        """A run from the start that EM alone would take."""
+        result = self._to_the_end(
+            self._plain_start(self._all), QuasiNewton(self._settings.reg_covar), progress=self._progress
+        )
+        return result if self._sizes else self._further(result, self._progress)
 
-    def _to_the_end(self, best):
-        """The run over all the points: from the best run on samples, from the start of the best over all, or plain."""
-        steps = QuasiNewton(self._settings.reg_covar)
+    def _of_few(self):
+        """The best run where there is no sample: every run is over all the points. None where all starts collapse."""
+        best = self._first_best(self._all, self._all)
         if best is None:
-            start = self._plain_start(self._all)
-        elif self._sizes:
-            start, steps = best.parameters, best.steps
-        else:  # once more, for those who listen, or as it is when max_iter ends it
-            start = best.start
-        steps.start_anew()
-        return self._run(ALL, self._all, start, self._settings, steps=steps, progress=self._progress)
+            return None
+        best = self._further(best)
+        for better in self._bettered(best, self._all, self._all, self._further):
+            best = better
+        if best.converged and best.n_iter <= self._settings.max_iter and self._progress.is_silent:
+            return best
+        # Once more: for those who listen, or as it is when max_iter ends it.
+        best = self._to_the_end(best.start, QuasiNewton(self._settings.reg_covar), self._progress)
+        return self._further(best, self._progress)
 
-    def _search(self):
-        """The best run, over the largest sample or, where there are few points, over all of them."""
-        sizes = self._sizes
-        first = self._sample(sizes[0]) if sizes else self._all
-        second = self._sample(sizes[1]) if sizes[1:] else first
-        best = self._best(range(_STARTS), first, second)
-        if best is not None:
-            best = self._split_and_merge(best, second)
-            more = range(_STARTS, _STARTS + self._settings.n_init - 1)
-            best = self._best(more, first, second, best)
-            for size in sizes[2:]:
-                best = self._climb("sample", best.parameters, self._sample(size), best.steps)
+    def _further(self, result, progress=SILENT):
+        """The run taken beyond `tol` while parameters still change visibly, for at most as many passes as so far."""
+        if result.last is None or not result.converged or not result.remaining_change > VISIBLE:
+            return result
+        n_passes = self._spent // (self._all[0].n_samples * self._settings.n_components)
+        settings = replace(self._settings, n_further=n_passes)
+        if result.n_iter >= settings.max_iter:
+            return result
+        return self._run("further", self._all, result.start, settings, unfinished=result.last, progress=progress)
+
+    def _over_all(self):
+        """The run over all the points that ends highest, of those from every mixture that was the best on a sample.
+
+        None where all starts collapse.
+        """
+        first = self._sample(self._sizes[0])
+        points = self._sample(self._sizes[1]) if self._sizes[1:] else first
+        best = self._first_best(first, points)
+        if best is None:
+            return None
+        for size in self._sizes[2:]:
+            points = self._sample(size)
+            best = self._reseeded(self._climb("sample", best.parameters, points, best.steps), points)
+        is_only = self._settings.n_init == 1
+        start = best.parameters, best.steps.copy()
+        result = self._to_the_end(*start, self._progress if is_only else SILENT)
+        kept = self._report.stages[-1]
+        try:
+            for better in self._bettered(best, first, points):
+                other_start = better.parameters, better.steps.copy()
+                with collapse_ignored():
+                    other = self._to_the_end(*other_start)
+                    if self._winner(other, result, self._all) is other:
+                        result, start, kept = other, other_start, self._report.stages[-1]
+        except em.SourceError as error:
+            error.result = replace(result, converged=False)
+            raise
+        if not (is_only or self._progress.is_silent):
+            return self._to_the_end(*start, self._progress)
+        self._report.stages.sort(key=lambda stage: stage is kept)
+        return result
+
+    def _to_the_end(self, start, steps, progress=SILENT):
+        """The run over all the points."""
+        steps = steps.copy()
+        steps.start_anew()
+        return self._run(ALL, self._all, start, self._settings, steps=steps, progress=progress)
+
+    def _first_best(self, first, points):
+        """The best run on these points that `n_init=1` finds, its starts tried on the first sample."""
+        best = self._best(range(_STARTS), first, points)
+        return None if best is None else self._reseeded(self._split_and_merge(best, points), points)
+
+    def _bettered(self, best, first, points, finished=lambda result: result):
+        """Yield each run on these points that ends higher than those before it, in `n_init - 1` further searches.
+
+        Each of these searches may take as much work as the first, all runs over all the points included. It follows a
+        start of its own to the end; then it moves one component of the best mixture after another. `finished` takes a
+        run as far as it is to be compared.
+        """
+        work = self._spent
+        for i in range(1, self._settings.n_init):
+            number = _STARTS + i - 1
+            other = self._from_start(number, first, points)
+            if (other := self._winner(other, best, points, finished)) is not best:
+                best, self._report.best_start = other, number
+                yield best
+            while self._spent < (i + 1) * work:
+                before = self._spent
+                other = self._moved(best, points, relocation.relocated)
+                if (other := self._winner(other, best, points, finished)) is not best:
+                    best = other
+                    yield best
+                if self._spent == before:
+                    break
+
+    def _from_start(self, i, first, points):
+        """A run on these points from start number i, found on the first sample; None where it collapses."""
+        with collapse_ignored():
+            return self._climb(f"run {i}", self._short_fit(i, first).parameters, points)
+        return None
+
+    def _winner(self, other, best, points, finished=lambda result: result):
+        """The other run, finished, where it ends higher at all; else the best. So a larger n_init is never worse."""
+        if other is None or _is_hopeless(other, best.lower_bound):
+            return best
+        other = finished(other)
+        last = max(self._settings.max_iter, 1)  # which may end both early
+        is_higher = all(
+            of_other > of_best
+            for of_other, of_best in (
+                (other.lower_bound, best.lower_bound),
+                (other.lower_bounds[:last][-1], best.lower_bounds[:last][-1]),
+            )
+        )
+        return other if is_higher and not self._is_more_degenerate(other, best, points) else best
+
+    def _reseeded(self, best, points):
+        """The best, its least useful component moved to points that none fits while that leads higher."""
+        for _ in range(_ROUNDS):
+            other = self._moved(best, points, relocation.reseeded)
+            if other is None or not self._is_better(other, best, points):
+                break
+            best = other
         return best
+
+    def _moved(self, best, points, move):
+        """A run from the best mixture with one component moved, given up where it can't catch up; None if it fails."""
+        with collapse_ignored():
+            start = move(best.parameters, self._few_points(points), self._random_state)
+            if start is not None:
+                # It may rise slowly at first: what ends it is that it won't reach the best.
+                settings = self._few(_LONG, _UNHURRIED * self._settings.tol)
+                listener = Progress(_Hopeless(best.lower_bound))
+                steps = QuasiNewton(settings.reg_covar)
+                return self._run("moved", points, start, settings, steps=steps, progress=listener)
+        return None
+
+    def _few_points(self, points):
+        """These points, or an even part of them, in memory: to see which of them a mixture fits."""
+        if self._looked_at[0] is not points:
+            source, known = points
+            size = min(source.n_samples, _LOOKED_AT)
+            is_all = size == source.n_samples and known.weights is None
+            state = np.random.RandomState(0)
+            self._looked_at = points, in_memory(source) if is_all else sample(source, size, state, known.weights)
+        return self._looked_at[1]
 
     def _needs_search(self):
         return self._settings.n_components > 1 and all(value is None for value in self._settings.init)
@@ -156,36 +284,28 @@ class _Search:
     def _plain_start(self, points):
         return best_start(points[0], self._family, self._settings, self._random_state, points[1])
 
-    def _best(self, numbers, first, points, best=None):
+    def _best(self, numbers, first, points):
         """Of starts with these numbers, tried on the first sample, the one that gets furthest on these points.
 
-        The best so far stays where none is clearly better.
+        An earlier one stays where none is clearly better.
         """
         reached = []
         for i in numbers:
             before = self._spent
             with collapse_ignored():
                 reached.append((self._short_fit(i, first), i))
-            if i < _STARTS and not self._affords(self._spent - before):
+            if not self._affords(self._spent - before):
                 break
-        follows_all = best is None and not self._sizes  # and the first is the one to beat: scikit-learn's own start
-        if not follows_all:
-            reached.sort(key=lambda each: (self._n_collapsed(each[0]), -each[0].lower_bound))
-        so_far = best
-        for short, i in reached[: _STARTS if follows_all else _FINALISTS]:
+        if self._sizes:  # else the first is the one to beat: scikit-learn's own start
+            reached.sort(key=lambda each: (self._n_degenerate(each[0], first), -each[0].lower_bound))
+        best = None
+        for short, i in reached[: _FINALISTS if self._sizes else _STARTS]:
             start = short.parameters if points is not first else short.start  # all the points see every iteration
             with collapse_ignored():
                 result = self._climb(f"run {i}", start, points)
-                if best is None or (self._is_better(result, best, points) and self._ends_higher(result, so_far)):
+                if best is None or self._is_better(result, best, points):
                     best, self._report.best_start = result, i
         return best
-
-    def _ends_higher(self, other, so_far):
-        """Also where max_iter ends both early: a larger n_init never makes a fit worse."""
-        if so_far is None:
-            return True
-        last = max(self._settings.max_iter, 1)
-        return other.lower_bounds[:last][-1] >= so_far.lower_bounds[:last][-1]
 
     def _affords(self, cost):
         """Whether as much again is little beside passes over all the points, or little at all."""
@@ -224,9 +344,8 @@ class _Search:
         """Quasi-Newton steps as far as these points can tell."""
         steps = steps or QuasiNewton(self._settings.reg_covar)
         steps.start_anew()
-        return self._run(
-            name, points, start, self._few(_LONG, self._settings.tol + _NOISE * self._noise(points)), steps=steps
-        )
+        settings = self._few(_LONG, self._settings.tol + _NOISE * self._noise(points))
+        return self._run(name, points, start, settings, steps=steps)
 
     def _few(self, n_iter, tol=0.0):
         return replace(self._settings, tol=tol, max_iter=n_iter)
@@ -243,23 +362,45 @@ class _Search:
     def _is_better(self, other, best, points):
         """Clearly: by more than tol, and more than a tenth of what a sample's maximum owes to its noise.
 
-        But not by collapsing more components: where points repeat or lie in a plane, that raises the log-likelihood as
-        far as reg_covar lets it, and says nothing about the data.
+        But not by more degenerate components: where points repeat, lie in a plane or are few, these raise the
+        log-likelihood as far as reg_covar lets them, and say nothing about the data.
         """
         margin = max(self._settings.tol, 0.1 * self._noise(points))
         higher = other.lower_bound > best.lower_bound + margin
-        return higher and self._n_collapsed(other) <= self._n_collapsed(best)
+        return higher and not self._is_more_degenerate(other, best, points)
 
-    def _n_collapsed(self, result):
-        return n_collapsed(result, self._settings.reg_covar)
+    def _is_more_degenerate(self, other, best, points):
+        return self._n_degenerate(other, points) > self._n_degenerate(best, points)
+
+    def _n_degenerate(self, result, points):
+        return n_degenerate(result.parameters, n_counted(*points), self._settings.reg_covar)
 
     def _noise(self, points):
         return 0.0 if points[0] is self._all[0] else _noise(self._n_free, points[0].n_samples)
 
 
-def n_collapsed(result, reg_covar):
-    """How many components are so flat that reg_covar makes up most of their smallest variance."""
-    return int((result.parameters.share_of(reg_covar) > _COLLAPSED).sum())
+class _Hopeless:
+    """Ends a run that won't reach a bound, by what it has left to gain.
+
+    Parameters
+    ----------
+    bound : float
+        Mean log-likelihood, nats.
+    """
+
+    def __init__(self, bound):
+        self._bound = bound
+
+    def begin_iteration(self, result):
+        pass
+
+    def end_iteration(self, iteration, change, result):
+        return iteration >= _MOVED and _is_hopeless(result, self._bound)
+
+
+def _is_hopeless(result, bound):
+    """Whether a run, by what it has left to gain, won't reach a bound."""
+    return result.lower_bound + _DOUBT * result.remaining_gain < bound
 
 
 def sample_sizes(source, family, n_components, tol):

@@ -14,9 +14,10 @@ from sklearn.utils import check_random_state
 
 from . import em, kernels, reduction, search
 from .acceleration import QuasiNewton
+from .degeneracy import n_degenerate
 from .em_mixture import held_if_small
 from .gaussian_mixture import GaussianMixture
-from .known import NOTHING_KNOWN
+from .known import NOTHING_KNOWN, n_counted
 from .sources.array import sample
 from .threads import thread_limits
 
@@ -199,9 +200,10 @@ class _Selector:
                 candidate.result, candidate.status = grown, "ok"
 
     def _is_better(self, grown, found, settings):
-        """By more than tol, and not by collapsing more components, as in a search."""
-        collapsed = [search.n_collapsed(result, settings.reg_covar) for result in (grown, found)]
-        return grown.lower_bound > found.lower_bound + settings.tol and collapsed[0] <= collapsed[1]
+        """By more than tol, and not by more degenerate components, as in a search."""
+        n_points = n_counted(*self._sample)
+        degenerate = [n_degenerate(each.parameters, n_points, settings.reg_covar) for each in (grown, found)]
+        return grown.lower_bound > found.lower_bound + settings.tol and degenerate[0] <= degenerate[1]
 
     def _grown(self, parameters, family, settings):
         source, known = self._sample

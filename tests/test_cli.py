@@ -13,6 +13,7 @@ import shlex
 import subprocess
 import sys
 import threading
+import warnings
 from contextlib import contextmanager
 from functools import partialmethod
 from pathlib import Path
@@ -26,6 +27,7 @@ from rich.progress import Progress
 from scipy.stats import multivariate_normal
 
 import fastem
+import fastem.plotting
 from fastem import cli
 from fastem.cli import app, live, predicting, reporting
 from fastem.datasets import load_faithful
@@ -143,7 +145,7 @@ def test_options_reach_the_estimator(run, monkeypatch):
             super().__init__(**options)
 
     monkeypatch.setattr(fastem, "GaussianMixture", Recorder)
-    options = "-k 3 --covariance diag --tol 0.5 --max-iter 7 --n-init 2 --reg-covar 0.25 --algorithm em"
+    options = "-k 3 --covariance diag --tol 0.5 --max-iter 7 --n-init 2 --reg-covar 0.002 --algorithm em"
     assert run(f"fit faithful {options} --assignment hard --init random_from_data --seed 11 --threads 1 -q") == ""
     assert seen == {
         "n_components": 3,
@@ -151,7 +153,7 @@ def test_options_reach_the_estimator(run, monkeypatch):
         "tol": 0.5,
         "max_iter": 7,
         "n_init": 2,
-        "reg_covar": 0.25,
+        "reg_covar": 0.002,
         "init_params": "random_from_data",
         "random_state": 11,
         "n_threads": 1,
@@ -196,7 +198,7 @@ def test_known_labels(run):
     result = json.loads(run("fit table.csv -k 3 --labels fish --assign labels.csv --json"))
     assert result["labels"] == {"0": "[b]cod", "1": "hake", "2": "sole"}
     assert result["feature_names"] == ["a", "b"]
-    assert column(Path("labels.csv").read_text()).tolist() == np.repeat([2, 0, 1], 50).tolist()
+    assert Path("labels.csv").read_text().splitlines() == ["label", *np.repeat(["sole", "[b]cod", "hake"], 50)]
     expected = fastem.GaussianMixture(3, random_state=0).fit(
         X, labels=np.where(words == "", -1, np.repeat([2, 0, 1], 50))
     )
@@ -215,6 +217,118 @@ def test_labels_that_are_the_components_need_no_mapping(run):
     result = json.loads(run("fit table.csv -k 2 --labels k --json"))
     assert "labels" not in result
     assert result["means"][1] == pytest.approx(X[:50].mean(axis=0))
+
+
+@pytest.mark.parametrize(
+    "words", [["1", "2", "3"], ["10", "9", "11"], ["007", "7", "x"], ["sole", "co,d", 'a "b"'], ["a", "b", "c"]]
+)
+def test_labels_come_back_as_they_were(run, words):
+    X = blobs(3, 2)
+    truth = np.repeat(words, 50)
+    known = np.where(np.arange(150) % 3 == 0, truth, "NA")
+    pd.DataFrame({"a": X[:, 0], "b": X[:, 1], "kind": known}).to_csv("table.csv", index=False)
+    line = "fit table.csv -k 3 --labels kind --save model.npz --assign labels.csv --plot fit.png --json"
+    result = json.loads(run(line))
+    names = sorted(words, key=int) if words[0] in ("1", "10") else sorted(words)
+    assert result["labels"] == {str(k): name for k, name in enumerate(names)}
+    for text in (Path("labels.csv").read_text(), run("predict model.npz table.csv")):
+        assert [row[0] for row in csv.reader(io.StringIO(text))] == ["label", *truth]
+    head, *rows = csv.reader(io.StringIO(run("predict model.npz table.csv --proba")))
+    assert head == ["label", *(f"p_{name}" for name in names)]
+    assert all(max(row[1:], key=float) == row[1 + names.index(row[0])] for row in rows)
+    assert json.loads(run("info model.npz --json"))["labels"] == result["labels"]
+    shown = [line.split()[:2] for line in run("info model.npz").splitlines() if re.match(r" +[012] ", line)]
+    assert shown == [[str(k), name.split()[0]] for k, name in enumerate(names)]
+    sampled = list(csv.DictReader(io.StringIO(run("sample model.npz -n 300 --labels"))))
+    assert {row["label"] for row in sampled} == set(words)
+    assert fastem.load("model.npz").predict(pd.DataFrame(X, columns=["a", "b"])).dtype == np.int64
+
+
+@pytest.mark.parametrize(
+    ("words", "called"),
+    [(["3", "5"], ["6", "7"]), (["cod", "new 1"], ["new 2", "new 3"]), (["2", "x"], ["new 1", "new 2"])],
+)
+def test_components_beside_those_of_the_labels_get_names_and_a_note(run, words, called):
+    X = 30 * np.repeat(np.arange(4.0), 50) + np.random.default_rng(0).normal(size=200)
+    known = np.repeat([*words, "", ""], 50)
+    pd.DataFrame({"a": X, "kind": known}).to_csv("table.csv", index=False)
+    out, err = run("fit table.csv -k 4 --labels kind --assign labels.csv --json")
+    assert list(json.loads(out)["labels"].values()) == [*words, *called]
+    assert f"2 components without a label in column kind: called {', '.join(called)}" in err
+    labels = Path("labels.csv").read_text().splitlines()[1:]
+    assert [labels[0], labels[50], set(labels[100:])] == [*words, set(called)]
+
+
+def test_a_model_without_labels_is_called_by_numbers(run, model):
+    assert "labels" not in json.loads(run("info model.npz --json"))
+    assert set(run("predict model.npz table.csv").split()) == {"label", "0", "1"}
+
+
+def test_warnings_are_notes_and_in_json(run, monkeypatch):
+    class Warner(fastem.GaussianMixture):
+        def fit(self, *args, **kwargs):
+            warnings.warn("component 1 is\na spike", fastem.DegenerateFitWarning, stacklevel=2)
+            return super().fit(*args, **kwargs)
+
+    assert json.loads(run("fit faithful -k 2 --json"))["warnings"] == []
+    monkeypatch.setattr(fastem, "GaussianMixture", Warner)
+    out, err = run("fit faithful -k 2 --json --max-iter 1 --init random")
+    said = ["component 1 is a spike", "not converged after 1 iteration: raise --max-iter or --tol"]
+    assert json.loads(out)["warnings"] == said
+    assert err == "".join(f"fastem: note: {each}\n" for each in said)
+    select = fastem.select
+
+    def warned(*args, **kwargs):
+        warnings.warn("the best is\nno good", fastem.DegenerateFitWarning, stacklevel=2)
+        return select(*args, **kwargs)
+
+    monkeypatch.setattr(fastem, "select", warned)
+    out, err = run("select faithful -k 2 --covariance tied --json")
+    assert json.loads(out)["warnings"] == ["the best is no good"]
+    assert "fastem: note: the best is no good\n" in err
+
+
+def test_a_prior(run):
+    for text, prior in (
+        ("default", "default"),
+        ("shrinkage=0.5", {"shrinkage": 0.5}),
+        ("shrinkage=2, degrees_of_freedom=7", {"shrinkage": 2.0, "degrees_of_freedom": 7.0}),
+    ):
+        result = json.loads(run(f"fit faithful -k 2 --prior '{text}' --save model.npz --json"))
+        expected = fastem.GaussianMixture(2, prior=prior, random_state=0).fit(load_faithful().data)
+        np.testing.assert_allclose(result["covariances"], expected.covariances_, rtol=1e-12)
+        assert fastem.load("model.npz").prior == prior
+    result = json.loads(run("select faithful -k 1-2 --covariance full --prior default --json"))
+    expected = fastem.select(load_faithful().data, [1, 2], "full", prior="default", random_state=0)
+    assert result["log_likelihood_per_sample"] == pytest.approx(expected.best_estimator_.score(load_faithful().data))
+
+
+def test_pictures_count_the_weights(run, monkeypatch):
+    seen = []
+    for name in ("MixtureDisplay", "ResponsibilityDisplay", "MahalanobisDisplay"):
+        display = getattr(fastem.plotting, name)
+        draw = display.from_estimator.__func__
+        monkeypatch.setattr(
+            display,
+            "from_estimator",
+            classmethod(
+                lambda cls, *args, draw=draw, **known: seen.append(known["sample_weight"]) or draw(cls, *args, **known)
+            ),
+        )
+    film = fastem.plotting.animate_fit
+    monkeypatch.setattr(
+        fastem.plotting,
+        "animate_fit",
+        lambda *args, **known: seen.append(known["sample_weight"]) or film(*args, **known),
+    )
+    weights = np.arange(100) % 5
+    pd.DataFrame({"a": blobs(2, 1)[:, 0], "n": weights}).to_csv("table.csv", index=False)
+    run("fit table.csv -k 2 --weights n --plot fit.png --animate fit.gif --save model.npz -q")
+    for kind in ("mixture", "responsibilities", "qq"):
+        run(f"plot model.npz table.csv --weights n --kind {kind} -o {kind}.png")
+    assert len(seen) == 5 and all(np.array_equal(each, weights) for each in seen)
+    run("plot model.npz table.csv --columns a -o fit.png")
+    assert seen[-1] is None
 
 
 def test_weights_are_multiplicities(run):

@@ -123,6 +123,7 @@ def _make_files():
 
 
 NOT_A_NUMBER = "is not a number; choose columns with --columns"
+HEADER = ", or --header if this line holds names"
 MISSING = "drop those rows, or fill them in"
 COLLAPSED = "some components have ill-defined empirical covariance …"  # as scikit-learn says it
 
@@ -139,9 +140,12 @@ FAULTS = [
     ("fit blank.csv -k 1", "blank.csv: the file is empty"),
     ("fit /dev/null -k 1", "/dev/null: the file is empty"),
     ("fit header.csv -k 1", "header.csv: no rows after the header"),
-    ("fit zip.csv -k 1", "zip.csv: not a text file, it looks like zip"),
-    ("fit model.npz -k 1", "model.npz: not a text file, it looks like zip"),
-    ("fit parquet.csv -k 1", "parquet.csv: not a text file, it looks like Parquet"),
+    ("fit zip.csv -k 1", "zip.csv: it looks like zip; unpack it"),
+    (
+        "fit model.npz -k 1",
+        "model.npz: it looks like .npz, several arrays or a model; save the array of points as .npy",
+    ),
+    ("fit parquet.csv -k 1", "parquet.csv: it looks like Parquet; name it .parquet"),
     ("fit nul.csv -k 1", "nul.csv: not a text file"),
     ("fit good.csv.gz -k 1", "good.csv.gz: can't be decompressed (Compressed file ended before the end-of-stream …)"),
     ("fit garbage.gz -k 1", "garbage.gz: can't be decompressed (Unknown compression method)"),
@@ -169,7 +173,7 @@ FAULTS = [
     ("fit quote.csv -k 1", "quote.csv: line 3: field larger than field limit (131072); is a quotation mark missing?"),
     # values
     ("fit word.csv -k 1", f"word.csv: line 4, column 2 (b): 'x y' {NOT_A_NUMBER}"),
-    ("fit words.csv -k 1", f"words.csv: line 1, column 2 (x2): 'setosa' {NOT_A_NUMBER}"),
+    ("fit words.csv -k 1", f"words.csv: line 1, column 2 (x2): 'setosa' {NOT_A_NUMBER}{HEADER}"),
     ("fit id.csv -k 1", f"id.csv: line 2, column 1 (id): '1_1' {NOT_A_NUMBER}"),
     ("fit thousands.csv -k 1", f"thousands.csv: line 2, column 1 (a): '1.000,5' {NOT_A_NUMBER}"),
     ("fit currency.csv -k 1", f"currency.csv: line 2, column 1 (a): '$1' {NOT_A_NUMBER}"),
@@ -306,6 +310,10 @@ FAULTS = [
         "fit good.csv -k 0",
         "Invalid value for '--components' / '-k': should be 1 or more, got 0; fastem fit --help says more",
     ),
+    ("fit good.csv -k 1 --prior nix", "--prior: 'nix': should be default, or one or both of …"),
+    ("select good.csv -k 1 --prior shrinkage=much", "--prior: 'shrinkage=much': should be default, or …"),
+    ("fit good.csv -k 1 --prior shrinkage=-1", "good.csv: prior: shrinkage should be a number of 0 or more, …"),
+    ("plot nameless.npz good.csv --weights c", "good.csv: no column 'c' among its 2: a, b"),
     ("fit good.csv -k two", "Invalid value for '--components' / '-k': …; fastem fit --help says more"),
     ("fit good.csv -k 1 --tol -1", "Invalid value for '--tol': should be finite and 0 or more, got -1.0; fastem fit …"),
     (

@@ -33,6 +33,7 @@ def scikit_learns_checks():
             yield pytest.param(instance, check, id=f"{estimator.covariance_type}-{check.func.__name__}")
 
 
+@pytest.mark.filterwarnings("ignore::fastem.DegenerateFitWarning")
 @pytest.mark.parametrize(("estimator", "check"), list(scikit_learns_checks()))
 def test_scikit_learns_checks(estimator, check):
     check(estimator)
@@ -238,6 +239,7 @@ def test_any_array_is_read_as_it_is(tmp_path):
         assert_array_equal(np.asarray(variant), np.asarray(before))
 
 
+@pytest.mark.filterwarnings("ignore::fastem.DegenerateFitWarning")
 def test_unsigned_bytes_and_booleans():
     pixels = np.random.default_rng(0).integers(0, 256, size=(1000, 3)).astype(np.uint8)
     assert_same_fit(
@@ -249,6 +251,7 @@ def test_unsigned_bytes_and_booleans():
     )
 
 
+@pytest.mark.filterwarnings("ignore::fastem.DegenerateFitWarning")
 @pytest.mark.parametrize("dtype", ["int16", "int32", "float16", ">f8"])
 def test_of_many_components_the_same_are_left_out_whatever_the_dtype(dtype):
     X = np.round(np.random.default_rng(0).normal(size=(3000, 3)) * 30)
@@ -281,6 +284,7 @@ def test_a_float32_fit_is_near_the_float64_one(n_features, n_components, covaria
         assert_allclose(value, reference, rtol=1e-4, atol=1e-4 * np.abs(reference).max())
 
 
+@pytest.mark.filterwarnings("ignore::fastem.DegenerateFitWarning")
 @each_type
 def test_float32_sums_do_not_cancel(covariance_type):
     # scikit-learn's own float32 variance of these is 112.1 for diag and spherical (its issue 30382)

@@ -115,6 +115,19 @@ def test_a_fit_that_was_cut_off_goes_on_from_its_file(params, tmp_path):
     assert twin.n_iter_ > 10
 
 
+def test_what_components_are_called_is_kept_until_there_are_others(tmp_path):
+    model = fitted(X)
+    assert not hasattr(model, "component_names_")
+    model.component_names_ = np.array(["sole", "1", 'a "b", é'], dtype=object)
+    model.save(tmp_path / "model.npz")
+    twin = fastem.load(tmp_path / "model.npz")
+    assert list(twin.component_names_) == list(model.component_names_) and twin.component_names_.dtype == object
+    assert_array_equal(twin.predict(X), model.predict(X))  # numbers
+    assert hasattr(twin.partial_fit(X[:500]), "component_names_")
+    assert hasattr(twin.set_params(warm_start=True).fit(X), "component_names_")
+    assert not hasattr(twin.set_params(warm_start=False).fit(X), "component_names_")
+
+
 def test_a_loaded_model_takes_in_further_batches(tmp_path):
     model = fitted(X)
     model.save(tmp_path / "model.npz")
@@ -568,6 +581,9 @@ LARGE, ANY = np.zeros(100), {"@array": "large"}
         (("attributes", "fit_report_", "@class"), "Stage", "should be an object of class FitReport"),
         (("attributes", "fit_report_", "fields", "kinds"), ["odd"], r"kinds\[0\] should be 'plain' or 'accelerated'"),
         (("attributes", "fit_report_", "fields", "stages", 0, "fields", "n_iter"), "3", r"\[0\].n_iter should be"),
+        (("attributes", "component_names_"), {"@strings": ["a", "b"]}, "names_ should be 3 different strings"),
+        (("attributes", "component_names_"), {"@strings": ["a", "b", "a"]}, "should be 3 different strings"),
+        (("attributes", "component_names_"), ["a", "b", "c"], "component_names_ should be strings"),
         (("attributes", *STEPS, "@class"), "FitReport", "steps should be an object of class Plain or Stochastic or"),
         (("attributes", *STEPS, "fields", "_bounds"), 3, "steps._bounds should be a list"),
         (("attributes", *STEPS, "fields", "_radius"), None, "steps._radius should be a number"),

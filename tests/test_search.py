@@ -138,6 +138,7 @@ def test_clusters_that_k_means_misses_are_found():
         assert model.score(X) >= truth.score(X) - 1e-3
 
 
+@pytest.mark.filterwarnings("ignore::fastem.DegenerateFitWarning")
 @pytest.mark.parametrize("init_params", ["kmeans", "k-means++", "random", "random_from_data"])
 def test_starts_that_collapse_are_passed_over(init_params):
     X = np.repeat(np.arange(4.0), 25)[:, None] * [1.0, -1.0]
@@ -170,13 +171,14 @@ def test_the_report_says_what_was_done():
     assert (last.name, last.n_samples, last.n_components) == ("all", 200_000, 6)
     assert last.n_iter == model.n_iter_ == len(model.lower_bounds_) == len(report.kinds)
     assert last.lower_bound == model.lower_bound_
-    assert last.n_passes == report.n_passes == model.n_iter_ + last.n_rejected
+    assert last.n_passes == model.n_iter_ + last.n_rejected
+    assert report.n_passes == sum(stage.n_passes for stage in report.stages if stage.name == "all")
     assert last.n_accelerated == report.kinds.count("accelerated")
     assert report.best_start in report.starts
     assert 0 <= report.remaining_gain < model.tol
     sizes = [stage.n_samples for stage in report.stages]
     assert sizes[0] < sizes[-2] < sizes[-1]
-    assert report.seconds("all") == last.seconds > 0
+    assert report.seconds("all") >= last.seconds > 0
     assert report.seconds("seeds", "start") > 0
     assert len(str(report).splitlines()) == len(report.stages) + 1
     assert str(pickle.loads(pickle.dumps(report))) == str(report)

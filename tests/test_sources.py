@@ -293,6 +293,75 @@ def test_a_source_is_the_same_after_a_fit_or_a_prediction(tmp_path):
     assert list(fitted(source).feature_names_in_) == [*NAMES, "y"]
 
 
+INDEXES = {  # of pandas, and the columns that they become in a file
+    "range": (pd.RangeIndex(3000), []),
+    "every third": (pd.RangeIndex(0, 9000, 3), []),
+    "shuffled": (pd.Index(np.random.default_rng(0).permutation(3000)), ["__index_level_0__"]),
+    "named": (pd.Index(np.arange(3000) ** 2, name="id"), ["id"]),
+    "floats": (pd.Index(np.arange(3000) / 7, name="seconds"), ["seconds"]),
+    "dates": (pd.date_range("2020-01-01", periods=3000, name="day"), ["day"]),
+    "words": (pd.Index([f"row {i}" for i in range(3000)]), ["__index_level_0__"]),
+    "levels": (pd.MultiIndex.from_product([range(50), range(60)], names=["u", None]), ["u", "__index_level_1__"]),
+}
+
+
+@pytest.mark.parametrize("kind", INDEXES)
+def test_an_index_that_pandas_wrote_is_no_feature_unless_it_is_asked_for(kind, tmp_path):
+    pa = arrow()
+    X, _ = points()
+    index, columns = INDEXES[kind]
+    indexed = frame(X).set_index(index)
+    file = tmp_path / "points.parquet"
+    indexed.to_parquet(file)
+    source = ParquetSource(file)
+    assert (source.all_columns, source.index_columns) == ([*NAMES, *columns], columns)
+    for held in (file, pa.Table.from_pandas(indexed)):
+        model = fitted(held)
+        assert list(model.feature_names_in_) == NAMES
+        assert_same_bits(model, fitted(X))
+        assert_array_equal(model.predict(held), model.predict(frame(X)))
+    for name in columns:
+        if pd.api.types.is_numeric_dtype(index.get_level_values(columns.index(name))):
+            model = fitted(ParquetSource(file, columns=[name, NAMES[0]]))
+            assert_same_bits(model, fitted(np.column_stack([index.get_level_values(columns.index(name)), X[:, 0]])))
+            assert_array_equal(model.predict(file), model.predict(ParquetSource(file, columns=[name, NAMES[0]])))
+            weights = np.asarray(index.get_level_values(columns.index(name)), dtype=np.float64)
+            assert_same_bits(fitted(file, sample_weight=name), fitted(X, sample_weight=weights))
+
+
+@pytest.mark.filterwarnings("ignore:The inplace keyword")  # of Dask's own call of pandas
+def test_an_index_that_dask_wrote_is_no_feature(tmp_path):
+    dd = pytest.importorskip("dask.dataframe")
+    X, _ = points()
+    shuffled = frame(X).set_index(pd.Index(np.random.default_rng(0).permutation(3000), name="id"))
+    dd.from_pandas(shuffled, npartitions=3, sort=False).to_parquet(tmp_path / "points")
+    source = ParquetSource(tmp_path / "points")
+    assert source.columns == NAMES and set(source.all_columns) - set(NAMES) == set(source.index_columns) != set()
+    assert_same_bits(fitted(source), fitted(X))
+
+
+@pytest.mark.parametrize(
+    "metadata", [b"no json", b"[]", b"{}", b'{"index_columns": 3}', b'{"index_columns": ["no such"]}']
+)
+def test_metadata_that_names_no_index(metadata, tmp_path):
+    pa = arrow()
+    from pyarrow import parquet as pq
+
+    X, _ = points()
+    table = pa.table(dict(zip(NAMES, X.T, strict=True))).replace_schema_metadata({b"pandas": metadata})
+    pq.write_table(table, tmp_path / "points.parquet")
+    assert_same_bits(fitted(tmp_path / "points.parquet"), fitted(X))
+    assert_same_bits(fitted(table), fitted(X))
+
+
+def test_where_the_index_is_all_that_is_a_number_the_error_says_so(tmp_path):
+    pytest.importorskip("pyarrow")
+    words = pd.DataFrame({"word": ["u", "v", "w"]}, index=pd.Index([4, 1, 7], name="id"))
+    words.to_parquet(tmp_path / "words.parquet")
+    with pytest.raises(SourceError, match=r"no columns of numbers but the index, which columns=\['id'\] takes"):
+        ParquetSource(tmp_path / "words.parquet")
+
+
 def test_integer_weights_and_labels_of_parquet(tmp_path):
     X, groups = points()
     file = parquet(X, tmp_path / "points.parquet", w=groups + 1, y=groups.astype(np.uint8))

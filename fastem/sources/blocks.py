@@ -112,6 +112,9 @@ def as_rows(block, name):
     """(a block as an array of shape (m, D), the names of its columns or None)."""
     names = None
     if hasattr(block, "column_names") or hasattr(getattr(block, "schema", None), "names"):  # Arrow
+        index = index_columns(block.schema)
+        if index and set(index) != set(block.schema.names):
+            block = block.select([column for column in block.schema.names if column not in index])
         names = list(block.schema.names)
         rows = from_arrow(block, name)
     else:
@@ -128,6 +131,18 @@ def as_rows(block, name):
     if rows.dtype.kind not in "fiub":
         raise SourceError(f"{name} is of dtype {rows.dtype}, it should hold real numbers")
     return rows, names
+
+
+def index_columns(schema):
+    """Columns of an Arrow schema that number or name the rows: where pandas or Dask wrote a table's index.
+
+    The metadata that both write beside the schema names them; a range that needs no column is described there alone.
+    """
+    try:
+        described = (schema.pandas_metadata or {}).get("index_columns", ())
+        return [name for name in described if isinstance(name, str) and name in schema.names]
+    except (AttributeError, TypeError, ValueError):  # metadata of another kind than pandas writes
+        return []
 
 
 def from_arrow(table, name):
