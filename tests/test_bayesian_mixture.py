@@ -233,7 +233,7 @@ def test_data_far_from_the_origin(prior_type, covariance_type):
         assert_same(ours, theirs)
 
 
-@each_type
+@grid("covariance_type", COVARIANCE_TYPES, quick=["full"])
 @each_prior_type
 def test_float32(prior_type, covariance_type):
     X, _ = data_sets.load("iris")
