@@ -1,11 +1,8 @@
 """Bad input gets an error that names the argument and the remedy, before any work, and leaves the estimator alone."""
 
 import os
-import signal
 import subprocess
 import sys
-import threading
-import time
 import warnings
 
 import numpy as np
@@ -238,33 +235,33 @@ def test_prediction(X, method):
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 def test_an_interrupt_comes_through_within_a_second_and_changes_nothing():
+    """A second of the processor's time, which other processes don't take from it."""
     # A shell's background job starts with SIGINT ignored, and Python then leaves it so.
     script = """
-import signal, warnings
+import os, signal, threading, time, warnings
 import numpy as np
 from fastem import GaussianMixture
+from sklearn.base import clone
 signal.signal(signal.SIGINT, signal.default_int_handler)
 warnings.simplefilter("ignore")
 X = np.random.default_rng(0).normal(size=(400_000, 16))
 model = GaussianMixture(2, max_iter=2, tol=0, random_state=0).fit(X[:1000])
 means = model.means_
-model.set_params(n_components=64, max_iter=10_000, init_params="random")
-print("ready", flush=True)
+model.set_params(n_components=64, init_params="random")
+clone(model).fit(X[:5000])  # an interrupt while kernels are loaded may be lost in a weak reference's callback
+model.set_params(max_iter=10_000)
+sent = []
+
+def interrupt():
+    sent.append(time.process_time())
+    os.kill(os.getpid(), signal.SIGINT)
+
+threading.Timer(0.5, interrupt).start()
 try:
     model.fit(X)
 except KeyboardInterrupt:
-    print("interrupted", model.means_ is means, model.n_iter_, flush=True)
+    print("interrupted", time.process_time() - sent[0] < 1, model.means_ is means, model.n_iter_, flush=True)
 """
-    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as process:
-        watchdog = threading.Timer(120, process.kill)
-        watchdog.start()
-        try:
-            assert process.stdout.readline() == "ready\n"
-            time.sleep(2)
-            process.send_signal(signal.SIGINT)
-            sent = time.perf_counter()
-            assert process.stdout.readline() == "interrupted True 2\n"
-            assert time.perf_counter() - sent < 1
-        finally:
-            watchdog.cancel()
-            process.kill()
+    environment = {**os.environ, "NUMBA_NUM_THREADS": "1"}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, timeout=600)
+    assert (done.stdout, done.stderr) == ("interrupted True True 2\n", "")

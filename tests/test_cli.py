@@ -15,6 +15,7 @@ import sys
 import threading
 import warnings
 from contextlib import contextmanager
+from functools import partialmethod
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ import pandas as pd
 import pytest
 from matplotlib import pyplot
 from PIL import Image
+from rich.progress import Progress
 from scipy.stats import multivariate_normal
 
 import fastem
@@ -29,6 +31,8 @@ import fastem.plotting
 from fastem import cli
 from fastem.cli import app, live, predicting, reporting
 from fastem.datasets import load_faithful
+
+from .grids import exhaustive, grid
 
 FAITHFUL_LOG_LIKELIHOOD = -1130.264  # mclust, 2 components, unconstrained covariances
 COMMANDS = ["fit", "predict", "score", "sample", "select", "plot", "info", "warm-up"]
@@ -501,6 +505,7 @@ def test_what_is_sampled_can_be_predicted(run, monkeypatch, names):
         assert len(column(run("predict model.npz - --columns 1,2"))) == 500
 
 
+@exhaustive
 def test_a_pipe_of_commands(model):
     line = "{0} sample model.npz -n 300 | {0} predict model.npz - --proba | tail -n 1".format(shlex.join(FASTEM))
     done = subprocess.run(line, shell=True, env=ENVIRONMENT, capture_output=True, text=True)
@@ -530,7 +535,7 @@ def test_figures_are_closed(run, model):
 
 
 @pytest.mark.parametrize("kind", sorted(predicting._DISPLAYS))
-@pytest.mark.parametrize("suffix", [".png", ".pdf", ".svg"])
+@grid("suffix", [".png", ".pdf", ".svg"], quick=[".png"])
 def test_plot(run, model, kind, suffix):
     table = "" if kind == "log-likelihood" else "table.csv"
     assert run(f"plot model.npz {table} --kind {kind} -o out{suffix}") == ""
@@ -553,7 +558,7 @@ def test_warm_up(run, monkeypatch):
 # -- select -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("criterion", ["bic", "aic", "icl"])
+@grid("criterion", ["bic", "aic", "icl"], quick=["icl"])
 def test_select_agrees_with_a_loop(run, criterion):
     X = load_faithful().data
     options = {"tol": 1e-8, "max_iter": 1000, "random_state": 0}
@@ -583,6 +588,7 @@ def test_select_agrees_with_a_loop(run, criterion):
     assert column(Path("labels.csv").read_text()).tolist() == nameless(saved).predict(X).tolist()
 
 
+@exhaustive
 def test_the_report_of_select(run):
     lines = run("select faithful -k 1,2,3 --covariance tied,full").splitlines()
     heads = next(
@@ -758,7 +764,7 @@ sys.exit(f"imported {heavy}" if heavy else 0)
     assert "--covariance" in done.stdout
 
 
-@pytest.mark.parametrize("package", ["typer", "rich", "pyarrow", "matplotlib"])
+@grid("package", ["typer", "rich", "pyarrow", "matplotlib"], quick=["rich"])
 def test_a_missing_package_is_named(package):
     script = f"""
 import sys
@@ -802,6 +808,7 @@ def terminal(monkeypatch):
         patch.setattr(sys, "stderr", stream)
         patch.setenv("COLUMNS", "120")
         patch.setenv("TERM", "xterm")
+        patch.setattr(Progress, "update", partialmethod(Progress.update, refresh=True))  # however quick the command
         yield result
     reader.join()
     os.close(master)
@@ -824,19 +831,19 @@ def on_screen(shown):
 
 
 def test_progress_in_a_terminal_leaves_a_clean_line(capsys, monkeypatch):
-    np.save("table.npy", blobs(3, 4, n=60_000))
+    np.save("table.npy", blobs(3, 4, n=6000))
     with terminal(monkeypatch) as shown:
         assert (
-            cli.main(shlex.split("fit table.npy -k 3 --tol 0 --max-iter 600 --algorithm em --assign labels.csv")) == 0
+            cli.main(shlex.split("fit table.npy -k 3 --tol 0 --max-iter 100 --algorithm em --assign labels.csv")) == 0
         )
     assert re.search(r"iteration \d+: -?\d+\.\d+ nats per point, [\d.]+ [kMG] points/s, \d+ s left", shown[0])
-    assert on_screen(shown[0]) == "fastem: note: not converged after 600 iterations: raise --max-iter or --tol"
+    assert on_screen(shown[0]) == "fastem: note: not converged after 100 iterations: raise --max-iter or --tol"
     assert capsys.readouterr().out.startswith("data ")
 
 
 def test_progress_of_reading(capsys, monkeypatch):
     monkeypatch.setattr("fastem.cli.text._CHUNK", 1 << 14)
-    np.savetxt("table.csv", blobs(2, 4, n=60_000), delimiter=",")
+    np.savetxt("table.csv", blobs(2, 4, n=20_000), delimiter=",")
     with terminal(monkeypatch) as shown:
         assert cli.main(shlex.split("fit table.csv -k 2")) == 0
     assert re.search(r"reading: \d+,\d+ rows, [\d.]+ [kM] rows/s", shown[0])

@@ -24,6 +24,7 @@ from fastem import cli
 from fastem.cli import outputs, tables
 from fastem.datasets import load_faithful
 
+from .grids import exhaustive
 from .test_cli import ENVIRONMENT, FASTEM, from_stdin, in_empty_folder  # noqa: F401  (a fixture)
 
 ROWS = "1,2\n3,4\n5,7\n6,1\n"
@@ -512,6 +513,7 @@ def test_a_full_disk(files, small_disk, capsys, monkeypatch):
     assert capsys.readouterr().err == message
 
 
+@exhaustive
 def test_standard_output_that_is_full(files):
     commands = "predict model.npz good.csv --columns a,b", "fit good.csv -k 1 --json"
     with open("/dev/full", "wb") as full:
@@ -524,6 +526,7 @@ def test_standard_output_that_is_full(files):
         assert process.returncode == 2
 
 
+@exhaustive
 def test_files_that_may_not_grow(files):
     def limit():
         resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
@@ -540,6 +543,7 @@ def test_files_that_may_not_grow(files):
     assert contents() == before
 
 
+@exhaustive
 def test_a_pipe_that_nobody_reads_any_more(files):
     X = np.random.default_rng(0).normal(size=(100_000, 2))
     np.save("big.npy", X)
@@ -560,6 +564,7 @@ INTERRUPTED = signal.SIGINT, 130, b"fastem: interrupted\n"
 TERMINATED = signal.SIGTERM, 143, b""
 
 
+@exhaustive
 @pytest.mark.parametrize(
     ("line", "how"),
     [
@@ -584,12 +589,12 @@ def test_a_signal_leaves_nothing_half_written(files, line, how):
     if " - " in line:
         process.stdin.write(b"1.5,2\n2.5,3\n" * 100_000)
         process.stdin.flush()
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 600
     while not list(Path().glob(".*.partial*")):  # which it makes before it reads
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.02)
     time.sleep(0.5)
     process.send_signal(number)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=600)
     assert (process.returncode, out, err) == (code, b"", message)
     assert contents() == before

@@ -25,6 +25,7 @@ from hypothesis import HealthCheck, given, settings
 from fastem.cli import tables, text
 from fastem.cli.messages import TableError
 
+from .grids import exhaustive, grid
 from .test_cli import ENVIRONMENT, from_stdin, in_empty_folder, write  # noqa: F401  (a fixture)
 
 
@@ -418,7 +419,7 @@ def table_text(n_rows, *, end="\n", quoted=False):
     return stream.getvalue(), X, words
 
 
-@pytest.mark.parametrize("size", [61, 64, 200, 1 << 10, 1 << 20])
+@grid("size", [61, 64, 200, 1 << 10, 1 << 20], quick=[200])
 @pytest.mark.parametrize("encode", ["utf-8", "utf-16", "cp1252", "gzip"])
 @pytest.mark.parametrize(
     ("end", "quoted"), [("\n", False), ("\r\n", False), ("\r", False), ("\n", True), ("\r\n", True)]
@@ -441,8 +442,8 @@ def test_quotes_cost_no_more_than_once(monkeypatch):
     assert "is a quotation mark missing?" in refused("table.csv")
 
 
-@pytest.mark.parametrize("size", [64, 1 << 20])
-@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@grid("size", [64, 1 << 20], quick=[64])
+@grid("end", ["\n", "\r\n", "\r"], quick=["\r\n"])
 @pytest.mark.parametrize("quoted", [False, True])
 def test_faults_have_the_right_line_numbers(monkeypatch, size, end, quoted):
     name, n_rows = '"b\nc"' if quoted else "b", 500
@@ -501,6 +502,7 @@ FINITE = st.floats(allow_nan=False, allow_infinity=False)
 NAMES = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs", "Zl", "Zp"]), min_size=1, max_size=12)
 
 
+@exhaustive
 @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_table_is_read_as_pandas_reads_it(data, monkeypatch):
@@ -541,6 +543,7 @@ def test_the_dialect_is_found_out(X, delimiter, has_names):
     assert data.names == (list("abc") if has_names else ["x1", "x2", "x3"])
 
 
+@exhaustive
 @pytest.mark.skipif(sys.platform != "linux", reason="limits and /proc of Linux")
 def test_text_larger_than_the_memory_there_is(tmp_path):
     # The process may have 150 MiB beside what it has after a first fit: 92 MiB of numbers from 240 MB of text.

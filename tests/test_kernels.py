@@ -16,6 +16,7 @@ from fastem.sources import ArraySource
 
 from . import naive
 from .data_sets import COVARIANCE_TYPES
+from .grids import grid
 from .problems import make_problem
 
 SIZES = [  # (n, D, K): every remainder of the tiles and of the blocks, the sizes on either side of a block
@@ -66,17 +67,17 @@ def test_accumulate_tied_moment_by_moment(size):
 
 @pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
 @pytest.mark.parametrize("size", SIZES[::3], ids=str)
-def test_evaluate(size, covariance_type):
+@grid(("dtype", "rtol"), [(np.float64, 1e-11), (np.float32, 1e-6)], quick=slice(1))
+def test_evaluate(dtype, rtol, size, covariance_type):
     problem = make_problem(*size, covariance_type)
     likelihoods, responsibilities = naive.e_step(problem.X, *problem.mixture)
     densities = naive.log_densities(problem.X, *problem.mixture)
     source, n, k = ArraySource(problem.X), size[0], size[2]
-    for dtype, rtol in ((np.float64, 1e-11), (np.float32, 1e-6)):
-        out = source.evaluate(problem.parameters, kernels.log_likelihoods, np.empty(n, dtype))
-        assert_allclose(out, likelihoods, rtol=rtol, atol=rtol)
-        out = source.evaluate(problem.parameters, kernels.responsibilities, np.empty((n, k), dtype))
-        assert_allclose(out, responsibilities, rtol=100 * rtol, atol=rtol)
-        assert_allclose(out.sum(axis=1), 1.0, rtol=10 * np.finfo(dtype).eps)
+    out = source.evaluate(problem.parameters, kernels.log_likelihoods, np.empty(n, dtype))
+    assert_allclose(out, likelihoods, rtol=rtol, atol=rtol)
+    out = source.evaluate(problem.parameters, kernels.responsibilities, np.empty((n, k), dtype))
+    assert_allclose(out, responsibilities, rtol=100 * rtol, atol=rtol)
+    assert_allclose(out.sum(axis=1), 1.0, rtol=10 * np.finfo(dtype).eps)
     labels = source.evaluate(problem.parameters, kernels.labels, np.empty(n, np.int64))
     assert_array_equal(labels, densities.argmax(axis=1))
 
@@ -254,7 +255,7 @@ def test_rare_dtypes_are_converted_block_by_block(monkeypatch):
 # -- float32 -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@grid("covariance_type", COVARIANCE_TYPES, quick=["full"])
 @pytest.mark.parametrize("size", SIZES[1::2], ids=str)
 def test_float32(size, covariance_type):
     problem = make_problem(*size, covariance_type)

@@ -18,6 +18,7 @@ from fastem.sources import ArraySource, BlockSource
 from fastem.sources.array import sample
 
 from . import data_sets
+from .grids import exhaustive
 from .problems import three_groups
 
 COVARIANCE_TYPES = data_sets.COVARIANCE_TYPES
@@ -84,6 +85,7 @@ def test_points_that_can_only_be_read_in_order():
 # -- which start is followed --------------------------------------------------------------------------------------
 
 
+@exhaustive
 @pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
 def test_more_starts_never_end_lower(covariance_type):
     X, n_components = data_sets.load("digits")
@@ -95,6 +97,7 @@ def test_more_starts_never_end_lower(covariance_type):
         assert len(several.fit_report_.starts) == len(one.fit_report_.starts) + 7
 
 
+@exhaustive
 @pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
 @pytest.mark.parametrize("name", data_sets.NAMES)
 def test_no_worse_than_em_in_the_median(name, covariance_type):

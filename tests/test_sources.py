@@ -19,9 +19,11 @@ from fastem.sources.base import aligned
 
 from .data_sets import COVARIANCE_TYPES
 from .fits import assert_same_bits, fitted, mixture, points, quietly
+from .grids import exhaustive, grid
 from .held import HELD, NAMES, arrow, blocks_of, frame, npy, parquet
 
 every_way = pytest.mark.parametrize("way", HELD)
+some_ways = grid("way", HELD, quick=[".npy", "Parquet file"])
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -48,27 +50,27 @@ def same_bits_held(way, folder, dtype="float64", **params):
 
 
 @every_way
-@pytest.mark.parametrize("algorithm", ["auto", "em"])
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@grid("algorithm", ["auto", "em"], quick=["em"])
+@grid("dtype", ["float64", "float32"], quick=["float64"])
+@grid("covariance_type", COVARIANCE_TYPES, quick=["full"])
 def test_the_same_bits_however_points_are_held(way, algorithm, dtype, covariance_type, tmp_path):
     same_bits_held(way, tmp_path, dtype, algorithm=algorithm, covariance_type=covariance_type)
 
 
-@every_way
-@pytest.mark.parametrize("init_params", ["random", "k-means++", "random_from_data"])
+@some_ways
+@grid("init_params", ["random", "k-means++", "random_from_data"], quick=["random"])
 def test_the_same_bits_from_every_start(way, init_params, tmp_path):
     same_bits_held(way, tmp_path, init_params=init_params)
 
 
-@every_way
+@some_ways
 @pytest.mark.parametrize("assignment", ["hard", "stochastic"])
 def test_the_same_bits_under_every_assignment(way, assignment, tmp_path):
     same_bits_held(way, tmp_path, assignment=assignment)
 
 
-@every_way
-@pytest.mark.parametrize("algorithm", ["auto", "em"])
+@some_ways
+@grid("algorithm", ["auto", "em"], quick=["em"])
 @pytest.mark.parametrize("known", ["weights", "labels", "shares", "all"])
 def test_the_same_bits_with_what_is_known_of_the_points(way, algorithm, known, tmp_path):
     X, groups = points()
@@ -86,7 +88,7 @@ def test_the_same_bits_with_what_is_known_of_the_points(way, algorithm, known, t
     assert model.lower_bounds_ != in_memory(**params).lower_bounds_
 
 
-@every_way
+@grid("way", HELD, quick=["frames"])
 def test_the_same_bits_where_little_is_read_at_a_time(way, tmp_path, monkeypatch):
     # Leaves are of 384 points: parts of one and of two leaves, blocks larger and smaller than them.
     few = 4 * 800
@@ -100,7 +102,7 @@ def test_the_same_bits_where_little_is_read_at_a_time(way, tmp_path, monkeypatch
         same_bits_held(way, folder, init_params=init_params)
 
 
-@every_way
+@some_ways
 def test_samples_are_the_same_rows(way, tmp_path):
     X, _ = points(60_000, n_components=6)
     params = {"n_components": 6, "max_iter": 5, "covariance_type": "diag"}
@@ -136,6 +138,7 @@ def test_the_same_bits_with_so_many_components_that_most_are_left_out(n_features
 # -- cuts -------------------------------------------------------------------------------------------------------------
 
 
+@exhaustive
 @settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_any_cuts_of_blocks(data):
@@ -201,8 +204,10 @@ def test_drawn_responsibilities_are_a_rows_own_whenever_it_is_asked_for(ranges, 
 # -- dtypes -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "dtype", ["int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "bool", "float16", ">f8", "object"]
+@grid(
+    "dtype",
+    ["int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "bool", "float16", ">f8", "object"],
+    quick=["uint16", "bool", "object"],
 )
 def test_blocks_of_other_dtypes_are_as_good_as_float64(dtype, tmp_path):
     X = np.clip(np.round(points()[0]) + 3, 0, 15)
@@ -364,7 +369,7 @@ def test_integer_weights_and_labels_of_parquet(tmp_path):
     assert_same_bits(model, fitted(X, sample_weight=groups + 1, labels=groups))
 
 
-@pytest.mark.parametrize("way", ["frames", "record batches", "Arrow table", "Parquet file", "Parquet folder"])
+@grid("way", ["frames", "record batches", "Arrow table", "Parquet file", "Parquet folder"], quick=["Arrow table"])
 def test_feature_names(way, tmp_path):
     X, _ = points()
     source = HELD[way](X, tmp_path)
@@ -396,8 +401,8 @@ def test_a_map_outlives_the_name_of_its_file(tmp_path):
 # -- predictions ------------------------------------------------------------------------------------------------------
 
 
-@every_way
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@some_ways
+@grid("dtype", ["float64", "float32"], quick=["float64"])
 def test_predictions_are_those_of_the_array(way, dtype, tmp_path, recwarn):
     X = points()[0].astype(dtype)
     model = fitted(frame(X))
@@ -432,7 +437,7 @@ class Scores:
         pass
 
 
-@every_way
+@some_ways
 def test_callbacks_see_the_points(way, tmp_path):
     X, _ = points()
     scores = Scores()
@@ -452,6 +457,7 @@ def run(script):
     return done.stdout
 
 
+@exhaustive
 def test_without_the_optional_packages(tmp_path):
     script = f"""
 import sys
@@ -477,6 +483,7 @@ for make in (ParquetSource, model.fit):
     assert run(script).splitlines() == ["True 300", needed, needed]
 
 
+@exhaustive
 def test_optional_packages_are_imported_only_where_they_are_needed():
     script = f"""
 import sys

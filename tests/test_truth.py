@@ -34,6 +34,7 @@ from fastem.covariance import FAMILIES
 from fastem.statistics import SufficientStatistics
 
 from .data_sets import COVARIANCE_TYPES
+from .grids import exhaustive, grid
 
 EPS = np.finfo(np.float64).eps
 LIGHT = 1e-6  # mass of a component that is all but empty
@@ -359,16 +360,16 @@ MAY_COLLAPSE = {  # full and tied covariances whose condition is beyond the digi
 KINDS = (("log-density", "score", "lower bound"), ("responsibility",), ("weight", "mean"), ("covariance",))
 
 
-@pytest.mark.parametrize(
-    ("name", "dtype", "covariance_type"),
-    [
-        (name, dtype, covariance_type)
-        for name, (_, *allowed) in CASES.items()
-        for dtype, most in zip(("f8", "f4"), allowed, strict=True)
-        for covariance_type in (COVARIANCE_TYPES[:2] if name.startswith("condition") else COVARIANCE_TYPES)
-        if most is not None
-    ],
-)
+CELLS = [
+    (name, dtype, covariance_type)
+    for name, (_, *allowed) in CASES.items()
+    for dtype, most in zip(("f8", "f4"), allowed, strict=True)
+    for covariance_type in (COVARIANCE_TYPES[:2] if name.startswith("condition") else COVARIANCE_TYPES)
+    if most is not None
+]
+
+
+@grid(("name", "dtype", "covariance_type"), CELLS, quick=[cell for cell in CELLS if cell[1:] == ("f8", "full")])
 def test_predictions_and_a_step(name, dtype, covariance_type):
     make, *allowed = CASES[name]
     allowed = allowed[dtype == "f4"]
@@ -477,6 +478,7 @@ def test_points_where_every_density_is_0(covariance_type, dtype, value):
             assert np.isfinite(other.covariances_).all() and np.isfinite(other.score(case.X))
 
 
+@exhaustive
 @pytest.mark.parametrize("scale", [1e-25, 1e25])
 @pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
 @pytest.mark.parametrize("Mixture", [GaussianMixture, BayesianGaussianMixture])
@@ -496,8 +498,8 @@ def test_float32_data_whose_variances_float32_can_not_hold(Mixture, covariance_t
 
 
 @pytest.mark.parametrize("Mixture", [GaussianMixture, BayesianGaussianMixture])
-@pytest.mark.parametrize("algorithm", ["auto", "em"])
-@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@grid("algorithm", ["auto", "em"], quick=["auto"])
+@grid("covariance_type", COVARIANCE_TYPES, quick=["full"])
 @pytest.mark.parametrize(("n_samples", "n_features", "n_components"), [(5, 2, 5), (5, 2, 4), (6, 20, 2), (2, 50, 2)])
 def test_as_many_components_or_features_as_points(
     n_samples, n_features, n_components, covariance_type, algorithm, Mixture
