@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from . import em, initialization, search
+from . import em, initialization, posterior_moves, search
 from .acceleration import Extrapolation, Plain
 from .known import Known
 from .progress import SILENT
@@ -59,8 +59,12 @@ def fit(source, family, settings, random_state, *, known, progress=SILENT):
         progress.end_stage(report.stages[-1])
         if best is None or result.lower_bound > best.lower_bound:
             best, report.best_start = result, i
+    found = best
+    if settings.n_components > 1 and best.n_iter > 0:
+        moves = {"counts": counts, "report": report, "progress": progress}
+        best = posterior_moves.improved(best, points, family, trial, random_state, **moves)
     run = {"known": known, "progress": progress, "report": report, "name": ALL}
-    if not is_whole:
+    if not is_whole or best is not found:
         result = em.run(source, best.parameters, settings, steps=Extrapolation(), **run)
     else:
         if not progress.is_silent:  # once more, for those who listen

@@ -1,6 +1,6 @@
 """Sufficient statistics of a Gaussian mixture: what one pass over the points returns, and all an M-step needs."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -88,6 +88,11 @@ class SufficientStatistics:
             self.log_likelihood,
             self.weight,
         )
+
+    def of(self, index):
+        """Those of some components, by their numbers; pooled moments and what is of all points stay."""
+        own = ["centres", "mass", "first"] + ([] if self.structure == "pooled" else ["second", "magnitude"])
+        return replace(self, **{name: getattr(self, name)[index] for name in own})
 
     def scaled(self, factor):
         """The statistics of the same points with every weight multiplied by factor."""

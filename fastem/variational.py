@@ -210,8 +210,36 @@ class VariationalFamily(RegularizedFamily):
         prior = self.priors.weight_concentration
         if not self.priors.is_process:
             return prior + mass
-        behind = np.concatenate([np.cumsum(mass[::-1])[-2::-1], [0.0]])
+        behind = np.zeros(mass.shape)
+        behind[..., :-1] = np.cumsum(mass[..., ::-1], axis=-1)[..., -2::-1]
         return np.stack([1.0 + mass, prior + behind])
+
+    def log_evidence_of_weights(self, mass):
+        """What the weights add to the log-evidence of so many points of each component, (..., K), nats.
+
+        Sticks are in the order of their points; what doesn't depend on these is left out.
+        """
+        mass = -np.sort(-mass, axis=-1) if self.priors.is_process else mass
+        return _log_normalizer_of_weights(self._concentration(mass), self.priors.is_process)
+
+    def log_evidence_of_groups(self, statistics, reg_covar):
+        """Log-evidence of each component's points as of one Gaussian, (K,), nats; for each its own precisions.
+
+        What doesn't depend on the points of a single component is left out (Bishop 2006, eq. B.79; Murphy 2007,
+        'Conjugate Bayesian analysis of the Gaussian distribution', eq. 266).
+        """
+        family, priors = self.plain, self.priors
+        mass, means, covariances = family.moments(statistics, reg_covar)
+        n_features, degrees = means.shape[1], priors.degrees_of_freedom + mass
+        _, covariances = with_prior(family, mass, means, covariances, **self._prior(degrees, *means.shape))
+        if family.name == "full":
+            log_inverse_scale = n_features * np.log(degrees) + np.linalg.slogdet(covariances)[1]
+            normalizers = log_wishart_normalizer(degrees, n_features, log_inverse_scale)
+        else:
+            found = degrees[:, None] * (n_features if family.name == "spherical" else 1)
+            normalizers = log_wishart_normalizer(found, 1, np.log(found * covariances.reshape(len(mass), -1)))
+            normalizers = normalizers.sum(axis=1)
+        return -normalizers - 0.5 * n_features * np.log(priors.mean_precision + mass)
 
     def _with_bounds(self, posterior, statistics, candidate):
         entropy = statistics.log_likelihood - _expected_log_joint(candidate, statistics)
@@ -294,12 +322,14 @@ def _log_normalizers(posterior):
     log_det = posterior.log_determinants - 0.5 * n_features * np.log(degrees)
     steps = np.arange(n_features)[:, None]
     wishart = degrees * (log_det + 0.5 * n_features * math.log(2)) + gammaln(0.5 * (degrees - steps)).sum(axis=0)
-    concentration = posterior.weight_concentration
-    if concentration.ndim == 2:
-        weights = betaln(*concentration).sum()
-    else:
-        weights = gammaln(concentration).sum() - gammaln(concentration.sum())
+    weights = _log_normalizer_of_weights(posterior.weight_concentration, posterior.family.priors.is_process)
     return wishart.sum() + weights - 0.5 * n_features * np.log(posterior.mean_precision).sum()
+
+
+def _log_normalizer_of_weights(concentration, is_process):
+    if is_process:
+        return betaln(*concentration).sum(axis=-1)
+    return gammaln(concentration).sum(axis=-1) - gammaln(concentration.sum(axis=-1))
 
 
 def _of_precisions(posterior, priors):
