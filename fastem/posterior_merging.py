@@ -11,7 +11,7 @@ import numpy as np
 from scipy.special import xlogy
 
 # Points below which a component has none.
-_NO_POINTS = 1e-3
+NO_POINTS = 1e-3
 
 
 class Merging:
@@ -28,7 +28,9 @@ class Merging:
         Of a sample of the points.
     reg_covar : float
     least_gain : float
-        Of pairs that are merged or asked for; the entropy of others isn't looked at, so they seem to gain more.
+        Of pairs that are asked for; the entropy of worse ones isn't looked at, so they seem to gain more.
+    reward : float
+        What each merger gains beside that.
 
     Attributes
     ----------
@@ -37,15 +39,15 @@ class Merging:
     n_merged : int
     """
 
-    def __init__(self, family, statistics, responsibilities, reg_covar, least_gain):
+    def __init__(self, family, statistics, responsibilities, reg_covar, least_gain, reward=0.0):
         self.statistics = statistics
         self.n_merged = 0
         self._family = family
         self._reg_covar = reg_covar
-        self._least_gain = least_gain
+        self._least_gain, self._reward = least_gain, reward
         self._shares = responsibilities
         self._points_each = statistics.weight / len(responsibilities)
-        self._alive = np.flatnonzero(statistics.mass > _NO_POINTS)
+        self._alive = np.flatnonzero(statistics.mass > NO_POINTS)
         self._unions = (_TiedUnions if family.name == "tied" else _Unions)(family, statistics, reg_covar)
         n_components = len(statistics.mass)
         self._gains = np.full((n_components, n_components), -np.inf)
@@ -85,7 +87,7 @@ class Merging:
 
     def _compare(self, i, others):
         """What merging component i with each of the others gains."""
-        gains = self._unions.gains(i, others) + self._gains_of_weights(i, others)
+        gains = self._unions.gains(i, others) + self._gains_of_weights(i, others) + self._reward
         gains = np.where(np.isnan(gains), -np.inf, gains)
         near = gains > self._least_gain
         gains[near] -= self._entropies(i, others[near])

@@ -7,7 +7,7 @@ distribution of a full matrix; so is `lower_bound`.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.special import betaln, digamma, gammaln
@@ -20,6 +20,9 @@ _TIED = 1e-9
 
 # Share of a component's points that an extrapolation leaves it, at least.
 _LEAST_SHARE = 0.1
+
+# Concentration of a weight whose expected logarithm, -1e10, leaves a component no point.
+_NO_WEIGHT = 1e-10
 
 # Points below which a component is one that the data don't need.
 _ONE_POINT = 1.0
@@ -77,9 +80,8 @@ class Posterior(Parameters):
         def moved(value_of):
             return value_of(self) + factor * (value_of(self) - value_of(before))
 
-        mass = self.mean_precision - priors.mean_precision
         mean_precision = moved(lambda posterior: posterior.mean_precision)
-        if (mean_precision - priors.mean_precision < _LEAST_SHARE * mass).any():
+        if (mean_precision - priors.mean_precision < _LEAST_SHARE * self.mass).any():
             return None
         concentration = moved(lambda posterior: posterior.weight_concentration)
         degrees = moved(lambda posterior: posterior.degrees_of_freedom)
@@ -107,10 +109,9 @@ class Posterior(Parameters):
 
     def in_order(self):
         """The posterior with the sticks of a Dirichlet process in the order of their points; None where they are."""
-        priors = self.family.priors
-        mass = self.mean_precision - priors.mean_precision
+        mass = self.mass
         order = np.argsort(-mass, kind="stable")
-        if not priors.is_process or (np.diff(mass) <= _TIED * mass.max()).all():
+        if not self.family.priors.is_process or (np.diff(mass) <= _TIED * mass.max()).all():
             return None
 
         is_shared = self.family.name == "tied"
@@ -125,10 +126,21 @@ class Posterior(Parameters):
             self.degrees_of_freedom if is_shared else self.degrees_of_freedom[order],
         )
 
+    def without(self, components):
+        """The posterior under which points have no responsibilities for these components, (n,), only for the others."""
+        concentration = self.weight_concentration.copy()
+        concentration[(0, components) if self.family.priors.is_process else components] = _NO_WEIGHT
+        return replace(self, weight_concentration=concentration, lower_bound=math.nan, evidence=math.nan)
+
     def _scatter(self):
         """About the prior's mean, and the prior's: linear in the points."""
         of_offsets = _of_offsets(self.family.plain, self.mean_precision, self.means - self.family.priors.mean)
         return of_each(self.degrees_of_freedom, self.covariances) * self.covariances + of_offsets
+
+    @property
+    def mass(self):
+        """How many points each component has, (K,)."""
+        return self.mean_precision - self.family.priors.mean_precision
 
     @property
     def log_weights(self):
@@ -158,6 +170,8 @@ class VariationalFamily(RegularizedFamily):
     family : CovarianceFamily
     priors : Priors
     """
+
+    bounds_the_successor = True
 
     def __init__(self, family, priors):
         super().__init__(family)
