@@ -68,11 +68,11 @@ class BayesianGaussianMixture(EMMixture):
         'em': scikit-learn's iterates from the same start. 'auto': the start that leads to the higher bound on a sample,
         its points counted as often as they stand for others, of scikit-learn's and of a mixture searched for as by
         `GaussianMixture`. There pairs of components are merged, single ones deleted, all of them split and merged
-        again, and what raises `lower_bound_` and `evidence_lower_bound_` is kept (Ghahramani & Beal 2000; Hughes &
-        Sudderth 2013, 'Memoized online variational inference for Dirichlet process mixture models'). That is a search:
-        it finds better posteriors, not surely the best. Then steps that are extrapolated, each undone where it leads
-        lower, and a stop by the estimated remaining gain, too. `lower_bounds_` are those after the search. Of a
-        Dirichlet process the components are in the order of their weights.
+        again, and what raises `evidence_lower_bound_` is kept, with as many components or more only where it raises
+        `lower_bound_`, too (Ghahramani & Beal 2000; Hughes & Sudderth 2013, 'Memoized online variational inference for
+        Dirichlet process mixture models'). That is a search: it finds better posteriors, not surely the best. Then
+        come steps that are extrapolated, each undone where it leads lower, and a stop by the estimated remaining gain,
+        too; `lower_bounds_` are of these. Of a Dirichlet process the components are in the order of their weights.
     n_threads : int, default=None
         Most threads to use; None: Numba's current setting. The result doesn't depend on it.
     forgetting : float, default=0.3

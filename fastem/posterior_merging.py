@@ -87,6 +87,8 @@ class Merging:
 
     def _compare(self, i, others):
         """What merging component i with each of the others gains."""
+        if not len(others):
+            return np.empty(0)
         gains = self._unions.gains(i, others) + self._gains_of_weights(i, others) + self._reward
         gains = np.where(np.isnan(gains), -np.inf, gains)
         near = gains > self._least_gain

@@ -64,7 +64,7 @@ def improved(best, points, family, settings, random_state, *, counts, stand_for,
     Returns
     -------
     result : EMResult
-        `best` itself where no move leads higher, in scikit-learn's bound and in that of the evidence.
+        `best` itself where no move leads higher.
     """
     return _Moves(best, points, family, settings, random_state, counts, stand_for, report, progress).result()
 
@@ -161,17 +161,20 @@ class _Moves:
     def _leads_higher(self, start, n_fewer, name="merged"):
         """Whether steps from a start with so many components fewer lead to a better posterior: the best from then on.
 
-        Both bounds have to rise: scikit-learn's is what the steps maximise, but for 'tied', 'diag' and 'spherical' it
-        charges a component as much as a full covariance would cost; the evidence's compares what it is meant to.
+        The evidence's bound has to rise, and unless there are fewer components scikit-learn's, too. The latter is what
+        steps maximise, but for 'tied', 'diag' and 'spherical' not a bound of the evidence: it takes precisions for
+        Wishart distributed in each component, and so counts the prior of the common one K times.
         """
         best, tol = self._best, self._settings.tol
-        result = self._run(name, start, _OF_MERGED, best.lower_bound + tol - self._optimism * max(n_fewer, 0))
+        result = self._run(name, start, _OF_MERGED, best.parameters.evidence + tol - self._optimism * max(n_fewer, 0))
         if result is None:
             return False
         after, before = result.parameters, best.parameters
         n_fewer = n_effective(before.mass) - n_effective(after.mass)
-        gain = min(result.lower_bound - best.lower_bound, after.evidence - before.evidence)
-        is_higher = gain + self._optimism * n_fewer > tol
+        reward = self._optimism * n_fewer
+        is_higher = after.evidence - before.evidence + reward > tol
+        if n_fewer <= 0:
+            is_higher = is_higher and result.lower_bound - best.lower_bound + reward > tol
         self._best = result if is_higher else best
         return is_higher
 
@@ -208,7 +211,7 @@ class _WhileInReach(Progress):
         if iteration < _LAST:
             return False
         gain = np.diff(result.lower_bounds[-_LAST:]).max()
-        return result.lower_bound + gain * (self._n_iter - iteration) < self._needed
+        return result.parameters.evidence + gain * (self._n_iter - iteration) < self._needed
 
 
 def _work(stage):

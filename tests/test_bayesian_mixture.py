@@ -976,7 +976,7 @@ def test_auto_ends_as_high_as_scikit_learn(covariance_type, name):
         assert ours.lower_bound_ >= np.ravel(theirs.lower_bound_)[0] - 0.1
 
 
-# -- merging, deleting, splitting ---------------------------------------------------------------------------------------
+# -- merging, deleting, splitting -------------------------------------------------------------------------------------
 
 
 def apart(n_samples, n_features, n_groups, spread, seed):
@@ -994,7 +994,7 @@ def evidence_from_labels(model, X, groups):
 
 @pytest.mark.parametrize(
     ("n_samples", "n_features", "n_groups", "n_components", "spread"),
-    [(600, 1, 2, 8, 12.0), (700, 2, 3, 9, 7.0), (900, 6, 5, 18, 3.5), (1600, 13, 6, 14, 2.5), (1200, 28, 3, 16, 1.5)],
+    [(600, 1, 2, 8, 12.0), (700, 2, 3, 9, 7.0), (900, 6, 5, 18, 3.5), (1200, 13, 5, 12, 3.0), (1200, 22, 3, 10, 2.5)],
 )
 @each_type
 def test_components_that_the_data_do_not_need_are_emptied(
@@ -1014,8 +1014,8 @@ def test_components_that_the_data_do_not_need_are_emptied(
 
 def test_scikit_learn_keeps_what_is_not_needed():
     """That the test above can fail."""
-    X, _ = apart(1200, 28, 3, 1.5, seed=280)
-    model = quietly(bayesian(16, algorithm="em", max_iter=1000), X)
+    X, _ = apart(1200, 22, 3, 2.5, seed=220)
+    model = quietly(bayesian(10, algorithm="em", max_iter=1000), X)
     assert model.n_components_effective_ > 3
 
 
@@ -1050,7 +1050,7 @@ def test_unneeded_components_are_emptied_on_a_sample(covariance_type, monkeypatc
 @each_type
 def test_unneeded_components_of_weighted_points_are_emptied(covariance_type):
     X, groups = apart(900, 12, 3, 2.5, seed=2)
-    weights = np.random.default_rng(0).exponential(size=900) * (groups < 2)
+    weights = np.random.default_rng(0).uniform(0.5, 1.5, size=900) * (groups < 2)
     model = quietly(bayesian(9, covariance_type=covariance_type, max_iter=1000), X, sample_weight=weights)
     assert model.n_components_effective_ == 2
     assert_allclose(model.mean_precision_.sum() - 9, weights.sum())
@@ -1101,8 +1101,11 @@ def test_what_a_merger_gains_against_bishops_formulas(covariance_type, prior_typ
     pairs = rewarded.pairs()
     assert len(pairs) == 2 and len({*pairs[0], *pairs[1]}) == 4
     assert pairs[0] == np.unravel_index(np.argmax(expected), (5, 5))
-    assert Merging(family, statistics, shares, 0.0, expected.max()).pairs() == []
+    assert Merging(family, statistics, shares, 0.0, expected.max() + 1e-3).pairs() == []
 
+    merging = Merging(family, statistics, shares, 0.0, -np.inf, -1e5)
+    merging.merge_while_higher(5)
+    assert merging.n_merged == 0
     merging.merge_while_higher(4)
     i, j = pairs[0]
     assert merging.n_merged == 1
@@ -1113,7 +1116,10 @@ def test_what_a_merger_gains_against_bishops_formulas(covariance_type, prior_typ
                 assert merging._gains[a, b] == -np.inf
             elif i in (a, b):  # others are looked at again when they are merged themselves
                 gain = bound(merged_shares(merged_shares(shares, i, j), a, b)) - again
-                assert merging._gains[a, b] == pytest.approx(gain, rel=1e-7)
+                assert merging._gains[a, b] + 1e5 == pytest.approx(gain, rel=1e-7)
+    rewarded.merge_while_higher(5)
+    assert rewarded.n_merged == 4
+    assert rewarded.statistics.mass.max() == pytest.approx(len(X))
 
 
 @each_type
@@ -1128,7 +1134,7 @@ def test_statistics_of_a_union_are_those_of_summed_responsibilities(covariance_t
     for name in ("mass", "first", "second"):
         assert_allclose(getattr(found, name), getattr(expected, name), rtol=1e-9, atol=1e-8, err_msg=name)
     assert_array_equal(statistics.mass, before)
-    for n_components, order in ((2, [2, 0]), (7, [2, 0, 4])):
+    for n_components, order in ((3, [2, 0, 4]), (7, [2, 0, 4])):
         some = in_order(union(statistics, [(0, 3), (2, 1)]), n_components).about(np.zeros((n_components, 3)))
         for name in ("mass", "first", "second"):
             values, wanted = getattr(some, name), getattr(expected, name)
@@ -1189,7 +1195,7 @@ def test_no_seed_ends_lower_by_moves(prior_type, monkeypatch):
         assert moved.evidence_lower_bound_ >= still.evidence_lower_bound_ - 1e-3, name
 
 
-# -- features that depend on each other -----------------------------------------------------------------------------------
+# -- features that depend on each other -------------------------------------------------------------------------------
 
 
 def dependent(name):
