@@ -1,4 +1,4 @@
-"""From a posterior at a fixed point to a better one: components merged or split, kept where the bound is higher.
+"""From a posterior at a fixed point to a better one: components merged, deleted or split, kept where the bound is higher.
 
 Steps of variational Bayes hardly ever empty a component that has points near it alone, from about ten features on
 none. So pairs are merged (Ghahramani & Beal 2000, 'Variational inference for Bayesian mixtures of factor analysers';
@@ -7,7 +7,7 @@ points others explain as well are deleted, and where none of these is left, all 
 merged again, which also puts components where they were lacking. After each move come some steps; it is kept if the
 bound is higher then.
 
-What it costs: 30 to 90 passes where nothing is found, beside the starts' some hundreds.
+What it costs: some 30 to 60 passes where nothing is found, beside the starts' some hundreds; see `_SHARE`.
 """
 
 from dataclasses import replace
@@ -32,9 +32,6 @@ _OF_HALVES, _OF_MERGED = 12, 30
 # Iterations whose best gain is expected of those to come, at most.
 _LAST = 4
 
-# Attempts to split, in different directions, before nothing more is expected.
-_ATTEMPTS = 2
-
 # What may be spent: so many times as much as the starts took, or multiplications, some tenths of a second, an exp of
 # each point and component being so many.
 _SHARE = 2.0
@@ -43,7 +40,7 @@ _EXP = 20
 
 
 def improved(best, points, family, settings, random_state, *, counts, stand_for, report, progress):
-    """The best posterior found from this one by merging and splitting components.
+    """The best posterior found from this one by merging, deleting and splitting components.
 
     Parameters
     ----------
@@ -88,7 +85,7 @@ class _Moves:
         self._left = max(_FREE / (n_free + _EXP), _SHARE * sum(map(_work, report.stages)))
 
     def result(self):
-        while self._merges() or self._deletes() or any(self._splits() for _ in range(_ATTEMPTS)):
+        while self._merges() or self._deletes() or self._splits():
             pass
         return self._best
 
