@@ -1,4 +1,4 @@
-"""From a posterior at a fixed point to a better one: components merged, deleted or split, kept where the bound is higher.
+"""From a posterior at a fixed point to a better one: merging, deleting, splitting, kept where the bound is higher.
 
 Steps of variational Bayes hardly ever empty a component that has points near it alone, from about ten features on
 none. So pairs are merged (Ghahramani & Beal 2000, 'Variational inference for Bayesian mixtures of factor analysers';
