@@ -1001,11 +1001,12 @@ def evidence_from_labels(model, X, groups):
     return quietly(labelled.set_params(warm_start=True), X).evidence_lower_bound_
 
 
-@pytest.mark.parametrize(
+@grid(
     ("n_samples", "n_features", "n_groups", "n_components", "spread"),
     [(600, 1, 2, 8, 12.0), (700, 2, 3, 9, 7.0), (900, 6, 5, 18, 3.5), (1200, 13, 5, 12, 3.0), (1200, 22, 3, 10, 2.5)],
+    quick=[(700, 2, 3, 9, 7.0), (1200, 13, 5, 12, 3.0)],
 )
-@each_type
+@grid("covariance_type", COVARIANCE_TYPES, quick=["full"])
 def test_components_that_the_data_do_not_need_are_emptied(
     covariance_type, n_samples, n_features, n_groups, n_components, spread
 ):
@@ -1018,7 +1019,7 @@ def test_components_that_the_data_do_not_need_are_emptied(
         assert_never_falls(model.lower_bounds_)
         assert model.converged_
         names = {stage.name.split()[0] for stage in model.fit_report_.stages}
-        assert names <= {"start", "seeds", "run", "split", "merged", "deleted", "all"}
+        assert names <= {"start", "seeds", "run", "split", "merged", "moved", "further", "deleted", "all"}
 
 
 def test_scikit_learn_keeps_what_is_not_needed():
@@ -1028,8 +1029,8 @@ def test_scikit_learn_keeps_what_is_not_needed():
     assert model.n_components_effective_ > 3
 
 
-@pytest.mark.parametrize("init_params", ["kmeans", "random", "k-means++"])
-@each_type
+@grid("init_params", ["kmeans", "random", "k-means++"], quick=["kmeans"])
+@grid("covariance_type", COVARIANCE_TYPES, quick=["tied"])
 def test_one_gaussian_is_one_component(covariance_type, init_params):
     X = np.random.default_rng(3).normal(size=(1500, 2)) @ [[2.0, 0], [0, 2]]
     model = quietly(bayesian(10, covariance_type=covariance_type, init_params=init_params, max_iter=300), X)
@@ -1037,7 +1038,7 @@ def test_one_gaussian_is_one_component(covariance_type, init_params):
     assert model.evidence_lower_bound_ > evidence_from_labels(model, X, np.zeros(1500, dtype=int)) - 1e-2
 
 
-@each_type
+@grid("covariance_type", COVARIANCE_TYPES, quick=["diag"])
 def test_splits_find_the_groups_that_a_start_lacks(covariance_type):
     X, groups = apart(1500, 5, 7, 5.0, seed=4)
     model = quietly(bayesian(12, covariance_type=covariance_type, init_params="random", max_iter=1000), X)
@@ -1045,7 +1046,7 @@ def test_splits_find_the_groups_that_a_start_lacks(covariance_type):
     assert model.evidence_lower_bound_ > evidence_from_labels(model, X, groups) - 1e-2
 
 
-@each_type
+@grid("covariance_type", COVARIANCE_TYPES, quick=["full"])
 def test_unneeded_components_are_emptied_on_a_sample(covariance_type, monkeypatch):
     """Whose points count ten times: what a component gains there by chance doesn't keep it."""
     monkeypatch.setattr(posterior_search, "_POINTS", 800)
@@ -1056,7 +1057,7 @@ def test_unneeded_components_are_emptied_on_a_sample(covariance_type, monkeypatc
     assert model.evidence_lower_bound_ > evidence_from_labels(model, X, groups) - 1e-2
 
 
-@each_type
+@grid("covariance_type", COVARIANCE_TYPES, quick=["full"])
 def test_unneeded_components_of_weighted_points_are_emptied(covariance_type):
     X, groups = apart(900, 12, 3, 2.5, seed=2)
     weights = np.random.default_rng(0).uniform(0.5, 1.5, size=900) * (groups < 2)
@@ -1175,7 +1176,7 @@ def test_without_a_component_points_go_to_the_others(covariance_type, prior_type
     assert_allclose(mass, np.insert(expected.sum(axis=0), 1, 0.0), rtol=1e-8)
 
 
-@each_type
+@grid("covariance_type", COVARIANCE_TYPES, quick=["spherical"])
 def test_moves_that_lead_lower_change_nothing(covariance_type, monkeypatch):
     """Pairs and components that no one would merge or delete are tried, and undone."""
     X, _ = apart(800, 3, 4, 6.0, seed=0)
@@ -1192,6 +1193,7 @@ def test_moves_that_lead_lower_change_nothing(covariance_type, monkeypatch):
     assert tried.lower_bounds_ == good.lower_bounds_
 
 
+@pytest.mark.exhaustive
 @each_prior_type
 def test_no_seed_ends_lower_by_moves(prior_type, monkeypatch):
     for name, X in few_sets().items():
