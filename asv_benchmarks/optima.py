@@ -1,6 +1,7 @@
 """Which optimum each reaches: 'auto' beside 'em' and scikit-learn, all with their defaults, from the same seeds.
 
     python asv_benchmarks/optima.py [--seeds 20] [--json FILE] [DATA SET ...]
+    python asv_benchmarks/optima.py --starts [--seeds 5] [DATA SET ...]    # what a larger n_init buys
 
 A Markdown row for each data set and covariance type: medians over the seeds of the mean log-likelihood reached, and
 'auto' against each of the others; within 1e-3 nats per point is a tie. Times are sums over the seeds.
@@ -23,6 +24,7 @@ from fastem.datasets import load_faithful
 
 COVARIANCE_TYPES = ("full", "tied", "diag", "spherical")
 TIE = 1e-3
+STARTS = 1, 3, 10, 30
 METHODS = {
     "auto": fastem.GaussianMixture,
     "em": functools.partial(fastem.GaussianMixture, algorithm="em"),
@@ -102,6 +104,45 @@ def fit(method, X, n_components, covariance_type, seed):
     return float(model.lower_bound_), time.perf_counter() - begin, model.n_iter_, falls
 
 
+def fit_with(n_init, method, X, n_components, covariance_type, seed):
+    """(lower bound, seconds) of a fit with so many starts; one that fails reaches -inf."""
+    begin = time.perf_counter()
+    try:
+        model = METHODS[method](n_components, covariance_type=covariance_type, random_state=seed, n_init=n_init).fit(X)
+    except ValueError:
+        return -math.inf, time.perf_counter() - begin
+    return float(model.lower_bound_), time.perf_counter() - begin
+
+
+def print_starts(data_sets, n_seeds):
+    """What a larger n_init buys: medians over the seeds beside scikit-learn's n_init=10, and what it costs."""
+    n_cells = n_falls = n_losses = 0
+    heads = [f"n_init={n}" for n in STARTS]
+    print(f"| data | covariance | {' | '.join(heads)} | scikit-learn, n_init=10 | times n_init=1 |")
+    print(f"| --- | --- |{' --: |' * len(heads)} --: | --: |")
+    for name in data_sets:
+        X, n_components = DATA_SETS[name]()
+        for covariance_type in COVARIANCE_TYPES:
+            fit("auto", X, n_components, covariance_type, 0)  # compiles
+            runs = np.array(
+                [
+                    [fit_with(n, "auto", X, n_components, covariance_type, seed) for seed in range(n_seeds)]
+                    for n in STARTS
+                ]
+            )
+            theirs = [fit_with(10, "scikit-learn", X, n_components, covariance_type, s)[0] for s in range(n_seeds)]
+            bounds, seconds = np.median(runs[..., 0], axis=1), runs[..., 1].sum(axis=1)
+            n_cells += 1
+            n_falls += int((np.diff(runs[..., 0], axis=0) < 0).sum())
+            is_lower = 10 in STARTS and bounds[STARTS.index(10)] < np.median(theirs) - TIE
+            n_losses += is_lower
+            numbers = " | ".join(f"{bound:.5f}" for bound in bounds)
+            costs = ", ".join(f"{each / seconds[0]:.1f}" for each in seconds)
+            mark = " (higher)" if is_lower else ""
+            print(f"| {name} | {covariance_type} | {numbers} | {np.median(theirs):.5f}{mark} | {costs} |", flush=True)
+    print(f"\n{n_cells} cells: {n_falls} falls, {n_losses} below scikit-learn's n_init=10 by more than {TIE:g}")
+
+
 def outcome(ours, theirs):
     difference = ours - theirs if ours != theirs else 0.0
     return "win" if difference > TIE else "loss" if difference < -TIE else "tie"
@@ -110,10 +151,14 @@ def outcome(ours, theirs):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data_sets", nargs="*", metavar="DATA SET", default=list(DATA_SETS))
-    parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--seeds", type=int)
+    parser.add_argument("--starts", action="store_true", help="what a larger n_init buys, beside scikit-learn's 10")
     parser.add_argument("--json", help="file for the raw results")
     args = parser.parse_args()
     warnings.simplefilter("ignore")
+    if args.starts:
+        return print_starts(args.data_sets, args.seeds or 5)
+    n_seeds = args.seeds or 20
     totals = {(other, result): 0 for other in ("em", "scikit-learn") for result in ("win", "tie", "loss")}
     raw, worst, n_falls = {}, (0.0, "none"), 0
     print("| data | covariance | auto | em | scikit-learn | beside em | beside scikit-learn | seconds: auto, em, sk. |")
@@ -123,7 +168,7 @@ def main():
         for covariance_type in COVARIANCE_TYPES:
             fit("auto", X, n_components, covariance_type, 0)  # compiles
             runs = {
-                method: [fit(method, X, n_components, covariance_type, seed) for seed in range(args.seeds)]
+                method: [fit(method, X, n_components, covariance_type, seed) for seed in range(n_seeds)]
                 for method in METHODS
             }
             raw[f"{name} {covariance_type}"] = runs
