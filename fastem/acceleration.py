@@ -40,6 +40,7 @@ class Plain:
 
     kind = "plain"
     remaining_gain = math.nan
+    remaining_change = math.nan
 
     def accepts(self, bound, rounding):
         return True
@@ -95,7 +96,7 @@ class _Guarded(Plain):
     def __init__(self):
         self._bounds = []
         self.kind = "plain"
-        self.remaining_gain = math.inf
+        self.remaining_gain = self.remaining_change = math.inf
 
     def accepts(self, bound, rounding):
         """Whether the mixture last proposed, with this bound, is as good as the one before it."""
@@ -185,6 +186,8 @@ class QuasiNewton(_Guarded):
         Of the step to the mixture that `observe` returned last.
     remaining_gain : float
         Estimate of what the bound can still gain from the last accepted mixture on, nats per unit of weight.
+    remaining_change : float
+        Estimate of the largest change to its maximum: of a weight, or of a mean in its component's deviations.
     """
 
     def __init__(self, reg_covar, goes_on=False):
@@ -201,7 +204,7 @@ class QuasiNewton(_Guarded):
         self._points += 1
         self._bounds = []
         self.kind = "plain"
-        self.remaining_gain = math.inf
+        self.remaining_gain = self.remaining_change = math.inf
 
     def reject(self, parameters, successor):
         """Take in a failed step, None where its M-step failed too: its gradient tells of curvature all the same."""
@@ -244,6 +247,7 @@ class QuasiNewton(_Guarded):
         pairs = self._pairs(points, gradients)
         direction = _times_inverse_hessian(gradients[-1], pairs)
         self.remaining_gain = max(0.5 * gradients[-1] @ direction, self._aitken())
+        self.remaining_change = coordinates.change(direction)
         if not pairs:
             if len(self._bounds) < 3 and self.remaining_gain > _NOTHING:
                 self.remaining_gain = self._unknown  # nothing to tell fast from slow by

@@ -71,12 +71,26 @@ class Coordinates:
     def decode(self, coordinates):
         """The mixture with these coordinates, (P,)."""
         log_ratio, offsets, factors = np.split(coordinates, self._cuts)
-        with np.errstate(over="ignore"):
-            weights = self._reference.weights * np.exp(log_ratio / self._root)
+        weights = self._weights(log_ratio)
         offsets = offsets.reshape(self._reference.means.shape) / self._root[:, None]
         means = self._reference.means + self.in_features(offsets)
         factors, covariances = self._factors.decode(factors / self._factor_deviations)
-        return Parameters(self._reference.family, weights / weights.sum(), means, covariances, factors)
+        return Parameters(self._reference.family, weights, means, covariances, factors)
+
+    def _weights(self, log_ratio):
+        with np.errstate(over="ignore", invalid="ignore"):
+            weights = self._reference.weights * np.exp(log_ratio / self._root)
+            return weights / weights.sum()
+
+    def change(self, coordinates):
+        """Largest change from the reference: of a weight, or of a mean in units of its component's deviations.
+
+        Infinity for a step to no mixture.
+        """
+        log_ratio, offsets, _ = np.split(coordinates, self._cuts)
+        of_weights = np.abs(self._weights(log_ratio) - self._reference.weights)
+        of_means = np.linalg.norm(offsets.reshape(self._reference.means.shape), axis=1) / self._root
+        return float(np.nan_to_num(max(of_weights.max(), of_means.max()), nan=np.inf))
 
 
 def _join(weights, means, factors):

@@ -40,7 +40,7 @@ class Degeneracy:
     features_within : ndarray of int
         Further features of which reg_covar is more than a tenth of a component's variance.
     n_dependent : int
-        Directions, beyond constant features, in which all points lie flat: features are linearly dependent.
+        Directions, beyond features without spread, in which all points lie flat: features are linearly dependent.
     """
 
     at_floor: np.ndarray
@@ -84,7 +84,7 @@ def degeneracy(parameters, n_points, reg_covar):
         np.flatnonzero(is_constant),
         np.flatnonzero(is_small & ~is_constant),
         np.flatnonzero(is_small_within & ~is_small),
-        max(0, n_dependent - int(is_constant.sum())),
+        max(0, n_dependent - int((total - reg_covar < _DEPENDENT * reg_covar).sum())),
     )
 
 

@@ -22,6 +22,9 @@ from .sources import SourceError
 # Iterations on the sample after which two starts are compared: enough to see which is the better one.
 _TRIAL_ITERATIONS = 50
 
+# A change of a weight, or of a mean in its component's deviations, that four printed digits would show.
+VISIBLE = 1e-5
+
 # Error of a mean log-likelihood of size 1 or, relative, of a larger one: a fall within it is none.
 _ROUNDING = {np.dtype(np.float64): 1e-12, np.dtype(np.float32): 1e-7}
 
@@ -40,6 +43,8 @@ class Settings:
     init: tuple = (None, None, None)
     """The user's weights, means and precisions, None for those to be found."""
     assignment: str = "soft"
+    n_further: int = 0
+    """Iterations that may follow those that `tol` asks for, while parameters still change visibly."""
 
     def steps(self, goes_on=False):
         """What chooses the next mixture: EM's own steps, or those that go with the assignment and the algorithm."""
@@ -80,12 +85,16 @@ class EMResult:
     """Passes at accelerated steps that were undone."""
     remaining_gain: float = math.nan
     """Estimate of what the lower bound could still gain; NaN where none was made."""
+    remaining_change: float = math.nan
+    """Estimate of the largest change still to come, of a weight or of a mean in its component's deviations."""
     report: FitReport = field(default_factory=FitReport)
     start: Parameters = None
     steps: object = None
     """What chose the mixtures."""
     unfinished: Unfinished = None
     """Where the run was after its last iteration, if it was to go on."""
+    last: Unfinished = None
+    """Where the run was after its last iteration, whatever ended it; None where no step leads higher."""
 
     @property
     def n_iter(self):
@@ -167,23 +176,27 @@ def run(
                 bound, successor = _pass(source, candidate, known, settings, steps, result)
             if not steps.accepts(bound, rounding):
                 # reg_covar takes the M-step away from the maximum: from the mixture before, EM leads lower.
-                result.parameters, result.converged, result.remaining_gain = accepted, settings.tol > 0, 0.0
+                result.parameters, result.converged = accepted, result.converged or settings.tol > 0
+                result.remaining_gain = result.remaining_change = 0.0
+                result.last = None
                 break
             result.lower_bounds.append(bound)
             result.kinds.append(steps.kind)
             result.parameters, accepted = successor, candidate
             candidate = steps.observe(candidate, successor, bound)
             change, lower_bound, known = bound - lower_bound, bound, known.next_pass()
-            result.remaining_gain = steps.remaining_gain
-            result.converged = bool(steps.has_converged(change, settings.tol))
-            result.unfinished = None
+            result.remaining_gain, result.remaining_change = steps.remaining_gain, steps.remaining_change
             if not result.converged:
-                trace = list(result.lower_bounds), list(result.kinds)
-                result.unfinished = Unfinished(
-                    accepted, successor, candidate, steps.copy(), *trace, known.seed, source.n_samples
-                )
+                result.converged = bool(steps.has_converged(change, settings.tol))
+                last = result.n_iter + settings.n_further
+            is_done = result.converged and (result.n_iter >= last or not steps.remaining_change > VISIBLE)
+            result.unfinished = None
+            trace = list(result.lower_bounds), list(result.kinds)
+            result.last = Unfinished(accepted, successor, candidate, steps.copy(), *trace, known.seed, source.n_samples)
+            if not is_done:
+                result.unfinished = result.last
             result.stopped = progress.end_iteration(result.n_iter, change, result)
-            if result.converged or result.stopped:
+            if is_done or result.stopped:
                 break
     except SourceError as error:
         if name == ALL and result.n_iter:
@@ -193,7 +206,8 @@ def run(
         raise
     result.unfinished = None
     result.parameters = steps.kept(result.parameters)
-    result.report.add(name, source, result, perf_counter() - begin)
+    n_before = 0 if name == ALL or unfinished is None else len(unfinished.lower_bounds)
+    result.report.add(name, source, result, perf_counter() - begin, n_before)
     return result.report.of(result)
 
 

@@ -159,14 +159,14 @@ class EMMixture(StreamingMixin, BaseMixture):
                     if error.result is not None:
                         self._set_fit(error.result, source, known)
                     raise
-            if not result.converged and not result.stopped and self.max_iter > 0:
-                warnings.warn(
-                    "Best performing initialization did not converge. Try different init parameters, or increase "
-                    "max_iter, tol, or check for degenerate data.",
-                    ConvergenceWarning,
-                    stacklevel=4,
-                )
-            self._note_degeneracy(result, source, known)
+                if not result.converged and not result.stopped and self.max_iter > 0:
+                    warnings.warn(
+                        "Best performing initialization did not converge. Try different init parameters, or increase "
+                        "max_iter, tol, or check for degenerate data.",
+                        ConvergenceWarning,
+                        stacklevel=4,
+                    )
+                self._note_degeneracy(result, source, known)
             self._set_fit(result, source, known)
             for task in tasks:
                 task.end_fit()
@@ -198,7 +198,8 @@ class EMMixture(StreamingMixin, BaseMixture):
         n_points = n_counted(source, known)
         found = degeneracy(result.parameters, n_points, self.reg_covar)
         result.report.degenerate = found.components.tolist()
-        result.report.notes = notes(found, result.parameters, n_points, self.reg_covar, source.feature_names)
+        names = getattr(self, "feature_names_in_", None)
+        result.report.notes = notes(found, result.parameters, n_points, self.reg_covar, names)
         if result.report.notes:
             warnings.warn(". ".join([*result.report.notes, ""]).rstrip(), DegenerateFitWarning, stacklevel=5)
 

@@ -28,16 +28,18 @@ class GaussianMixture(EMMixture):
         A covariance matrix for each component; one for all; a variance for each component and feature; a variance
         for each component.
     tol : float, default=1e-3
-        Mean log-likelihood (nats per unit of sample weight) that is too little to go on for. 'auto' stops when the
-        estimated remaining gain and the last iteration's change are both below; 'em', as scikit-learn does, when the
-        last iteration's change is.
+        Stop when the mean log-likelihood (nats per unit of sample weight) is expected to rise by less. 'auto' stops
+        when the estimated remaining gain and the last iteration's change are both below; where the points are few
+        enough to be searched whole, it then goes on while weights or means would still change in four printed digits,
+        for at most as many passes as the search took. 'em' stops, as scikit-learn does, when the last change is below.
     reg_covar : float, default=1e-6
         Added to every variance in each M-step, in squared units of the data.
     max_iter : int, default=100
         Most iterations over all the points; 0 returns the start. Passes over samples and rejected steps don't count.
     n_init : int, default=1
-        Number of starts; the best result is kept. 'auto' tries the others on its first sample and follows the best
-        two, 'em' follows each to its end.
+        Number of starts; the best result is kept, and a larger number never gives a worse one. 'em' follows each start
+        to its end. For 'auto' each further one is a search that costs as much as the first, runs over all the points
+        included: a start of its own, then components of the best mixture are moved to where it fits worst.
     init_params : {'kmeans', 'k-means++', 'random', 'random_from_data'}, default='kmeans'
         How a start is found. 'kmeans': k-means on (a sample of) the data, once as they are and once with features
         of unit variance, whichever leads further; for 'auto' also twice as many seeds as components, fitted and then
@@ -101,7 +103,8 @@ class GaussianMixture(EMMixture):
         The same of every iteration of the kept run; with 'auto' none is lower than the one before.
     fit_report_ : FitReport
         What was done on which points, by which steps, in how many seconds; `print` it. `remaining_gain` is the
-        estimate of what `lower_bound_` still lacks to its (local) maximum, `starts` what each start reached.
+        estimate of what `lower_bound_` still lacks to its (local) maximum, `remaining_change` of how far weights and
+        means are from it, `starts` what each start reached, `degenerate` which components don't describe data.
     prior_ : dict
         The prior, where there is one, as `prior` takes it.
     n_samples_seen_ : int
@@ -109,6 +112,14 @@ class GaussianMixture(EMMixture):
     n_features_in_ : int
     feature_names_in_ : ndarray of shape (n_features_in_,)
         Where X has feature names that are all strings.
+
+    Warns
+    -----
+    DegenerateFitWarning
+        Where `reg_covar` or too few points, not the data, decide on a component or a feature: which, why and the
+        remedies. Once a fit.
+    ConvergenceWarning
+        Where `max_iter` ends the fit.
 
     Notes
     -----

@@ -15,9 +15,9 @@ class Stage:
     ----------
     name : str
         'seeds i' and 'start i': the first iterations of start i, before and after its seeds in excess are merged;
-        'run i': further ones of the best starts; 'split' and 'merged': an attempt to better the best of these;
-        'sample': the best on a larger sample; 'all': on all the points. Where these are few, every stage is on all of
-        them and there is no 'all'.
+        'run i': further ones of the best starts; 'split' and 'merged': an attempt to better the best of these; 'moved':
+        another, by moving one component; 'sample': the best on a larger sample; 'all': on all the points. Where these
+        are few, every stage is on all of them, there is no 'all', and 'further' are iterations beyond `tol`.
     n_samples, n_components : int
         Points and components.
     n_iter : int
@@ -63,13 +63,16 @@ class FitReport:
     Attributes
     ----------
     stages : list of Stage
-        In the order they were run; 'all' comes last.
+        In the order they were run, but the run over all the points that was kept comes last.
     best_start : int
         The start that won, counted from 0.
     kinds : list of {'plain', 'accelerated'}
         Of the step to each mixture in `lower_bounds_`.
     remaining_gain : float
         Estimate of what the lower bound could still gain, nats per unit of weight; NaN where none was made.
+    remaining_change : float
+        Estimate of the largest change to the maximum: of a weight, or of a mean in its component's deviations; NaN
+        where none was made.
     degenerate : list of int
         Components whose covariance is set by reg_covar or by too few points, not by the data.
     notes : list of str
@@ -80,18 +83,20 @@ class FitReport:
     best_start: int = 0
     kinds: list = field(default_factory=list)
     remaining_gain: float = math.nan
+    remaining_change: float = math.nan
     degenerate: list = field(default_factory=list)
     notes: list = field(default_factory=list)
 
-    def add(self, name, source, result, seconds):
-        """A stage: a run on the source, with its EMResult."""
-        n_accelerated = result.kinds.count("accelerated")
-        counts = len(result.parameters.means), result.n_iter, n_accelerated, result.n_rejected
+    def add(self, name, source, result, seconds, n_before=0):
+        """A stage: a run on the source, with its EMResult, which has so many iterations of an earlier stage."""
+        n_accelerated = result.kinds[n_before:].count("accelerated")
+        counts = len(result.parameters.means), result.n_iter - n_before, n_accelerated, result.n_rejected
         self.stages.append(Stage(name, source.n_samples, *counts, seconds, float(result.lower_bound)))
 
     def of(self, result):
         """The EMResult that was kept, this being its report."""
-        self.kinds, self.remaining_gain = result.kinds, float(result.remaining_gain)
+        self.kinds = result.kinds
+        self.remaining_gain, self.remaining_change = float(result.remaining_gain), float(result.remaining_change)
         result.report = self
         return result
 

@@ -153,7 +153,7 @@ def encoded(value, arrays):
 # -- what a file may hold ---------------------------------------------------------------------------------------------
 
 
-def _steps(cls, **kinds):
+def _steps(cls, may_lack=(), /, **kinds):
     """A record of an object that chooses steps: of all its state, whatever its constructor takes."""
 
     def make(**state):
@@ -161,7 +161,7 @@ def _steps(cls, **kinds):
         steps.__dict__.update(state)
         return steps
 
-    return record(make, cls.__name__, **kinds)
+    return record(make, cls.__name__, may_lack, **kinds)
 
 
 def _unfinished(**fields):
@@ -173,7 +173,7 @@ def _unfinished(**fields):
 _REPORT = record(
     FitReport,
     None,
-    ("degenerate", "notes"),
+    ("remaining_change", "degenerate", "notes"),
     stages=list_of(
         record(
             Stage,
@@ -190,6 +190,7 @@ _REPORT = record(
     best_start=integer,
     kinds=list_of(step),
     remaining_gain=number,
+    remaining_change=number,
     degenerate=list_of(integer),
     notes=list_of(text),
 )
@@ -208,6 +209,7 @@ _STEPS = one_of(
     Stochastic=_steps(Stochastic, _best=optional(_MIXTURE), _bound=number, _mark=number, _since=integer),
     QuasiNewton=_steps(
         QuasiNewton,
+        ("remaining_change",),
         _reg_covar=non_negative,
         _unknown=number,
         _visited=list_of(decoding.visited),
@@ -217,6 +219,7 @@ _STEPS = one_of(
         _bounds=list_of(number),
         kind=step,
         remaining_gain=number,
+        remaining_change=number,
     ),
 )
 

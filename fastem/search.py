@@ -20,7 +20,7 @@ import numpy as np
 from . import em, initialization, reduction, relocation
 from .acceleration import QuasiNewton
 from .degeneracy import n_degenerate
-from .em import best_start, collapse_ignored, run
+from .em import VISIBLE, best_start, collapse_ignored, run
 from .known import NOTHING_KNOWN, n_counted
 from .progress import SILENT, Progress
 from .report import ALL, FitReport
@@ -124,22 +124,34 @@ class _Search:
 
     def _plain(self):
         """A run from the start that EM alone would take."""
-        steps = QuasiNewton(self._settings.reg_covar)
-        return self._run(
-            ALL, self._all, self._plain_start(self._all), self._settings, steps=steps, progress=self._progress
+        result = self._to_the_end(
+            self._plain_start(self._all), QuasiNewton(self._settings.reg_covar), progress=self._progress
         )
+        return result if self._sizes else self._further(result, self._progress)
 
     def _of_few(self):
         """The best run where there is no sample: every run is over all the points. None where all starts collapse."""
         best = self._first_best(self._all, self._all)
         if best is None:
             return None
-        for better in self._bettered(best, self._all, self._all):
+        best = self._further(best)
+        for better in self._bettered(best, self._all, self._all, self._further):
             best = better
         if best.converged and best.n_iter <= self._settings.max_iter and self._progress.is_silent:
             return best
         # Once more: for those who listen, or as it is when max_iter ends it.
-        return self._to_the_end(best.start, QuasiNewton(self._settings.reg_covar), self._progress)
+        best = self._to_the_end(best.start, QuasiNewton(self._settings.reg_covar), self._progress)
+        return self._further(best, self._progress)
+
+    def _further(self, result, progress=SILENT):
+        """The run taken beyond `tol` while parameters still change visibly, for at most as many passes as so far."""
+        if result.last is None or not result.converged or not result.remaining_change > VISIBLE:
+            return result
+        n_passes = self._spent // (self._all[0].n_samples * self._settings.n_components)
+        settings = replace(self._settings, n_further=n_passes)
+        if result.n_iter >= settings.max_iter:
+            return result
+        return self._run("further", self._all, result.start, settings, unfinished=result.last, progress=progress)
 
     def _over_all(self):
         """The run over all the points that ends highest, of those from every mixture that was the best on a sample.
@@ -157,15 +169,21 @@ class _Search:
         is_only = self._settings.n_init == 1
         start = best.parameters, best.steps.copy()
         result = self._to_the_end(*start, self._progress if is_only else SILENT)
-        for better in self._bettered(best, first, points):
-            with collapse_ignored():
+        kept = self._report.stages[-1]
+        try:
+            for better in self._bettered(best, first, points):
                 other_start = better.parameters, better.steps.copy()
-                other = self._to_the_end(*other_start)
-                if self._is_kept(other, result, self._all):
-                    result, start = other, other_start
-        if is_only or self._progress.is_silent:
-            return result
-        return self._to_the_end(*start, self._progress)
+                with collapse_ignored():
+                    other = self._to_the_end(*other_start)
+                    if self._winner(other, result, self._all) is other:
+                        result, start, kept = other, other_start, self._report.stages[-1]
+        except em.SourceError as error:
+            error.result = replace(result, converged=False)
+            raise
+        if not (is_only or self._progress.is_silent):
+            return self._to_the_end(*start, self._progress)
+        self._report.stages.sort(key=lambda stage: stage is kept)
+        return result
 
     def _to_the_end(self, start, steps, progress=SILENT):
         """The run over all the points."""
@@ -178,29 +196,49 @@ class _Search:
         best = self._best(range(_STARTS), first, points)
         return None if best is None else self._reseeded(self._split_and_merge(best, points), points)
 
-    def _bettered(self, best, first, points):
+    def _bettered(self, best, first, points, finished=lambda result: result):
         """Yield each run on these points that ends higher than those before it, in `n_init - 1` further searches.
 
         Each of these searches may take as much work as the first, all runs over all the points included. It follows a
-        start of its own to the end; then it moves one component of the best mixture after another.
+        start of its own to the end; then it moves one component of the best mixture after another. `finished` takes a
+        run as far as it is to be compared.
         """
         work = self._spent
         for i in range(1, self._settings.n_init):
-            other = None
-            with collapse_ignored():
-                start = self._short_fit(_STARTS + i - 1, first).parameters
-                other = self._climb(f"run {_STARTS + i - 1}", start, points)
-            if other is not None and self._is_kept(other, best, points):
-                best, self._report.best_start = other, _STARTS + i - 1
+            number = _STARTS + i - 1
+            other = self._from_start(number, first, points)
+            if (other := self._winner(other, best, points, finished)) is not best:
+                best, self._report.best_start = other, number
                 yield best
             while self._spent < (i + 1) * work:
                 before = self._spent
                 other = self._moved(best, points, relocation.relocated)
-                if other is not None and self._is_kept(other, best, points):
+                if (other := self._winner(other, best, points, finished)) is not best:
                     best = other
                     yield best
                 if self._spent == before:
                     break
+
+    def _from_start(self, i, first, points):
+        """A run on these points from start number i, found on the first sample; None where it collapses."""
+        with collapse_ignored():
+            return self._climb(f"run {i}", self._short_fit(i, first).parameters, points)
+        return None
+
+    def _winner(self, other, best, points, finished=lambda result: result):
+        """The other run, finished, where it ends higher at all; else the best. So a larger n_init is never worse."""
+        if other is None or _is_hopeless(other, best.lower_bound):
+            return best
+        other = finished(other)
+        last = max(self._settings.max_iter, 1)  # which may end both early
+        is_higher = all(
+            of_other > of_best
+            for of_other, of_best in (
+                (other.lower_bound, best.lower_bound),
+                (other.lower_bounds[:last][-1], best.lower_bounds[:last][-1]),
+            )
+        )
+        return other if is_higher and not self._is_more_degenerate(other, best, points) else best
 
     def _reseeded(self, best, points):
         """The best, its least useful component moved to points that none fits while that leads higher."""
@@ -322,14 +360,10 @@ class _Search:
         """
         margin = max(self._settings.tol, 0.1 * self._noise(points))
         higher = other.lower_bound > best.lower_bound + margin
-        return higher and self._n_degenerate(other, points) <= self._n_degenerate(best, points)
+        return higher and not self._is_more_degenerate(other, best, points)
 
-    def _is_kept(self, other, best, points):
-        """At all, also where max_iter ends both early: a larger n_init never makes a fit worse."""
-        last = max(self._settings.max_iter, 1)
-        ends_higher = other.lower_bounds[:last][-1] > best.lower_bounds[:last][-1]
-        is_higher = other.lower_bound > best.lower_bound
-        return is_higher and ends_higher and self._n_degenerate(other, points) <= self._n_degenerate(best, points)
+    def _is_more_degenerate(self, other, best, points):
+        return self._n_degenerate(other, points) > self._n_degenerate(best, points)
 
     def _n_degenerate(self, result, points):
         return n_degenerate(result.parameters, n_counted(*points), self._settings.reg_covar)
@@ -354,7 +388,12 @@ class _Hopeless:
         pass
 
     def end_iteration(self, iteration, change, result):
-        return iteration >= _MOVED and result.lower_bound + _DOUBT * result.remaining_gain < self._bound
+        return iteration >= _MOVED and _is_hopeless(result, self._bound)
+
+
+def _is_hopeless(result, bound):
+    """Whether a run, by what it has left to gain, won't reach a bound."""
+    return result.lower_bound + _DOUBT * result.remaining_gain < bound
 
 
 def sample_sizes(source, family, n_components, tol):

@@ -190,6 +190,7 @@ def test_a_fifth_of_the_passes_where_em_crawls(name):
     assert n_iter + accelerated.n_rejected <= plain.n_iter / 5
 
 
+@pytest.mark.filterwarnings("ignore::fastem.DegenerateFitWarning")
 def test_where_reg_covar_makes_the_variances_steps_are_em_s():
     """Half the points are one: its component has no variance but reg_covar, and the bound can't follow it lower."""
     rng = np.random.default_rng(0)
