@@ -1,4 +1,4 @@
-"""Scores on points left out: every fold's mixtures are found from the other folds' points alone, starts included."""
+"""Scores on points left out: by mixtures found without them, starts included, or by one M-step without them."""
 
 import math
 from dataclasses import replace
@@ -7,6 +7,8 @@ from time import perf_counter
 import numpy as np
 
 from . import em
+from .covariance import CollapsedComponent
+from .degeneracy import on_few_points
 from .known import NOTHING_KNOWN, n_counted
 from .ladder import Ladder
 from .sources.array import in_memory, sample
@@ -115,3 +117,46 @@ class HeldOut:
             return math.nan
         means = np.array(self._sums) / np.array(self._weights)
         return float(means.std(ddof=1) / math.sqrt(len(means)))
+
+
+def one_step_score(points, parameters, reg_covar, n_folds):
+    """Log-likelihood of each fold under the mixture that one M-step makes of the others' points, nats in all.
+
+    The E-step's responsibilities are those of the mixture of all points, so this is no honest score: it tells whether
+    a mixture's likelihood is owed to few points, whose component is another one, or none, without some of them. Where
+    it is not, this is about the log-likelihood less the number of free parameters (Stone 1977).
+
+    Parameters
+    ----------
+    points : (source, Known)
+    parameters : Parameters
+        Of a fit to all of them.
+    reg_covar : float
+    n_folds : int
+        Equal shares of the rows, the same for all mixtures.
+
+    Returns
+    -------
+    score : float
+        -inf where without a fold a covariance is singular.
+    """
+    source, known = points
+    weights = np.ones(source.n_samples) if known.weights is None else known.weights
+    folds = np.random.RandomState(0).permutation(np.arange(source.n_samples) % n_folds)
+    total = 0.0
+    for fold in range(folds.max() + 1):
+        others = replace(known, weights=np.where(folds == fold, 0.0, weights))
+        left_out = replace(known, weights=np.where(folds == fold, weights, 0.0), assignment="soft")
+        n_others = n_counted(source, others)
+        if not n_others:
+            return -math.inf
+        try:
+            found = parameters.family.maximize(source.e_step(parameters, others), reg_covar, parameters)
+        except CollapsedComponent:
+            return -math.inf
+        kept = found.weights.copy()
+        kept[on_few_points(found, n_others)] = 0.0  # what is left of such a component tells where the fold's points are
+        if not kept.any():
+            return -math.inf
+        total += source.log_likelihood(replace(found, weights=kept / kept.sum()), left_out)[0]
+    return total

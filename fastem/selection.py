@@ -14,7 +14,7 @@ import numpy as np
 from sklearn.utils import check_random_state
 
 from . import em, kernels
-from .cross_validation import CrossValidation
+from .cross_validation import CrossValidation, one_step_score
 from .degeneracy import degeneracy
 from .em_mixture import held_if_small
 from .gaussian_mixture import GaussianMixture
@@ -29,7 +29,17 @@ CRITERIA = "bic", "aic", "icl", "held_out"
 _POINTS, _POINTS_A_COMPONENT = 20_000, 1_000
 
 # In which order rows of each status are ranked; any other status comes last.
-_CLASSES = {"ok": 0, "collapsed": 1, "stopped": 2}
+_CLASSES = {"ok": 0, "spurious": 1, "collapsed": 2, "stopped": 3}
+
+# Points for each free parameter of a component from which its likelihood is not owed to a few of them.
+_REGULAR = 10
+
+# Shares of the points that are left out, one after another, to see whether it is.
+_PARTS = 10
+
+# Log-likelihood, nats in all, by which predictions may differ and both mixtures still have substantial support: an AIC
+# higher by 2 (Burnham & Anderson 2002, section 2.6).
+_DOUBT = 1.0
 
 # Standard errors by which a combination must be worse than the best, on the sample, to be given up.
 _ERRORS = 5.0
@@ -46,9 +56,14 @@ class Selection:
     results_ : dict of str to ndarray
         A row for each combination, ready for `pandas.DataFrame`: 'n_components', 'covariance_type', 'log_likelihood'
         (mean, nats), 'bic', 'aic', 'icl' (nats times -2, the lower the better), 'held_out' where it is the criterion
-        (mean log-likelihood of points left out, nats, the higher the better), 'rank' by the criterion from 1 on,
-        'n_iter', 'converged', 'seconds', and 'status': 'ok'; 'stopped', where the sample told that it can't win
-        (the numbers are estimates from the sample then); or why there is no mixture (they are NaN).
+        (mean log-likelihood of points left out, nats, the higher the better) and 'held_out_error' (its standard error,
+        from the folds' means), 'n_iter', 'converged', 'seconds', 'status', 'degenerate' (a list of components, see
+        'collapsed'), and 'rank' from 1 on: by the criterion, those of each status after those of the one before.
+        The status is 'ok'; 'spurious', where the criterion is better than that of a mixture with fewer parameters which
+        yet predicts points left out better (see Notes of `select`); 'collapsed', where components are on the floor that
+        reg_covar sets or on too few points, so that their density says nothing about the data; 'stopped', where the
+        sample told that it can't win (the numbers are estimates from the sample then); or why there is no mixture, or
+        no held-out score (the numbers, or that one, are NaN).
     criterion : str
     best_index_ : int
         The best one's row.
@@ -102,6 +117,22 @@ def select(
     ValueError
         Where there is nothing to choose from, an argument is none of what it may be, or no combination can be fitted.
 
+    Warns
+    -----
+    DegenerateFitWarning
+        Where the best mixture is collapsed, as all are then, or reg_covar decides about a feature; as in `fit`.
+
+    Notes
+    -----
+    The likelihood of a mixture has no bound where a component may shrink about few points (Day 1969), so that on small
+    samples BIC, AIC and ICL alone choose mixtures of spikes. Collapsed mixtures are therefore ranked after all others.
+    What is near that, a spurious maximum (McLachlan & Peel 2000, section 3.10), is told by its predictions. Where the
+    best by the criterion has a component with fewer than 10 points for each of its free parameters, a tenth of the
+    points is left out of one M-step after another. The best stands if no mixture with fewer parameters predicts these
+    points better, by more than 1 nat in all; otherwise it is 'spurious', and the next is looked at. (In regular models
+    this can't happen: there the log-likelihood of points left out is lower by the number of parameters, Stone 1977, and
+    BIC's penalty is more.)
+
     Examples
     --------
     >>> from fastem import select
@@ -137,6 +168,7 @@ class _Candidate:
         self.result = None
         self.status = "ok"
         self.degenerate = []
+        self.score_in_parts = None
         self.seconds = 0.0
         self.row = dict.fromkeys(("log_likelihood", *CRITERIA, "held_out_error"), math.nan)
 
@@ -196,6 +228,8 @@ class _Selector:
             self._finish_all("stopped")
         if self._criterion == "held_out":
             self._score_left_out([each for each in self._fitted() if each.status != "stopped"])
+        else:
+            self._set_spurious_aside()
         results, best = self._ranked()
         chosen = self._candidates[best]
         chosen.model._note_degeneracy(chosen.result, *self._all)
@@ -289,6 +323,34 @@ class _Selector:
             if score.failure:
                 candidate.status = score.failure
 
+    def _set_spurious_aside(self):
+        """Mark the best ones by the criterion that predict points left out worse than a simpler one does.
+
+        Spurious maxima of the likelihood, as of components on few points that nearly lie in a plane (Day 1969;
+        McLachlan & Peel 2000, section 3.10), are no collapse, but what they gain is gone without these points. BIC and
+        its kin take it for gain that was paid for by the number of parameters.
+        """
+        sound = sorted((each for each in self._candidates if each.status == "ok"), key=self._cost)
+        for candidate in sound:
+            simpler = [each for each in sound if each.n_free() < candidate.n_free()]
+            if self._is_regular(candidate) or not simpler:
+                break
+            if max(map(self._score_in_parts, simpler)) - self._score_in_parts(candidate) <= _DOUBT:
+                break
+            candidate.status = "spurious"
+
+    def _is_regular(self, candidate):
+        """Whether all components hold many points for their parameters."""
+        parameters = candidate.result.parameters
+        return parameters.weights.min() * n_counted(*self._all) >= _REGULAR * parameters.n_free / len(parameters.means)
+
+    def _score_in_parts(self, candidate):
+        """`one_step_score` of a candidate, computed once."""
+        if candidate.score_in_parts is None:
+            reg_covar, parameters = candidate.model.reg_covar, candidate.result.parameters
+            candidate.score_in_parts = one_step_score(self._all, parameters, reg_covar, _PARTS)
+        return candidate.score_in_parts
+
     def _cost(self, candidate):
         """The criterion, the lower the better, nats times -2."""
         value = candidate.row[self._criterion]
@@ -315,7 +377,7 @@ class _Selector:
         return results, int(order[0])
 
     def _order(self):
-        """Rows, the best first: those that are 'ok', then collapsed ones, then what was stopped or has no mixture."""
+        """Rows, the best first: those that are 'ok', spurious, collapsed, then what was stopped or has no mixture."""
         costs = np.array([self._cost(each) for each in self._candidates])
         classes = np.array([_CLASSES.get(each.status, len(_CLASSES)) for each in self._candidates])
         classes[np.isnan(costs)] = len(_CLASSES)

@@ -2,6 +2,7 @@
 
 import functools
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -308,6 +309,45 @@ def test_spikes_do_not_win(n, n_features, most, criterion):
     assert alone.results_["status"][0] == "collapsed"
     assert alone.best_estimator_.fit_report_.degenerate == alone.results_["degenerate"][0]
     assert len(alone.best_estimator_.fit_report_.notes) >= 1
+
+
+def test_a_component_that_predicts_nothing_does_not_win():
+    """Four of 34 points nearly on a line: not collapsed, better by BIC, worse in scikit-learn's cross-validation."""
+    rng = np.random.default_rng(2)
+    X = rng.normal(size=(30, 2))
+    line = 0.3 * rng.normal(size=(4, 1)) / np.sqrt(2) + 5e-3 * rng.normal(size=(4, 2)) + 0.5
+    X = np.concatenate([X, line])
+    selection = select(X, [1, 2], ("full", "spherical"), random_state=0, n_threads=1)
+    table = rows(selection)
+    assert table.status["spherical", 2] == "spurious" and table.degenerate["spherical", 2] == []
+    assert (selection.best_estimator_.covariance_type, selection.best_estimator_.n_components) == ("spherical", 1)
+    assert table.bic["spherical", 2] < table.bic["spherical", 1]
+    assert table["rank"]["spherical", 2] == 4
+    scores = {}
+    for n_components in (1, 2):
+        model = sklearn.mixture.GaussianMixture(n_components, covariance_type="spherical", n_init=10, random_state=0)
+        folds = KFold(10, shuffle=True, random_state=0).split(X)
+        scores[n_components] = np.mean([quietly(model, X[train]).score(X[test]) for train, test in folds])
+    assert scores[2] < scores[1]
+
+
+def test_the_score_of_one_step_is_cross_validation_where_a_step_is_all():
+    """One component, and clear ones, with responsibilities of 0 and 1: as scikit-learn's fits without each part."""
+    parts = np.random.RandomState(0).permutation(np.arange(90) % 10)
+    X = np.concatenate([load("iris")[:45], load("iris")[:45] + 100])
+    for n_components, covariance_type in ((1, "full"), (2, "diag"), (2, "tied"), (2, "spherical")):
+        model = mixture(n_components, covariance_type=covariance_type, tol=1e-9).fit(X)
+        source = fastem.sources.ArraySource(X)
+        source.scan()
+        score = cross_validation.one_step_score((source, NOTHING_KNOWN), model._parameters(), 1e-6, 10)
+        expected = 0.0
+        for part in range(10):
+            reference = sklearn.mixture.GaussianMixture(n_components, covariance_type=covariance_type, random_state=0)
+            expected += reference.fit(X[parts != part]).score_samples(X[parts == part]).sum()
+        assert score == pytest.approx(expected, rel=1e-9)
+        weighted = replace(NOTHING_KNOWN, weights=np.full(90, 2.0))
+        twice = cross_validation.one_step_score((source, weighted), model._parameters(), 1e-6, 10)
+        assert twice == pytest.approx(2 * score, rel=1e-9)
 
 
 def test_answers_on_a_scale_of_five_are_no_spikes():

@@ -16,6 +16,7 @@ _MAX_SELECTED = 10
 _TITLES = {"bic": "BIC", "aic": "AIC", "icl": "ICL", "held_out": "held out"}
 _MARKS = {  # of rows of a selection, by their status
     "stopped": ("~", "estimated from a sample, which told that they can't win"),
+    "spurious": ("?", "predicts points left out worse than a simpler combination: ranked after these"),
     "collapsed": ("!", "has components whose density says nothing about the data: ranked last"),
 }
 
