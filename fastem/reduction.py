@@ -36,11 +36,16 @@ def _all_losses(parts, alive):
     return losses
 
 
-def without_one(parameters, rank=0):
-    """The mixture with one pair merged: the one whose union loses least, or the rank-th after it."""
+def without_one(parameters, rank=0, spared=()):
+    """The mixture with one pair merged: the one whose union loses least, or the rank-th after it.
+
+    spared: an index into the pairs (i, j), i < j, that stay apart.
+    """
     parts = _PARTS[parameters.family.name](parameters)
     alive = np.arange(len(parameters.means))
     losses = _all_losses(parts, alive)
+    if spared:
+        losses[spared] = np.inf
     i, j = np.unravel_index(np.argsort(losses, axis=None, kind="stable")[rank], losses.shape)
     parts.merge(i, j)
     return parts.mixture(alive[alive != j])

@@ -42,6 +42,9 @@ _NOISE = 0.2
 _MOVED = 8
 _DOUBT = 4.0
 
+# Share of tol below which a run with a moved component has converged.
+_UNHURRIED = 0.01
+
 # Points at which it is seen how well a mixture fits, at most.
 _LOOKED_AT = 20_000
 
@@ -254,7 +257,11 @@ class _Search:
         with collapse_ignored():
             start = move(best.parameters, self._few_points(points), self._random_state)
             if start is not None:
-                return self._climb("moved", start, points, progress=Progress(_Hopeless(best.lower_bound)))
+                # It may rise slowly at first: what ends it is that it won't reach the best.
+                settings = self._few(_LONG, _UNHURRIED * self._settings.tol)
+                listener = Progress(_Hopeless(best.lower_bound))
+                steps = QuasiNewton(settings.reg_covar)
+                return self._run("moved", points, start, settings, steps=steps, progress=listener)
         return None
 
     def _few_points(self, points):
@@ -333,12 +340,12 @@ class _Search:
                 best = other
         return best
 
-    def _climb(self, name, start, points, steps=None, progress=SILENT):
+    def _climb(self, name, start, points, steps=None):
         """Quasi-Newton steps as far as these points can tell."""
         steps = steps or QuasiNewton(self._settings.reg_covar)
         steps.start_anew()
         settings = self._few(_LONG, self._settings.tol + _NOISE * self._noise(points))
-        return self._run(name, points, start, settings, steps=steps, progress=progress)
+        return self._run(name, points, start, settings, steps=steps)
 
     def _few(self, n_iter, tol=0.0):
         return replace(self._settings, tol=tol, max_iter=n_iter)
