@@ -230,7 +230,10 @@ class _Selector:
             self._score_left_out([each for each in self._fitted() if each.status != "stopped"])
         else:
             self._set_spurious_aside()
-        results, best = self._ranked()
+        return self._chosen(*self._ranked())
+
+    def _chosen(self, results, best):
+        """The Selection, with a warning where the best mixture deserves one, as `fit` gives it."""
         chosen = self._candidates[best]
         chosen.model._note_degeneracy(chosen.result, *self._all)
         return Selection(chosen.model, results, self._criterion, best)

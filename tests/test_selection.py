@@ -252,6 +252,22 @@ def test_no_fit_sees_what_its_fold_leaves_out(monkeypatch):
             assert score.mean == pytest.approx(np.mean(expected), abs=1e-3)
 
 
+def test_held_out_of_many_points(monkeypatch):
+    """Searched for on samples of the training points, then fitted to all of these: the same scores from any source."""
+    X, _ = points(3000)
+    params = {"n_components": [1, 3, 4], "criterion": "held_out", "covariance_type": "full", "random_state": 0}
+    whole = select(X, **params, n_threads=1)
+    monkeypatch.setattr("fastem.selection._POINTS", 300)
+    monkeypatch.setattr("fastem.selection._POINTS_A_COMPONENT", 100)
+    monkeypatch.setattr("fastem.em_mixture._SMALL", 0)
+    sampled = select(X, **params, n_threads=1)
+    assert sampled.results_["status"].tolist() == ["stopped", "ok", "ok"]  # the first is estimated from the sample
+    assert np.isnan(sampled.results_["held_out_error"][0])
+    for name in ("held_out", "held_out_error"):
+        assert_allclose(sampled.results_[name][1:], whole.results_[name][1:], atol=5e-3)
+    assert_same_selection(select(held.HELD["arrays"](X, None), **params, n_threads=1), sampled)
+
+
 def test_folds_are_shuffled_by_random_state():
     X = np.sort(load("faithful"), axis=0)
     scores = [
@@ -303,9 +319,9 @@ def test_spikes_do_not_win(n, n_features, most, criterion):
     for status, degenerate in zip(table.status, table.degenerate, strict=True):
         assert bool(degenerate) == (status == "collapsed")
     k = int(is_collapsed["full"].to_numpy().nonzero()[0][0]) + 1
-    alone = None
-    with pytest.warns(DegenerateFitWarning, match="too few points|spread"):
+    with pytest.warns(DegenerateFitWarning, match="too few points|spread") as warned:
         alone = select(X, k, "full", random_state=0, n_threads=1)
+    assert [each.filename for each in warned] == [__file__]
     assert alone.results_["status"][0] == "collapsed"
     assert alone.best_estimator_.fit_report_.degenerate == alone.results_["degenerate"][0]
     assert len(alone.best_estimator_.fit_report_.notes) >= 1
