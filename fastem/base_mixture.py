@@ -10,9 +10,9 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from . import kernels, saving
 from .callback_protocol import CallbackSupportMixin
 from .conversion import ConversionMixin
-from .covariance import FAMILIES, Parameters
+from .covariance import FAMILIES, Parameters, triangular_factors
 from .known import Known
-from .sources import ArraySource, as_source
+from .sources import ArraySource, as_source, check_numbers
 from .sources.base import VALUES
 from .threads import thread_limits
 from .validation import check_sample_weight
@@ -200,7 +200,7 @@ class BaseMixture(ConversionMixin, CallbackSupportMixin, DensityMixin, BaseEstim
         factors, (n_components, n_features) = self.precisions_cholesky_, self.means_.shape
         is_same = factors.shape == FAMILIES[self.covariance_type].shape(n_components, n_features)
         if is_same and factors.shape == (n_components, n_components) and n_components > 1:  # tied or diag
-            is_same = (self.covariance_type == "tied") != np.tril(factors, -1).any()
+            is_same = (self.covariance_type == "diag") == (factors > 0).all()
         if not is_same:
             raise ValueError(
                 f"covariance_type={self.covariance_type!r} is not that of the fitted mixture, whose precisions have "
@@ -210,7 +210,11 @@ class BaseMixture(ConversionMixin, CallbackSupportMixin, DensityMixin, BaseEstim
     def _parameters(self):
         self._check_covariance_type()
         covariances = getattr(self, "covariances_", None)
-        return Parameters(self._fitted_family(), self.weights_, self.means_, covariances, self.precisions_cholesky_)
+        return Parameters(self._fitted_family(), self.weights_, self.means_, covariances, self._factors())
+
+    def _factors(self):
+        """`precisions_cholesky_`, upper triangular even where the user set another factor."""
+        return triangular_factors(FAMILIES[self.covariance_type], np.asarray(self.precisions_cholesky_))
 
     def _result_dtype(self, source):
         single = source.dtype == np.float32 and self.means_.dtype == np.float32
@@ -225,6 +229,7 @@ class BaseMixture(ConversionMixin, CallbackSupportMixin, DensityMixin, BaseEstim
         if source is not None:
             only = None if reset else list(getattr(self, "feature_names_in_", ()))
             return source.choosing(only=only, without=[values for values in aside if isinstance(values, str)])
+        check_numbers(X, "X")
         X = validate_data(
             self,
             X,

@@ -236,7 +236,7 @@ class BayesianGaussianMixture(EMMixture):
             self.weights_,
             self.means_,
             self.covariances_,
-            self.precisions_cholesky_,
+            self._factors(),
             np.asarray(self.weight_concentration_),
             self.mean_precision_,
             np.asarray(self.degrees_of_freedom_),

@@ -7,7 +7,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from . import saving
-from .covariance import FAMILIES
+from .covariance import FAMILIES, triangular_factors
 from .report import FitReport
 from .variational import n_effective
 
@@ -52,6 +52,8 @@ class ConversionMixin:
         for name in (*_PARAMETERS, *_OTHERS, *_OF_A_POSTERIOR):
             if hasattr(self, name):
                 setattr(model, name, copy.deepcopy(getattr(self, name)))
+        self._check_covariance_type()
+        model.precisions_cholesky_ = self._factors().copy()
         return model
 
     @classmethod
@@ -119,10 +121,7 @@ def _attributes(model):
     """Copies of a scikit-learn model's fitted attributes; what was set by hand lacks some of them."""
     family = FAMILIES[model.covariance_type]
     weights, means, covariances, factors = (_floats(getattr(model, name)) for name in _PARAMETERS)
-    if family.is_triangular and np.tril(factors, -1).any():
-        # Any F with F F' = precision serves scikit-learn; the lower one of numpy's cholesky is often set by hand.
-        precisions = family.precisions(factors.astype(np.float64))
-        factors = family.with_precisions(weights, means, precisions).precisions_cholesky.astype(factors.dtype)
+    factors = triangular_factors(family, factors)
     attributes = {
         "weights_": weights,
         "means_": means,

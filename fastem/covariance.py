@@ -5,14 +5,20 @@ scikit-learn. Precisions are held as Cholesky factors U, upper triangular, preci
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy.linalg.lapack import dtrtri
 
-from .kernels import AxisAligned, Shared, Triangular, in_single
+from .kernels import AxisAligned, FarAxisAligned, FarTriangular, Shared, Triangular, in_single
 from .statistics import SufficientStatistics
 
 _EPS = np.finfo(np.float64).eps
+# Distance of a component's mean from an origin of all, in the component's deviations, from which points are taken from
+# each component's own mean: whitened features are good to 2**-30.
+_FAR = 2.0**22
+# Features beyond which LAPACK inverts a triangle.
+_LONG_ROW = 256
 _MOST_IN_SINGLE = 1e36  # float32's 3e38 less what sums of squares may add
 
 
@@ -53,10 +59,11 @@ class Parameters:
     @property
     def log_determinants(self):
         """log |precision|**(1/2) of each component, (K,)."""
-        factors = self.precisions_cholesky.astype(np.float64)
+        factors = self.precisions_cholesky
         if self.family.is_triangular:
             factors = np.diagonal(factors, axis1=-2, axis2=-1)
-        elif factors.ndim == 1:
+        factors = factors.astype(np.float64)
+        if not self.family.is_triangular and factors.ndim == 1:
             factors = np.broadcast_to(factors[:, None], self.means.shape)
         return np.broadcast_to(np.log(factors).sum(axis=-1), len(self.means))
 
@@ -85,7 +92,16 @@ class Parameters:
         single: in float32 where that is safe, so that the pass computes in float32.
         """
         inputs = self.family.kernel_inputs(self, exact)
+        if self._are_far(inputs):
+            return self.family.far_kernel_inputs(self)
         return in_single(inputs) if single and self._is_safe_in_single(inputs) else inputs
+
+    def _are_far(self, inputs):
+        """Whether rounding x - origin to float64 would move points of a component by too much of its deviations."""
+        offsets = np.abs(inputs.means)
+        with np.errstate(over="ignore", invalid="ignore"):
+            bound = 2 * inputs.largest_coefficient * offsets.sum(axis=1).max()
+            return bool(bound > _FAR and inputs.sum_of_terms(offsets).max() > _FAR)
 
     def _is_safe_in_single(self, inputs):
         """Whether float32 can tell points apart that a component tells apart.
@@ -159,6 +175,10 @@ class CovarianceFamily:
         """Number of free parameters of a mixture: weights, means and covariances."""
         return n_components - 1 + n_components * n_features + self.n_free(n_components, n_features)
 
+    def statistics_of_pass(self, inputs, centres, sums):
+        """Statistics about the centres, from `kernels.Sums` of a pass with these kernel inputs."""
+        return replace(self.statistics(inputs.origin, centres, *sums.rounded(inputs)), is_far=inputs.is_far)
+
     def covariances(self, statistics, mass, reg_covar):
         """Covariances from statistics about the means."""
         raise NotImplementedError
@@ -184,14 +204,22 @@ class CovarianceFamily:
 
         Hard assignment under these is k-means' to the nearest mean, features measured by their deviations.
         """
-        covariances = self.axis_aligned(np.asarray(variances, dtype=np.float64), len(means))
+        variances = np.asarray(variances, dtype=np.float64)
+        covariances = self.axis_aligned(variances, len(means))
         weights = np.full(len(means), 1 / len(means))
-        return Parameters(self, weights, means, covariances, self.precisions_cholesky(covariances))
+        if not ((variances > 0) & np.isfinite(variances)).all():
+            raise CollapsedComponent(None if self.name == "tied" else 0)
+        return Parameters(self, weights, means, covariances, self.axis_aligned(1 / np.sqrt(variances), len(means)))
 
 
-def _resolution(statistics):
-    """Variance, (D,), that the rounding of the coordinates alone makes: no smaller one can be told from 0."""
-    return (4 * _EPS * np.abs(statistics.centres).max(axis=0)) ** 2
+def _least(statistics, reg_covar):
+    """The least variances, (K, D) or (1, D), of features that vary by no more than rounding: 0.
+
+    But the resolution where it says nothing about a component beside one that is far, and reg_covar is below it: the
+    next pass then sees these far apart, and the component's own variance.
+    """
+    resolution = statistics.resolution
+    return np.where(statistics.is_hidden & (resolution > reg_covar) & (reg_covar > 0), resolution, 0.0)
 
 
 def _precision_factors(covariances):
@@ -215,8 +243,15 @@ def _first_singular(matrices):
 
 
 def inverse_of_lower(lower):
-    """Inverses of lower triangular matrices (K, D, D), row by row for all at once: forward substitution."""
+    """Inverses of lower triangular matrices (K, D, D): forward substitution, row by row for all at once.
+
+    Where rows are long, by LAPACK, which passes through memory less often.
+    """
     inverse = np.zeros_like(lower)
+    if lower.shape[1] > _LONG_ROW:
+        for matrix, out in zip(lower, inverse, strict=True):
+            out[:] = dtrtri(matrix.T, lower=0)[0].T
+        return inverse
     for i in range(lower.shape[1]):
         inverse[:, i, :i] = -(lower[:, i : i + 1, :i] @ inverse[:, :i, :i])[:, 0]
         inverse[:, i, i] = 1.0
@@ -238,6 +273,27 @@ def _log_scale(parameters):
     return parameters.log_weights - 0.5 * n_features * math.log(2 * math.pi) + parameters.log_determinants
 
 
+def triangular_factors(family, factors):
+    """Factors of precisions as the family has them: upper triangular U with U U' = F F' where F isn't that.
+
+    As scikit-learn's, densities are those of the precision F F' for any F; the lower triangle of NumPy's `cholesky` is
+    often set by hand. Raises ValueError where F is singular, or upper triangular without a positive diagonal.
+    """
+    if not family.is_triangular:
+        return factors
+    if not np.tril(factors, -1).any():
+        if (np.diagonal(factors, axis1=-2, axis2=-1) > 0).all():
+            return factors
+        raise ValueError("precisions_cholesky_ should be upper triangular with a positive diagonal")
+    squares = np.asarray(factors, dtype=np.float64)
+    squares = (squares @ np.swapaxes(squares, -1, -2)).reshape(-1, *factors.shape[-2:])
+    try:
+        upper = np.linalg.cholesky(squares[:, ::-1, ::-1])[:, ::-1, ::-1]
+    except np.linalg.LinAlgError:
+        raise ValueError("precisions_cholesky_ should be upper triangular with a positive diagonal") from None
+    return upper.reshape(factors.shape).astype(factors.dtype)
+
+
 class Full(CovarianceFamily):
     """A covariance matrix for each component: covariances (K, D, D)."""
 
@@ -246,8 +302,12 @@ class Full(CovarianceFamily):
 
     def covariances(self, statistics, mass, reg_covar):
         covariances = statistics.second / mass[:, None, None]
-        rounding = statistics.diagonal / mass[:, None] <= _resolution(statistics)
-        covariances[rounding[:, :, None] | rounding[:, None, :]] = 0.0
+        rounding = statistics.diagonal / mass[:, None] <= statistics.resolution
+        if rounding.any():
+            covariances[rounding[:, :, None] | rounding[:, None, :]] = 0.0
+            covariances[:, *np.diag_indices(covariances.shape[1])] += np.where(
+                rounding, _least(statistics, reg_covar), 0
+            )
         covariances[:, *np.diag_indices(covariances.shape[1])] += reg_covar
         return covariances
 
@@ -275,19 +335,33 @@ class Full(CovarianceFamily):
         return n_components * n_features * (n_features + 1) // 2
 
     def kernel_inputs(self, parameters, exact):
-        factors = parameters.precisions_cholesky.astype(np.float64).transpose(0, 2, 1)
-        return _triangular(parameters, factors)
+        return _triangular(parameters, self._lower_factors(parameters))
+
+    def far_kernel_inputs(self, parameters):
+        return _far_triangular(parameters, self._lower_factors(parameters))
+
+    @staticmethod
+    def _lower_factors(parameters):
+        return parameters.precisions_cholesky.astype(np.float64, copy=False).transpose(0, 2, 1)
 
     def statistics(self, origin, centres, mass, first, second, log_likelihood, weight):
         magnitude = np.diagonal(second, axis1=1, axis2=2)
         return SufficientStatistics(centres, mass, first, second, "full", magnitude, log_likelihood, weight)
 
 
+def _far_triangular(parameters, factors):
+    """Kernel inputs from lower triangular factors (K, D, D), for components far apart."""
+    means = parameters.means.astype(np.float64)
+    n_features = means.shape[1]
+    factors = np.multiply(factors, math.sqrt(0.5), order="C").reshape(-1, n_features)
+    return FarTriangular(np.zeros(n_features), means, _log_scale(parameters), factors, np.zeros(means.shape))
+
+
 def _triangular(parameters, factors):
     """Kernel inputs from lower triangular factors (K, D, D)."""
     n_features = parameters.means.shape[1]
     origin, offsets = _origin_and_offsets(parameters)
-    factors = np.ascontiguousarray(factors * math.sqrt(0.5))
+    factors = np.multiply(factors, math.sqrt(0.5), order="C")
     bias = -np.einsum("kji,ki->kj", factors, offsets)
     return Triangular(origin, offsets, _log_scale(parameters), factors.reshape(-1, n_features), bias)
 
@@ -307,8 +381,10 @@ class Tied(CovarianceFamily):
 
     def covariances(self, statistics, mass, reg_covar):
         covariance = statistics.second / mass.sum()
-        rounding = statistics.diagonal[0] / mass.sum() <= _resolution(statistics)
-        covariance[rounding[:, None] | rounding[None, :]] = 0.0
+        rounding = statistics.diagonal[0] / mass.sum() <= statistics.resolution[0]
+        if rounding.any():
+            covariance[rounding[:, None] | rounding[None, :]] = 0.0
+            covariance[np.diag_indices(len(covariance))] += np.where(rounding, _least(statistics, reg_covar)[0], 0)
         covariance[np.diag_indices(len(covariance))] += reg_covar
         return covariance
 
@@ -345,12 +421,18 @@ class Tied(CovarianceFamily):
 
     def kernel_inputs(self, parameters, exact):
         if exact:
-            factors = np.tile(parameters.precisions_cholesky.astype(np.float64).T, (len(parameters.means), 1, 1))
-            return _triangular(parameters, factors)
+            return _triangular(parameters, self._lower_factors(parameters))
         origin, offsets = _origin_and_offsets(parameters)
         factor = parameters.precisions_cholesky.astype(np.float64).T
         factor = np.ascontiguousarray(factor * math.sqrt(0.5))
         return Shared(origin, offsets, _log_scale(parameters), factor, np.ones(offsets.shape), -offsets @ factor.T)
+
+    def far_kernel_inputs(self, parameters):
+        return _far_triangular(parameters, self._lower_factors(parameters))
+
+    @staticmethod
+    def _lower_factors(parameters):
+        return np.tile(parameters.precisions_cholesky.astype(np.float64).T, (len(parameters.means), 1, 1))
 
     def statistics(self, origin, centres, mass, first, second, log_likelihood, weight):
         if second.ndim == 3:
@@ -372,7 +454,7 @@ class Diagonal(CovarianceFamily):
     def covariances(self, statistics, mass, reg_covar):
         # A component that is a single point keeps, as in scikit-learn, the least variance there is; one without
         # any mass has none.
-        variances = np.maximum(statistics.second / mass[:, None], _resolution(statistics))
+        variances = np.maximum(statistics.second / mass[:, None], statistics.resolution)
         variances[statistics.mass <= 10 * _EPS] = 0.0
         return variances + reg_covar
 
@@ -405,10 +487,19 @@ class Diagonal(CovarianceFamily):
 
     def kernel_inputs(self, parameters, exact):
         origin, offsets = _origin_and_offsets(parameters)
-        scale = np.empty(offsets.shape)
+        scale = self._scale(parameters)
+        return AxisAligned(origin, offsets, _log_scale(parameters), scale, -scale * offsets)
+
+    def far_kernel_inputs(self, parameters):
+        means = parameters.means.astype(np.float64)
+        scale, nothing = self._scale(parameters), np.zeros(means.shape)
+        return FarAxisAligned(np.zeros(means.shape[1]), means, _log_scale(parameters), scale, nothing)
+
+    def _scale(self, parameters):
+        scale = np.empty(parameters.means.shape)
         scale[:] = self._inverse_deviations(parameters.precisions_cholesky)
         scale *= math.sqrt(0.5)
-        return AxisAligned(origin, offsets, _log_scale(parameters), scale, -scale * offsets)
+        return scale
 
     @staticmethod
     def _inverse_deviations(precisions_cholesky):

@@ -263,6 +263,14 @@ def feature_names(value, where, given):
     return values
 
 
+def component_names(value, where, given):
+    """A string for each component, each another one."""
+    values = strings(value, where, given)
+    if len(values) != given.n_components or len(set(values)) < len(values):
+        raise ValueError(f"{where} should be {given.n_components} different strings, one for each component")
+    return values
+
+
 def visited(value, where, given):
     """What a quasi-Newton run keeps of a pass."""
     match value:

@@ -89,11 +89,12 @@ class EMMixture(StreamingMixin, BaseMixture):
         sample_weight : array-like of shape (n,), default=None
             Non-negative multiplicity of each point, of any scale; 0 leaves a point out. The name of a column where X
             is Parquet.
-        labels : array-like of int of shape (n,) or of float of shape (n, n_components), default=None
+        labels : array-like of int of shape (n,), or of shape (n, n_components), default=None
             Each point's component, 0..n_components-1, where known, -1 where not. Known points count for their
             component alone; components without any are free. Where all are known, one M-step is the whole fit.
-            As floats: allowed responsibilities, by which each E-step's are multiplied before they are normalised (and
-            `lower_bound_` is as much lower as rows sum to less than 1). The name of a column where X is Parquet.
+            In two dimensions: allowed responsibilities, one-hot labels among them. Those of each E-step are multiplied
+            by them and then normalised (and `lower_bound_` is as much lower as rows sum to less than 1). The name of a
+            column where X is Parquet.
 
         Returns
         -------
@@ -296,6 +297,8 @@ class EMMixture(StreamingMixin, BaseMixture):
             setattr(self, name, value)
 
     def _set_fit(self, result, source, known):
+        if not self._goes_on():
+            self.__dict__.pop("component_names_", None)  # other components
         self._set_result(result, source.dtype)
         self.n_samples_seen_ = source.n_samples
         self._weight_seen = float(source.n_samples if known.weights is None else known.weights.sum())

@@ -29,9 +29,9 @@ class GaussianMixture(EMMixture):
         for each component.
     tol : float, default=1e-3
         Stop when the mean log-likelihood (nats per unit of sample weight) is expected to rise by less. 'auto' stops
-        when the estimated remaining gain and the last iteration's change are both below; where the points are few
-        enough to be searched whole, it then goes on while weights or means would still change in four printed digits,
-        for at most as many passes as the search took. 'em' stops, as scikit-learn does, when the last change is below.
+        when the estimated remaining gain and the last iteration's change are both below; where a pass takes
+        some hundredths of a second at most, it then goes on while weights or means would still change in four printed
+        digits, for about as long as the search took. 'em' stops, as scikit-learn does, when the last change is below.
     reg_covar : float, default=1e-6
         Added to every variance in each M-step, in squared units of the data.
     max_iter : int, default=100
@@ -112,6 +112,9 @@ class GaussianMixture(EMMixture):
     n_features_in_ : int
     feature_names_in_ : ndarray of shape (n_features_in_,)
         Where X has feature names that are all strings.
+    component_names_ : ndarray of str of shape (n_components,)
+        Where the command line fitted with `--labels`: what each component is called, in files and pictures; `predict`
+        gives numbers all the same. It may be set by hand, and is gone after another `fit` from a start.
 
     Warns
     -----

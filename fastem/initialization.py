@@ -21,6 +21,12 @@ _FEW_FEATURES = 16
 _EXCESS = 2
 _EXCESS_KMEANS = 2
 
+# Distances from a feature's median, in those of its quartiles, beyond which a value hides what there is among the usual
+# ones, and within which it is a usual one; points for the quartiles.
+_FAR = 2.0**20
+_USUAL = 2.0**10
+_FOR_QUARTILES = 256
+
 # Steps of k-means beside labelled points, at most.
 _KMEANS_BESIDE = 30
 
@@ -248,11 +254,30 @@ def _counted(source, weights):
 
 
 def _moments_of_features(X, weights):
-    """Mean and variance of each feature, (D,) both."""
+    """Mean and variance of each feature, (D,) both: of its usual values where others, such as fill values, are so far
+    that beside them all of those would be one point.
+    """
     if weights is None:
-        return X.mean(axis=0, dtype=np.float64), X.var(axis=0, dtype=np.float64)
-    mean = np.average(X, axis=0, weights=weights)
-    return mean, np.average((X - mean) ** 2, axis=0, weights=weights)
+        mean, variance = X.mean(axis=0, dtype=np.float64), X.var(axis=0, dtype=np.float64)
+    else:
+        mean = np.average(X, axis=0, weights=weights)
+        variance = np.average((X - mean) ** 2, axis=0, weights=weights)
+    middle, spread = _middle(X)
+    for i in np.flatnonzero(np.maximum(X.max(axis=0) - middle, middle - X.min(axis=0)) > _FAR * spread):
+        usual = np.abs(X[:, i] - middle[i]) <= _USUAL * spread[i]
+        values, shares = X[usual, i].astype(np.float64), None if weights is None else weights[usual]
+        if shares is None or shares.any():
+            mean[i] = np.average(values, weights=shares)
+            variance[i] = np.average((values - mean[i]) ** 2, weights=shares)
+    return mean, variance
+
+
+def _middle(X):
+    """About the median of each feature, and the nearer quartile's distance from it, infinite where that is 0."""
+    some = np.sort(X[:: -(-len(X) // _FOR_QUARTILES)], axis=0).astype(np.float64)
+    low, middle, high = (some[(len(some) - 1) * quarter // 4] for quarter in (1, 2, 3))
+    distances = np.array([middle - low, high - middle])
+    return middle, np.where(distances > 0, distances, np.inf).min(axis=0)
 
 
 def _from_kmeans(sample, family, n_components, random_state, reg_covar, weights):
@@ -264,7 +289,8 @@ def _from_kmeans(sample, family, n_components, random_state, reg_covar, weights)
     # A power of 4 near the variances changes no distance's order and rounds no feature, but suits float32.
     unit = 4.0 ** np.round(np.log2(variances.mean()) / 2) if variances.any() else 1.0
     metrics = [(np.full(sample.n_features, unit), random_state)]
-    if n_components > 1 and sample.n_features > 1 and (variances > 0).all():
+    tells = not family.is_triangular or sample.n_samples > sample.n_features + 1  # else reg_covar makes the bounds
+    if tells and n_components > 1 and sample.n_features > 1 and (variances > 0).all():
         # A state of its own, so that the first consumes just what scikit-learn's does.
         other_state = copy.deepcopy(random_state)
         other_state.seed(other_state.randint(np.iinfo(np.int32).max))
@@ -290,6 +316,8 @@ def _kmeans(sample, family, n_components, variances, random_state, weights, max_
     deviations = np.sqrt(variances)
     mean, _ = _moments_of_features(sample.X, weights)
     scaled = (sample.X - mean.astype(sample.X.dtype)) / deviations
+    if scaled.size and max(scaled.max(), -scaled.min()) > _FAR:
+        scaled = np.clip(scaled, -_USUAL, _USUAL)  # so that rounding far distances doesn't hide the near ones
     _, seeds = kmeans_plusplus(
         scaled, n_components, sample_weight=weights, random_state=random_state, n_local_trials=trials
     )

@@ -147,8 +147,7 @@ class OnlineEM:
         parts = [part for part in (batch, self._pending) if part is not None]
         if sums is not None:
             centres = self._inputs.origin + self._offsets
-            sums = sums.rounded(self._inputs)
-            parts.append(self.parameters.family.statistics(self._inputs.origin, centres, *sums))
+            parts.append(self.parameters.family.statistics_of_pass(self._inputs, centres, sums))
         total = parts[0]
         for part in parts[1:]:
             total = total + part

@@ -16,8 +16,8 @@ class Stage:
     name : str
         'seeds i' and 'start i': the first iterations of start i, before and after its seeds in excess are merged;
         'run i': further ones of the best starts; 'split' and 'merged': an attempt to better the best of these; 'moved':
-        another, by moving one component; 'sample': the best on a larger sample; 'all': on all the points. Where these
-        are few, every stage is on all of them, there is no 'all', and 'further' are iterations beyond `tol`.
+        another, by moving one component; 'sample': the best on a larger sample; 'all': on all the points; 'further':
+        its iterations beyond `tol`. Where the points are few, every stage is on all of them and there is no 'all'.
     n_samples, n_components : int
         Points and components.
     n_iter : int
@@ -63,7 +63,7 @@ class FitReport:
     Attributes
     ----------
     stages : list of Stage
-        In the order they were run, but the run over all the points that was kept comes last.
+        In the order they were run, but what was kept of the runs over all the points comes last.
     best_start : int
         The start that won, counted from 0.
     kinds : list of {'plain', 'accelerated'}

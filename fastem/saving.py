@@ -236,6 +236,7 @@ _ATTRIBUTES = {
     "fit_report_": _REPORT,
     "n_features_in_": decoding.n_features,
     "feature_names_in_": decoding.feature_names,
+    "component_names_": decoding.component_names,
     "n_samples_seen_": integer,
     "_weight_seen": non_negative,
     "_unfinished": record(
@@ -251,7 +252,7 @@ _ATTRIBUTES = {
         n_samples=integer,
     ),
 }
-_OPTIONAL = "feature_names_in_", "n_samples_seen_", "_weight_seen", "_unfinished", "prior_"
+_OPTIONAL = "feature_names_in_", "component_names_", "n_samples_seen_", "_weight_seen", "_unfinished", "prior_"
 
 _OF_A_MIXTURE = {
     "prior_": dict_of(

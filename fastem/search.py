@@ -42,6 +42,9 @@ _NOISE = 0.2
 _MOVED = 8
 _DOUBT = 4.0
 
+# Passes that a search takes as long as, at least, where a pass is quick.
+_FURTHER = 20
+
 # Share of tol below which a run with a moved component has converged.
 _UNHURRIED = 0.01
 
@@ -57,9 +60,11 @@ _PASSES = 4
 _FREE = 2e8
 
 # Work of a pass, in multiplications, an exp being so many: up to the first a search of all the points takes no longer
-# than a wink; beyond the second a sample is taken even where the points are few for their parameters.
+# than a wink; up to the second a fit goes on beyond tol; beyond the third a sample is taken even where the points are
+# few for their parameters.
 _EXP = 20
 _WINK = 1e7
+_QUICK_PASS = 5e7
 _LONG_PASS = 1e9
 
 # The first sample has so many points for each component, or more where it has more parameters, but no more than so
@@ -68,6 +73,10 @@ _POINTS = 200
 _POINTS_A_FEATURE = 20
 _GROWTH = 3.5
 _LEAST_GROWTH = 2.5
+
+# Features of fewer points from which no start is tried but EM's own, and no step: reg_covar makes every bound, and a
+# step in so many dimensions takes D**3 multiplications.
+_WIDE = 64
 
 # Bytes that a sample may take where the parameters take less.
 _MEMORY = 16 << 20
@@ -127,10 +136,12 @@ class _Search:
 
     def _plain(self):
         """A run from the start that EM alone would take."""
+        if self._is_flat:
+            return self._run(ALL, self._all, self._plain_start(self._all), self._settings, progress=self._progress)
         result = self._to_the_end(
             self._plain_start(self._all), QuasiNewton(self._settings.reg_covar), progress=self._progress
         )
-        return result if self._sizes else self._further(result, self._progress)
+        return self._further(result, self._progress)
 
     def _of_few(self):
         """The best run where there is no sample: every run is over all the points. None where all starts collapse."""
@@ -147,14 +158,24 @@ class _Search:
         return self._further(best, self._progress)
 
     def _further(self, result, progress=SILENT):
-        """The run taken beyond `tol` while parameters still change visibly, for at most as many passes as so far."""
+        """The run taken beyond `tol` while parameters still change visibly, for about as long as the search took.
+
+        Where a pass takes longer, the user decides by `tol`.
+        """
+        source, n_components = self._all[0], self._settings.n_components
+        if self._sizes and source.n_samples * (self._n_free + _EXP * n_components) > _QUICK_PASS:
+            return result
         if result.last is None or not result.converged or not result.remaining_change > VISIBLE:
             return result
-        n_passes = self._spent // (self._all[0].n_samples * self._settings.n_components)
+        n_passes = max(_FURTHER, self._spent // (source.n_samples * n_components))
         settings = replace(self._settings, n_further=n_passes)
         if result.n_iter >= settings.max_iter:
             return result
-        return self._run("further", self._all, result.start, settings, unfinished=result.last, progress=progress)
+        try:
+            return self._run("further", self._all, result.start, settings, unfinished=result.last, progress=progress)
+        except em.SourceError as error:
+            error.result = replace(result, converged=False)
+            raise
 
     def _over_all(self):
         """The run over all the points that ends highest, of those from every mixture that was the best on a sample.
@@ -184,9 +205,10 @@ class _Search:
             error.result = replace(result, converged=False)
             raise
         if not (is_only or self._progress.is_silent):
-            return self._to_the_end(*start, self._progress)
+            result = self._to_the_end(*start, self._progress)
+            kept = self._report.stages[-1]
         self._report.stages.sort(key=lambda stage: stage is kept)
-        return result
+        return self._further(result, self._progress)
 
     def _to_the_end(self, start, steps, progress=SILENT):
         """The run over all the points."""
@@ -275,7 +297,14 @@ class _Search:
         return self._looked_at[1]
 
     def _needs_search(self):
-        return self._settings.n_components > 1 and all(value is None for value in self._settings.init)
+        settings = self._settings
+        return settings.n_components > 1 and all(value is None for value in settings.init) and not self._is_flat
+
+    @property
+    def _is_flat(self):
+        """Whether every covariance matrix is singular but for reg_covar, and so wide that each step takes long."""
+        source, family = self._all[0], self._family
+        return family.is_triangular and family is family.plain and max(source.n_samples, _WIDE) <= source.n_features
 
     def _sample(self, size):
         source, known = self._all

@@ -1,9 +1,15 @@
 """Sufficient statistics of a Gaussian mixture: what one pass over the points returns, and all an M-step needs."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
+
+_EPS = np.finfo(np.float64).eps
+
+_NEAR_ZERO = 2.0**-20  # of the distance of the farthest centre from 0
+
+_SUMS = "mass", "first", "second", "magnitude", "log_likelihood", "weight"
 
 
 @dataclass(frozen=True)
@@ -31,6 +37,9 @@ class SufficientStatistics:
         Sum of w_i log p(x_i), nats; 0 where the responsibilities were given.
     weight : float
         Sum of w_i.
+    is_far : bool
+        Whether points were taken from the centres themselves, not from an origin of all before: then coordinates of
+        one component aren't rounded by what is as large as another's.
     """
 
     centres: np.ndarray
@@ -41,6 +50,7 @@ class SufficientStatistics:
     magnitude: np.ndarray
     log_likelihood: float
     weight: float
+    is_far: bool = False
 
     @property
     def lower_bound(self):
@@ -58,6 +68,23 @@ class SufficientStatistics:
         if self.structure == "diag":
             return self.second
         return np.atleast_2d(np.diagonal(self.second, axis1=-2, axis2=-1))
+
+    @property
+    def resolution(self):
+        """Variance, (K, D) or (1, D), that the rounding of coordinates alone makes: no smaller one is told from 0."""
+        sizes = np.abs(self.centres)
+        if not self.is_far:
+            sizes = sizes.max(axis=0, keepdims=True)
+        elif self.structure == "pooled":
+            sizes = sizes.min(axis=0, keepdims=True)
+        return (4 * _EPS * sizes) ** 2
+
+    @property
+    def is_hidden(self):
+        """Whether a component's own coordinates may be finer than the resolution, far ones' being so: as that has."""
+        sizes = np.abs(self.centres)
+        hidden = (sizes < _NEAR_ZERO * sizes.max(axis=0)) & (not self.is_far)
+        return hidden.any(axis=0, keepdims=True) if self.structure == "pooled" else hidden
 
     @property
     def digits_kept(self):
@@ -78,29 +105,11 @@ class SufficientStatistics:
             change = self.first[:, :, None] * shift[:, None, :] + shift[:, :, None] * moved[:, None, :]
         else:
             change = self.first.T @ shift + shift.T @ moved
-        return SufficientStatistics(
-            centres,
-            self.mass,
-            moved,
-            self.second - change,
-            self.structure,
-            self.magnitude,
-            self.log_likelihood,
-            self.weight,
-        )
+        return replace(self, centres=centres, first=moved, second=self.second - change)
 
     def scaled(self, factor):
         """The statistics of the same points with every weight multiplied by factor."""
-        return SufficientStatistics(
-            self.centres,
-            self.mass * factor,
-            self.first * factor,
-            self.second * factor,
-            self.structure,
-            self.magnitude * factor,
-            self.log_likelihood * factor,
-            self.weight * factor,
-        )
+        return replace(self, **{name: getattr(self, name) * factor for name in _SUMS})
 
     def __add__(self, other):
         """Statistics of both sets of points, about this one's centres."""
@@ -111,13 +120,5 @@ class SufficientStatistics:
             )
         if not np.array_equal(self.centres, other.centres):
             other = other.about(self.centres)
-        return SufficientStatistics(
-            self.centres,
-            self.mass + other.mass,
-            self.first + other.first,
-            self.second + other.second,
-            self.structure,
-            self.magnitude + other.magnitude,
-            self.log_likelihood + other.log_likelihood,
-            self.weight + other.weight,
-        )
+        sums = {name: getattr(self, name) + getattr(other, name) for name in _SUMS}
+        return replace(self, **sums, is_far=self.is_far or other.is_far)

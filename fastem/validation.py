@@ -7,6 +7,7 @@ from sklearn.utils import check_array
 from sklearn.utils.validation import _check_sample_weight
 
 from .known import Known
+from .sources import check_numbers
 
 
 def check_weights(weights, n_components, name="weights_init"):
@@ -106,6 +107,7 @@ def check_sample_weight(sample_weight, n_samples, n_components=1, rescale=True):
         return None
     if n_components == 0 and np.shape(sample_weight) == (n_samples,) and not np.any(sample_weight):
         return np.zeros(n_samples)
+    check_numbers(sample_weight, "sample_weight", "Give those points a weight, 0 to leave them out")
     points = np.broadcast_to(np.empty(1), n_samples)  # of which only the number counts
     weights = _check_sample_weight(sample_weight, points, dtype=np.float64, ensure_non_negative=True)
     if np.count_nonzero(weights) < n_components:
@@ -125,8 +127,9 @@ def check_sample_weight(sample_weight, n_samples, n_components=1, rescale=True):
 
 def check_labels(labels, n_samples, n_components, weights=None, complete=True):
     """What labels say: a `Known` with labels (n,), int64, or with responsibilities (n, K), float64."""
+    check_numbers(labels, "labels", "Where a label is unknown it should be -1, as `labels.filled(-1)` makes it")
     labels = np.asarray(labels)
-    if labels.ndim == 2 and labels.dtype.kind == "f":
+    if labels.ndim == 2 and labels.dtype.kind in "fiub":
         return Known(weights, responsibilities=_check_shares(labels, n_samples, n_components, weights))
     if labels.shape != (n_samples,):
         raise ValueError(
@@ -173,6 +176,7 @@ def _check_shares(shares, n_samples, n_components, weights):
 
 
 def _floats(values, name):
+    check_numbers(values, name, "Fill them in")
     return check_array(values, dtype=np.float64, ensure_2d=False, allow_nd=True, input_name=name)
 
 

@@ -409,7 +409,7 @@ class Overlay:
         hypothesis.settings.load_profile("mutation")
         recorder = Recorder(wanted)
         arguments = ["-q", "--tb=short", "--assert=plain", "-p", "no:cacheprovider", "-p", "no:randomly"]
-        arguments += ["-p", "tests.interpreted"] if interpreted else []
+        arguments += ["--exhaustive", "-p", "tests.interpreted"] if interpreted else ["--exhaustive"]
         arguments += [] if wanted is None else ["-x"]
         code = pytest.main([*arguments, *(f"tests/test_{name}.py" for name in names)], plugins=[recorder])
         if "fastem" in sys.modules:

@@ -18,6 +18,7 @@ from fastem.covariance import FAMILIES, Parameters
 from fastem.sources import ArraySource
 
 from . import data_sets, naive
+from .grids import grid
 from .problems import make_problem
 
 COVARIANCE_TYPES = data_sets.COVARIANCE_TYPES
@@ -176,7 +177,7 @@ def hard(name):
     }[name]()  # fmt: skip
 
 
-@pytest.mark.parametrize("name", ["overlapping by half", "faithful, K=5", "pixels, K=32", "broad and narrow"])
+@grid("name", ["overlapping by half", "faithful, K=5", "pixels, K=32", "broad and narrow"], quick=["faithful, K=5"])
 def test_a_fifth_of_the_passes_where_em_crawls(name):
     X, n_components, covariance_type, seed = hard(name)
     source, family = ArraySource(X), FAMILIES[covariance_type]

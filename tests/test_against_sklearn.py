@@ -12,6 +12,7 @@ from sklearn.exceptions import ConvergenceWarning
 from fastem import GaussianMixture
 
 from . import data_sets
+from .grids import exhaustive, grid
 
 PARAMETERS = ("weights_", "means_", "covariances_", "precisions_", "precisions_cholesky_")
 
@@ -57,7 +58,7 @@ def test_same_iterates_from_the_same_start(name, covariance_type):
     np.testing.assert_array_equal(labels[sure], theirs.predict(X)[sure])
 
 
-@pytest.mark.parametrize("covariance_type", data_sets.COVARIANCE_TYPES)
+@grid("covariance_type", data_sets.COVARIANCE_TYPES, quick=["full"])
 def test_same_iterates_in_float32(covariance_type):
     X, n_components = data_sets.load("iris")
     start = data_sets.start(X, n_components, covariance_type)
@@ -152,6 +153,7 @@ def test_verbose_prints_what_scikit_learn_prints(verbose, capsys):
     assert printed[0].count("Initialization converged.") == 2
 
 
+@exhaustive
 def test_the_kmeans_start_is_as_good():
     """Over 20 seeds the median log-likelihood reached is not below scikit-learn's, on any data set."""
     for name in data_sets.NAMES:

@@ -1,17 +1,14 @@
 """Bad input gets an error that names the argument and the remedy, before any work, and leaves the estimator alone."""
 
 import os
-import signal
 import subprocess
 import sys
-import threading
-import time
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.sparse
-from sklearn.exceptions import ConvergenceWarning
 
 from fastem import GaussianMixture
 
@@ -68,6 +65,59 @@ def test_points(X, change, error, match, fitted):
     if fitted:
         model.fit(X)
     refuses(model, error, match, change(X))
+
+
+DATES = np.arange("2020-01-01", "2020-07-19", dtype="M8[D]").reshape(200, 1)
+NOT_NUMBERS = {
+    "masked": (lambda X: np.ma.masked_inside(X, 2, 3), "masked values in 6 rows, the first is row 39. Drop"),
+    "masked int": (lambda X: np.ma.masked_equal(np.arange(400).reshape(200, 2), 21), "in 1 row, the first is row 10"),
+    "rows masked": (lambda X: list(np.ma.masked_inside(X, 2, 3)), "masked values in 6 rows, the first is row 39"),
+    "dates": (lambda X: DATES, r"of dtype datetime64\[D\], it should hold real numbers. Convert it.* are days"),
+    "NaT": (lambda X: np.where(DATES[198] > DATES, DATES, np.datetime64("NaT")), "NaT in 2 rows, the first is row 198"),
+    "spans": (lambda X: DATES - DATES[0], r"of dtype timedelta64\[D\].* are seconds"),
+    "spans, NaT": (lambda X: with_value(np.repeat(DATES - DATES[0], 2, axis=1), 7, "NaT"), "NaT in 1 row.* is row 7"),
+    "object": (lambda X: [[1.5, np.datetime64("NaT")]] * 200, "datetime64.*NaT in 200 rows, the first is row 0"),
+    "a column": (
+        lambda X: pd.DataFrame({"a": X[:, 0], "day": DATES[:, 0]}),
+        r"of dtype datetime64\[s\] in column 'day', it should hold real numbers",
+    ),
+    "a column with NaT": (
+        lambda X: pd.DataFrame({"span": pd.Series(DATES[:, 0]).diff()}),
+        r"of dtype timedelta64\[.*\] in column 'span'.*NaT in 1 row, the first is row 0",
+    ),
+    "a column with a zone": (
+        lambda X: pd.DataFrame({"day": pd.Series(DATES[:, 0]).dt.tz_localize("UTC")}),
+        r"of dtype datetime64\[s, UTC\] in column 'day'",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NOT_NUMBERS)
+def test_what_numpy_would_take_for_numbers(X, name):
+    make, match = NOT_NUMBERS[name]
+    values = make(X)
+    refuses(GaussianMixture(1), ValueError, f"^X.*{match}", values)
+    refuses(GaussianMixture(1), ValueError, f"^block 0.*{match}", lambda: [values])
+    model = GaussianMixture(1).fit(X)
+    for method in ("predict", "score", "partial_fit"):
+        with pytest.raises(ValueError, match=f"^X.*{match}"):
+            getattr(model, method)(values)
+
+
+def test_masked_arrays_without_masked_values_are_arrays(X):
+    model = GaussianMixture(2, random_state=0).fit(np.ma.array(X))
+    assert (model.means_ == GaussianMixture(2, random_state=0).fit(X).means_).all()
+    assert (model.predict(np.ma.masked_greater(X, 1e9)) == model.predict(X)).all()
+
+
+def test_masked_values_of_other_arguments(X):
+    weights = np.ma.masked_equal(np.arange(200.0), 7)
+    refuses(GaussianMixture(2), ValueError, "sample_weight: masked values in 1 row, the first is row 7.*0 to", X,
+            sample_weight=weights)  # fmt: skip
+    refuses(GaussianMixture(2, means_init=np.ma.masked_equal([[0.0, 1], [2, 3]], 2)), ValueError, "means_init", X)
+    model = GaussianMixture(2, random_state=0).fit(X)
+    with pytest.raises(ValueError, match="sample_weight: masked"):
+        model.score(X, sample_weight=weights)
 
 
 def test_a_huge_finite_value_is_no_infinity(X):
@@ -138,6 +188,7 @@ def test_labels(X, labels, error, match):
         (np.zeros(200), "[Ss]ample.weight"),
         (np.r_[1.0, np.zeros(199)], "positive for 1 points only"),
         (np.r_[np.nan, np.ones(199)], "NaN"),
+        (np.ones(200, "m8[s]"), "sample_weight is of dtype timedelta64.s., it should hold real numbers"),
     ],
 )
 def test_sample_weight(X, weights, match):
@@ -152,7 +203,7 @@ def test_a_collapse_names_component_and_time(covariance_type):
     model.set_params(random_state=0, precisions_init=_unit_precisions(covariance_type, 3))
     fitted = GaussianMixture(3, covariance_type=covariance_type, random_state=0)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
+        warnings.simplefilter("ignore")
         fitted.fit(X + np.random.default_rng(0).normal(size=X.shape))
     before = fitted.means_
     fitted.set_params(**model.get_params())
@@ -184,33 +235,33 @@ def test_prediction(X, method):
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 def test_an_interrupt_comes_through_within_a_second_and_changes_nothing():
+    """A second of the processor's time, which other processes don't take from it."""
     # A shell's background job starts with SIGINT ignored, and Python then leaves it so.
     script = """
-import signal, warnings
+import os, signal, threading, time, warnings
 import numpy as np
 from fastem import GaussianMixture
+from sklearn.base import clone
 signal.signal(signal.SIGINT, signal.default_int_handler)
 warnings.simplefilter("ignore")
 X = np.random.default_rng(0).normal(size=(400_000, 16))
 model = GaussianMixture(2, max_iter=2, tol=0, random_state=0).fit(X[:1000])
 means = model.means_
-model.set_params(n_components=64, max_iter=10_000, init_params="random")
-print("ready", flush=True)
+model.set_params(n_components=64, init_params="random")
+clone(model).fit(X[:5000])  # an interrupt while kernels are loaded may be lost in a weak reference's callback
+model.set_params(max_iter=10_000)
+sent = []
+
+def interrupt():
+    sent.append(time.process_time())
+    os.kill(os.getpid(), signal.SIGINT)
+
+threading.Timer(0.5, interrupt).start()
 try:
     model.fit(X)
 except KeyboardInterrupt:
-    print("interrupted", model.means_ is means, model.n_iter_, flush=True)
+    print("interrupted", time.process_time() - sent[0] < 1, model.means_ is means, model.n_iter_, flush=True)
 """
-    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as process:
-        watchdog = threading.Timer(120, process.kill)
-        watchdog.start()
-        try:
-            assert process.stdout.readline() == "ready\n"
-            time.sleep(2)
-            process.send_signal(signal.SIGINT)
-            sent = time.perf_counter()
-            assert process.stdout.readline() == "interrupted True 2\n"
-            assert time.perf_counter() - sent < 1
-        finally:
-            watchdog.cancel()
-            process.kill()
+    environment = {**os.environ, "NUMBA_NUM_THREADS": "1"}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, timeout=600)
+    assert (done.stdout, done.stderr) == ("interrupted True True 2\n", "")

@@ -31,6 +31,7 @@ from fastem.variational import Posterior, Priors, VariationalFamily
 
 from . import data_sets, held, naive
 from .fits import points, quietly
+from .grids import exhaustive, grid
 from .problems import make_problem, partly_known, three_groups
 from .test_faults import Faulty, nan_in_block_2
 
@@ -43,8 +44,9 @@ PRIORS = (
     "covariance_prior_",
 )  # fmt: skip
 
-each_type = pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+each_type = grid("covariance_type", COVARIANCE_TYPES, quick=["full", "diag"])
 each_prior_type = pytest.mark.parametrize("prior_type", PRIOR_TYPES)
+prior_types = grid("prior_type", PRIOR_TYPES, quick=["dirichlet_process"])
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -134,7 +136,7 @@ def test_the_constructor_is_scikit_learns():
     assert not hasattr(ours, "aic")
 
 
-@pytest.mark.parametrize("which", ["none", "concentration", "mean", "covariance", "all"])
+@grid("which", ["none", "concentration", "mean", "covariance", "all"], quick=["all"])
 @each_prior_type
 @each_type
 def test_same_iterates_from_the_same_start(covariance_type, prior_type, which):
@@ -151,8 +153,8 @@ def test_same_iterates_from_the_same_start(covariance_type, prior_type, which):
         assert (ours.n_iter_, ours.converged_) == (n_iter, False)
 
 
-@pytest.mark.parametrize("name", ["faithful", "wine", "cancer"])
-@each_prior_type
+@grid("name", ["faithful", "wine", "cancer"], quick=["wine"])
+@prior_types
 @each_type
 def test_same_fit_with_more_components_than_needed(covariance_type, prior_type, name):
     X, _ = data_sets.load(name)
@@ -231,7 +233,7 @@ def test_data_far_from_the_origin(prior_type, covariance_type):
         assert_same(ours, theirs)
 
 
-@each_type
+@grid("covariance_type", COVARIANCE_TYPES, quick=["full"])
 @each_prior_type
 def test_float32(prior_type, covariance_type):
     X, _ = data_sets.load("iris")
@@ -375,7 +377,7 @@ def posterior_of(model):
     }
 
 
-@pytest.mark.parametrize("which", ["none", "all"])
+@grid("which", ["none", "all"], quick=["all"])
 @each_prior_type
 @each_type
 def test_every_step_and_its_evidence_against_bishops_formulas(covariance_type, prior_type, which):
@@ -413,7 +415,7 @@ def test_the_evidence_of_one_gaussian_is_exact(n_features, covariance_type):
 
 
 @each_prior_type
-@each_type
+@grid("covariance_type", COVARIANCE_TYPES, quick=["tied"])
 def test_the_bound_is_below_the_evidence_and_not_far(covariance_type, prior_type):
     """Of eight points: the evidence is a sum over all 256 assignments."""
     rng = np.random.default_rng(1)
@@ -434,8 +436,8 @@ def test_the_bound_is_below_the_evidence_and_not_far(covariance_type, prior_type
     assert max(bounds) > exact - 5
 
 
-@pytest.mark.parametrize("name", ["faithful", "iris", "wine", "cancer"])
-@each_prior_type
+@grid("name", ["faithful", "iris", "wine", "cancer"], quick=["iris"])
+@prior_types
 @each_type
 def test_no_bound_falls(covariance_type, prior_type, name):
     """scikit-learn's for all types; the evidence's where the posterior is the best of its kind: full."""
@@ -449,6 +451,7 @@ def test_no_bound_falls(covariance_type, prior_type, name):
         assert_never_falls([frame.evidence_lower_bound_ for frame in frames.best[1:]])
 
 
+@exhaustive
 def test_more_data_tell_more_components_and_the_evidence_prefers_the_truth():
     X, _ = three_groups(600, distance=4.0)
     evidence = {
@@ -477,7 +480,7 @@ def test_components_without_points_are_the_priors():
     assert np.isfinite(model.score_samples(X)).all()
 
 
-@each_prior_type
+@prior_types
 @each_type
 def test_data_without_any_spread_in_a_feature(covariance_type, prior_type):
     X, _ = data_sets.load("iris")
@@ -599,7 +602,7 @@ def test_the_evidence_of_known_labels_is_exact(covariance_type):
 
 @each_type
 @pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("kind", ["labels", "shares"])
+@grid("kind", ["labels", "shares"], quick=["labels"])
 def test_labels_of_some_points_against_plain_numpy(kind, weighted, covariance_type):
     X, groups = three_groups()
     labels = partly_known(groups)
@@ -687,7 +690,7 @@ def in_memory(request):
     return quietly(bayesian(covariance_type=request.param, max_iter=12), X_OF_SOURCES)
 
 
-@pytest.mark.parametrize("how", ["memmap", ".npy", "arrays", "Parquet folder"])
+@grid("how", ["memmap", ".npy", "arrays", "Parquet folder"], quick=["arrays"])
 def test_every_source_gives_the_same_bits(how, in_memory, tmp_path):
     source = held.HELD[how](X_OF_SOURCES, tmp_path)
     assert_same_bits(quietly(clone(in_memory), source), in_memory)
@@ -706,6 +709,7 @@ def test_any_number_of_threads_gives_the_same_bits(in_memory):
     assert_same_bits(quietly(clone(in_memory).set_params(n_threads=2), X_OF_SOURCES), in_memory)
 
 
+@exhaustive
 def test_a_sample_is_enough_for_the_start(monkeypatch):
     """Where points are many: and the same in blocks as in memory."""
     from fastem import posterior_search
@@ -815,7 +819,7 @@ def test_statistics_of_is_the_inverse_of_maximize(reg_covar, kind, covariance_ty
         assert_allclose(getattr(again, name), expected, rtol=1e-6, atol=1e-8 * np.abs(expected).max(), err_msg=name)
 
 
-@each_prior_type
+@prior_types
 @each_type
 def test_one_batch_of_everything_is_a_fit(covariance_type, prior_type):
     X, _ = three_groups(2000)
@@ -829,7 +833,7 @@ def test_one_batch_of_everything_is_a_fit(covariance_type, prior_type):
     assert streamed.n_samples_seen_ == 2000
 
 
-@each_prior_type
+@prior_types
 @each_type
 def test_batches_that_are_all_remembered_end_near_the_fit(covariance_type, prior_type):
     X, _ = three_groups(6000, distance=5.0)
@@ -909,7 +913,7 @@ def test_what_is_printed_and_reported():
     assert sum(stage.n_iter for stage in model.fit_report_.stages) >= model.n_iter_
 
 
-@each_prior_type
+@prior_types
 @each_type
 def test_a_file_keeps_all(covariance_type, prior_type, tmp_path):
     X, _ = three_groups()
@@ -924,7 +928,7 @@ def test_a_file_keeps_all(covariance_type, prior_type, tmp_path):
     assert_same_bits(go_on(loaded, X), go_on(model, X))
 
 
-@each_prior_type
+@prior_types
 @each_type
 def test_to_scikit_learn_and_back(covariance_type, prior_type):
     X, _ = three_groups()
@@ -964,8 +968,8 @@ def few_sets():
     }
 
 
-@pytest.mark.parametrize("name", ["faithful", "iris", "wine", "galaxies", "penguins"])
-@each_type
+@grid("name", ["faithful", "iris", "wine", "galaxies", "penguins"], quick=["wine"])
+@grid("covariance_type", COVARIANCE_TYPES, quick=["full"])
 def test_auto_ends_as_high_as_scikit_learn(covariance_type, name):
     X = few_sets()[name]
     for seed in range(3):
@@ -978,6 +982,7 @@ def test_auto_ends_as_high_as_scikit_learn(covariance_type, name):
 # -- in scikit-learn's searches ---------------------------------------------------------------------------------------
 
 
+@exhaustive
 @pytest.mark.parametrize("model", [GaussianMixture(random_state=0), BayesianGaussianMixture(random_state=0)])
 def test_in_other_processes(model):
     X, _ = three_groups(600, distance=4.0)
@@ -1025,7 +1030,7 @@ def natural_parameters(posterior):
 
 
 @pytest.mark.parametrize("prior_type", ["dirichlet_process", "dirichlet_distribution"])
-@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@each_type
 def test_an_extrapolated_posterior_lies_on_the_line(covariance_type, prior_type):
     before, after = two_posteriors(covariance_type, prior_type)
     further = after.beyond(before, 1.5)
@@ -1034,7 +1039,7 @@ def test_an_extrapolated_posterior_lies_on_the_line(covariance_type, prior_type)
     assert after.beyond(before, 1e9) is None  # where a component would have no points left, or less
 
 
-@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@grid("covariance_type", COVARIANCE_TYPES, quick=["tied"])
 def test_auto_ends_in_order_and_higher_than_its_plain_steps(covariance_type):
     X, _ = three_groups(600)
     params = {"covariance_type": covariance_type, "max_iter": 2000, "random_state": 3}
@@ -1057,7 +1062,7 @@ class TooFar(Extrapolation):
         return further or successor
 
 
-@each_type
+@grid("covariance_type", COVARIANCE_TYPES, quick=["diag"])
 def test_an_extrapolation_that_leads_lower_costs_a_pass_and_no_more(covariance_type, monkeypatch):
     X, _ = three_groups(200)
     params = {"covariance_type": covariance_type, "max_iter": 500, "tol": 1e-4}

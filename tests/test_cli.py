@@ -13,7 +13,9 @@ import shlex
 import subprocess
 import sys
 import threading
+import warnings
 from contextlib import contextmanager
+from functools import partialmethod
 from pathlib import Path
 
 import numpy as np
@@ -21,12 +23,16 @@ import pandas as pd
 import pytest
 from matplotlib import pyplot
 from PIL import Image
+from rich.progress import Progress
 from scipy.stats import multivariate_normal
 
 import fastem
+import fastem.plotting
 from fastem import cli
 from fastem.cli import app, live, predicting, reporting
 from fastem.datasets import load_faithful
+
+from .grids import exhaustive, grid
 
 FAITHFUL_LOG_LIKELIHOOD = -1130.264  # mclust, 2 components, unconstrained covariances
 COMMANDS = ["fit", "predict", "score", "sample", "select", "plot", "info", "warm-up"]
@@ -139,7 +145,7 @@ def test_options_reach_the_estimator(run, monkeypatch):
             super().__init__(**options)
 
     monkeypatch.setattr(fastem, "GaussianMixture", Recorder)
-    options = "-k 3 --covariance diag --tol 0.5 --max-iter 7 --n-init 2 --reg-covar 0.25 --algorithm em"
+    options = "-k 3 --covariance diag --tol 0.5 --max-iter 7 --n-init 2 --reg-covar 0.002 --algorithm em"
     assert run(f"fit faithful {options} --assignment hard --init random_from_data --seed 11 --threads 1 -q") == ""
     assert seen == {
         "n_components": 3,
@@ -147,7 +153,7 @@ def test_options_reach_the_estimator(run, monkeypatch):
         "tol": 0.5,
         "max_iter": 7,
         "n_init": 2,
-        "reg_covar": 0.25,
+        "reg_covar": 0.002,
         "init_params": "random_from_data",
         "random_state": 11,
         "n_threads": 1,
@@ -192,7 +198,7 @@ def test_known_labels(run):
     result = json.loads(run("fit table.csv -k 3 --labels fish --assign labels.csv --json"))
     assert result["labels"] == {"0": "[b]cod", "1": "hake", "2": "sole"}
     assert result["feature_names"] == ["a", "b"]
-    assert column(Path("labels.csv").read_text()).tolist() == np.repeat([2, 0, 1], 50).tolist()
+    assert Path("labels.csv").read_text().splitlines() == ["label", *np.repeat(["sole", "[b]cod", "hake"], 50)]
     expected = fastem.GaussianMixture(3, random_state=0).fit(
         X, labels=np.where(words == "", -1, np.repeat([2, 0, 1], 50))
     )
@@ -211,6 +217,118 @@ def test_labels_that_are_the_components_need_no_mapping(run):
     result = json.loads(run("fit table.csv -k 2 --labels k --json"))
     assert "labels" not in result
     assert result["means"][1] == pytest.approx(X[:50].mean(axis=0))
+
+
+@pytest.mark.parametrize(
+    "words", [["1", "2", "3"], ["10", "9", "11"], ["007", "7", "x"], ["sole", "co,d", 'a "b"'], ["a", "b", "c"]]
+)
+def test_labels_come_back_as_they_were(run, words):
+    X = blobs(3, 2)
+    truth = np.repeat(words, 50)
+    known = np.where(np.arange(150) % 3 == 0, truth, "NA")
+    pd.DataFrame({"a": X[:, 0], "b": X[:, 1], "kind": known}).to_csv("table.csv", index=False)
+    line = "fit table.csv -k 3 --labels kind --save model.npz --assign labels.csv --plot fit.png --json"
+    result = json.loads(run(line))
+    names = sorted(words, key=int) if words[0] in ("1", "10") else sorted(words)
+    assert result["labels"] == {str(k): name for k, name in enumerate(names)}
+    for text in (Path("labels.csv").read_text(), run("predict model.npz table.csv")):
+        assert [row[0] for row in csv.reader(io.StringIO(text))] == ["label", *truth]
+    head, *rows = csv.reader(io.StringIO(run("predict model.npz table.csv --proba")))
+    assert head == ["label", *(f"p_{name}" for name in names)]
+    assert all(max(row[1:], key=float) == row[1 + names.index(row[0])] for row in rows)
+    assert json.loads(run("info model.npz --json"))["labels"] == result["labels"]
+    shown = [line.split()[:2] for line in run("info model.npz").splitlines() if re.match(r" +[012] ", line)]
+    assert shown == [[str(k), name.split()[0]] for k, name in enumerate(names)]
+    sampled = list(csv.DictReader(io.StringIO(run("sample model.npz -n 300 --labels"))))
+    assert {row["label"] for row in sampled} == set(words)
+    assert fastem.load("model.npz").predict(pd.DataFrame(X, columns=["a", "b"])).dtype == np.int64
+
+
+@pytest.mark.parametrize(
+    ("words", "called"),
+    [(["3", "5"], ["6", "7"]), (["cod", "new 1"], ["new 2", "new 3"]), (["2", "x"], ["new 1", "new 2"])],
+)
+def test_components_beside_those_of_the_labels_get_names_and_a_note(run, words, called):
+    X = 30 * np.repeat(np.arange(4.0), 50) + np.random.default_rng(0).normal(size=200)
+    known = np.repeat([*words, "", ""], 50)
+    pd.DataFrame({"a": X, "kind": known}).to_csv("table.csv", index=False)
+    out, err = run("fit table.csv -k 4 --labels kind --assign labels.csv --json")
+    assert list(json.loads(out)["labels"].values()) == [*words, *called]
+    assert f"2 components without a label in column kind: called {', '.join(called)}" in err
+    labels = Path("labels.csv").read_text().splitlines()[1:]
+    assert [labels[0], labels[50], set(labels[100:])] == [*words, set(called)]
+
+
+def test_a_model_without_labels_is_called_by_numbers(run, model):
+    assert "labels" not in json.loads(run("info model.npz --json"))
+    assert set(run("predict model.npz table.csv").split()) == {"label", "0", "1"}
+
+
+def test_warnings_are_notes_and_in_json(run, monkeypatch):
+    class Warner(fastem.GaussianMixture):
+        def fit(self, *args, **kwargs):
+            warnings.warn("component 1 is\na spike", fastem.DegenerateFitWarning, stacklevel=2)
+            return super().fit(*args, **kwargs)
+
+    assert json.loads(run("fit faithful -k 2 --json"))["warnings"] == []
+    monkeypatch.setattr(fastem, "GaussianMixture", Warner)
+    out, err = run("fit faithful -k 2 --json --max-iter 1 --init random")
+    said = ["component 1 is a spike", "not converged after 1 iteration: raise --max-iter or --tol"]
+    assert json.loads(out)["warnings"] == said
+    assert err == "".join(f"fastem: note: {each}\n" for each in said)
+    select = fastem.select
+
+    def warned(*args, **kwargs):
+        warnings.warn("the best is\nno good", fastem.DegenerateFitWarning, stacklevel=2)
+        return select(*args, **kwargs)
+
+    monkeypatch.setattr(fastem, "select", warned)
+    out, err = run("select faithful -k 2 --covariance tied --json")
+    assert json.loads(out)["warnings"] == ["the best is no good"]
+    assert "fastem: note: the best is no good\n" in err
+
+
+def test_a_prior(run):
+    for text, prior in (
+        ("default", "default"),
+        ("shrinkage=0.5", {"shrinkage": 0.5}),
+        ("shrinkage=2, degrees_of_freedom=7", {"shrinkage": 2.0, "degrees_of_freedom": 7.0}),
+    ):
+        result = json.loads(run(f"fit faithful -k 2 --prior '{text}' --save model.npz --json"))
+        expected = fastem.GaussianMixture(2, prior=prior, random_state=0).fit(load_faithful().data)
+        np.testing.assert_allclose(result["covariances"], expected.covariances_, rtol=1e-12)
+        assert fastem.load("model.npz").prior == prior
+    result = json.loads(run("select faithful -k 1-2 --covariance full --prior default --json"))
+    expected = fastem.select(load_faithful().data, [1, 2], "full", prior="default", random_state=0)
+    assert result["log_likelihood_per_sample"] == pytest.approx(expected.best_estimator_.score(load_faithful().data))
+
+
+def test_pictures_count_the_weights(run, monkeypatch):
+    seen = []
+    for name in ("MixtureDisplay", "ResponsibilityDisplay", "MahalanobisDisplay"):
+        display = getattr(fastem.plotting, name)
+        draw = display.from_estimator.__func__
+        monkeypatch.setattr(
+            display,
+            "from_estimator",
+            classmethod(
+                lambda cls, *args, draw=draw, **known: seen.append(known["sample_weight"]) or draw(cls, *args, **known)
+            ),
+        )
+    film = fastem.plotting.animate_fit
+    monkeypatch.setattr(
+        fastem.plotting,
+        "animate_fit",
+        lambda *args, **known: seen.append(known["sample_weight"]) or film(*args, **known),
+    )
+    weights = np.arange(100) % 5
+    pd.DataFrame({"a": blobs(2, 1)[:, 0], "n": weights}).to_csv("table.csv", index=False)
+    run("fit table.csv -k 2 --weights n --plot fit.png --animate fit.gif --save model.npz -q")
+    for kind in ("mixture", "responsibilities", "qq"):
+        run(f"plot model.npz table.csv --weights n --kind {kind} -o {kind}.png")
+    assert len(seen) == 5 and all(np.array_equal(each, weights) for each in seen)
+    run("plot model.npz table.csv --columns a -o fit.png")
+    assert seen[-1] is None
 
 
 def test_weights_are_multiplicities(run):
@@ -387,6 +505,7 @@ def test_what_is_sampled_can_be_predicted(run, monkeypatch, names):
         assert len(column(run("predict model.npz - --columns 1,2"))) == 500
 
 
+@exhaustive
 def test_a_pipe_of_commands(model):
     line = "{0} sample model.npz -n 300 | {0} predict model.npz - --proba | tail -n 1".format(shlex.join(FASTEM))
     done = subprocess.run(line, shell=True, env=ENVIRONMENT, capture_output=True, text=True)
@@ -416,7 +535,7 @@ def test_figures_are_closed(run, model):
 
 
 @pytest.mark.parametrize("kind", sorted(predicting._DISPLAYS))
-@pytest.mark.parametrize("suffix", [".png", ".pdf", ".svg"])
+@grid("suffix", [".png", ".pdf", ".svg"], quick=[".png"])
 def test_plot(run, model, kind, suffix):
     table = "" if kind == "log-likelihood" else "table.csv"
     assert run(f"plot model.npz {table} --kind {kind} -o out{suffix}") == ""
@@ -439,7 +558,7 @@ def test_warm_up(run, monkeypatch):
 # -- select -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("criterion", ["bic", "aic", "icl"])
+@grid("criterion", ["bic", "aic", "icl"], quick=["icl"])
 def test_select_agrees_with_a_loop(run, criterion):
     X = load_faithful().data
     options = {"tol": 1e-8, "max_iter": 1000, "random_state": 0}
@@ -469,6 +588,7 @@ def test_select_agrees_with_a_loop(run, criterion):
     assert column(Path("labels.csv").read_text()).tolist() == nameless(saved).predict(X).tolist()
 
 
+@exhaustive
 def test_the_report_of_select(run):
     lines = run("select faithful -k 1,2,3 --covariance tied,full").splitlines()
     heads = next(
@@ -658,7 +778,7 @@ sys.exit(f"imported {heavy}" if heavy else 0)
     assert "--covariance" in done.stdout
 
 
-@pytest.mark.parametrize("package", ["typer", "rich", "pyarrow", "matplotlib"])
+@grid("package", ["typer", "rich", "pyarrow", "matplotlib"], quick=["rich"])
 def test_a_missing_package_is_named(package):
     script = f"""
 import sys
@@ -702,6 +822,7 @@ def terminal(monkeypatch):
         patch.setattr(sys, "stderr", stream)
         patch.setenv("COLUMNS", "120")
         patch.setenv("TERM", "xterm")
+        patch.setattr(Progress, "update", partialmethod(Progress.update, refresh=True))  # however quick the command
         yield result
     reader.join()
     os.close(master)
@@ -724,19 +845,19 @@ def on_screen(shown):
 
 
 def test_progress_in_a_terminal_leaves_a_clean_line(capsys, monkeypatch):
-    np.save("table.npy", blobs(3, 4, n=60_000))
+    np.save("table.npy", blobs(3, 4, n=6000))
     with terminal(monkeypatch) as shown:
         assert (
-            cli.main(shlex.split("fit table.npy -k 3 --tol 0 --max-iter 600 --algorithm em --assign labels.csv")) == 0
+            cli.main(shlex.split("fit table.npy -k 3 --tol 0 --max-iter 100 --algorithm em --assign labels.csv")) == 0
         )
     assert re.search(r"iteration \d+: -?\d+\.\d+ nats per point, [\d.]+ [kMG] points/s, \d+ s left", shown[0])
-    assert on_screen(shown[0]) == "fastem: note: not converged after 600 iterations: raise --max-iter or --tol"
+    assert on_screen(shown[0]) == "fastem: note: not converged after 100 iterations: raise --max-iter or --tol"
     assert capsys.readouterr().out.startswith("data ")
 
 
 def test_progress_of_reading(capsys, monkeypatch):
     monkeypatch.setattr("fastem.cli.text._CHUNK", 1 << 14)
-    np.savetxt("table.csv", blobs(2, 4, n=60_000), delimiter=",")
+    np.savetxt("table.csv", blobs(2, 4, n=20_000), delimiter=",")
     with terminal(monkeypatch) as shown:
         assert cli.main(shlex.split("fit table.csv -k 2")) == 0
     assert re.search(r"reading: \d+,\d+ rows, [\d.]+ [kM] rows/s", shown[0])
@@ -779,3 +900,44 @@ def test_iterations_left(bounds, tol, max_iter, left):
 def test_durations_and_rates():
     assert [live._duration(s) for s in (0, 1.4, 99, 100, 3600)] == ["0 s", "1 s", "99 s", "2 min", "60 min"]
     assert [live._short(r) for r in (5, 999, 1e3, 2.345e6, 1e9)] == ["5", "999", "1 k", "2.35 M", "1 G"]
+
+
+# -- digits ---------------------------------------------------------------------------------------------------------
+
+
+def test_what_is_printed_no_longer_moves(run):
+    """Pearson's (1894) crabs, whose likelihood is flat about its maximum, and one feature of Old Faithful."""
+    counts = [1, 3, 5, 2, 7, 10, 13, 19, 20, 25, 40, 31, 60, 62, 54, 74, 84, 86, 96, 85, 75, 47, 43, 24, 19, 9, 5, 0, 1]
+    write("ratio,freq\n" + "".join(f"{0.5815 + 0.004 * i:.4f},{n}\n" for i, n in enumerate(counts)), "crabs.csv")
+    for line in "fit crabs.csv -k 2 --weights freq --reg-covar 1e-12", "fit faithful -k 2 --columns waiting":
+        default, far = (json.loads(run(f"{line} --json {more}")) for more in ("", "--tol 1e-13 --max-iter 5000"))
+        np.testing.assert_allclose(np.sort(default["weights"]), np.sort(far["weights"]), atol=5e-5)
+        assert default["warnings"] == []
+    assert "0.3609" in run("fit faithful -k 2 --columns waiting")
+
+
+@pytest.mark.parametrize(
+    ("change", "weight", "mean"),
+    [
+        (np.nan, "0.6869", "-3.14159 ± 0.00123"),
+        (1e-6, "0.6869", "-3.14159 ± 0.00123"),
+        (4e-4, "0.687", "-3.14159 ± 0.00123"),
+        (0.03, "0.7", "-3.1416 ± 0.0012"),
+        (np.inf, "0.6869", "-3.14159 ± 0.00123"),
+    ],
+)
+def test_digits_that_may_still_change_are_left_out(change, weight, mean):
+    model = fastem.GaussianMixture.from_parameters([0.68693, 0.31307], [[-np.pi], [0]], [[[0.001234**2]], [[1]]])
+    model.fit_report_.remaining_change = change
+    (table, *_) = reporting.components(model, ["x"])
+    cells = [next(iter(column.cells)) for column in table.columns]
+    assert cells[1:] == [weight, mean]
+    assert reporting.n_moving_digits(change) == 6 - len(weight)
+
+
+def test_a_fit_that_could_go_on_says_how(run, monkeypatch):
+    monkeypatch.setattr(reporting, "n_moving_digits", lambda change: 2)
+    _, err = run("fit faithful -k 2")
+    assert "fewer digits are printed; a smaller --tol goes on" in err
+    out, err = run("fit faithful -k 2 --json")
+    assert "--tol" in json.loads(out)["warnings"][-1]

@@ -24,6 +24,7 @@ from fastem import cli
 from fastem.cli import outputs, tables
 from fastem.datasets import load_faithful
 
+from .grids import exhaustive
 from .test_cli import ENVIRONMENT, FASTEM, from_stdin, in_empty_folder  # noqa: F401  (a fixture)
 
 ROWS = "1,2\n3,4\n5,7\n6,1\n"
@@ -122,6 +123,7 @@ def _make_files():
 
 
 NOT_A_NUMBER = "is not a number; choose columns with --columns"
+HEADER = ", or --header if this line holds names"
 MISSING = "drop those rows, or fill them in"
 COLLAPSED = "some components have ill-defined empirical covariance …"  # as scikit-learn says it
 
@@ -138,9 +140,12 @@ FAULTS = [
     ("fit blank.csv -k 1", "blank.csv: the file is empty"),
     ("fit /dev/null -k 1", "/dev/null: the file is empty"),
     ("fit header.csv -k 1", "header.csv: no rows after the header"),
-    ("fit zip.csv -k 1", "zip.csv: not a text file, it looks like zip"),
-    ("fit model.npz -k 1", "model.npz: not a text file, it looks like zip"),
-    ("fit parquet.csv -k 1", "parquet.csv: not a text file, it looks like Parquet"),
+    ("fit zip.csv -k 1", "zip.csv: it looks like zip; unpack it"),
+    (
+        "fit model.npz -k 1",
+        "model.npz: it looks like .npz, several arrays or a model; save the array of points as .npy",
+    ),
+    ("fit parquet.csv -k 1", "parquet.csv: it looks like Parquet; name it .parquet"),
     ("fit nul.csv -k 1", "nul.csv: not a text file"),
     ("fit good.csv.gz -k 1", "good.csv.gz: can't be decompressed (Compressed file ended before the end-of-stream …)"),
     ("fit garbage.gz -k 1", "garbage.gz: can't be decompressed (Unknown compression method)"),
@@ -168,7 +173,7 @@ FAULTS = [
     ("fit quote.csv -k 1", "quote.csv: line 3: field larger than field limit (131072); is a quotation mark missing?"),
     # values
     ("fit word.csv -k 1", f"word.csv: line 4, column 2 (b): 'x y' {NOT_A_NUMBER}"),
-    ("fit words.csv -k 1", f"words.csv: line 1, column 2 (x2): 'setosa' {NOT_A_NUMBER}"),
+    ("fit words.csv -k 1", f"words.csv: line 1, column 2 (x2): 'setosa' {NOT_A_NUMBER}{HEADER}"),
     ("fit id.csv -k 1", f"id.csv: line 2, column 1 (id): '1_1' {NOT_A_NUMBER}"),
     ("fit thousands.csv -k 1", f"thousands.csv: line 2, column 1 (a): '1.000,5' {NOT_A_NUMBER}"),
     ("fit currency.csv -k 1", f"currency.csv: line 2, column 1 (a): '$1' {NOT_A_NUMBER}"),
@@ -305,6 +310,10 @@ FAULTS = [
         "fit good.csv -k 0",
         "Invalid value for '--components' / '-k': should be 1 or more, got 0; fastem fit --help says more",
     ),
+    ("fit good.csv -k 1 --prior nix", "--prior: 'nix': should be default, or one or both of …"),
+    ("select good.csv -k 1 --prior shrinkage=much", "--prior: 'shrinkage=much': should be default, or …"),
+    ("fit good.csv -k 1 --prior shrinkage=-1", "good.csv: prior: shrinkage should be a number of 0 or more, …"),
+    ("plot nameless.npz good.csv --weights c", "good.csv: no column 'c' among its 2: a, b"),
     ("fit good.csv -k two", "Invalid value for '--components' / '-k': …; fastem fit --help says more"),
     ("fit good.csv -k 1 --tol -1", "Invalid value for '--tol': should be finite and 0 or more, got -1.0; fastem fit …"),
     (
@@ -504,6 +513,7 @@ def test_a_full_disk(files, small_disk, capsys, monkeypatch):
     assert capsys.readouterr().err == message
 
 
+@exhaustive
 def test_standard_output_that_is_full(files):
     commands = "predict model.npz good.csv --columns a,b", "fit good.csv -k 1 --json"
     with open("/dev/full", "wb") as full:
@@ -516,6 +526,7 @@ def test_standard_output_that_is_full(files):
         assert process.returncode == 2
 
 
+@exhaustive
 def test_files_that_may_not_grow(files):
     def limit():
         resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
@@ -532,6 +543,7 @@ def test_files_that_may_not_grow(files):
     assert contents() == before
 
 
+@exhaustive
 def test_a_pipe_that_nobody_reads_any_more(files):
     X = np.random.default_rng(0).normal(size=(100_000, 2))
     np.save("big.npy", X)
@@ -552,6 +564,7 @@ INTERRUPTED = signal.SIGINT, 130, b"fastem: interrupted\n"
 TERMINATED = signal.SIGTERM, 143, b""
 
 
+@exhaustive
 @pytest.mark.parametrize(
     ("line", "how"),
     [
@@ -576,12 +589,12 @@ def test_a_signal_leaves_nothing_half_written(files, line, how):
     if " - " in line:
         process.stdin.write(b"1.5,2\n2.5,3\n" * 100_000)
         process.stdin.flush()
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 600
     while not list(Path().glob(".*.partial*")):  # which it makes before it reads
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.02)
     time.sleep(0.5)
     process.send_signal(number)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=600)
     assert (process.returncode, out, err) == (code, b"", message)
     assert contents() == before

@@ -25,14 +25,15 @@ from hypothesis import HealthCheck, given, settings
 from fastem.cli import tables, text
 from fastem.cli.messages import TableError
 
+from .grids import exhaustive, grid
 from .test_cli import ENVIRONMENT, from_stdin, in_empty_folder, write  # noqa: F401  (a fixture)
 
 
-def read(path, columns=None, weights=None, labels=None, delimiter=None):
+def read(path, columns=None, weights=None, labels=None, delimiter=None, header=None):
     """`Data` of a table; its points as an array are `X`."""
-    table = tables.open_table(path, delimiter)
+    table = tables.open_table(path, delimiter, header)
     weights, labels = (None if name is None else table.column(name) for name in (weights, labels))
-    data = table.read(table.chosen(columns, aside=(weights, labels)), weights, labels)
+    data = table.read(table.chosen(columns, (weights, labels), weights is not None), weights, labels)
     data.X = np.concatenate(list(data.points.read()))
     return data
 
@@ -158,6 +159,235 @@ def test_nameless_first_column_is_row_names(capsys):
     assert (data.names, data.X.tolist()) == (["x1", "b"], [[0, 2], [1, 4]])
 
 
+# Tables whose first line, first column or ends leave room for doubt: the text, then what is right: the features' names,
+# the number of rows, and a part of each note.
+DOUBTFUL = {
+    # names that are numbers
+    "years beside names of rows": (
+        "rownames,1940,1945,1950\nfood,22.2,44.5,59.6\nhouse,10.5,15.5,29\nhealth,3.5,5.8,9.7\nclothes,8.1,12,16\n",
+        ["1940", "1945", "1950"],
+        4,
+        ["'rownames' has another word in each row and is taken for row names"],
+    ),
+    "years beside names of rows, a name of one's own": (
+        "country,1990,1991\nChad,5,6\nPeru,7,8\nMali,5,7\n",
+        ["1990", "1991"],
+        3,
+        ["line 1 is taken for the names of the columns (country, 1990, 1991); --no-header", "'country' has another"],
+    ),
+    "years beside few names of rows": (
+        "land,1990,1991\nChad,5,6\nPeru,7,8\n",
+        ["1990", "1991"],
+        2,
+        ["line 1", "'land' has"],
+    ),
+    "few rows with names": ("food,22,44\nhouse,10.5,15.5\n", ["x2", "x3"], 2, ["column 1 has another word"]),
+    "row numbers from R": ('"X","a"\n1,2\n2,3\n3,4\n', ["a"], 3, ["'X' counts the rows 1, 2, 3"]),
+    "years above counts": ("2001,2002,2003\n5,6,7\n9,7,8\n4,2,9\n", ["2001", "2002", "2003"], 3, ["line 1 is taken"]),
+    "years that fall": ("2003,2002\n5,6\n9,7\n4,2\n", ["2003", "2002"], 3, ["line 1 is taken"]),
+    "numbers of columns beside a name": ("0,1,label\n.5,1,0\n.6,2,1\n", ["0", "1", "label"], 2, []),
+    "a year beside a name": ("depth,2024\n1,2\n3,4\n", ["depth", "2024"], 2, ["line 1 is taken"]),
+    "wavelengths": ("400;402;404\n1.1;.5;.6\n1.2;.4;.7\n1.3;.45;.6\n", ["400", "402", "404"], 3, ["line 1 is taken"]),
+    "wavelengths with decimals": (
+        "400.5 401.0 401.5\n.1 .2 .3\n.2 .1 .4\n.3 .1 .3\n",
+        ["400.5", "401.0", "401.5"],
+        3,
+        ["line 1 is taken"],
+    ),
+    "quoted wavelengths beside quoted row numbers": (
+        '"","400","402"\n"1",1.1,2.1\n"2",1.3,2.2\n"3",5.1,6.2\n',
+        ["400", "402"],
+        3,
+        ["column 1 has no name and is taken for row names"],
+    ),
+    "quoted numbers": ('"2","1"\n1,2\n3,4\n', ["2", "1"], 2, []),
+    "quoted numbers between blanks": ('"2" "1"\n1 2\n3 4\n', ["2", "1"], 2, []),
+    "an empty first name above row numbers": (",4,2\n0,5,6\n1,7,9\n", ["4", "2"], 2, ["column 1 has no name"]),
+    "an empty first name above words": (",4,2\nu,5,6\nv,7,9\n", ["4", "2"], 2, ["column 1 has no name"]),
+    "of pandas": ("0,1\n1.5,2.5\n.5,1.5\n", ["0", "1"], 2, ["line 1 is taken"]),
+    "of pandas, with its index": (",0,1\n0,1.5,2\n1,.5,1\n", ["0", "1"], 2, ["column 1 has no name"]),
+    "from 1 on": ("1,2,3,4\n.5,.1,.2,.3\n.6,.1,.2,.3\n", ["1", "2", "3", "4"], 2, ["line 1 is taken"]),
+    # first rows, although all of them differ from the others
+    "rows from the first line on": ("1,2\n1.2,2.1\n5.1,6.2\n5.2,6.0\n", ["x1", "x2"], 4, []),
+    "whole numbers in the first row": ("4,80\n1.8,54\n3.3,74\n2.2,62\n", ["x1", "x2"], 4, []),
+    "larger ones below": ("1,2,3\n10,20,30\n12,21,33\n11,22,31\n", ["x1", "x2", "x3"], 4, []),
+    "an outlier in the first row": ("99.5,1e6\n1.8,54\n3.3,74\n2.2,62\n", ["x1", "x2"], 4, []),
+    "counts in order": ("2,4,6\n1,2,3\n2,5,7\n3,4,9\n", ["x1", "x2", "x3"], 4, []),
+    "two rows": ("100,200\n1.5,2.5\n", ["x1", "x2"], 2, []),
+    "one column": ("1990\n2.5\n3.5\n4.5\n", ["x1"], 4, []),
+    "quoted rows": ('"1","2"\n"3","4"\n', ["x1", "x2"], 2, []),
+    "rows with names": (
+        "food,22.2,44.5\nhouse,10.5,15.5\nhealth,3.5,5.8\n",
+        ["x2", "x3"],
+        3,
+        ["column 1 has another word in each row and is taken for row names"],
+    ),
+    # names that look like values
+    "a name with a sign": ("<5,5-9\n1,2\n3,4\n", ["<5", "5-9"], 2, []),
+    "values with signs alone": (
+        "<0.5\n1.2\n3.4\n",
+        ["<0.5"],
+        2,
+        ["line 1 is taken for the names of the columns (<0.5)"],
+    ),
+    "an odd value beside whole numbers": ("ND,3\n1,2\n4,5\n", ["ND", "3"], 2, ["line 1 is taken"]),
+    # columns that number the rows
+    "row numbers": (
+        "rownames,a,b\n1,5,7\n2,6,9\n3,1,4\n",
+        ["a", "b"],
+        3,
+        ["'rownames' counts the rows 1, 2, 3, ... and is left out; --columns can ask for it"],
+    ),
+    "row numbers in any order": (
+        "rownames,a\n7,5\n2,6\n3,1\n",
+        ["a"],
+        3,
+        ["'rownames' numbers the rows and is left out"],
+    ),
+    "row numbers that go on": ("id,a\n41,5\n42,6\n43,1\n", ["a"], 3, ["'id' counts the rows 41, 42, 43, ..."]),
+    "row numbers at the end": ("a,ID\n5,1\n6,2\n1,3\n", ["a"], 3, ["'ID' counts the rows 1, 2, 3, ..."]),
+    "of any name": (
+        "t,a\n" + "".join(f"{i},{i % 7}\n" for i in range(10)),
+        ["t", "a"],
+        10,
+        ["'t' counts the rows 0, 1, 2, ... and is taken for a feature; --columns can leave it out"],
+    ),
+    "without names": (
+        "".join(f"{i} {i % 7}\n" for i in range(1, 11)),
+        ["x1", "x2"],
+        10,
+        ["column 1 counts the rows 1, 2, 3, ... and is taken for a feature"],
+    ),
+    "too few to tell": ("t,a\n" + "".join(f"{i},{i % 7}\n" for i in range(9)), ["t", "a"], 9, []),
+    "numbers of something else": ("id,a\n1,5\n1,6\n2,1\n", ["id", "a"], 3, []),
+    "nothing else": ("id\n1\n2\n3\n", ["id"], 3, []),
+    # empty columns and rows
+    "empty columns": ("a,b,,\n1,2,,\n3,4,,\n", ["a", "b"], 2, ["columns 3 and 4 have neither a name nor values"]),
+    "many": ("a,b,,,,\n1,2,,,,\n3,4,,,,\n", ["a", "b"], 2, ["columns 3, 4, 5 and 6 have neither"]),
+    "under the names alone": ("a,b\n1,2,,\n3,4,,\n", ["a", "b"], 2, ["columns 3 and 4 have neither"]),
+    "above the rows alone": ("a,b,,\n1,2\n3,4\n", ["a", "b"], 2, []),
+    "between": ("a,,b\n1,,2\n3,,4\n", ["a", "b"], 2, ["column 2 has neither a name nor values"]),
+    "before": (",a,b\n,1,2\n,3,4\n", ["a", "b"], 2, ["column 1 has neither a name nor values"]),
+    "without any names": ("1,2,,\n3,4,,\n", ["x1", "x2"], 2, ["columns 3 and 4 have neither"]),
+    "an empty row": ("a,b\n1,2\n3,4\n,\n", ["a", "b"], 2, ["table.csv: the last row is empty and left out"]),
+    "empty rows": ("a;b\n1;2\n3;4\n;\n ; \n\n;", ["a", "b"], 2, ["the last 3 rows are empty and left out"]),
+    "both": ("a,b,\n1,2,\n3,4,\n,,\n", ["a", "b"], 2, ["the last row is empty", "column 3 has neither"]),
+    # numbers as Fortran writes them
+    "D exponents": ("1.0D+00 2.1d-01\n-.5D2 1D+1\n", ["x1", "x2"], 2, []),
+    "three digits": ("a,b\n1.0D+100,2.1-101\n1.5E+00,.5+100\n", ["a", "b"], 2, []),
+}
+
+
+@pytest.mark.parametrize("case", DOUBTFUL)
+def test_what_is_taken_for_names_and_for_rows(case, capsys):
+    content, names, n_rows, notes = DOUBTFUL[case]
+    data = read(write(content))
+    assert (data.names, data.n_rows) == (names, n_rows)
+    assert data.X.shape == (n_rows, len(names)) and np.isfinite(data.X).all()
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == len(notes)
+    assert all(any(note in line for line in said) for note in notes)
+
+
+def test_numbers_as_fortran_writes_them():
+    content = "1.0D+00 2.1d-01\n-.5D2 1D+1\n1.5-101 2.E0\n"
+    expected = [[1, 0.21], [-50, 10], [1.5e-101, 2]]
+    assert read(write(content)).X.tolist() == expected
+    rows = "".join(f"{i + 0.25:.2f}D+00 {i}.5D-02\n" for i in range(1000))
+    np.testing.assert_array_equal(read(write(rows)).X, [[i + 0.25, float(f"{i}.5e-02")] for i in range(1000)])
+    words = "a,word\n" + "".join(f"{i}.5D+00,1D{i % 2}\n" for i in range(300))  # words stay as they are
+    data = read(write(words), labels="word")
+    assert data.X[:2].tolist() == [[0.5], [1.5]] and set(data.labels.components(2)[1].values()) == {"1D0", "1D1"}
+
+
+@pytest.mark.parametrize("size", [61, 200, 1 << 20])
+def test_empty_rows_at_the_end_straddle_chunks(monkeypatch, capsys, size):
+    small_chunks(monkeypatch, size)
+    X = np.arange(400.0).reshape(-1, 2) / 8
+    rows = "".join(f"{a},{b}\n" for a, b in X)
+    for end in ("\n", "\r\n"):
+        write("a,b\n" + rows.replace("\n", end) + 300 * f",{end}")
+        np.testing.assert_array_equal(read("table.csv").X, X)
+        assert "note: table.csv: the last 300 rows are empty and left out" in capsys.readouterr().err
+    message = refused(write("a,b\n1,2\n" + 300 * ",\n" + "3,4\n"))
+    assert message.startswith("table.csv: 600 missing or infinite values, the first in line 3, column 1 (a)")
+
+
+@pytest.mark.parametrize(
+    "content", ["a,b\n1,2\n3,4\n", "1,2\n3,4\n5,6\n", '"1","2"\n3,4\n', "1990,1991\n1,2\n3,4\n5,6\n"]
+)
+def test_whether_there_is_a_header_can_be_said(content, capsys):
+    first, *rows = [line.replace('"', "").split(",") for line in content.splitlines()]
+    data = read(write(content), header=True)
+    assert (data.names, data.X.tolist()) == (first, [list(map(float, row)) for row in rows])
+    if first[0] == "a":
+        assert "line 1, column 1 (x1): 'a' is not a number; choose columns with --columns" in refused(
+            "table.csv", header=False
+        )
+    else:
+        data = read("table.csv", header=False)
+        assert (data.names, data.X.tolist()) == (["x1", "x2"], [list(map(float, row)) for row in [first, *rows]])
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    "content", ["<0.5,2.1\n1.2,2.0\n5.1,6.0\n", "1.2*;2.1\n1,2;2,0\n", "ND,2.1\n1.2,2.0\n5.1,6.0\n"]
+)
+def test_a_row_with_one_odd_value_is_no_header(content):
+    message = refused(write(content))
+    assert re.search(r"line 1, column 1 \(x1\): '.*' is not a number; .* --header if this line holds names", message)
+    assert read("table.csv", header=True).names[1] == "2.1"
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_numbers_alone_are_rows_however_they_are_written(seed, capsys):
+    rng = np.random.default_rng(seed)
+    shape = rng.integers(3, 60), rng.integers(2, 7)
+    X = [rng.normal(size=shape), rng.integers(0, 9, shape), rng.gamma(1, 50, shape), 2000 + rng.normal(size=shape)][
+        seed % 4
+    ]
+    X = np.sort(X, axis=seed % 3 - 1) if seed % 3 else X
+    for form in ("%g", "%.1f", "%r", "%.4e", "%.3G"):
+        rows = [",".join(form % value for value in row) for row in X.tolist()]
+        data = read(write("\n".join(rows) + "\n"))
+        assert data.n_rows == len(X), rows[:4]
+        assert capsys.readouterr().err == ""
+
+
+OTHER_FORMATS = {
+    "weka.arff": (b"% of today\n\n@RELATION two\n@attribute x numeric\n@data\n1,2\n", "ARFF (Weka); save it as CSV"),
+    "cells.fcs": (b"FCS3.1          58    1024", "FCS (flow cytometry); write its table"),
+    "old.mat": (b"\0\0\0\0\x02\0\0\0", "a MATLAB file; write its table"),
+    "five.mat": (b"MATLAB 5.0 MAT-file, Platform: GLNXA64\0\0", "a MATLAB file; write its table"),
+    "seven.txt": (b"MATLAB 7.3 MAT-file, Platform: GLNXA64", "a MATLAB file; write its table"),
+    "cells.h5ad": (b"\x89HDF\r\n\x1a\n\0\0", "HDF5 (also MATLAB 7.3, netCDF 4, AnnData); write its table"),
+    "old.xls": (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1\0", "an Excel workbook (.xls); save its sheet as CSV"),
+    "new.csv": (b"PK\3\4\x14\0\6\0\0\0[Content_Types].xml", "an Excel workbook (.xlsx); save its sheet as CSV"),
+    "sheet.ods": (b"PK\3\4\0mimetypeapplication/vnd.oasis.opendocument", "an OpenDocument sheet (.ods); save its"),
+    "some.rds": (gzip.compress(b"X\n\0\0\0\2\0\4"), "R's .rds; write its table"),
+    "some.RData": (gzip.compress(b"RDX3\nX\n\0"), "R's .RData; write its table"),
+    "table.json": (b'[{"a": 1, "b": 2}]', "JSON; write its table"),
+    "page.html": (b"<!DOCTYPE html><table>", "XML or HTML; write its table"),
+    "table.arrow": (b"ARROW1\0\0", "Arrow (Feather); write it as Parquet"),
+    "table.csv.zst": (b"\x28\xb5\x2f\xfd\0", "zstd; decompress it"),
+    "model.pkl": (b"\x80\x03cnumpy\0", "a pickle of Python's; write its table"),
+}
+
+
+@pytest.mark.parametrize("name", OTHER_FORMATS)
+def test_files_of_other_formats_are_recognised(name):
+    content, said = OTHER_FORMATS[name]
+    Path(name).write_bytes(content)
+    assert refused(name).startswith(f"{name}: it looks like {said}")
+
+
+def test_text_that_begins_as_other_formats_do_is_text():
+    assert read(write("FCS,b\n1,2\n")).names == ["FCS", "b"]
+    assert read(write("MATLAB x,b\n1,2\n")).names == ["MATLAB x", "b"]
+    assert read(write("<5,b\n1,2\n")).names == ["<5", "b"]
+    assert read(write("1,2\n3,4\n", "table.mat")).n_rows == 2  # as MATLAB saves with -ascii
+
+
 def test_a_title_is_no_table():
     assert refused(write("My measurements\na,b\n1,2\n3,4\n")) == "table.csv: line 2 has 2 columns, not 1"
 
@@ -189,7 +419,7 @@ def table_text(n_rows, *, end="\n", quoted=False):
     return stream.getvalue(), X, words
 
 
-@pytest.mark.parametrize("size", [61, 64, 200, 1 << 10, 1 << 20])
+@grid("size", [61, 64, 200, 1 << 10, 1 << 20], quick=[200])
 @pytest.mark.parametrize("encode", ["utf-8", "utf-16", "cp1252", "gzip"])
 @pytest.mark.parametrize(
     ("end", "quoted"), [("\n", False), ("\r\n", False), ("\r", False), ("\n", True), ("\r\n", True)]
@@ -212,8 +442,8 @@ def test_quotes_cost_no_more_than_once(monkeypatch):
     assert "is a quotation mark missing?" in refused("table.csv")
 
 
-@pytest.mark.parametrize("size", [64, 1 << 20])
-@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@grid("size", [64, 1 << 20], quick=[64])
+@grid("end", ["\n", "\r\n", "\r"], quick=["\r\n"])
 @pytest.mark.parametrize("quoted", [False, True])
 def test_faults_have_the_right_line_numbers(monkeypatch, size, end, quoted):
     name, n_rows = '"b\nc"' if quoted else "b", 500
@@ -272,6 +502,7 @@ FINITE = st.floats(allow_nan=False, allow_infinity=False)
 NAMES = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs", "Zl", "Zp"]), min_size=1, max_size=12)
 
 
+@exhaustive
 @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_table_is_read_as_pandas_reads_it(data, monkeypatch):
@@ -312,6 +543,7 @@ def test_the_dialect_is_found_out(X, delimiter, has_names):
     assert data.names == (list("abc") if has_names else ["x1", "x2", "x3"])
 
 
+@exhaustive
 @pytest.mark.skipif(sys.platform != "linux", reason="limits and /proc of Linux")
 def test_text_larger_than_the_memory_there_is(tmp_path):
     # The process may have 150 MiB beside what it has after a first fit: 92 MiB of numbers from 240 MB of text.
@@ -384,6 +616,26 @@ def test_parquet_files_and_folders():
         assert data.labels.components(3)[1] == {0: "u", 1: "v", 2: "w"}
 
 
+def test_what_numbers_the_rows_of_parquet_is_left_out(capsys):
+    frame = pd.DataFrame({"rownames": np.arange(1, 41), "a": np.arange(40) % 7, "b": np.arange(40) / 3})
+    frame.to_parquet("table.parquet")
+    assert read("table.parquet").names == ["a", "b"]
+    assert "'rownames' counts the rows 1, 2, 3, ... and is left out" in capsys.readouterr().err
+    assert read("table.parquet", "1-2").names == ["rownames", "a"]
+    frame[["a", "b"]].sample(frac=1, random_state=0).to_parquet("table.parquet")
+    assert read("table.parquet").names == ["a", "b"]
+    assert "'__index_level_0__' is the table's index and is left out; --columns" in capsys.readouterr().err
+    assert read("table.parquet", "__index_level_0__,a").names == ["__index_level_0__", "a"]
+
+
+def test_the_numbers_of_a_weighted_table_are_values(capsys):
+    write("x,n\n" + "".join(f"{i},{i % 3 + 1}\n" for i in range(1, 15)))
+    assert read("table.csv", weights="n").names == ["x"]
+    write("x,y,n\n" + "".join(f"{i},{i % 5},{i % 3 + 1}\n" for i in range(1, 15)))
+    assert read("table.csv", weights="n").names == ["x", "y"]
+    assert capsys.readouterr().err == ""
+
+
 def test_standard_input_and_pipes(monkeypatch):
     content, X, _ = table_text(300)
     from_stdin(monkeypatch, content.encode())
@@ -400,7 +652,10 @@ def test_standard_input_and_pipes(monkeypatch):
 # -- columns ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("columns, expected", [("b", [1]), ("c,a", [2, 0]), ("3,1", [2, 0]), ('"b", 1', [1, 0])])
+@pytest.mark.parametrize(
+    "columns, expected",
+    [("b", [1]), ("c,a", [2, 0]), ("3,1", [2, 0]), ('"b", 1', [1, 0]), ("2-3", [1, 2]), ("3,1 - 2", [2, 0, 1])],
+)
 @pytest.mark.parametrize("suffix", ["csv", "npy", "parquet"])
 def test_columns(columns, expected, suffix):
     X = np.arange(12.0).reshape(4, 3)
@@ -420,6 +675,10 @@ def test_a_name_comes_before_a_number():
     assert read(write("a,1\n5,6\n7,8\n"), "1").X.tolist() == [[6], [8]]
 
 
+def test_a_name_comes_before_a_range():
+    assert read(write("a,b,1-2\n5,6,9\n7,8,1\n"), "1-2").X.tolist() == [[9], [1]]
+
+
 def test_a_name_with_a_comma():
     assert read(write('"a,b",c\n5,6\n7,8\n'), 'c,"a,b"').X.tolist() == [[6, 5], [8, 7]]
 
@@ -431,6 +690,11 @@ def test_a_name_with_a_comma():
         ("0", "table.csv: no column '0' among its 4: a, b, c, c"),
         ("5", "table.csv: no column '5' among its 4: a, b, c, c"),
         ("c", "table.csv: 2 columns are called 'c'; use numbers"),
+        ("2-5", "table.csv: columns 2-5 aren't among its 4"),
+        ("3-2", "table.csv: columns 3-2 aren't among its 4"),
+        ("0-2", "table.csv: columns 0-2 aren't among its 4"),
+        ("2-", "table.csv: no column '2-' among its 4: a, b, c, c"),
+        ("2,1-3", "--columns needs one or more different columns, got '2,1-3'"),
         ("a,1", "--columns needs one or more different columns, got 'a,1'"),
         ("", "--columns needs one or more different columns, got ''"),
     ],

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import fastem
 
+from .grids import exhaustive
+
 PACKAGE = Path(fastem.__file__).parent
 
 
@@ -47,6 +49,7 @@ print(sum(stats.cache_hits.values()), sum(stats.cache_misses.values()), model.me
 """
 
 
+@exhaustive
 def test_the_cache_serves_the_next_process_and_notices_a_changed_callee(tmp_path):
     shutil.copytree(PACKAGE, tmp_path / "fastem", ignore=shutil.ignore_patterns("__pycache__"))
     cache = {"NUMBA_CACHE_DIR": str(tmp_path / "cache")}
@@ -64,6 +67,7 @@ def test_the_cache_serves_the_next_process_and_notices_a_changed_callee(tmp_path
     assert changed != result
 
 
+@exhaustive
 def test_a_cache_of_another_version_is_no_hindrance(tmp_path):
     """It names types that are no longer there."""
     shutil.copytree(PACKAGE, tmp_path / "fastem", ignore=shutil.ignore_patterns("__pycache__"))
@@ -74,6 +78,7 @@ def test_a_cache_of_another_version_is_no_hindrance(tmp_path):
     assert run_python(FIT, tmp_path, **cache) == ["0", "1", result]
 
 
+@exhaustive
 def test_warm_up_leaves_nothing_to_compile(tmp_path):
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
     command = [sys.executable, "-m", "fastem", "warm-up", "spherical", "--dtype", "float64"]
@@ -83,6 +88,7 @@ def test_warm_up_leaves_nothing_to_compile(tmp_path):
     assert run_python(FIT, PACKAGE.parent, NUMBA_CACHE_DIR=str(tmp_path))[:2] == ["1", "0"]
 
 
+@exhaustive
 def test_two_processes_may_fill_the_cache_at_once(tmp_path):
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path), "PYTHONPATH": str(PACKAGE.parent)}
     start = {"env": environment, "stdout": subprocess.PIPE, "text": True}
@@ -92,6 +98,7 @@ def test_two_processes_may_fill_the_cache_at_once(tmp_path):
     assert run_python(FIT, PACKAGE.parent, **environment) == ["1", "0", results[0][2]]
 
 
+@exhaustive
 def test_a_package_that_cannot_be_written_to_is_cached_in_the_users_folder(tmp_path):
     shutil.copytree(PACKAGE, tmp_path / "fastem", ignore=shutil.ignore_patterns("__pycache__"))
     (tmp_path / "fastem" / "kernels" / "__pycache__").write_text("no folder can be made here")
@@ -166,6 +173,7 @@ print(n_runs)
 """
 
 
+@exhaustive
 def test_nothing_is_read_or_written_out_of_bounds(tmp_path):
     """On the serial tier: Numba swallows what is raised in a parallel loop."""
     root = Path(__file__).parent.parent

@@ -16,6 +16,8 @@ import pytest
 from fastem import GaussianMixture, threads
 from fastem.kernels import _jit
 
+from .grids import exhaustive
+
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 
 
@@ -60,6 +62,7 @@ def test_os_fork():
     fitted()
 
 
+@exhaustive
 def test_threads_at_once_do_not_disturb_each_other():
     expected = fitted().means_
     with ThreadPoolExecutor(4) as pool:
@@ -178,6 +181,7 @@ print("equal")
 """
 
 
+@exhaustive
 @needs_fork
 @pytest.mark.parametrize(("layer", "n_threads"), [("tbb", "2"), ("omp", "2"), ("workqueue", "2"), ("workqueue", "1")])
 def test_on_a_layer_nothing_dies_or_waits_for_ever(layer, n_threads):
@@ -186,7 +190,7 @@ def test_on_a_layer_nothing_dies_or_waits_for_ever(layer, n_threads):
     environment = {**os.environ, "NUMBA_THREADING_LAYER": layer, "NUMBA_NUM_THREADS": n_threads}
     environment["PYTHONPATH"] = str(Path(__file__).parent.parent)
     command = [sys.executable, "-c", ON_A_LAYER]
-    result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=100)
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
     if "No threading layer could be loaded" in result.stderr:
         pytest.skip(f"no library for {layer} here")
     # TBB says there, too, that it can't join its threads before a fork

@@ -14,11 +14,13 @@ from fastem import GaussianMixture, load
 
 from .data_sets import COVARIANCE_TYPES, start
 from .fits import PARAMETERS, assert_same_bits, fitted, points, quietly
+from .grids import grid
 from .held import frame
 
 X, _ = points()
 TYPES = pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
 DTYPES = pytest.mark.parametrize("dtype", ["float64", "float32"])
+SOME_DTYPES = grid("dtype", ["float64", "float32"], quick=["float64"])
 
 
 def theirs(X, n_components=3, **params):
@@ -36,7 +38,7 @@ def assert_same_predictions(one, other, X):
 
 
 @TYPES
-@DTYPES
+@SOME_DTYPES
 def test_scikit_learns_estimator_predicts_the_same(covariance_type, dtype):
     points = X.astype(dtype)
     model = fitted(points, covariance_type=covariance_type)
@@ -106,7 +108,7 @@ def test_a_model_of_scikit_learns_predicts_the_same(covariance_type, dtype):
 
 
 @TYPES
-@DTYPES
+@SOME_DTYPES
 def test_there_and_back_are_the_same_bits(covariance_type, dtype, tmp_path):
     points = frame(X.astype(dtype))
     model = fitted(points, covariance_type=covariance_type, tol=1e-5)
@@ -193,6 +195,34 @@ def test_lower_factors_that_were_set_by_hand(covariance_type):
     model = GaussianMixture.from_sklearn(other)
     assert_same_predictions(model, other, X)
     assert_array_equal(model.precisions_cholesky_, np.triu(model.precisions_cholesky_))
+
+
+@pytest.mark.parametrize("covariance_type", ["full", "tied"])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("size", [(1, 1), (2, 2), (3, 2), (2, 5)], ids=str)
+def test_any_factor_of_a_precision_that_was_set_by_hand(size, dtype, covariance_type):
+    rng = np.random.default_rng(0)
+    n_components, n_features = size
+    root = rng.normal(size=(n_components, n_features, n_features))
+    covariances = root @ root.transpose(0, 2, 1) + np.eye(n_features)
+    covariances = covariances[0] if covariance_type == "tied" else covariances
+    weights, means = np.full(n_components, 1 / n_components), rng.normal(size=size)
+    model = GaussianMixture.from_parameters(weights, means, covariances, covariance_type=covariance_type)
+    points = rng.normal(size=(9, n_features))
+    upper, expected = model.precisions_cholesky_, model.score_samples(points)
+    lower = np.linalg.cholesky(np.linalg.inv(covariances))
+    turned = upper @ np.linalg.qr(rng.normal(size=(n_features, n_features)))[0]
+    for factors in (lower, turned):
+        model.precisions_cholesky_ = factors.astype(dtype)
+        rtol = 1e-5 if dtype == np.float32 else 1e-12
+        assert_allclose(model.score_samples(points), expected, rtol=rtol)
+        other = model.to_sklearn()
+        assert_allclose(other.score_samples(points), expected, rtol=rtol)
+        assert_array_equal(other.precisions_cholesky_, np.triu(other.precisions_cholesky_))
+    for wrong in (-upper, 0 * upper, np.tril(np.ones_like(upper), -1)):
+        model.precisions_cholesky_ = wrong
+        with pytest.raises(ValueError, match="upper triangular with a positive diagonal"):
+            model.score_samples(points)
 
 
 @pytest.mark.parametrize(

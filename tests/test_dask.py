@@ -14,6 +14,7 @@ from fastem.sources import DaskSource, SourceError, as_source
 
 from .data_sets import COVARIANCE_TYPES, start
 from .fits import assert_same_bits, fitted, mixture, points, quietly
+from .grids import exhaustive, grid
 from .held import NAMES, frame, with_nan
 from .test_bad_input import refuses
 
@@ -49,6 +50,7 @@ HELD = {
     "lengths unknown": lambda X: dataframe.from_pandas(frame(X), npartitions=4).to_dask_array(),
 }
 every_way = pytest.mark.parametrize("way", HELD)
+some_ways = grid("way", HELD, quick=["uneven"])
 
 
 def slow(**params):
@@ -61,8 +63,8 @@ def slow(**params):
 
 
 @every_way
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@grid("dtype", ["float64", "float32"], quick=["float64"])
+@grid("covariance_type", COVARIANCE_TYPES, quick=["full"])
 def test_the_same_bits_for_any_partitions(way, dtype, covariance_type):
     same = X.astype(dtype)
     model = fitted(HELD[way](same), algorithm="em", covariance_type=covariance_type)
@@ -70,12 +72,12 @@ def test_the_same_bits_for_any_partitions(way, dtype, covariance_type):
     assert (model.n_features_in_, model.n_samples_seen_) == (4, 3000)
 
 
-@every_way
+@some_ways
 def test_the_same_bits_with_a_search_for_the_start(way):
     assert_same_bits(fitted(HELD[way](X)), fitted(X))
 
 
-@every_way
+@some_ways
 @pytest.mark.parametrize(
     "params",
     [
@@ -88,7 +90,7 @@ def test_the_same_bits_from_every_start_and_under_every_assignment(way, params):
     assert_same_bits(fitted(HELD[way](X), **params), fitted(X, **params))
 
 
-@every_way
+@some_ways
 def test_the_same_bits_with_what_is_known_of_the_points(way):
     rng = np.random.default_rng(1)
     shares = rng.uniform(size=(len(X), 3))
@@ -109,6 +111,7 @@ def test_random_responsibilities_drawn_few_at_a_time(monkeypatch):
     assert_same_bits(fitted(HELD["uneven"](X), **params), expected)
 
 
+@exhaustive
 @settings(max_examples=15, deadline=None)
 @given(
     lengths=st.lists(st.integers(0, 250), min_size=1, max_size=6).filter(lambda lengths: sum(lengths) > 3),
@@ -143,7 +146,7 @@ def test_samples_are_the_same_rows():
     assert_same_bits(model, fitted(many, **params))
 
 
-@pytest.mark.parametrize("dtype", ["int32", "uint8", "bool", "float16", "uint16"])
+@grid("dtype", ["int32", "uint8", "bool", "float16", "uint16"], quick=["uint8"])
 def test_partitions_of_other_dtypes(dtype):
     other = np.clip(np.round(X) + 3, 0, 15)
     other = (other > 6 if dtype == "bool" else other).astype(dtype)
@@ -210,7 +213,7 @@ def test_a_pass_makes_each_partition_once_and_heads_once_more():
 
 
 @every_way
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@grid("dtype", ["float64", "float32"], quick=["float64"])
 def test_predictions_are_those_of_the_array(way, dtype):
     same = X.astype(dtype)
     model = fitted(frame(same), algorithm="em")
@@ -380,7 +383,7 @@ class Parts:
         (lambda rows: rows.astype(str), "partition.* is of dtype <U32"),
     ],
 )
-@pytest.mark.parametrize("algorithm", ["auto", "em"])
+@grid("algorithm", ["auto", "em"], quick=["em"])
 def test_a_fault_keeps_the_last_iteration_and_the_fit_can_go_on(fault, match, algorithm):
     model, whole = slow(algorithm=algorithm), slow(algorithm=algorithm).fit(X)
     with pytest.raises(SourceError, match=match):
@@ -415,6 +418,7 @@ def client(cluster):
         yield cluster
 
 
+@exhaustive
 @pytest.mark.parametrize("way", ["1 partition", "2 partitions", "7 partitions", "dataframe"])
 def test_the_same_bits_on_a_cluster(way, client):
     given = {"sample_weight": np.random.default_rng(0).uniform(size=len(X))}
@@ -426,6 +430,7 @@ def test_the_same_bits_on_a_cluster(way, client):
     assert_array_equal(labels, model.predict(frame(X) if way == "dataframe" else X))
 
 
+@exhaustive
 def test_a_search_and_a_random_start_on_a_cluster(client):
     held = HELD["2 partitions"](X.astype(np.float32)).persist()
     params = {"algorithm": "em", "init_params": "random", "max_iter": 4}
@@ -433,6 +438,7 @@ def test_a_search_and_a_random_start_on_a_cluster(client):
     assert_same_bits(fitted(held, covariance_type="diag"), fitted(X.astype(np.float32), covariance_type="diag"))
 
 
+@exhaustive
 def test_errors_come_from_a_cluster_as_they_are(client):
     with pytest.raises(SourceError, match=r"first is row 250 of partition 1 \(row 1750 of all\)"):
         fitted(HELD["2 partitions"](with_nan(X, 1750)))
@@ -440,6 +446,7 @@ def test_errors_come_from_a_cluster_as_they_are(client):
         fitted(text(X))
 
 
+@exhaustive
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 def test_a_worker_that_is_killed_in_the_middle_of_a_fit_changes_nothing(client, tmp_path, monkeypatch):
     order = tmp_path / "die"

@@ -12,6 +12,8 @@ from scipy import stats
 
 from fastem.datasets import load_faithful, load_galaxies, load_penguins, load_reaven_miller, make_mixture
 
+from .grids import exhaustive, grid
+
 LOADERS = [load_faithful, load_galaxies, load_penguins, load_reaven_miller]
 FAMILIES = ["full", "tied", "diag", "spherical"]
 
@@ -140,8 +142,8 @@ def integrated_overlap(model, n_nodes):
     return 1 - weighted_densities(model, nodes).max(axis=0).sum() * volume
 
 
-@pytest.mark.parametrize("overlap", [0.002, 0.05, 0.3, 0.45])
-@pytest.mark.parametrize("n_features", [1, 2, 20])
+@grid("overlap", [0.002, 0.05, 0.3, 0.45], quick=[0.05])
+@grid("n_features", [1, 2, 20], quick=[1, 2])
 def test_overlap_of_two_equal_components_is_the_closed_form(overlap, n_features):
     mixture = make_mixture(1, 2, n_features, overlap=overlap, covariance_type="tied", random_state=3)
     gap = np.subtract(*mixture.model.means_)
@@ -152,8 +154,8 @@ def test_overlap_of_two_equal_components_is_the_closed_form(overlap, n_features)
 
 
 @pytest.mark.parametrize("covariance_type", FAMILIES)
-@pytest.mark.parametrize("overlap", [0.01, 0.1, 0.58])
-@pytest.mark.parametrize(("n_features", "n_nodes"), [(1, 200_001), (2, 1201)])
+@grid("overlap", [0.01, 0.1, 0.58], quick=[0.58])
+@grid(("n_features", "n_nodes"), [(1, 200_001), (2, 1201)], quick=slice(1))
 def test_overlap_is_the_integral(covariance_type, overlap, n_features, n_nodes):
     weights = [0.1, 0.4, 0.3, 0.2]  # 0.58: just below the largest there is, 0.6
     mixture = make_mixture(
@@ -228,6 +230,7 @@ def test_float32_points_are_the_float64_ones_rounded():
     assert single.model.means_.dtype == np.float64
 
 
+@exhaustive
 def test_hard_cases_are_met():
     """Many components on a line, hardly any overlap, nearly all there is of it, many features."""
     for n_components, n_features, overlap in ((16, 1, 0.01), (3, 2, 1e-5), (3, 2, 0.665), (5, 60, 0.7)):

@@ -13,10 +13,12 @@ from fastem.sources import BlockSource, SourceError, base
 
 from .data_sets import COVARIANCE_TYPES, start
 from .fits import assert_same_bits, fitted, mixture, points, quietly
+from .grids import grid
 from .held import blocks_of, frame, npy, parquet, with_nan
 from .test_bad_input import refuses
 
 ALGORITHMS = pytest.mark.parametrize("algorithm", ["auto", "em"])
+EM = grid("algorithm", ["auto", "em"], quick=["em"])
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -113,7 +115,7 @@ def is_beginning_of(model, whole):
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-@ALGORITHMS
+@EM
 def test_a_fault_keeps_the_last_iteration_and_the_fit_can_go_on(fault, algorithm):
     change, match = FAULTS[fault]
     model, whole = slow(algorithm=algorithm), slow(algorithm=algorithm).fit(X)
@@ -128,7 +130,7 @@ def test_a_fault_keeps_the_last_iteration_and_the_fit_can_go_on(fault, algorithm
     assert_same_bits(model, whole)
 
 
-@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@grid("covariance_type", COVARIANCE_TYPES, quick=["full"])
 @pytest.mark.parametrize("params", [{}, {"algorithm": "em"}, {"assignment": "hard"}, {"assignment": "stochastic"}])
 def test_a_fault_in_any_pass(params, covariance_type):
     params = {"covariance_type": covariance_type, "max_iter": 12, **params}
@@ -292,7 +294,7 @@ def test_a_npy_file_cut_short_in_the_middle_of_a_fit(algorithm, missing, is_path
     assert_same_bits(model.set_params(warm_start=True).fit(held), whole)
 
 
-@ALGORITHMS
+@EM
 @pytest.mark.parametrize(
     ("action", "match"),
     [
@@ -321,10 +323,11 @@ def test_a_parquet_file_that_changes_in_the_middle_of_a_fit(action, match, algor
 # -- crashes and checkpoints ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize(
+@grid("dtype", ["float64", "float32"], quick=["float64"])
+@grid(
     "params",
     [{}, {"algorithm": "em"}, {"assignment": "stochastic"}, {"assignment": "hard"}, {"covariance_type": "tied"}],
+    quick=[{"algorithm": "em"}, {"assignment": "stochastic"}],
 )
 def test_after_a_crash_a_checkpoint_goes_on_as_if_nothing_had_been(params, dtype, tmp_path):
     points = X.astype(dtype)

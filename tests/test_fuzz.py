@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from .fuzz import TARGETS, run_case
+from .grids import exhaustive
 
 # What fuzzing has found, each as it was.
 FOUND = {
@@ -22,6 +23,7 @@ FOUND = {
 }
 
 
+@exhaustive
 @pytest.mark.skipif(sys.platform == "win32", reason="a mapped file can't be written anew there")
 @pytest.mark.parametrize("name", TARGETS)
 def test_damaged_files(name, tmp_path):

@@ -20,8 +20,10 @@ from fastem.callbacks import Frames
 from fastem.covariance import FAMILIES
 
 from . import data_sets
+from .grids import grid
 
 COVARIANCE_TYPES = data_sets.COVARIANCE_TYPES
+each_type = grid("covariance_type", COVARIANCE_TYPES, quick=["tied", "diag"])
 PARAMETERS = ("weights_", "means_", "covariances_", "precisions_", "precisions_cholesky_")
 
 
@@ -65,7 +67,7 @@ def test_old_faithful_reaches_mclusts_log_likelihood():
     assert len(X) * model.score(X) == pytest.approx(-1130.264, abs=1e-3)
 
 
-@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@each_type
 def test_one_component_is_the_mean_and_covariance(covariance_type):
     X, _ = data_sets.load("iris")
     model = GaussianMixture(1, covariance_type=covariance_type, reg_covar=0).fit(X)
@@ -82,7 +84,7 @@ def test_one_component_is_the_mean_and_covariance(covariance_type):
     assert model.n_iter_ == 2
 
 
-@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@each_type
 def test_known_labels_are_one_m_step(covariance_type):
     """The mission's first case: a mean, a covariance and a share per group."""
     from . import naive
@@ -113,8 +115,8 @@ def test_known_labels_with_weights_and_far_from_the_origin():
 # -- invariants ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
-@pytest.mark.parametrize("name", data_sets.NAMES)
+@each_type
+@grid("name", data_sets.NAMES, quick=["wine"])
 def test_the_lower_bound_never_falls(name, covariance_type):
     X, n_components = data_sets.load(name)
     model = GaussianMixture(
@@ -125,7 +127,7 @@ def test_the_lower_bound_never_falls(name, covariance_type):
     assert np.all(np.diff(bounds) >= -1e-13 * np.abs(bounds[1:]))
 
 
-@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@grid("covariance_type", COVARIANCE_TYPES, quick=["tied"])
 def test_the_same_bits_for_any_number_of_threads(covariance_type):
     X = np.concatenate([three_groups(30_000, 5, seed)[0] for seed in range(3)])
     fits = [
@@ -138,7 +140,7 @@ def test_the_same_bits_for_any_number_of_threads(covariance_type):
         assert_array_equal(fit.predict_proba(X), fits[0].predict_proba(X))
 
 
-@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@each_type
 @pytest.mark.parametrize("shift", [1e6, 1e8])
 def test_data_far_from_the_origin(covariance_type, shift):
     X, _ = three_groups()
@@ -153,7 +155,7 @@ def test_data_far_from_the_origin(covariance_type, shift):
     assert_allclose(far.covariances_, near.covariances_, rtol=1e-8 + 100 * rounding, atol=1e-8 + 100 * rounding)
 
 
-@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@each_type
 def test_scaling_scales_the_fit(covariance_type):
     X, _ = three_groups()
     factor = 2.0**-40 if covariance_type == "spherical" else 2.0 ** np.array([-40, 0, 30])
@@ -170,7 +172,7 @@ def test_scaling_scales_the_fit(covariance_type):
     assert_allclose(scaled.weights_, model.weights_, rtol=1e-11)
 
 
-@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@each_type
 def test_the_order_of_points_does_not_matter(covariance_type):
     X, _ = three_groups()
     start = data_sets.start(X, 3, covariance_type)
@@ -261,7 +263,7 @@ def test_of_many_components_the_same_are_left_out_whatever_the_dtype(dtype):
         assert_array_equal(getattr(model, parameter), getattr(expected, parameter))
 
 
-@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@grid("covariance_type", COVARIANCE_TYPES, quick=["full"])
 @pytest.mark.parametrize(("n_features", "n_components"), [(2, 3), (10, 5), (33, 2), (3, 40)])
 def test_a_float32_fit_is_near_the_float64_one(n_features, n_components, covariance_type):
     rng = np.random.default_rng(0)
@@ -283,7 +285,7 @@ def test_a_float32_fit_is_near_the_float64_one(n_features, n_components, covaria
 
 
 @pytest.mark.filterwarnings("ignore::fastem.DegenerateFitWarning")
-@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@each_type
 def test_float32_sums_do_not_cancel(covariance_type):
     # scikit-learn's own float32 variance of these is 112.1 for diag and spherical (its issue 30382)
     X = np.array([[9999], [0]], dtype=np.float32)
@@ -292,7 +294,7 @@ def test_float32_sums_do_not_cancel(covariance_type):
     assert model.covariances_.dtype == np.float32
 
 
-@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@each_type
 def test_a_row_is_judged_by_itself(covariance_type):
     X, _ = three_groups(300)
     model = GaussianMixture(3, covariance_type=covariance_type, random_state=0).fit(X)

@@ -1,13 +1,14 @@
 """Every pass against the textbook formulas, over sizes, dtypes, layouts and what may be known of the points."""
 
 import itertools
+from dataclasses import replace
 
 import numba
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from fastem import kernels
+from fastem import covariance, kernels
 from fastem.covariance import FAMILIES
 from fastem.initialization import from_labels
 from fastem.known import Known
@@ -15,6 +16,7 @@ from fastem.sources import ArraySource
 
 from . import naive
 from .data_sets import COVARIANCE_TYPES
+from .grids import grid
 from .problems import make_problem
 
 SIZES = [  # (n, D, K): every remainder of the tiles and of the blocks, the sizes on either side of a block
@@ -65,19 +67,43 @@ def test_accumulate_tied_moment_by_moment(size):
 
 @pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
 @pytest.mark.parametrize("size", SIZES[::3], ids=str)
-def test_evaluate(size, covariance_type):
+@grid(("dtype", "rtol"), [(np.float64, 1e-11), (np.float32, 1e-6)], quick=slice(1))
+def test_evaluate(dtype, rtol, size, covariance_type):
     problem = make_problem(*size, covariance_type)
     likelihoods, responsibilities = naive.e_step(problem.X, *problem.mixture)
     densities = naive.log_densities(problem.X, *problem.mixture)
     source, n, k = ArraySource(problem.X), size[0], size[2]
-    for dtype, rtol in ((np.float64, 1e-11), (np.float32, 1e-6)):
-        out = source.evaluate(problem.parameters, kernels.log_likelihoods, np.empty(n, dtype))
-        assert_allclose(out, likelihoods, rtol=rtol, atol=rtol)
-        out = source.evaluate(problem.parameters, kernels.responsibilities, np.empty((n, k), dtype))
-        assert_allclose(out, responsibilities, rtol=100 * rtol, atol=rtol)
-        assert_allclose(out.sum(axis=1), 1.0, rtol=10 * np.finfo(dtype).eps)
+    out = source.evaluate(problem.parameters, kernels.log_likelihoods, np.empty(n, dtype))
+    assert_allclose(out, likelihoods, rtol=rtol, atol=rtol)
+    out = source.evaluate(problem.parameters, kernels.responsibilities, np.empty((n, k), dtype))
+    assert_allclose(out, responsibilities, rtol=100 * rtol, atol=rtol)
+    assert_allclose(out.sum(axis=1), 1.0, rtol=10 * np.finfo(dtype).eps)
     labels = source.evaluate(problem.parameters, kernels.labels, np.empty(n, np.int64))
     assert_array_equal(labels, densities.argmax(axis=1))
+
+
+@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@pytest.mark.parametrize("size", SIZES[::5], ids=str)
+def test_points_taken_from_each_mean(size, covariance_type, monkeypatch):
+    """What components far apart are evaluated by, here for ordinary ones."""
+    monkeypatch.setattr(covariance, "_FAR", 0.0)
+    problem = make_problem(*size, covariance_type)
+    inputs = problem.parameters.kernel_inputs()
+    assert inputs.is_far or not np.any(inputs.means)
+    likelihoods, responsibilities = naive.e_step(problem.X, *problem.mixture)
+    for X in (problem.X, np.asfortranarray(problem.X), problem.X.astype(np.float32).astype(np.float64)):
+        likelihoods, responsibilities = naive.e_step(X, *problem.mixture)
+        statistics = ArraySource(X).accumulate(problem.parameters)
+        expected = expected_statistics(replace(problem, X=X), responsibilities)
+        assert_statistics(statistics, expected)
+        assert statistics.log_likelihood == pytest.approx(likelihoods.sum(), rel=1e-12)
+    source = ArraySource(X)
+    out = source.evaluate(problem.parameters, kernels.log_likelihoods, np.empty(size[0]))
+    assert_allclose(out, likelihoods, rtol=1e-11, atol=1e-11)
+    out = source.evaluate(problem.parameters, kernels.responsibilities, np.empty((size[0], size[2])))
+    assert_allclose(out, responsibilities, rtol=1e-9, atol=1e-11)
+    labels = source.evaluate(problem.parameters, kernels.labels, np.empty(size[0], np.int64))
+    assert_array_equal(labels, naive.log_densities(X, *problem.mixture).argmax(axis=1))
 
 
 def test_the_first_of_equals_is_the_label():
@@ -229,7 +255,7 @@ def test_rare_dtypes_are_converted_block_by_block(monkeypatch):
 # -- float32 -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@grid("covariance_type", COVARIANCE_TYPES, quick=["full"])
 @pytest.mark.parametrize("size", SIZES[1::2], ids=str)
 def test_float32(size, covariance_type):
     problem = make_problem(*size, covariance_type)

@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from .grids import exhaustive
+
 # The process may have no more than 64 MiB of memory of its own beside what it has after a first fit; pages of files
 # don't count. Then it fits a file of four times as much.
 LIMITED_FIT = """
@@ -38,6 +40,7 @@ except MemoryError:
 """
 
 
+@exhaustive
 @pytest.mark.skipif(sys.platform != "linux", reason="limits and /proc of Linux")
 @pytest.mark.parametrize("covariance_type", ["full", "diag"])
 def test_a_file_of_several_times_the_memory_there_is(tmp_path, covariance_type):

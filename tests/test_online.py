@@ -13,9 +13,11 @@ from fastem import GaussianMixture, online, search
 
 from . import data_sets, naive
 from .fits import assert_same_bits, quietly
+from .grids import exhaustive, grid
 from .problems import partly_known, three_groups
 
 COVARIANCE_TYPES = data_sets.COVARIANCE_TYPES
+each_type = grid("covariance_type", COVARIANCE_TYPES, quick=["full", "spherical"])
 
 
 def batches(X, size, *others):
@@ -196,8 +198,8 @@ def test_a_stream_goes_on_from_known_numbers():
 # -- from the first batch on ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
-@pytest.mark.parametrize("name", ["faithful", "wine", "cancer", "digits", "scaled"])
+@grid("covariance_type", COVARIANCE_TYPES, quick=["diag"])
+@grid("name", ["faithful", "wine", "cancer", "digits", "scaled"], quick=["wine"])
 def test_small_batches_end_near_the_fit_of_all(name, covariance_type):
     X, n_components = shuffled(name)
     model = GaussianMixture(n_components, covariance_type=covariance_type, random_state=0)
@@ -218,7 +220,7 @@ def test_small_batches_end_near_the_fit_of_all(name, covariance_type):
 
 
 @pytest.mark.parametrize("forgetting", [0.0, 0.4])
-@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@grid("covariance_type", COVARIANCE_TYPES, quick=["full"])
 def test_a_long_stream_ends_near_the_fit_of_all(covariance_type, forgetting):
     X, labels = three_groups(8_000, distance=4.0)
     model = GaussianMixture(3, covariance_type=covariance_type, random_state=0, forgetting=forgetting)
@@ -228,6 +230,7 @@ def test_a_long_stream_ends_near_the_fit_of_all(covariance_type, forgetting):
     assert model.score(X) >= fitted.score(X) - 0.02
 
 
+@exhaustive
 @pytest.mark.parametrize("covariance_type", ["full", "diag"])
 def test_batches_of_one_point(covariance_type):
     X, _ = data_sets.load("faithful")
@@ -253,7 +256,7 @@ def test_other_assignments_stream_as_well(assignment):
 # -- forgetting at once: steps of EM ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@each_type
 @pytest.mark.parametrize("assignment", ["soft", "hard"])
 @pytest.mark.parametrize("begin", ["known numbers", "fit", "first batch"])
 def test_forgetting_at_once_is_textbook_em(begin, assignment, covariance_type):
@@ -279,7 +282,7 @@ def test_forgetting_at_once_is_textbook_em(begin, assignment, covariance_type):
 # -- forgetting nothing ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@grid("covariance_type", COVARIANCE_TYPES, quick=["tied"])
 def test_all_the_points_again_and_again_lead_to_the_fit(covariance_type):
     X, _ = three_groups(300, distance=6.0)
     stream = a_start(X, covariance_type, forgetting=0.0)
@@ -293,7 +296,7 @@ def test_all_the_points_again_and_again_lead_to_the_fit(covariance_type):
 
 
 @pytest.mark.parametrize("forgetting", [0.0, 0.4, 1.0])
-@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@each_type
 def test_a_maximum_stays_where_it_is(covariance_type, forgetting):
     X, _ = three_groups(300, distance=4.0)
     model = GaussianMixture(
@@ -316,8 +319,8 @@ def new(request, monkeypatch):
     return request.param
 
 
-@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
-@pytest.mark.parametrize("forgetting", [0.0, 0.4, 0.8])
+@each_type
+@grid("forgetting", [0.0, 0.4, 0.8], quick=[0.4])
 def test_a_stream_after_a_fit_against_plain_sums(forgetting, covariance_type, new):
     X, _ = three_groups(1500)
     start = {"max_iter": 5, **data_sets.start(X, 3, covariance_type)}
@@ -334,7 +337,7 @@ def test_a_stream_after_a_fit_against_plain_sums(forgetting, covariance_type, ne
     assert plain.n_m_steps == n_batches if new == 0 else 3 < plain.n_m_steps < n_batches
 
 
-@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@each_type
 @pytest.mark.parametrize("forgetting", [0.0, 0.4])
 def test_a_stream_from_known_numbers_against_plain_sums(forgetting, covariance_type, new):
     X, _ = three_groups(600)
@@ -347,7 +350,7 @@ def test_a_stream_from_known_numbers_against_plain_sums(forgetting, covariance_t
     assert_allclose(model.lower_bounds_, plain.bounds, rtol=1e-9)
 
 
-@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@each_type
 def test_a_stream_from_its_first_batch_against_plain_sums(covariance_type, new):
     X, labels = three_groups(1500)
     labels = partly_known(labels)
@@ -371,7 +374,7 @@ def test_a_stream_from_its_first_batch_against_plain_sums(covariance_type, new):
     assert_allclose(model.lower_bounds_[1:], plain.bounds, rtol=1e-9)
 
 
-@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@each_type
 def test_what_forgets_nothing_adds_all_batches_up(covariance_type):
     """M-steps of the sums over all the points so far, each under the mixture that it met."""
     X, _ = three_groups(1200)
@@ -394,7 +397,7 @@ def test_what_forgets_nothing_adds_all_batches_up(covariance_type):
     assert n_m_steps >= 3
 
 
-@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@each_type
 def test_params_may_change_between_batches(covariance_type, new):
     X, _ = three_groups(1200)
     start = {"max_iter": 5, **data_sets.start(X, 3, covariance_type)}
@@ -465,7 +468,7 @@ def given(i, rows, labels, weights):
     return kwargs
 
 
-@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@grid("covariance_type", COVARIANCE_TYPES, quick=["diag"])
 @pytest.mark.parametrize(
     "how", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))], ids=["copy", "pickle"]
 )
@@ -504,7 +507,7 @@ BAD_BATCHES = {
 }
 
 
-@pytest.mark.parametrize("when", ["held", "after the start", "between M-steps", "after a fit"])
+@grid("when", ["held", "after the start", "between M-steps", "after a fit"], quick=["between M-steps"])
 @pytest.mark.parametrize("bad", BAD_BATCHES)
 def test_a_bad_batch_is_named_and_changes_nothing(bad, when):
     X, _ = three_groups(900)
@@ -543,6 +546,7 @@ def test_a_first_batch_that_is_bad_leaves_nothing():
     assert model.n_features_in_ == 3
 
 
+@exhaustive
 @pytest.mark.parametrize("path", ["quick", "general"])
 def test_a_batch_that_collapses_a_component_is_not_taken_in(path):
     X, _ = three_groups(600)
@@ -575,7 +579,7 @@ def test_a_batch_that_collapses_a_component_is_not_taken_in(path):
 # -- however batches come ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@grid("covariance_type", COVARIANCE_TYPES, quick=["full"])
 @pytest.mark.parametrize("forgetting", [0.0, 0.4])
 def test_plain_arrays_take_a_quicker_way_to_the_same_place(forgetting, covariance_type):
     X, _ = three_groups(1200)
@@ -625,7 +629,7 @@ def test_any_layout_of_a_batch():
         assert_near(model, expected, rtol=1e-9)
 
 
-@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@grid("covariance_type", COVARIANCE_TYPES, quick=["full"])
 def test_float32_batches(covariance_type):
     X, _ = three_groups(1500)
     X = X.astype(np.float32)
@@ -652,7 +656,7 @@ def test_the_first_batches_are_searched_anew_when_they_have_grown_by_half(monkey
     assert searched == [10, 20, 30, 50, 80, 120, 180, 270, 300]
 
 
-@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@grid("covariance_type", COVARIANCE_TYPES, quick=["full"])
 def test_batches_of_either_precision(covariance_type):
     X, _ = three_groups(1500)
     X = X.astype(np.float32)
@@ -666,7 +670,7 @@ def test_batches_of_either_precision(covariance_type):
         assert_allclose(value, reference, rtol=1e-5, atol=1e-5 * np.abs(reference).max(), err_msg=name)
 
 
-@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@each_type
 def test_a_stream_far_from_the_origin(covariance_type):
     X, _ = three_groups(1200)
     X, distance = np.round(X * 2**20) / 2**20, 2.0**20  # no digit is lost
@@ -679,7 +683,7 @@ def test_a_stream_far_from_the_origin(covariance_type):
     assert_allclose(far.covariances_, near.covariances_, rtol=1e-8, atol=1e-9)
 
 
-@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@each_type
 @pytest.mark.parametrize("weighted", [False, True])
 def test_the_same_bits_for_any_number_of_threads(weighted, covariance_type):
     X, _ = three_groups(40_000)
@@ -711,7 +715,7 @@ def test_feature_names_are_those_of_the_first_batch():
 # -- labels -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@each_type
 def test_a_labelled_stream_is_the_supervised_fit(covariance_type, monkeypatch):
     """Where nothing is forgotten: labels need no E-step."""
     monkeypatch.setattr(online, "_NEW", 0.0)
@@ -748,7 +752,7 @@ def test_a_class_that_comes_after_the_start():
     assert_allclose(model.means_[2], X[labels == 2].mean(axis=0), atol=0.5)
 
 
-@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@each_type
 def test_a_few_labels_name_the_components_of_a_stream(covariance_type):
     X, labels = three_groups(2000, distance=4.0)
     classes = np.array([2, 0, 1])[labels]

@@ -16,12 +16,13 @@ from fastem.callbacks import Frames
 
 from . import data_sets, held, naive
 from .fits import PARAMETERS, assert_same_bits, mixture, points, quietly
+from .grids import grid
 from .problems import partly_known, three_groups
 
 COVARIANCE_TYPES = data_sets.COVARIANCE_TYPES
 MIXTURE = ("weights_", "means_", "covariances_")
 
-each_type = pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+each_type = grid("covariance_type", COVARIANCE_TYPES, quick=["tied", "spherical"])
 each_algorithm = pytest.mark.parametrize("algorithm", ["em", "auto"])
 
 
@@ -65,7 +66,7 @@ def assert_never_falls(bounds):
 
 
 @pytest.mark.parametrize("prior", ["default", "given", "no mean"])
-@pytest.mark.parametrize("reg_covar", [0, 1e-2])
+@grid("reg_covar", [0, 1e-2], quick=[1e-2])
 @each_type
 def test_every_step_against_mclusts_formulas(covariance_type, reg_covar, prior):
     X, _ = three_groups()
@@ -90,7 +91,7 @@ def test_every_step_against_mclusts_formulas(covariance_type, reg_covar, prior):
 
 
 @each_type
-@pytest.mark.parametrize("n_features", [1, 3])
+@grid("n_features", [1, 3], quick=[3])
 def test_the_default_is_mclusts(n_features, covariance_type):
     """R/mclust.R, defaultPrior: of G components' volume; spherical for the families without correlations."""
     X = three_groups()[0][:, :n_features]
@@ -162,7 +163,7 @@ def test_scikit_learns_checks(estimator, check):
 # -- what a mode is ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["faithful", "iris", "wine", "cancer"])
+@grid("name", ["faithful", "iris", "wine", "cancer"], quick=["wine"])
 @each_algorithm
 @each_type
 def test_no_bound_falls(covariance_type, algorithm, name):
@@ -194,8 +195,8 @@ def of_free_parameters(vector, n_components, n_features, covariance_type):
     return weights, means, np.exp(rest).reshape((n_components, n_features) if covariance_type == "diag" else -1)
 
 
-@pytest.mark.parametrize("shrinkage", [0.0, 0.8])
-@each_algorithm
+@grid("shrinkage", [0.0, 0.8], quick=[0.8])
+@grid("algorithm", ["em", "auto"], quick=["auto"])
 @each_type
 def test_the_gradient_of_the_posterior_is_zero(covariance_type, algorithm, shrinkage):
     X, _ = three_groups(150)
@@ -219,8 +220,8 @@ def test_the_gradient_of_the_posterior_is_zero(covariance_type, algorithm, shrin
         assert log_posterior(at + 0.01 * rng.normal(size=len(at))) < log_posterior(at)
 
 
-@pytest.mark.parametrize("name", ["faithful", "iris", "wine", "cancer"])
-@each_type
+@grid("name", ["faithful", "iris", "wine", "cancer"], quick=["iris"])
+@grid("covariance_type", COVARIANCE_TYPES, quick=["full"])
 def test_auto_ends_as_high_as_em(covariance_type, name):
     X, n_components = data_sets.load(name)
     params = {"covariance_type": covariance_type, "tol": 1e-5, "max_iter": 3000, "prior": "default"}
@@ -246,9 +247,9 @@ SINGULAR = {
 }
 
 
-@pytest.mark.parametrize("name", SINGULAR)
-@pytest.mark.parametrize("reg_covar", [0, 1e-6])
-@each_algorithm
+@grid("name", SINGULAR, quick=slice(0, None, 3))
+@grid("reg_covar", [0, 1e-6], quick=[0])
+@grid("algorithm", ["em", "auto"], quick=["auto"])
 @each_type
 def test_singular_data_do_not_collapse(covariance_type, algorithm, reg_covar, name):
     X, n_components = SINGULAR[name]
@@ -441,8 +442,8 @@ def test_stochastic_assignment(covariance_type):
 # -- sources, batches, files ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("how", [".npy", "arrays", "Parquet file"])
-@each_type
+@grid("how", [".npy", "arrays", "Parquet file"], quick=[".npy"])
+@grid("covariance_type", COVARIANCE_TYPES, quick=["diag"])
 def test_every_source_gives_the_same_bits(covariance_type, how, tmp_path):
     X, _ = points()
     params = {"covariance_type": covariance_type, "prior": "default"}
@@ -451,7 +452,7 @@ def test_every_source_gives_the_same_bits(covariance_type, how, tmp_path):
     assert_same_bits(quietly(mixture(**{**params, "n_threads": 2}), X), expected)
 
 
-@each_type
+@grid("covariance_type", COVARIANCE_TYPES, quick=["spherical"])
 def test_samples_of_many_points(covariance_type):
     X, _ = points(60_000)
     model = quietly(mixture(covariance_type=covariance_type, prior="default", tol=1e-5), X)

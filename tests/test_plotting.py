@@ -31,6 +31,8 @@ from fastem.plotting import (
     animate_fit,
 )
 
+from .grids import exhaustive, grid
+
 matplotlib = pytest.importorskip("matplotlib", reason="pictures need matplotlib: pip install 'fastem[plot]'")
 image = pytest.importorskip("PIL.Image", reason="films need Pillow: pip install 'fastem[plot]'")
 matplotlib.use("Agg")
@@ -258,7 +260,7 @@ def test_whatever_fit_takes_can_be_drawn(faithful, tmp_path):
     assert (display.ax_.get_xlabel(), display.ax_.get_ylabel()) == ("eruptions", "waiting")
 
 
-@pytest.mark.parametrize(("offset", "scale"), [(1e8, 1), (0, 1e-12), (0, 1e12), (0, np.array([1e-12, 1e8]))])
+@grid(("offset", "scale"), [(1e8, 1), (0, 1e-12), (0, 1e12), (0, np.array([1e-12, 1e8]))], quick=slice(3, 4))
 def test_any_place_and_scale_looks_the_same(offset, scale):
     plain, X = gaussians(), gaussians(offset=offset, scale=scale)
     model = GaussianMixture.from_parameters([0.7, 0.3], [[0, 0], [4, 3]], [np.eye(2), np.diag([0.25, 1])])
@@ -274,6 +276,7 @@ def test_any_place_and_scale_looks_the_same(offset, scale):
     np.testing.assert_allclose(*pictures, atol=1e-5)
 
 
+@exhaustive
 def test_degenerate_data_can_be_drawn():
     X = gaussians()
     constant = np.column_stack([X[:, 0], np.full(len(X), 7.0)])
@@ -390,6 +393,7 @@ def test_iterations_that_are_asked_for_are_shown(faithful, frames):
         IterationDisplay.from_frames(frames, X, chosen=[999])
 
 
+@exhaustive
 def test_chosen_iterations_begin_at_the_start_and_end_at_the_end(faithful, frames):
     X, _ = faithful
     display = IterationDisplay.from_frames(frames, X, n_frames=3)
@@ -511,6 +515,170 @@ def test_the_band_holds_points_of_a_gaussian():
     assert np.mean(inside) > 0.8
 
 
+# Weights and names
+
+
+def table(n_features=2, seed=0):
+    """A table of values and their multiplicities, some of them 0, the rows that it stands for, and a mixture of it."""
+    rng = np.random.default_rng(seed)
+    X = np.round(np.vstack([rng.normal(size=(150, n_features)), rng.normal(4, 0.7, size=(90, n_features))]), 1)
+    weights = rng.integers(0, 6, size=len(X)).astype(float)
+    weights[:3] = 0
+    rows = np.repeat(X, weights.astype(int), axis=0)
+    return X, weights, rows, GaussianMixture(2, random_state=0).fit(X, sample_weight=weights)
+
+
+def test_the_histogram_counts_weights():
+    X, weights, rows, model = table(1)
+    display = MixtureDisplay.from_estimator(model, X, sample_weight=weights)
+    heights, edges, _ = display.points_.get_data()
+    expected, _ = np.histogram(rows, edges)
+    np.testing.assert_allclose(heights, expected / (len(rows) * np.diff(edges)))
+    n_drawn = np.count_nonzero(weights)
+    assert display.title == (
+        f"2 components, full covariance, {n_drawn} of 240 points, sum of weights {weights.sum():,g}\n"
+        f"log-likelihood {_style.nats(model.score(rows))} nats per point"
+    )
+    scaled = MixtureDisplay.from_estimator(model, X, sample_weight=weights * 2**-20)  # the scale says nothing
+    assert f"sum of weights {weights.sum() * 2**-20:,g}" in scaled.title
+    by_label = ResponsibilityDisplay.from_estimator(model, X, sample_weight=weights)
+    for k, part in enumerate(by_label.panels_[0]):
+        top, edges, bottom = part.get_data()
+        expected, _ = np.histogram(rows[model.predict(rows) == k], edges)
+        np.testing.assert_allclose(top - bottom, expected / (len(rows) * np.diff(edges)), atol=1e-12)
+    assert by_label.figure_.get_suptitle() == f"{n_drawn} of 240 points, sum of weights {weights.sum():,g}"
+
+
+def test_a_table_of_many_points_has_the_bins_of_the_points():
+    midpoints = np.arange(0.58, 0.70, 0.004)
+    counts = np.rint(900 * np.exp(-(((midpoints - 0.645) / 0.019) ** 2) / 2)) + 1
+    model = GaussianMixture(1).fit(midpoints[:, None], sample_weight=counts)
+    heights, edges, _ = MixtureDisplay.from_estimator(
+        model, midpoints[:, None], sample_weight=counts
+    ).points_.get_data()
+    assert len(heights) >= 30 and np.diff(edges) == pytest.approx(0.004)
+    np.testing.assert_allclose(heights.sum() * 0.004, 1, rtol=1e-9)
+
+
+@pytest.mark.parametrize("copies", [1, 40])
+def test_a_plane_counts_weights(copies):
+    X, weights, rows, model = table()
+    X, weights = np.tile(X, (copies, 1)), np.tile(weights, copies)
+    X[:, 0] += np.linspace(0, 1e-3, len(X))
+    rows = np.repeat(X, weights.astype(int), axis=0)
+    display = MixtureDisplay.from_estimator(model, X, sample_weight=weights)
+    is_image = copies > 1
+    cloud, w = display.panels_[0].cloud, weights[weights > 0]
+    assert (cloud.counts is not None) == is_image == (len(w) > 5000)
+    if is_image:
+        (left, right), (bottom, top) = display.panels_[0].bounds
+        n_rows, n_columns = cloud.counts.shape
+        edges = np.linspace(bottom, top, n_rows + 1), np.linspace(left, right, n_columns + 1)
+        expected, *_ = np.histogram2d(rows[:, 1], rows[:, 0], edges)
+        different = cloud.counts * w.mean() - expected
+        assert np.abs(different).sum() < 1e-3 * expected.sum()  # but for rounding at the edges of cells
+        opacity = cloud.artist.get_array()[:, :, 3]
+        np.testing.assert_array_equal(opacity > 0, cloud.counts > 0)
+    else:
+        areas = cloud.artist.get_sizes()
+        np.testing.assert_allclose(areas / areas[0], w / w[0])
+        assert len(cloud.artist.get_offsets()) == len(w)
+    hard = ResponsibilityDisplay.from_estimator(model, X, sample_weight=weights).panels_[2].cloud
+    if not is_image:
+        offsets, areas = hard.artist.get_offsets(), hard.artist.get_sizes()
+        of = {tuple(point): weight for point, weight in zip(X[weights > 0], w, strict=True)}
+        expected = np.array([of[tuple(point)] for point in offsets.tolist()])
+        np.testing.assert_allclose(areas / areas[0], expected / expected[0])
+
+
+def test_groups_of_weighted_points_are_those_of_repeated_ones():
+    X, weights, rows, model = table()
+    labels = model.predict(X) + 1
+    display = DataDisplay.from_data(X, labels, sample_weight=weights)
+    expected = DataDisplay.from_data(rows, np.repeat(labels, weights.astype(int))).mixture
+    for name in ("weights", "means", "covariances"):
+        np.testing.assert_allclose(getattr(display.mixture, name), getattr(expected, name), rtol=1e-9)
+    assert [text.get_text() for text in display.panels_[0].numbers] == ["1", "2"]
+    assert texts(display.legend_)[0].startswith("1: weight")
+
+
+def test_quantiles_of_weighted_points():
+    X, weights, _, model = table()
+    X = X + np.random.default_rng(1).normal(size=X.shape) * 1e-3  # no two at the same distance
+    rows = np.repeat(X, weights.astype(int), axis=0)
+    display = MahalanobisDisplay.from_estimator(model, X, sample_weight=weights)
+    repeated = MahalanobisDisplay.from_estimator(model, rows)
+    of_ones = MahalanobisDisplay.from_estimator(model, X, sample_weight=np.ones(len(X)))
+    alone = MahalanobisDisplay.from_estimator(model, X)
+    for k, line in enumerate(display.lines_):
+        said = [each.axes_[k].texts[0].get_text() for each in (display, repeated)]
+        assert said[0] == said[1]  # Kolmogorov's distance
+        n, mass = np.count_nonzero(weights[model.predict(X) == k]), weights[model.predict(X) == k].sum()
+        assert display.axes_[k].get_title(loc="left") == f"{k}: {n} points, weight {mass:g}"
+        # A point of weight m stands in the middle of its m repetitions.
+        squares, p = repeated.distances[k], stats.chi2.cdf(line.get_xdata(), 2)
+        middle = [np.flatnonzero(np.isclose(squares, y, rtol=1e-12)).mean() + 0.5 for y in line.get_ydata()]
+        np.testing.assert_allclose(p, np.array(middle) / len(squares), rtol=1e-9)
+        np.testing.assert_allclose(of_ones.lines_[k].get_xdata(), alone.lines_[k].get_xdata(), rtol=1e-9)
+
+
+def test_corners_strips_and_films_count_weights(tmp_path, monkeypatch):
+    X, weights, rows, model = table(3)
+    corner = MixtureDisplay.from_estimator(model, X, sample_weight=weights)
+    heights, edges, _ = corner.panels_[1, 1].histogram.get_data()
+    np.testing.assert_allclose(heights, np.histogram(rows[:, 1], edges)[0] / (len(rows) * np.diff(edges)))
+    drawn = weights[weights > 0]
+    areas = corner.panels_[1, 0].cloud.artist.get_sizes()
+    np.testing.assert_allclose(areas / areas[0], drawn / drawn[0])
+    frames = Frames()
+    clone(model).set_params(algorithm="em").set_callbacks(frames).fit(X, sample_weight=weights)
+    strip = IterationDisplay.from_frames(frames, X, sample_weight=weights, n_frames=2)
+    assert strip.run.log_likelihood[-1] == pytest.approx(frames.best[-1].score(rows), rel=1e-12)
+    assert strip.figure_.get_suptitle() == f"{len(drawn)} of 240 points, sum of weights {weights.sum():,g}"
+    seen = []
+    monkeypatch.setattr(_film_file, "_write_gif", lambda path, film, *_: seen.append(film) or path.touch())
+    film(model, X, tmp_path / "fit.gif", sample_weight=weights)
+    run = seen[0]._run
+    assert run.log_likelihood[-1] == pytest.approx(model.score(rows), abs=1e-3)
+    assert run.models[-1].score(rows) == pytest.approx(run.log_likelihood[-1], rel=1e-12)
+
+
+def test_weights_that_are_none_are_refused(faithful):
+    X, model = faithful
+    with pytest.raises(ValueError, match="sample_weight"):
+        MixtureDisplay.from_estimator(model, X, sample_weight=np.ones(3))
+    with pytest.raises(ValueError, match=r"[Nn]egative"):
+        MahalanobisDisplay.from_estimator(model, X, sample_weight=-np.ones(len(X)))
+    sampled = MixtureDisplay.from_estimator(model, X, sample_weight=np.arange(len(X)), max_points=100)
+    assert len(sampled.points) == 100 and sampled.points.weights.min() > 0
+    np.testing.assert_array_equal(X[sampled.points.weights.astype(int)], sampled.points.values)
+    assert f"100 of 272 points, sum of weights {271 * 136:,}" in sampled.title
+
+
+def test_components_are_called_by_their_names(iris):
+    X, _ = iris
+    model = GaussianMixture(3, random_state=0).fit(X)
+    model.component_names_ = np.array(["3", "1", "2"], dtype=object)
+    display = MixtureDisplay.from_estimator(model, X, features=[2, 3])
+    assert [text.get_text() for text in display.panels_[0].numbers] == ["3", "1", "2"]
+    assert [text.split(":")[0] for text in texts(display.legend_)[:3]] == ["3", "1", "2"]
+    line = MixtureDisplay.from_estimator(model, X, features=[2])
+    assert [text.get_text() for text in line.panels_[0].numbers] == ["3", "1", "2"]
+    assert [ax.get_title(loc="left")[:2] for ax in MahalanobisDisplay.from_estimator(model, X).axes_] == [
+        "3:",
+        "1:",
+        "2:",
+    ]
+    labels = ResponsibilityDisplay.from_estimator(model, X, features=[2]).axes_[0].get_legend()
+    assert texts(labels) == ["3", "1", "2"]
+    model.component_names_ = np.array(["setosa", "versicolor", "b"], dtype=object)
+    display = MixtureDisplay.from_estimator(model, X, features=[2, 3])
+    assert [text.get_text() for text in display.panels_[0].numbers] == ["0", "1", "2"]
+    assert [text.split(":")[0] for text in texts(display.legend_)[:3]] == ["0 setosa", "1 versicolor", "2 b"]
+    run = _run.run_of(_run.random_run(model, X), X, like=model)
+    assert run.mixtures[0].names == ["setosa", "versicolor", "b"]
+
+
 # Films
 
 
@@ -518,7 +686,7 @@ def film(model, X, path, **settings):
     return animate_fit(model, X, path, **{"max_frames": 6, "size": (400, 200), **settings})
 
 
-@pytest.mark.parametrize("n_features", [1, 2, 4])
+@grid("n_features", [1, 2, 4], quick=[2])
 def test_a_film_goes_from_a_random_start_to_the_model(tmp_path, iris, n_features):
     X = iris[0][:, :n_features]
     model = GaussianMixture(2, random_state=0).fit(X)
@@ -536,6 +704,7 @@ def test_a_film_goes_from_a_random_start_to_the_model(tmp_path, iris, n_features
     assert not plt.get_fignums()
 
 
+@exhaustive
 def test_the_run_that_is_filmed_ends_where_the_model_is(iris):
     X, model = iris
     run = _run.run_of(_run.random_run(model, X), X, like=model)
@@ -593,6 +762,7 @@ def test_films_of_other_kinds_are_refused_before_any_work(tmp_path, monkeypatch)
         animate_fit(GaussianMixture(2), None, tmp_path / "fit.mp4")
 
 
+@exhaustive
 def test_mp4_is_written_by_ffmpeg(tmp_path, faithful, monkeypatch):
     """With a stand-in that keeps the pixels."""
     stand_in = tmp_path / "ffmpeg"
@@ -606,6 +776,7 @@ def test_mp4_is_written_by_ffmpeg(tmp_path, faithful, monkeypatch):
     assert sorted(tmp_path.iterdir()) == [stand_in, path]
 
 
+@exhaustive
 def test_a_model_that_is_not_fitted_is_filmed_in_its_own_settings(tmp_path):
     model = GaussianMixture(3, covariance_type="tied")
     assert film(model, gaussians(), tmp_path / "fit.gif").exists()
@@ -724,6 +895,7 @@ def test_pictures_look_as_they_did(name, faithful, iris, frames, tmp_path):
     assert np.sqrt(np.mean((small[0] - small[1]) ** 2)) < (5 if name == "image" else 1.5)
 
 
+@exhaustive
 def test_pictures_import_matplotlib_when_they_are_drawn():
     code = "import sys, fastem.plotting; sys.exit(any(name.startswith('matplotlib') for name in sys.modules))"
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -736,17 +908,18 @@ def test_without_matplotlib_it_says_what_to_install(faithful, monkeypatch):
         MixtureDisplay.from_estimator(model, X)
 
 
+@exhaustive
 def test_a_million_points_are_an_image_in_about_a_second(faithful):
     """The bound is generous: machines of continuous integration are slow, and markers would take a minute."""
-    from time import perf_counter
+    from time import process_time
 
     X = np.random.default_rng(0).normal(size=(1_000_000, 2))
     model = GaussianMixture.from_parameters([0.5, 0.5], [[-1, 0], [1, 0]], [np.eye(2)] * 2)
     MixtureDisplay.from_estimator(model, X[:6000]).figure_.canvas.draw()
-    begun = perf_counter()
+    begun = process_time()
     display = MixtureDisplay.from_estimator(model, X)
     display.figure_.canvas.draw()
-    assert perf_counter() - begun < 10
+    assert process_time() - begun < 10
     assert not display.ax_.collections or max(len(c.get_offsets()) for c in display.ax_.collections) < 5000
 
 

@@ -23,10 +23,11 @@ from fastem.known import Known
 from fastem.sources import ArraySource
 
 from .data_sets import COVARIANCE_TYPES
+from .grids import exhaustive, grid
 from .problems import Problem, make_problem
 
 properties = settings(derandomize=True, deadline=None, max_examples=40, suppress_health_check=list(HealthCheck))
-of_each_type = pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+of_each_type = grid("covariance_type", COVARIANCE_TYPES, quick=["full"])
 
 
 @st.composite
@@ -126,7 +127,7 @@ def test_scaled_by_powers_of_2_to_the_bit(covariance_type, size, powers):
 
 @properties
 @given(size=sizes(), seed=st.integers(0, 1000))
-@pytest.mark.parametrize("covariance_type", ["full", "tied", "spherical"])
+@grid("covariance_type", ["full", "tied", "spherical"], quick=["tied"])
 def test_rotated(covariance_type, size, seed):
     problem = problem_of(size, covariance_type)
     n_features = problem.X.shape[1]
@@ -491,7 +492,7 @@ class LifeOfAModel(RuleBasedStateMachine):
         assert model.n_samples_seen_ >= 1
 
 
-@pytest.mark.parametrize("n_features", [2, 3])
+@grid("n_features", [2, 3], quick=[2])
 @pytest.mark.parametrize(("fitted", "changed"), list(itertools.permutations(COVARIANCE_TYPES, 2)))
 def test_another_covariance_type_after_the_fit(fitted, changed, n_features):
     X = points(60, n_features, 0)
@@ -506,7 +507,7 @@ def test_another_covariance_type_after_the_fit(fitted, changed, n_features):
     assert_array_equal(model.set_params(covariance_type=fitted).predict_proba(X), expected)
 
 
-TestLifeOfAModel = LifeOfAModel.TestCase
+TestLifeOfAModel = exhaustive(LifeOfAModel.TestCase)
 TestLifeOfAModel.settings = settings(
     derandomize=True, deadline=None, max_examples=60, stateful_step_count=25, suppress_health_check=list(HealthCheck)
 )

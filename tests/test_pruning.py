@@ -13,6 +13,7 @@ from fastem.known import Known
 from fastem.sources import ArraySource
 
 from .data_sets import COVARIANCE_TYPES
+from .grids import grid
 
 MANY = 3_000 if numba.config.DISABLE_JIT else 20_000  # points; kernels that are plain Python take a second for 3,000
 
@@ -66,7 +67,7 @@ def assert_same(statistics, expected, rtol):
         assert_allclose(value, reference, rtol=rtol, atol=rtol * np.abs(reference).max())
 
 
-@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@grid("dtype", [np.float64, np.float32], quick=[np.float64])
 @pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
 @pytest.mark.parametrize(("n_features", "n_components"), [(1, 33), (2, 40), (3, 100), (5, 64), (8, 50)])
 def test_the_same_statistics(n_features, n_components, covariance_type, dtype, dense, monkeypatch):
@@ -110,7 +111,7 @@ def test_hard_and_weighted(covariance_type, dense):
             assert_same(source.accumulate(parameters, known=given), expected, 1e-13)
 
 
-@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@grid("dtype", [np.float64, np.float32], quick=[np.float64])
 @pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
 def test_predictions_are_the_same_bits(covariance_type, dtype, dense):
     X, parameters = scattered(5000, 2, 60, covariance_type, spread=100.0)

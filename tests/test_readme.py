@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from .grids import exhaustive
+
 README = Path(__file__).parents[1] / "README.md"
 # Headings of sections whose blocks run as they stand; the others show calls on data of the reader's.
 RUN = "Ten lines of Python", "Gallery"
@@ -22,7 +24,8 @@ def _blocks():
             level, title = part.split(" ", 1)
             section = title if level == "##" else section
         elif part.startswith("```") and section in RUN:
-            found.append(pytest.param(part.split("\n", 1)[1].rsplit("\n", 1)[0], id=title))
+            marks = () if section == RUN[0] else exhaustive
+            found.append(pytest.param(part.split("\n", 1)[1].rsplit("\n", 1)[0], id=title, marks=marks))
     return found
 
 

@@ -27,6 +27,7 @@ from fastem.datasets import load_faithful
 
 from .data_sets import COVARIANCE_TYPES, start
 from .fits import assert_same_bits, fitted, mixture, points, quietly
+from .grids import exhaustive, grid
 from .held import frame, npy
 
 X, _ = points()
@@ -68,7 +69,7 @@ def unfinished(**params):
 # -- what was saved is what is loaded ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@grid("dtype", ["float64", "float32"], quick=["float64"])
 @pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
 def test_a_model_that_was_saved_is_the_same_to_the_bit(covariance_type, dtype, tmp_path):
     points = frame(X.astype(dtype))
@@ -112,6 +113,19 @@ def test_a_fit_that_was_cut_off_goes_on_from_its_file(params, tmp_path):
     model.set_params(warm_start=True)
     assert_same_bits(quietly(twin, frame(X)), quietly(model, frame(X)))
     assert twin.n_iter_ > 10
+
+
+def test_what_components_are_called_is_kept_until_there_are_others(tmp_path):
+    model = fitted(X)
+    assert not hasattr(model, "component_names_")
+    model.component_names_ = np.array(["sole", "1", 'a "b", é'], dtype=object)
+    model.save(tmp_path / "model.npz")
+    twin = fastem.load(tmp_path / "model.npz")
+    assert list(twin.component_names_) == list(model.component_names_) and twin.component_names_.dtype == object
+    assert_array_equal(twin.predict(X), model.predict(X))  # numbers
+    assert hasattr(twin.partial_fit(X[:500]), "component_names_")
+    assert hasattr(twin.set_params(warm_start=True).fit(X), "component_names_")
+    assert not hasattr(twin.set_params(warm_start=False).fit(X), "component_names_")
 
 
 def test_a_loaded_model_takes_in_further_batches(tmp_path):
@@ -320,7 +334,7 @@ def header_with(file, **changes):
     np.savez(file, **members)
 
 
-@pytest.mark.parametrize(
+@grid(
     ("damage", "match"),
     [
         (lambda file: file.write_bytes(b""), "can't be read as a model"),
@@ -342,6 +356,7 @@ def header_with(file, **changes):
         (lambda file: header_with(file, attributes={"means_": {"@array": "array_99"}}), "can't be read as a model"),
         (lambda file: header_with(file, attributes={"means_": {"@class": "Popen", "fields": {}}}), "can't be read"),
     ],
+    quick=slice(0, None, 3),
 )
 def test_a_file_that_is_no_model(damage, match, tmp_path):
     file = tmp_path / "model.npz"
@@ -460,7 +475,7 @@ def test_no_memory_is_taken_on_a_files_word(shape, tmp_path):
         tracemalloc.stop()
 
 
-@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+@grid("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA], quick=[zipfile.ZIP_DEFLATED])
 def test_a_file_that_would_grow_is_refused(method, tmp_path):
     file = tmp_path / "model.npz"
     fitted(X).save(file)
@@ -529,7 +544,7 @@ VISITED = ("attributes", *STEPS, "fields", "_visited", 0, "@visited")
 LARGE, ANY = np.zeros(100), {"@array": "large"}
 
 
-@pytest.mark.parametrize(
+@grid(
     ("place", "value", "match"),
     [
         (("class",), "Popen", "its class is 'Popen', not GaussianMixture"),
@@ -566,6 +581,9 @@ LARGE, ANY = np.zeros(100), {"@array": "large"}
         (("attributes", "fit_report_", "@class"), "Stage", "should be an object of class FitReport"),
         (("attributes", "fit_report_", "fields", "kinds"), ["odd"], r"kinds\[0\] should be 'plain' or 'accelerated'"),
         (("attributes", "fit_report_", "fields", "stages", 0, "fields", "n_iter"), "3", r"\[0\].n_iter should be"),
+        (("attributes", "component_names_"), {"@strings": ["a", "b"]}, "names_ should be 3 different strings"),
+        (("attributes", "component_names_"), {"@strings": ["a", "b", "a"]}, "should be 3 different strings"),
+        (("attributes", "component_names_"), ["a", "b", "c"], "component_names_ should be strings"),
         (("attributes", *STEPS, "@class"), "FitReport", "steps should be an object of class Plain or Stochastic or"),
         (("attributes", *STEPS, "fields", "_bounds"), 3, "steps._bounds should be a list"),
         (("attributes", *STEPS, "fields", "_radius"), None, "steps._radius should be a number"),
@@ -581,6 +599,7 @@ LARGE, ANY = np.zeros(100), {"@array": "large"}
         (("attributes", "_unfinished", "fields", "seed"), 2**64, "seed should be an integer from 0"),
         (("attributes", "_unfinished", "fields"), {}, "_unfinished lack accepted, parameters, candidate, steps"),
     ],
+    quick=slice(0, None, 4),
 )  # fmt: skip
 def test_values_that_are_not_what_belongs_there(place, value, match, tmp_path):
     file = tmp_path / "model.npz"
@@ -605,7 +624,7 @@ def test_what_every_model_has_must_be_there(name, tmp_path):
     refuses(file, name)
 
 
-@pytest.mark.parametrize(
+@grid(
     ("name", "change", "match"),
     [
         ("weights_", lambda w: w * 2, "attributes.weights_ should be 0 or more and sum to 1"),
@@ -623,6 +642,7 @@ def test_what_every_model_has_must_be_there(name, tmp_path):
         ("precisions_cholesky_", lambda f: f.transpose(0, 2, 1), "should be upper triangular with a positive diagonal"),
         ("precisions_cholesky_", lambda f: f[0], r"should have the shape \(3, 4, 4\), but has \(4, 4\)"),
     ],
+    quick=slice(0, None, 3),
 )
 def test_arrays_that_are_no_mixture(name, change, match, tmp_path):
     file = tmp_path / "model.npz"
@@ -714,6 +734,7 @@ def works(model):
                 assert str(error)
 
 
+@exhaustive
 @settings(deadline=None, max_examples=200)
 @given(st.data())
 def test_a_file_that_chance_has_damaged_is_refused_or_the_same(chance_file, data):
@@ -763,6 +784,7 @@ def at(value, place):
     return value
 
 
+@exhaustive
 @settings(deadline=None, max_examples=200)
 @given(st.data())
 def test_a_header_that_chance_has_changed_is_refused_or_works(chance_file, data):
@@ -788,6 +810,7 @@ SHAPES = [(), (1,), (2,), (4,), (8,), (2, 2), (1, 2), (2, 1), (4, 2), (2, 2, 2),
 NUMBERS = [0.0, -1.0, 1.0, 0.5, np.nan, np.inf, 1e300, 1e-300, 5e-324]
 
 
+@exhaustive
 @settings(deadline=None, max_examples=200)
 @given(st.data())
 def test_arrays_that_chance_has_changed_are_refused_or_work(chance_file, data):

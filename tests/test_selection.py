@@ -21,6 +21,7 @@ from fastem.sources import SourceError
 
 from . import data_sets, held
 from .fits import assert_same_bits, mixture, points, quietly
+from .grids import exhaustive, grid
 from .problems import three_groups
 from .test_faults import Faulty, nan_in_block_2
 
@@ -50,6 +51,7 @@ def load(name):
 
 
 @pytest.mark.filterwarnings("ignore::fastem.DegenerateFitWarning")  # six full components of 178 points in the loop
+@exhaustive
 @pytest.mark.parametrize("name", ["faithful", "iris", "wine", "penguins"])
 def test_as_the_loop_or_better(name):
     X, params = load(name), {"random_state": 0, "tol": 1e-5, "max_iter": 1000, "n_threads": 1}
@@ -67,7 +69,7 @@ def test_as_the_loop_or_better(name):
     assert (selection.best_estimator_.covariance_type, selection.best_estimator_.n_components) == table.bic.idxmin()
 
 
-@pytest.mark.parametrize("criterion", ["bic", "aic", "icl"])
+@grid("criterion", ["bic", "aic", "icl"], quick=["bic"])
 def test_the_row_of_the_best_is_of_the_best(criterion):
     X = load("iris")
     selection = select(X, range(1, 5), criterion=criterion, random_state=0, n_threads=1)
@@ -104,6 +106,7 @@ def test_every_rows_criteria_are_the_estimators():
 TIGHT = {"random_state": 0, "tol": 1e-9, "max_iter": 20_000, "n_threads": 1}
 
 
+@exhaustive
 def test_mclusts_choice_on_old_faithful():
     """mclust's vignette: EEE with 3 components, log-likelihood -1126.326, BIC -2314.316, ICL -2357.824.
 
@@ -141,7 +144,7 @@ def test_mclusts_choice_on_the_galaxies():
     assert 82 * table.log_likelihood["full", 3] == pytest.approx(-203.1792, abs=0.0005)
 
 
-@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@grid("covariance_type", COVARIANCE_TYPES, quick=["diag"])
 def test_as_high_as_many_starts(covariance_type):
     """Of scikit-learn's: the log-likelihoods that the criteria come from."""
     X = load("faithful")
@@ -157,6 +160,7 @@ def test_as_high_as_many_starts(covariance_type):
 # -- cross-validation -------------------------------------------------------------------------------------------------
 
 
+@exhaustive
 def test_held_out_is_what_cross_validation_finds():
     X = load("faithful")
     selection = select(X, range(1, 4), ("full", "diag"), "held_out", random_state=0, n_threads=1)
@@ -391,6 +395,7 @@ def of_many(many):
     return select(many, range(1, 6), random_state=0, tol=1e-4, n_threads=1)
 
 
+@exhaustive
 def test_what_was_stopped_is_worse(many, of_many):
     table, best = rows(of_many), of_many.results_["bic"][of_many.best_index_]
     stopped = table[table.status == "stopped"]
@@ -407,6 +412,7 @@ def test_what_was_stopped_is_worse(many, of_many):
     assert table.bic.iloc[order[: len(table) - len(stopped)]].is_monotonic_increasing
 
 
+@exhaustive
 def test_the_choice_among_many_points_is_the_full_searchs(many, of_many):
     best = of_many.best_estimator_
     assert (best.covariance_type, best.n_components) == ("diag", 4)
@@ -418,6 +424,7 @@ def test_the_choice_among_many_points_is_the_full_searchs(many, of_many):
     assert best.score(many) == pytest.approx(of_many.results_["log_likelihood"][of_many.best_index_], rel=1e-12)
 
 
+@exhaustive
 def test_the_same_however_many_points_are_held(many, of_many, tmp_path):
     source = held.npy(many, tmp_path)
     other = select(source, range(1, 6), random_state=0, tol=1e-4, n_threads=1)
@@ -450,8 +457,8 @@ def assert_same_selection(one, other):
 FEW = {"n_components": range(1, 4), "covariance_type": ("full", "diag"), "random_state": 0, "n_threads": 1}
 
 
-@pytest.mark.parametrize("criterion", ["bic", "held_out"])
-@pytest.mark.parametrize("how", ["memmap", ".npy", "arrays", "Parquet folder"])
+@grid("criterion", ["bic", "held_out"], quick=["held_out"])
+@grid("how", ["memmap", ".npy", "arrays", "Parquet folder"], quick=["arrays"])
 def test_every_source_gives_the_same_table(how, criterion, tmp_path):
     X, _ = points()
     source = held.HELD[how](X, tmp_path)
@@ -473,6 +480,7 @@ def test_columns_by_name(tmp_path):
     assert list(selection.best_estimator_.feature_names_in_) == ["length", "width", "height"]
 
 
+@exhaustive
 def test_the_same_every_time_and_by_any_number_of_threads():
     X = load("iris")
     first = select(X, **FEW)
@@ -484,6 +492,7 @@ def test_the_same_every_time_and_by_any_number_of_threads():
     assert_same_selection(*(select(X, **{**FEW, "random_state": state}) for state in states))
 
 
+@exhaustive
 def test_the_order_of_arguments_does_not_matter():
     X = load("iris")
     one = rows(select(X, [3, 1, 2, 2], ["diag", "full"], random_state=0, n_threads=1))
@@ -494,6 +503,7 @@ def test_the_order_of_arguments_does_not_matter():
     assert len(generator.results_["bic"]) == 2
 
 
+@exhaustive
 @pytest.mark.parametrize("criterion", ["bic", "held_out"])
 def test_weights_are_repeated_rows(criterion):
     X, _ = three_groups(400)
@@ -510,6 +520,7 @@ def test_weights_are_repeated_rows(criterion):
     assert_allclose(doubled.aic.iloc[0] - 2 * weighted.aic.iloc[0], -2 * 9, atol=1e-6)
 
 
+@exhaustive
 def test_arguments_of_the_mixture_are_passed_on():
     X = load("iris")
     for params in (
@@ -561,6 +572,7 @@ def test_a_table_for_pandas():
     assert (table.seconds > 0).all()
 
 
+@exhaustive
 def test_no_warnings():
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -12,6 +12,8 @@ import pytest
 
 import fastem
 
+from .grids import exhaustive
+
 REACHES_INTO_PRIVATE_FUNCTIONS = {
     "test_suffstat_sk_full",
     "test_suffstat_sk_tied",
@@ -26,17 +28,31 @@ REACHES_INTO_PRIVATE_FUNCTIONS = {
     "test_compare_covar_type",  # calls _check_parameters and _initialize_parameters
 }
 
+TAKE_SECONDS = {
+    "test_init_of_gaussian_mixture",
+    "test_multiple_init_of_gaussian_mixture",
+    "test_bayesian_mixture_fit_predict_n_init_of_bayesian_mixture",
+    "test_warm_start_of_gaussian_mixture",
+    "test_gaussian_mixture_fit_of_gaussian_mixture",
+    "test_bayesian_mixture_fit_predict_of_bayesian_mixture",
+    "test_gaussian_mixture_fit_best_params_of_gaussian_mixture",
+    "test_invariant_translation_of_bayesian_mixture",
+    "test_monotonic_likelihood_of_gaussian_mixture",
+    "test_monotonic_likelihood_of_bayesian_mixture",
+    "test_check_covariance_precision_of_bayesian_mixture",
+}
+
 CLASSES = {"GaussianMixture", "BayesianGaussianMixture"}
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # scikit-learn's tests warn freely
 
 
-@pytest.fixture(params=[np.float32, np.float64])
+@pytest.fixture(params=[pytest.param(np.float32, marks=exhaustive), np.float64])
 def global_dtype(request):
     return request.param
 
 
-@pytest.fixture(params=[0, 42])
+@pytest.fixture(params=[0, pytest.param(42, marks=exhaustive)])
 def global_random_seed(request):
     return request.param
 
@@ -58,7 +74,7 @@ def _tests_of(module_name):
 
 
 _TESTS = {**_tests_of("test_gaussian_mixture"), **_tests_of("test_bayesian_mixture"), **_tests_of("test_mixture")}
-globals().update(_TESTS)
+globals().update({name: exhaustive(test) if name in TAKE_SECONDS else test for name, test in _TESTS.items()})
 
 
 def test_the_suite_is_there():

@@ -19,9 +19,11 @@ from fastem.sources.base import aligned
 
 from .data_sets import COVARIANCE_TYPES
 from .fits import assert_same_bits, fitted, mixture, points, quietly
+from .grids import exhaustive, grid
 from .held import HELD, NAMES, arrow, blocks_of, frame, npy, parquet
 
 every_way = pytest.mark.parametrize("way", HELD)
+some_ways = grid("way", HELD, quick=[".npy", "Parquet file"])
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -48,27 +50,27 @@ def same_bits_held(way, folder, dtype="float64", **params):
 
 
 @every_way
-@pytest.mark.parametrize("algorithm", ["auto", "em"])
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@grid("algorithm", ["auto", "em"], quick=["em"])
+@grid("dtype", ["float64", "float32"], quick=["float64"])
+@grid("covariance_type", COVARIANCE_TYPES, quick=["full"])
 def test_the_same_bits_however_points_are_held(way, algorithm, dtype, covariance_type, tmp_path):
     same_bits_held(way, tmp_path, dtype, algorithm=algorithm, covariance_type=covariance_type)
 
 
-@every_way
-@pytest.mark.parametrize("init_params", ["random", "k-means++", "random_from_data"])
+@some_ways
+@grid("init_params", ["random", "k-means++", "random_from_data"], quick=["random"])
 def test_the_same_bits_from_every_start(way, init_params, tmp_path):
     same_bits_held(way, tmp_path, init_params=init_params)
 
 
-@every_way
+@some_ways
 @pytest.mark.parametrize("assignment", ["hard", "stochastic"])
 def test_the_same_bits_under_every_assignment(way, assignment, tmp_path):
     same_bits_held(way, tmp_path, assignment=assignment)
 
 
-@every_way
-@pytest.mark.parametrize("algorithm", ["auto", "em"])
+@some_ways
+@grid("algorithm", ["auto", "em"], quick=["em"])
 @pytest.mark.parametrize("known", ["weights", "labels", "shares", "all"])
 def test_the_same_bits_with_what_is_known_of_the_points(way, algorithm, known, tmp_path):
     X, groups = points()
@@ -86,7 +88,7 @@ def test_the_same_bits_with_what_is_known_of_the_points(way, algorithm, known, t
     assert model.lower_bounds_ != in_memory(**params).lower_bounds_
 
 
-@every_way
+@grid("way", HELD, quick=["frames"])
 def test_the_same_bits_where_little_is_read_at_a_time(way, tmp_path, monkeypatch):
     # Leaves are of 384 points: parts of one and of two leaves, blocks larger and smaller than them.
     few = 4 * 800
@@ -100,7 +102,7 @@ def test_the_same_bits_where_little_is_read_at_a_time(way, tmp_path, monkeypatch
         same_bits_held(way, folder, init_params=init_params)
 
 
-@every_way
+@some_ways
 def test_samples_are_the_same_rows(way, tmp_path):
     X, _ = points(60_000, n_components=6)
     params = {"n_components": 6, "max_iter": 5, "covariance_type": "diag"}
@@ -136,6 +138,7 @@ def test_the_same_bits_with_so_many_components_that_most_are_left_out(n_features
 # -- cuts -------------------------------------------------------------------------------------------------------------
 
 
+@exhaustive
 @settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_any_cuts_of_blocks(data):
@@ -201,8 +204,10 @@ def test_drawn_responsibilities_are_a_rows_own_whenever_it_is_asked_for(ranges, 
 # -- dtypes -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "dtype", ["int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "bool", "float16", ">f8", "object"]
+@grid(
+    "dtype",
+    ["int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "bool", "float16", ">f8", "object"],
+    quick=["uint16", "bool", "object"],
 )
 def test_blocks_of_other_dtypes_are_as_good_as_float64(dtype, tmp_path):
     X = np.clip(np.round(points()[0]) + 3, 0, 15)
@@ -288,6 +293,75 @@ def test_a_source_is_the_same_after_a_fit_or_a_prediction(tmp_path):
     assert list(fitted(source).feature_names_in_) == [*NAMES, "y"]
 
 
+INDEXES = {  # of pandas, and the columns that they become in a file
+    "range": (pd.RangeIndex(3000), []),
+    "every third": (pd.RangeIndex(0, 9000, 3), []),
+    "shuffled": (pd.Index(np.random.default_rng(0).permutation(3000)), ["__index_level_0__"]),
+    "named": (pd.Index(np.arange(3000) ** 2, name="id"), ["id"]),
+    "floats": (pd.Index(np.arange(3000) / 7, name="seconds"), ["seconds"]),
+    "dates": (pd.date_range("2020-01-01", periods=3000, name="day"), ["day"]),
+    "words": (pd.Index([f"row {i}" for i in range(3000)]), ["__index_level_0__"]),
+    "levels": (pd.MultiIndex.from_product([range(50), range(60)], names=["u", None]), ["u", "__index_level_1__"]),
+}
+
+
+@pytest.mark.parametrize("kind", INDEXES)
+def test_an_index_that_pandas_wrote_is_no_feature_unless_it_is_asked_for(kind, tmp_path):
+    pa = arrow()
+    X, _ = points()
+    index, columns = INDEXES[kind]
+    indexed = frame(X).set_index(index)
+    file = tmp_path / "points.parquet"
+    indexed.to_parquet(file)
+    source = ParquetSource(file)
+    assert (source.all_columns, source.index_columns) == ([*NAMES, *columns], columns)
+    for held in (file, pa.Table.from_pandas(indexed)):
+        model = fitted(held)
+        assert list(model.feature_names_in_) == NAMES
+        assert_same_bits(model, fitted(X))
+        assert_array_equal(model.predict(held), model.predict(frame(X)))
+    for name in columns:
+        if pd.api.types.is_numeric_dtype(index.get_level_values(columns.index(name))):
+            model = fitted(ParquetSource(file, columns=[name, NAMES[0]]))
+            assert_same_bits(model, fitted(np.column_stack([index.get_level_values(columns.index(name)), X[:, 0]])))
+            assert_array_equal(model.predict(file), model.predict(ParquetSource(file, columns=[name, NAMES[0]])))
+            weights = np.asarray(index.get_level_values(columns.index(name)), dtype=np.float64)
+            assert_same_bits(fitted(file, sample_weight=name), fitted(X, sample_weight=weights))
+
+
+@pytest.mark.filterwarnings("ignore:The inplace keyword")  # of Dask's own call of pandas
+def test_an_index_that_dask_wrote_is_no_feature(tmp_path):
+    dd = pytest.importorskip("dask.dataframe")
+    X, _ = points()
+    shuffled = frame(X).set_index(pd.Index(np.random.default_rng(0).permutation(3000), name="id"))
+    dd.from_pandas(shuffled, npartitions=3, sort=False).to_parquet(tmp_path / "points")
+    source = ParquetSource(tmp_path / "points")
+    assert source.columns == NAMES and set(source.all_columns) - set(NAMES) == set(source.index_columns) != set()
+    assert_same_bits(fitted(source), fitted(X))
+
+
+@pytest.mark.parametrize(
+    "metadata", [b"no json", b"[]", b"{}", b'{"index_columns": 3}', b'{"index_columns": ["no such"]}']
+)
+def test_metadata_that_names_no_index(metadata, tmp_path):
+    pa = arrow()
+    from pyarrow import parquet as pq
+
+    X, _ = points()
+    table = pa.table(dict(zip(NAMES, X.T, strict=True))).replace_schema_metadata({b"pandas": metadata})
+    pq.write_table(table, tmp_path / "points.parquet")
+    assert_same_bits(fitted(tmp_path / "points.parquet"), fitted(X))
+    assert_same_bits(fitted(table), fitted(X))
+
+
+def test_where_the_index_is_all_that_is_a_number_the_error_says_so(tmp_path):
+    pytest.importorskip("pyarrow")
+    words = pd.DataFrame({"word": ["u", "v", "w"]}, index=pd.Index([4, 1, 7], name="id"))
+    words.to_parquet(tmp_path / "words.parquet")
+    with pytest.raises(SourceError, match=r"no columns of numbers but the index, which columns=\['id'\] takes"):
+        ParquetSource(tmp_path / "words.parquet")
+
+
 def test_integer_weights_and_labels_of_parquet(tmp_path):
     X, groups = points()
     file = parquet(X, tmp_path / "points.parquet", w=groups + 1, y=groups.astype(np.uint8))
@@ -295,7 +369,7 @@ def test_integer_weights_and_labels_of_parquet(tmp_path):
     assert_same_bits(model, fitted(X, sample_weight=groups + 1, labels=groups))
 
 
-@pytest.mark.parametrize("way", ["frames", "record batches", "Arrow table", "Parquet file", "Parquet folder"])
+@grid("way", ["frames", "record batches", "Arrow table", "Parquet file", "Parquet folder"], quick=["Arrow table"])
 def test_feature_names(way, tmp_path):
     X, _ = points()
     source = HELD[way](X, tmp_path)
@@ -327,8 +401,8 @@ def test_a_map_outlives_the_name_of_its_file(tmp_path):
 # -- predictions ------------------------------------------------------------------------------------------------------
 
 
-@every_way
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@some_ways
+@grid("dtype", ["float64", "float32"], quick=["float64"])
 def test_predictions_are_those_of_the_array(way, dtype, tmp_path, recwarn):
     X = points()[0].astype(dtype)
     model = fitted(frame(X))
@@ -363,7 +437,7 @@ class Scores:
         pass
 
 
-@every_way
+@some_ways
 def test_callbacks_see_the_points(way, tmp_path):
     X, _ = points()
     scores = Scores()
@@ -383,6 +457,7 @@ def run(script):
     return done.stdout
 
 
+@exhaustive
 def test_without_the_optional_packages(tmp_path):
     script = f"""
 import sys
@@ -408,6 +483,7 @@ for make in (ParquetSource, model.fit):
     assert run(script).splitlines() == ["True 300", needed, needed]
 
 
+@exhaustive
 def test_optional_packages_are_imported_only_where_they_are_needed():
     script = f"""
 import sys

@@ -6,6 +6,7 @@ is one of float64 parameters. What users can rely on, eps being 2.2e-16 for floa
 | | error |
 | --- | --- |
 | log-densities, scores, lower bounds, relative to 1 + their size | 8 eps |
+| the same where components are d < 6e6 deviations apart | d eps |
 | the same where a covariance matrix has the condition c | 2 c eps (float32 data: 200 eps) |
 | responsibilities, L being the largest size of the point's log-densities | 2 L eps; never NaN, rows sum to 1 |
 | means, relative to deviation + distance from the origin and the other means; weights | 20 eps (D > N: 400) |
@@ -33,6 +34,7 @@ from fastem.covariance import FAMILIES
 from fastem.statistics import SufficientStatistics
 
 from .data_sets import COVARIANCE_TYPES
+from .grids import exhaustive, grid
 
 EPS = np.finfo(np.float64).eps
 LIGHT = 1e-6  # mass of a component that is all but empty
@@ -269,6 +271,15 @@ def far(distance):
     return case
 
 
+def apart(distance):
+    def case(covariance_type, seed):
+        case = ordinary(covariance_type, seed=seed)
+        shift = np.full((2, 3), [[0.0], [distance]])
+        return replace(case, X=case.X + shift[np.arange(16) % 2], means=case.means + shift, reg_covar=1e-6)
+
+    return case
+
+
 def duplicates(covariance_type, seed):
     case = ordinary(covariance_type, seed=seed)
     return replace(case, X=np.repeat(case.X[:5], 4, axis=0), reg_covar=1e-6)
@@ -325,6 +336,11 @@ CASES = {
     "features of 1e-150, 1 and 1e150": (scaled(1e-150, 1.0, 1e150), (200, 40, 450, 1500), None),
     "points 1e6 deviations away": (far(1e6), (8, 1.5, 3, 8), (6, 1, 2, 12)),
     "points 1e12 deviations away": (far(1e12), (8, 1.5, 3, 8), (6, 1, None, None)),
+    "components 1e5 apart": (apart(1e5), (1e5, 1, 2, 6e4), (5, 1, None, None)),
+    "components 1e8 apart": (apart(1e8), (8, 1, 2, 10), (5, 1, None, None)),
+    "components 1e12 apart": (apart(1e12), (8, 1, 2, 3e7), (5, 1, None, None)),
+    "components 1e18 apart": (apart(1e18), (8, 1, None, None), (5, 1, None, None)),
+    "components 1e30 apart": (apart(1e30), (8, 1, None, None), (5, 1, None, None)),
     "duplicates": (duplicates, (5, 1, 8, 6e4), (5, 1, 4, 8e3)),
     "a constant column": (constant(0.0), (6, 1.5, 16, 10), (5, 1, 2, 10)),
     "a constant column at 1e8": (constant(1e8), (5, 1.5, 2, 12), (5, 1, 5, 100)),
@@ -344,16 +360,16 @@ MAY_COLLAPSE = {  # full and tied covariances whose condition is beyond the digi
 KINDS = (("log-density", "score", "lower bound"), ("responsibility",), ("weight", "mean"), ("covariance",))
 
 
-@pytest.mark.parametrize(
-    ("name", "dtype", "covariance_type"),
-    [
-        (name, dtype, covariance_type)
-        for name, (_, *allowed) in CASES.items()
-        for dtype, most in zip(("f8", "f4"), allowed, strict=True)
-        for covariance_type in (COVARIANCE_TYPES[:2] if name.startswith("condition") else COVARIANCE_TYPES)
-        if most is not None
-    ],
-)
+CELLS = [
+    (name, dtype, covariance_type)
+    for name, (_, *allowed) in CASES.items()
+    for dtype, most in zip(("f8", "f4"), allowed, strict=True)
+    for covariance_type in (COVARIANCE_TYPES[:2] if name.startswith("condition") else COVARIANCE_TYPES)
+    if most is not None
+]
+
+
+@grid(("name", "dtype", "covariance_type"), CELLS, quick=[cell for cell in CELLS if cell[1:] == ("f8", "full")])
 def test_predictions_and_a_step(name, dtype, covariance_type):
     make, *allowed = CASES[name]
     allowed = allowed[dtype == "f4"]
@@ -462,6 +478,7 @@ def test_points_where_every_density_is_0(covariance_type, dtype, value):
             assert np.isfinite(other.covariances_).all() and np.isfinite(other.score(case.X))
 
 
+@exhaustive
 @pytest.mark.parametrize("scale", [1e-25, 1e25])
 @pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
 @pytest.mark.parametrize("Mixture", [GaussianMixture, BayesianGaussianMixture])
@@ -481,8 +498,8 @@ def test_float32_data_whose_variances_float32_can_not_hold(Mixture, covariance_t
 
 
 @pytest.mark.parametrize("Mixture", [GaussianMixture, BayesianGaussianMixture])
-@pytest.mark.parametrize("algorithm", ["auto", "em"])
-@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@grid("algorithm", ["auto", "em"], quick=["auto"])
+@grid("covariance_type", COVARIANCE_TYPES, quick=["full"])
 @pytest.mark.parametrize(("n_samples", "n_features", "n_components"), [(5, 2, 5), (5, 2, 4), (6, 20, 2), (2, 50, 2)])
 def test_as_many_components_or_features_as_points(
     n_samples, n_features, n_components, covariance_type, algorithm, Mixture

@@ -15,9 +15,11 @@ from sklearn.utils.fixes import parse_version
 from fastem import GaussianMixture
 
 from . import data_sets, naive
+from .grids import grid
 from .problems import partly_known, three_groups
 
 COVARIANCE_TYPES = data_sets.COVARIANCE_TYPES
+each_type = grid("covariance_type", COVARIANCE_TYPES, quick=["full", "spherical"])
 PARAMETERS = ("weights_", "means_", "covariances_", "precisions_", "precisions_cholesky_")
 WAYS = {  # to fit, all of which take weights
     "em": {"algorithm": "em"},
@@ -54,7 +56,7 @@ def assert_same_fit(one, other, rtol):
 # -- integers: repeated rows ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@each_type
 @pytest.mark.parametrize("has_labels", [False, True])
 @pytest.mark.parametrize("way", WAYS)
 def test_integer_weights_are_repeated_rows(way, has_labels, covariance_type):
@@ -72,7 +74,7 @@ def test_integer_weights_are_repeated_rows(way, has_labels, covariance_type):
     assert_same_fit(weighted, repeated, rtol=1e-10)
 
 
-@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@each_type
 def test_integer_weights_are_repeated_rows_in_scores(covariance_type):
     X, _ = three_groups()
     weights = integers(len(X))
@@ -83,7 +85,7 @@ def test_integer_weights_are_repeated_rows_in_scores(covariance_type):
         assert abs(weighted / score(X) - 1) > 1e-3
 
 
-@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@each_type
 def test_integer_weights_are_repeated_rows_in_batches(covariance_type):
     X, _ = three_groups(900)
     weights = integers(len(X))
@@ -121,7 +123,7 @@ def test_fit_predict_takes_weights(way):
 # -- fractions ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@each_type
 @pytest.mark.parametrize("assignment", ["soft", "hard"])
 def test_fractional_weights_against_textbook_em(assignment, covariance_type):
     X, _ = three_groups()
@@ -137,7 +139,7 @@ def test_fractional_weights_against_textbook_em(assignment, covariance_type):
             assert_allclose(getattr(model, name), value, rtol=1e-10, atol=1e-10, err_msg=name)
 
 
-@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@each_type
 def test_fractional_weights_in_scores_against_the_formulas(covariance_type):
     X, _ = three_groups()
     weights = np.random.default_rng(3).exponential(size=len(X))
@@ -156,8 +158,8 @@ def test_fractional_weights_in_scores_against_the_formulas(covariance_type):
 # -- scale ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("factor", [1e-30, 1e-12, 3.7, 1e12, 1e30])
-@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@grid("factor", [1e-30, 1e-12, 3.7, 1e12, 1e30], quick=[1e-30])
+@each_type
 @pytest.mark.parametrize("way", WAYS)
 def test_the_scale_of_weights_does_not_matter(way, covariance_type, factor):
     X, _ = three_groups()
@@ -170,7 +172,7 @@ def test_the_scale_of_weights_does_not_matter(way, covariance_type, factor):
     )
 
 
-@pytest.mark.parametrize("factor", [1e-30, 3.7, 1e30])
+@grid("factor", [1e-30, 3.7, 1e30], quick=[1e30])
 @pytest.mark.parametrize("init_params", ["kmeans", "k-means++", "random", "random_from_data"])
 def test_the_scale_of_weights_does_not_matter_to_starts(init_params, factor):
     X, _ = three_groups()
@@ -184,9 +186,9 @@ def test_the_scale_of_weights_does_not_matter_to_starts(init_params, factor):
 # -- zeros and ones ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@each_type
 @pytest.mark.parametrize("has_labels", [False, True])
-@pytest.mark.parametrize("distance", [0.0, 1e6])
+@grid("distance", [0.0, 1e6], quick=[1e6])
 @pytest.mark.parametrize("way", WAYS)
 def test_a_point_of_weight_zero_is_not_there(way, distance, has_labels, covariance_type):
     X, labels = three_groups()
@@ -214,7 +216,7 @@ ALL_STARTS = [
 ]
 
 
-@pytest.mark.parametrize("covariance_type", ["full", "diag"])
+@grid("covariance_type", ["full", "diag"], quick=["diag"])
 @pytest.mark.parametrize(("algorithm", "init_params"), ALL_STARTS)
 def test_a_point_of_weight_zero_is_not_there_for_starts(algorithm, init_params, covariance_type):
     """At the end of the data, where it changes no other point's draws, and far from a cloud without groups."""
@@ -305,7 +307,7 @@ BAD_WEIGHTS = [
 
 
 @pytest.mark.parametrize(("weights", "match"), BAD_WEIGHTS)
-@pytest.mark.parametrize("method", ["fit", "fit_predict", "score", "aic", "bic", "icl"])
+@grid("method", ["fit", "fit_predict", "score", "aic", "bic", "icl"], quick=["fit", "score"])
 def test_bad_weights(method, weights, match):
     X, _ = three_groups()
     model = quietly(mixture(X, "full").fit, X)

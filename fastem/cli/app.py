@@ -68,9 +68,12 @@ def _as_listed_types(text):
 _FILE = "CSV (.gz), .npy, Parquet or - (stdin)."
 File = Annotated[str, typer.Argument(metavar="FILE", help=_FILE, show_default=False)]
 Model = Annotated[str, typer.Argument(metavar="MODEL", help="What fit --save wrote.", show_default=False)]
-Columns = Annotated[str | None, _option(metavar="A,B", help="Features, by name or number.", panel="Data")]
+Columns = Annotated[str | None, _option(metavar="A,B,3-9", help="Features, by name or number.", panel="Data")]
 Delimiter = Annotated[
     str | None, _option(metavar="CHAR", callback=_as_delimiter, help="Between columns of text.", panel="Data")
+]
+Header = Annotated[
+    bool | None, _option("--header/--no-header", help="Line 1 holds names.", panel="Data", show_default=False)
 ]
 Weights = Annotated[str | None, _option(metavar="COLUMN", help="Weights of the points.", panel="Data")]
 Json = Annotated[bool, _option("--json", help="Print JSON, in full precision.", panel="Output")]
@@ -85,6 +88,10 @@ Tol = Annotated[float, _option(metavar="T", callback=_as_finite, help="Gain too 
 MaxIter = Annotated[int, _option(metavar="N", callback=_as_count, help="Most iterations.", panel="Model")]
 NInit = Annotated[int, _option(metavar="N", callback=_as_count, help="Starts to try.", panel="Model")]
 RegCovar = Annotated[float, _option(metavar="R", callback=_as_finite, help="Added to each variance.", panel="Model")]
+Prior = Annotated[
+    str | None,
+    _option(metavar="HOW", help="Against collapse: default or shrinkage=S.", panel="Model"),
+]
 Out = Annotated[str | None, _option("--out", "-o", metavar="OUT.csv", help="Instead of to standard output.")]
 
 
@@ -105,6 +112,7 @@ def fit(
     ] = None,
     weights: Weights = None,
     delimiter: Delimiter = None,
+    header: Header = None,
     covariance: Annotated[
         CovarianceType, _option(metavar="TYPE", help="Or tied, diag, spherical.", panel="Model")
     ] = "full",
@@ -122,6 +130,7 @@ def fit(
     max_iter: MaxIter = 100,
     n_init: NInit = 1,
     reg_covar: RegCovar = 1e-6,
+    prior: Prior = None,
     seed: Seed = 0,
     threads: Threads = None,
     save: Save = None,
@@ -144,6 +153,7 @@ def predict(
     out: Out = None,
     columns: Columns = None,
     delimiter: Delimiter = None,
+    header: Header = None,
 ):
     """Write each row's most probable component, in the order of the rows."""
     return _to_do("predicting", "predict", locals())
@@ -156,6 +166,7 @@ def score(
     columns: Columns = None,
     weights: Weights = None,
     delimiter: Delimiter = None,
+    header: Header = None,
     json: Json = False,
 ):
     """Print the log-likelihood of a table under a model, and BIC, AIC and ICL."""
@@ -185,6 +196,7 @@ def select(
     columns: Columns = None,
     weights: Weights = None,
     delimiter: Delimiter = None,
+    header: Header = None,
     covariance: Annotated[
         str, _option(metavar="TYPES", callback=_as_listed_types, help="Shapes to try.", panel="Model")
     ] = ",".join(_COVARIANCES),
@@ -195,6 +207,7 @@ def select(
     max_iter: MaxIter = 100,
     n_init: NInit = 1,
     reg_covar: RegCovar = 1e-6,
+    prior: Prior = None,
     seed: Seed = 0,
     threads: Threads = None,
     save: Save = None,
@@ -218,7 +231,9 @@ def plot(
         Literal["mixture", "responsibilities", "qq", "log-likelihood"], typer.Option(help="What to draw.")
     ] = "mixture",
     columns: Columns = None,
+    weights: Weights = None,
     delimiter: Delimiter = None,
+    header: Header = None,
 ):
     """Draw a model: the fit, its responsibilities, a Q-Q plot, its log-likelihood curve."""
     return _to_do("predicting", "plot", locals())

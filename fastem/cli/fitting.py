@@ -16,31 +16,36 @@ from ..sources import ArraySource
 from . import reporting
 from .live import Live
 from .messages import TableError, many, note, one_line
+from .naming import all_named, for_json, in_words, names_of
 from .outputs import named, replacing, text_to, write_rows
 from .pictures import FILMS, PICTURES, check_suffix, plotting, save
 from .tables import open_table
 
+_OF_A_PRIOR = "shrinkage", "degrees_of_freedom"
+
 
 def fit(options):
     """Do what the parsed `options` of `fastem fit` ask."""
+    options.prior = _prior(options.prior)
     live = Live(not options.quiet)
     with ExitStack() as stack:
         outputs = _Outputs(stack, options)
         with live.showing():
-            data, labels, names_of = _read(options, live)
-            model, seconds = _fit(data, labels, options, live)
-            outputs.write(model, data.points, live)
-            result = _describe(model, data, options, seconds)
-    if names_of:
-        result["labels"] = {str(k): word for k, word in sorted(names_of.items())}
+            data, labels, names = _read(options, live)
+            model, seconds, warned = _fit(data, labels, options, live)
+            if names is not None:
+                model.component_names_ = np.array(names, dtype=object)
+            outputs.write(model, data, live)
+            result = _describe(model, data, options, seconds, warned)
     if options.json:
         print(json.dumps(result, indent=1))
     elif not options.quiet:
-        reporting.show(*_report(result, model, names_of))
+        reporting.show(*_report(result, model))
 
 
 def select(options):
     """Do what the parsed `options` of `fastem select` ask."""
+    options.prior = _prior(options.prior)
     counts, live = _counts(options.components), Live(not options.quiet)
     with ExitStack() as stack:
         outputs = _Outputs(stack, options)
@@ -48,7 +53,7 @@ def select(options):
             data, _, _ = _read(options, live)
             live.say("fitting one mixture after the other")
             began = time.perf_counter()
-            with _noted(options, data, min(counts)):
+            with _noted(options, data, min(counts)) as warned:
                 selection = fastem.select(
                     data.points,
                     n_components=counts,
@@ -59,16 +64,17 @@ def select(options):
                 )
             seconds = time.perf_counter() - began
             model = selection.best_estimator_
-            outputs.write(model, data.points, live, selection)
+            _note_moving_digits(model, warned)
+            outputs.write(model, data, live, selection)
     rows = {name: list(values) for name, values in selection.results_.items()}
     if options.json:
-        result = _describe(model, data, options, seconds)
+        result = _describe(model, data, options, seconds, warned)
         result["criterion"] = options.criterion
         result["results"] = [dict(zip(rows, map(_plain, row), strict=True)) for row in zip(*rows.values(), strict=True)]
         print(json.dumps(result, indent=1))
     elif not options.quiet:
-        result = _describe(model, data, options, seconds)
-        reporting.show(*reporting.selection(selection), *_report(result, model, None))
+        result = _describe(model, data, options, seconds, warned)
+        reporting.show(*reporting.selection(selection), *_report(result, model))
 
 
 class _Outputs:
@@ -95,13 +101,13 @@ class _Outputs:
             options.quiet = True
             self._partial["assign"] = "-"
 
-    def write(self, model, points, live, selection=None):
+    def write(self, model, data, live, selection=None):
         """Fill them."""
         work = {
             "save": ("saving the model", model.save),
-            "assign": ("labelling the points", lambda path: _write_labels(path, model, points)),
-            "plot": ("drawing the fit", lambda path: _draw(path, model, points, selection)),
-            "animate": ("drawing the iterations", lambda path: plotting().animate_fit(model, points, path)),
+            "assign": ("labelling the points", lambda path: _write_labels(path, model, data.points)),
+            "plot": ("drawing the fit", lambda path: _draw(path, model, data, selection)),
+            "animate": ("drawing the iterations", lambda path: _film(path, model, data)),
         }
         for name, path in self._partial.items():
             said, write = work[name]
@@ -114,13 +120,17 @@ def _write_labels(path, model, points):
     with text_to(path) if path == "-" else open(path, "wb") as stream:
         names = ["label"]
         for rows in points.read():
-            write_rows(stream, [model.predict(ArraySource(rows))], names)
+            write_rows(stream, [in_words(model, model.predict(ArraySource(rows)))], names)
             names = None
 
 
-def _draw(path, model, points, selection):
+def _film(path, model, data):
+    plotting().animate_fit(model, data.points, path, sample_weight=data.weights)
+
+
+def _draw(path, model, data, selection):
     if selection is None:
-        display = plotting().MixtureDisplay.from_estimator(model, points)
+        display = plotting().MixtureDisplay.from_estimator(model, data.points, sample_weight=data.weights)
     else:
         is_score = selection.criterion == "held_out"
         display = plotting().SelectionDisplay.from_results(
@@ -130,18 +140,22 @@ def _draw(path, model, points, selection):
 
 
 def _read(options, live):
-    """(Data, component of each point or None, the labels of components that have some)."""
-    table = open_table(options.file, options.delimiter)
+    """(Data, component of each point or None, what the components are called or None for their numbers)."""
+    table = open_table(options.file, options.delimiter, options.header)
     weights = None if options.weights is None else table.column(options.weights)
     labels = None if getattr(options, "labels", None) is None else table.column(options.labels)
-    features = table.chosen(options.columns, aside=(weights, labels))
+    features = table.chosen(options.columns, (weights, labels), weights is not None)
     data = table.read(features, weights, labels, live.reading(table))
     if labels is None:
         return data, None, None
-    components, names_of = data.labels.components(options.components)
-    if all(str(k) == word for k, word in names_of.items()):
-        names_of = None
-    return data, components, names_of
+    components, known = data.labels.components(options.components)
+    if all(str(k) == word for k, word in known.items()):
+        return data, components, None
+    names = all_named(known, options.components)
+    if unnamed := [k for k in range(options.components) if k not in known]:
+        called = ", ".join(names[k] for k in unnamed[:5]) + (", ..." if len(unnamed) > 5 else "")
+        note(f"{many(len(unnamed), 'component')} without a label in column {options.labels}: called {called}")
+    return data, components, names
 
 
 def _arguments(options):
@@ -153,6 +167,7 @@ def _arguments(options):
         "n_init": options.n_init,
         "random_state": options.seed,
         "n_threads": options.threads,
+        **({} if options.prior is None else {"prior": options.prior}),
     }
 
 
@@ -168,17 +183,33 @@ def _fit(data, labels, options, live):
     )
     model.set_callbacks(*live.callbacks(data.n_rows, options.tol, options.max_iter))
     began = time.perf_counter()
-    with _noted(options, data, options.components):
+    with _noted(options, data, options.components) as warned:
         model.fit(data.points, sample_weight=data.weights, labels=labels)
     seconds = time.perf_counter() - began
     model.set_callbacks()
     if not model.converged_:
-        note(f"not converged after {many(model.n_iter_, 'iteration')}: raise --max-iter or --tol")
-    return model, seconds
+        warned.append(f"not converged after {many(model.n_iter_, 'iteration')}: raise --max-iter or --tol")
+        note(warned[-1])
+    _note_moving_digits(model, warned)
+    return model, seconds, warned
+
+
+def _note_moving_digits(model, warned):
+    """Say where fewer digits are printed than usual, since a longer run would change them."""
+    change = model.fit_report_.remaining_change
+    if reporting.n_moving_digits(change):
+        warned.append(
+            f"weights, and means in deviations, may still change by about {change:.0e}: fewer digits are printed; a "
+            "smaller --tol goes on"
+        )
+        note(warned[-1])
 
 
 class _noted(warnings.catch_warnings):
-    """Warnings in this block, a fit of so many components or more, become notes, and errors name the file."""
+    """Warnings in this block, a fit of so many components or more, become notes, and errors name the file.
+
+    `with _noted(...) as warned`: `warned` is a list, to which the block's end adds the notes.
+    """
 
     def __init__(self, options, data, n_components):
         super().__init__(record=True)
@@ -189,13 +220,16 @@ class _noted(warnings.catch_warnings):
             raise TableError(f"{self._path}: 1 row, a fit needs 2 or more")
 
     def __enter__(self):
-        self._caught = super().__enter__()
-        warnings.simplefilter("always", ConvergenceWarning)
+        self._caught, self._notes = super().__enter__(), []
+        for category in (ConvergenceWarning, fastem.DegenerateFitWarning):
+            warnings.simplefilter("always", category)
+        return self._notes
 
     def __exit__(self, kind, error, traceback):
         super().__exit__(kind, error, traceback)
         for message in dict.fromkeys(one_line(warning.message) for warning in self._caught):
             if "did not converge" not in message:  # said in this command's words
+                self._notes.append(message)
                 note(message)
         if isinstance(error, ValueError):
             self._data.refuse_missing()
@@ -204,7 +238,7 @@ class _noted(warnings.catch_warnings):
             raise TableError(message if is_named else f"{self._path}: {message}") from None
 
 
-def _describe(model, data, options, seconds):
+def _describe(model, data, options, seconds, warned):
     """Collect what --json prints and the report sets out."""
     points = data.points
     score = float(model.score(points, sample_weight=data.weights))
@@ -226,10 +260,12 @@ def _describe(model, data, options, seconds):
         "weights": model.weights_.tolist(),
         "means": model.means_.tolist(),
         "covariances": model.covariances_.tolist(),
+        **for_json(model),
+        "warnings": warned,
     }
 
 
-def _report(result, model, names_of):
+def _report(result, model):
     n_iter = f"{result['n_iter']}, {'converged' if result['converged'] else 'not converged'}"
     total, mean = result["log_likelihood"], result["log_likelihood_per_sample"]
     weight = result["sum_of_weights"]
@@ -244,7 +280,7 @@ def _report(result, model, names_of):
             "seconds": f"{result['seconds']:.3f}",
         }
     )
-    yield from reporting.components(model, result["feature_names"], names_of)
+    yield from reporting.components(model, result["feature_names"], names_of(model))
 
 
 def _path(file):
@@ -262,6 +298,21 @@ def _counts(text):
     if not counts or min(counts) < 1:
         raise TableError(f"--components: {text!r}: should be like 1-9 or 2,4,8")
     return sorted(set(counts))
+
+
+def _prior(text):
+    """The estimator's `prior` that 'default' or 'shrinkage=0.1,degrees_of_freedom=5' stands for."""
+    if text is None or text == "default":
+        return text
+    prior = {}
+    for part in text.split(","):
+        name, _, value = (each.strip() for each in part.partition("="))
+        try:
+            prior[_OF_A_PRIOR[_OF_A_PRIOR.index(name)]] = float(value)
+        except ValueError:
+            names = " and ".join(f"{each}=NUMBER" for each in _OF_A_PRIOR)
+            raise TableError(f"--prior: {text!r}: should be default, or one or both of {names}") from None
+    return prior
 
 
 def _plain(value):

@@ -77,11 +77,14 @@ def text_to(path, *keep):
 
 
 def write_rows(stream, columns, names=None):
-    """Write columns (arrays of numbers of the same length) as CSV, with a header where there are names."""
+    """Write columns (arrays of numbers, or of str objects, of the same length) as CSV; names are its header."""
     if names is not None:
         stream.write((",".join(map(_quoted, names)) + "\n").encode())
     for start in range(0, len(columns[0]), _ROWS):
-        texts = [map(repr, column[start : start + _ROWS].tolist()) for column in columns]
+        texts = [
+            map(_quoted if column.dtype == object else repr, column[start : start + _ROWS].tolist())
+            for column in columns
+        ]
         stream.write(("\n".join(map(",".join, zip(*texts, strict=True))) + "\n").encode())
 
 

@@ -10,6 +10,7 @@ from ..sources import ArraySource
 from . import reporting
 from .live import Live
 from .messages import TableError, many, one_line
+from .naming import for_json, in_words, names_of
 from .outputs import named, replacing, text_to, write_rows
 from .pictures import PICTURES, check_suffix, plotting, save
 from .tables import open_table
@@ -31,7 +32,8 @@ def predict(options):
         watch, n_rows = live.reading(table), 0
         names = ["label"]
         if options.proba:
-            names += [f"p{k}" for k in range(len(model.means_))]
+            called = names_of(model)
+            names += [f"p_{called[k]}" if called else f"p{k}" for k in range(len(model.means_))]
         if options.density:
             names.append("log_density")
         for block in table.blocks(features):
@@ -41,7 +43,7 @@ def predict(options):
             except ValueError:
                 table.refuse_missing(features, [block], n_rows)
                 raise
-            columns = [model.predict(rows)]
+            columns = [in_words(model, model.predict(rows))]
             if options.proba:
                 columns += list(model.predict_proba(rows).T)
             if options.density:
@@ -100,7 +102,7 @@ def sample(options):
     columns = list(points[order].T)
     names = _names_of(model)
     if options.labels:
-        columns, names = [*columns, labels[order]], [*names, "label"]
+        columns, names = [*columns, in_words(model, labels[order])], [*names, "label"]
     with text_to(options.out, options.model) as stream:
         write_rows(stream, columns, names)
 
@@ -118,9 +120,10 @@ def plot(options):
             if options.file is None:
                 raise TableError(f"--kind {options.kind} needs a FILE of points")
             table, features = _table_for(model, options)
-            data = table.read(features, watch=live.reading(table))
+            weights = None if options.weights is None else table.column(options.weights)
+            data = table.read(features, weights, watch=live.reading(table))
             try:
-                drawn = display.from_estimator(model, data.points)
+                drawn = display.from_estimator(model, data.points, sample_weight=data.weights)
             except ValueError:
                 data.refuse_missing()
                 raise
@@ -146,6 +149,7 @@ def info(options):
         "weights": model.weights_.tolist(),
         "means": model.means_.tolist(),
         "covariances": model.covariances_.tolist(),
+        **for_json(model),
     }
     if options.json:
         print(json.dumps(result, indent=1))
@@ -162,7 +166,7 @@ def info(options):
                 "iterations": f"{model.n_iter_}, {'converged' if model.converged_ else 'not converged'}{bound}",
             }
         ),
-        *reporting.components(model, names),
+        *reporting.components(model, names, names_of(model)),
         *([reporting.plain("")] + [reporting.plain(line) for line in stages] if options.history else []),
     )
 
@@ -181,7 +185,7 @@ def _names_of(model):
 
 def _table_for(model, options):
     """(table, numbers of the columns that are the model's features): by name where both have names."""
-    table = open_table(options.file, options.delimiter)
+    table = open_table(options.file, options.delimiter, options.header)
     wanted = _names_of(model)
     if options.columns is not None:
         features = table.chosen(options.columns)
@@ -193,7 +197,7 @@ def _table_for(model, options):
         raise TableError(f"{table.path}: no column {missing!r}, a feature of {options.model}")
     else:
         weights = getattr(options, "weights", None)
-        features = table.chosen(aside=() if weights is None else (table.column(weights),))
+        features = table.chosen(None, () if weights is None else (table.column(weights),), weights is not None)
     if len(features) != len(wanted):
         raise TableError(
             f"{table.path}: {many(len(features), 'column')}, but {options.model} has {many(len(wanted), 'feature')}; "

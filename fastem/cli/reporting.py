@@ -20,6 +20,9 @@ _MARKS = {  # of rows of a selection, by their status
     "collapsed": ("!", "has components whose density says nothing about the data: ranked last"),
 }
 
+# Decimals of weights.
+_WEIGHT_DIGITS = 4
+
 
 def facts(pairs):
     """A table of names and values, from a dict; None is left out."""
@@ -39,7 +42,9 @@ def components(model, names, labels=None):
     deviations = np.sqrt(family.variances(model.covariances_, n_components, n_features))
     shown = np.sort(np.argsort(-model.weights_, kind="stable")[:_MAX_COMPONENTS])
     features = range(min(n_features, _MAX_FEATURES))
-    texts = {j: _with_deviations(model.means_[:, j], deviations[:, j]) for j in features}
+    change = model.fit_report_.remaining_change
+    of_weights = _WEIGHT_DIGITS - n_moving_digits(change)
+    texts = {j: _with_deviations(model.means_[:, j], deviations[:, j], change) for j in features}
     widths = {j: max(min(plain(names[j]).cell_len, 15), *(len(texts[j][k]) for k in shown)) for j in features}
     correlated = n_features == 2 and model.covariance_type in ("full", "tied")
     label_width = min(16, max(plain(label).cell_len for label in ["label", *labels.values()])) if labels else 0
@@ -64,7 +69,7 @@ def components(model, names, labels=None):
             covariances = family.matrices(model.covariances_, n_components, n_features)[:, 0, 1]
         for k in shown:
             label = [plain(labels.get(int(k), ""))] if labels else []
-            row = [str(k), *label, f"{model.weights_[k]:.4f}", *(texts[j][k] for j in here)]
+            row = [str(k), *label, f"{model.weights_[k]:.{of_weights}f}", *(texts[j][k] for j in here)]
             if correlated:
                 row.append(f"{covariances[k] / np.prod(deviations[k]):.3f}")
             table.add_row(*row)
@@ -74,6 +79,16 @@ def components(model, names, labels=None):
     if len(features) < n_features:
         yield Text(f"Only the first {len(features)} of {n_features} features are shown.")
     yield Text("mean ± standard deviation; --json prints covariances, in full precision", style="dim")
+
+
+def n_moving_digits(change):
+    """How many of a weight's four printed decimals could still change, by the estimate of the fit's report."""
+    return _WEIGHT_DIGITS - max(1, min(_WEIGHT_DIGITS, _settled(change)))
+
+
+def _settled(change):
+    """Decimals of a number that such a change leaves as they are; any number where no change is known of."""
+    return int(np.floor(-np.log10(2 * change))) if 0 < change < np.inf else 99
 
 
 def _pages(widths, room):
@@ -139,8 +154,8 @@ def _criterion(value):
     return f"{value:,.3f}" if abs(value) < 1e6 else f"{value:,.0f}" if abs(value) < 1e9 else f"{value:.6g}"
 
 
-def _with_deviations(means, deviations):
-    """'2.036 ± 0.265' for each, the deviation with three digits."""
+def _with_deviations(means, deviations, change):
+    """'2.036 ± 0.265' for each, the deviation with three digits, or those that a change in deviations leaves."""
     texts = []
     for mean, deviation in zip(means.tolist(), deviations.tolist(), strict=True):
         largest = max(abs(mean), deviation)
@@ -148,5 +163,6 @@ def _with_deviations(means, deviations):
             texts.append(f"{mean:.4g} ± {deviation:.3g}")
             continue
         decimals = 3 if deviation <= 0 else int(np.clip(2 - np.floor(np.log10(deviation)), 0, 6))
+        decimals = max(0, min(decimals, _settled(change * deviation)))
         texts.append(f"{mean:.{decimals}f} ± {deviation:.{decimals}f}")
     return texts

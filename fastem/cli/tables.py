@@ -14,8 +14,10 @@ from ..extras import needed
 from ..sources import ArraySource, BlockSource, ParquetSource
 from ..sources.base import VALUES
 from ..sources.npy import mapped
+from .fields import MISSING, number_in
+from .headers import are_words, is_usual_for_rows, numbering_of
 from .messages import TableError, many, note, one_line
-from .text import MISSING, Missing, TextFile, number_in
+from .text import Missing, TextFile
 
 pa = needed("pyarrow", "cli")
 
@@ -24,6 +26,9 @@ _IN_MEMORY = 64 << 20
 
 # Different labels that a column may have.
 _LABELS = 10_000
+
+# Rows of Parquet that tell whether a column numbers them.
+_FIRST = 100
 
 
 @dataclass
@@ -43,7 +48,7 @@ class Data:
     """To be called where a value of the points turns out not to be finite: TableError says which."""
 
 
-def open_table(path, delimiter=None):
+def open_table(path, delimiter=None, header=None):
     """The table in a file: its columns have `names`, made up (x1, x2, ...) where the file has none (`has_names`).
 
     Parameters
@@ -53,6 +58,8 @@ def open_table(path, delimiter=None):
         .npy; .parquet, .parq or a folder of those; anything else is delimited text.
     delimiter : str, default=None
         Of text; found out where it isn't given.
+    header : bool, default=None
+        Whether the first line of text holds the names of the columns; found out where it isn't given.
 
     Raises
     ------
@@ -67,28 +74,94 @@ def open_table(path, delimiter=None):
         return ArrayTable(path, _mapped(path))
     if os.path.isdir(path) or path.lower().endswith((".parquet", ".parq")):
         return ParquetTable(path)
-    return TextTable(path, delimiter)
+    return TextTable(path, delimiter, header)
 
 
 class _Table:
     """Columns by name or number, whatever the file."""
 
-    def chosen(self, columns=None, aside=()):
-        """Numbers of the feature columns: those asked for, in that order, else all but those `aside`."""
-        if columns is None:
-            first = int(self.has_row_names)
-            if first:
-                note("column 1 has no name and is taken for row names; --columns can ask for it")
-            numbers = [j for j in self._of_numbers() if j >= first and j not in aside]
-            if not numbers:
-                raise TableError(f"{self.path}: no column is left for the features")
-            return numbers
-        numbers = [self.column(name) for name in _listed(columns)]
+    empty_columns = ()
+
+    def chosen(self, columns=None, aside=(), is_weighted=False):
+        """Numbers of the feature columns: those asked for, in that order, else all that may be features.
+
+        What only names or numbers the rows is a feature where it is asked for or there is nothing else; columns
+        without a name and without values, and those `aside`, never are.
+
+        Parameters
+        ----------
+        columns : str, default=None
+            Names, numbers from 1 on, or ranges of numbers, with commas between them.
+        aside : collection of int
+            Columns of weights and labels.
+        is_weighted : bool
+            Whether one of these has weights.
+        """
+        if columns is not None:
+            return self._asked_for(columns, aside)
+        left_out = self._empty_columns_left_out()
+        numbers = [j for j in self._of_numbers() if j not in aside and j not in left_out]
+        of_rows = {j: said for j in numbers if (said := self._said_of_rows(j))}
+        if len(of_rows) < len(numbers):
+            for said in of_rows.values():
+                note(f"{said}; --columns can ask for it")
+            numbers = [j for j in numbers if j not in of_rows]
+        if len(numbers) > 1 and not is_weighted and numbers[0] == 0:
+            said, _ = numbering_of(self.names[0], self._first_values(0))
+            if said:
+                note(f"{self._quoted(0)} {said} and is taken for a feature; --columns can leave it out")
+        if not numbers:
+            raise TableError(f"{self.path}: no column is left for the features")
+        return numbers
+
+    def _asked_for(self, columns, aside):
+        numbers = []
+        for name in _listed(columns):
+            numbers += self._range(name) or [self.column(name)]
         if len(set(numbers)) < max(len(numbers), 1):
             raise TableError(f"--columns needs one or more different columns, got {columns!r}")
         if both := set(numbers).intersection(aside):
             raise TableError(f"{self._named(both.pop())} can't be a feature and a weight or label at once")
         return numbers
+
+    def _range(self, text):
+        """The numbers of the columns in '2-9'; None for another text, or the name of a column."""
+        match = re.fullmatch(r"(\d+) ?- ?(\d+)", text)
+        if not match or text in self.names:
+            return None
+        first, last = int(match[1]), int(match[2])
+        if not 1 <= first <= last <= len(self.names):
+            raise TableError(f"{self.path}: columns {text} aren't among its {len(self.names)}")
+        return range(first - 1, last)
+
+    def _empty_columns_left_out(self):
+        """The columns without names and values, of which a note is made."""
+        numbers = [str(j + 1) for j in self.empty_columns]
+        if len(numbers) == 1:
+            note(f"column {numbers[0]} has neither a name nor values and is left out")
+        elif numbers:
+            few = ", ".join(numbers[:-1]) if len(numbers) < 10 else f"{numbers[0]}, {numbers[1]}, ..."
+            note(f"columns {few} and {numbers[-1]} have neither a name nor values and are left out")
+        return self.empty_columns
+
+    def _said_of_rows(self, j):
+        """That a column only names or numbers the rows, in words; None for one that doesn't."""
+        if j == 0 and self.has_row_names:
+            return "column 1 has no name and is taken for row names"
+        if j > 0 and not is_usual_for_rows(self.names[j]):
+            return None
+        values = self._first_values(j)
+        if j == 0 and are_words(values):
+            return f"{self._quoted(j)} has another word in each row and is taken for row names"
+        said, is_clear = numbering_of(self.names[j], values)
+        return f"{self._quoted(j)} {said} and is left out" if is_clear else None
+
+    def _quoted(self, j):
+        return repr(self.names[j]) if self.has_names else f"column {j + 1}"
+
+    def _first_values(self, j):
+        """What a column begins with, as text; empty where nobody looks."""
+        return []
 
     def column(self, name):
         """The number of a column by its name, or by its number counted from 1."""
@@ -153,11 +226,11 @@ class _Table:
 class TextTable(_Table):
     """Delimited text, which is read once."""
 
-    def __init__(self, path, delimiter=None):
-        self._file = TextFile(path, delimiter)
+    def __init__(self, path, delimiter=None, header=None):
+        self._file = TextFile(path, delimiter, header)
         self.path = self._file.path
         self.names, self.has_names = self._file.names, self._file.has_names
-        self.has_row_names = self._file.has_row_names
+        self.has_row_names, self.empty_columns = self._file.has_row_names, self._file.empty_columns
         self.n_bytes = None if path == "-" else os.path.getsize(path)
 
     @property
@@ -169,11 +242,8 @@ class TextTable(_Table):
         """Rows of these columns, some at a time."""
         return (rows for rows, _ in self._file.blocks(numbers))
 
-    def _of_numbers(self):
-        if not self._file.has_trailing_delimiter:
-            return super()._of_numbers()
-        note(f"column {len(self.names)} has neither a name nor values and is left out")
-        return range(len(self.names) - 1)
+    def _first_values(self, j):
+        return [fields[j] for fields in self._file.sample if j < len(fields)]
 
     def read(self, features, weights=None, labels=None, watch=None):
         spool, column = _Spool(len(features)), []
@@ -247,7 +317,13 @@ class ParquetTable(_Table):
         return source if self.has_names else BlockSource(source.read)
 
     def _of_numbers(self):
+        for name in self._all.index_columns:
+            note(f"{name!r} is the table's index and is left out; --columns can ask for it")
         return [self.names.index(name) for name in self._all.columns]
+
+    def _first_values(self, j):
+        first = next(self._all.batches([self.names[j]]), None)
+        return [] if first is None else [_spelled(value) for value in first[-1].column(0)[:_FIRST].to_pylist()]
 
     def _words(self, j):
         return (batch.column(0) for _, _, batch in self._all.batches([self.names[j]]))
@@ -298,7 +374,7 @@ class Labels:
         order, numbers by size and words by the alphabet. Missing ones and -1 are unknown.
         """
         words = [word for word in self._number_of if word.lower() not in MISSING and word != "-1"]
-        whole = all(re.fullmatch(r"-?\d{1,18}", word) for word in words)
+        whole = all(re.fullmatch(r"-?(0|[1-9]\d{0,17})", word) for word in words)
         words.sort(key=(lambda word: int(word)) if whole else None)
         if whole and all(0 <= int(word) < n_components for word in words):
             component_of = {word: int(word) for word in words}
@@ -316,7 +392,7 @@ class Labels:
 
 
 def _spelled(word):
-    """A label as text, whole numbers alike whatever their type."""
+    """A label as text, whole numbers alike whatever their type; zeros before a number are of a code such as 007."""
     if word is None:
         return ""
     if isinstance(word, bytes):
@@ -326,6 +402,8 @@ def _spelled(word):
     if isinstance(word, float):
         return str(int(word)) if word.is_integer() else repr(word)
     text = str(word).strip()
+    if re.match(r"[+-]?0\d", text):
+        return text
     try:
         return str(int(number_in(text))) if number_in(text).is_integer() else text
     except ValueError:

@@ -21,15 +21,16 @@ from itertools import islice
 import numpy as np
 
 from ..extras import needed
-from .messages import TableError, many, one_line
+from .fields import D_EXPONENTS, MISSING, has_fortran_exponent, is_number, is_text, number_in
+from .formats import looks_like
+from .headers import holds_names
+from .messages import TableError, many, note, one_line
 
 pa, arrow = needed("pyarrow", "cli"), needed("pyarrow.csv", "cli")
 pa.enable_signal_handlers(False)  # Ctrl-C is Python's
 
 # None is any whitespace. The semicolon comes first: files that use it may hold decimal commas.
 DELIMITERS = (";", "\t", ",", "|", None)
-MISSING = {"", "na", "n/a", "nan", "null", "none", "?", ".", "-"}
-
 _CHUNK = 16 << 20
 _FEW = 1 << 20  # bytes that one thread parses as soon as several
 _HEAD = 1 << 16
@@ -38,7 +39,6 @@ _COMMENTS = "#", "sep="  # before the table; the latter is Excel's
 _HEAD_LINES = 3, 100  # that are looked at, at least and at most
 _COMPRESSED = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
 _DAMAGED = EOFError, gzip.BadGzipFile, lzma.LZMAError, zlib.error
-_BINARY = {b"PAR1": "Parquet", b"\x93NUMPY": ".npy", b"PK": "zip"}
 
 
 class TextFile:
@@ -50,6 +50,8 @@ class TextFile:
         '-' is standard input. Files compressed by gzip, bzip2 or xz are read as they are.
     delimiter : str, default=None
         Found out where it isn't given.
+    header : bool, default=None
+        Whether the first line holds the names of the columns; None: `headers.holds_names` decides.
 
     Attributes
     ----------
@@ -58,11 +60,13 @@ class TextFile:
     has_names : bool
     has_row_names : bool
         Whether the first column is one without a name beside columns with names, as R and pandas write it.
-    has_trailing_delimiter : bool
-        Whether the last column is one without a name and without values.
+    empty_columns : list of int
+        Those without a name and without values, as spreadsheets and delimiters at the end of lines make them.
+    sample : list of list of str
+        Fields of the first rows.
     """
 
-    def __init__(self, path, delimiter=None):
+    def __init__(self, path, delimiter=None, header=None):
         self.path = "standard input" if path == "-" else path
         if path == "-" and sys.stdin is None:
             raise TableError("standard input: is closed")
@@ -71,13 +75,13 @@ class TextFile:
             weakref.finalize(self, self._raw.close)
         self._bytes = self._text_of(self._raw)
         head, is_all = self._beginning()
-        if b"\0" in head:
-            raise TableError(f"{self.path}: not a text file{self._kind_of(head)}")
+        if no_table := looks_like(head, self.path):
+            raise TableError(f"{self.path}: {no_table}")
         if not _is_utf8(head):
             self._bytes, head = _from_windows(self._bytes), _from_windows(io.BytesIO(head)).read()
         self._rest = head
         self._has_old_ends = b"\r" in head[:-1] and b"\n" not in head  # of lines, as Excel's for Macintosh
-        self._sniff(head, is_all, delimiter)
+        self._sniff(head, is_all, delimiter, header)
 
     @property
     def position(self):
@@ -136,12 +140,8 @@ class TextFile:
             head, is_all = head + data, len(data) < size
         return head, is_all
 
-    def _kind_of(self, head):
-        kind = next((kind for magic, kind in _BINARY.items() if head.startswith(magic)), None)
-        return f", it looks like {kind}" if kind else ""
-
     def _chunks(self):
-        """(number of the first line, bytes of whole lines) until the end."""
+        """(number of the first line, bytes of whole lines) until the end, without empty rows there."""
         line, kept = 1, b""
         while True:
             data = self._rest or self._read(_CHUNK)
@@ -154,13 +154,31 @@ class TextFile:
                 if not end and len(chunk) > 2 * _CHUNK:
                     raise TableError(f"{self.path}: line {line}: it has no end; is a quotation mark missing?")
                 chunk, kept = chunk[:end], chunk[end:]
+            if chunk and line <= self._n_lines_before:
+                chunk, line = self._without_header(chunk, line)
+            chunk, empty = self._without_empty_end(chunk)
             if chunk:
-                if line <= self._n_lines_before:
-                    chunk, line = self._without_header(chunk, line)
                 yield line, chunk
                 line += chunk.count(b"\n")
             if not data:
+                delimiter = (self._delimiter or "\n").encode()
+                n_empty = sum(delimiter in row for row in empty.split(b"\n"))
+                if n_empty:
+                    rows = "the last row is" if n_empty == 1 else f"the last {n_empty:,} rows are"
+                    note(f"{self.path}: {rows} empty and left out")
                 return
+            kept = empty + kept
+
+    @property
+    def _filler(self):
+        """What rows without values consist of."""
+        return (self._delimiter or "").encode() + b" \t\r\n"
+
+    def _without_empty_end(self, chunk):
+        """(whole lines up to the last one with a value, the lines after it)."""
+        filled = len(chunk.rstrip(self._filler))
+        end = chunk.find(b"\n", filled) + 1 or len(chunk) if filled else 0
+        return chunk[:end], chunk[end:]
 
     def _end_of_lines(self, chunk):
         """Where the last line ends that ends outside quotation marks."""
@@ -185,6 +203,8 @@ class TextFile:
             plain = None if b'"' in chunk else re.sub(rb"(?m)^ | (?=\r?$)", b"", re.sub(rb"[ \t]+", b" ", chunk))
         else:
             plain = chunk
+        if plain is not None and self._has_fortran_exponents and words is None:
+            plain = D_EXPONENTS.sub(b"e", plain)
         # Arrow loses the second half of a line's end in quotation marks that lies between two of its blocks.
         block_size = len(chunk) if b'"' in chunk else _CHUNK // 4
         try:
@@ -241,13 +261,15 @@ class TextFile:
         except ValueError:
             if field.lower() not in MISSING:
                 hint = "choose columns with --columns" if self._width > 1 else "is the --delimiter another one?"
+                if line == self._doubtful_line:
+                    hint += ", or --header if this line holds names"
                 raise TableError(f"{self.path}: {where}: {field[:50]!r} is not a number; {hint}") from None
             value = math.nan
         if not math.isfinite(value):
             missing.note(where)
         return value
 
-    def _sniff(self, head, is_all, delimiter):
+    def _sniff(self, head, is_all, delimiter, header):
         """Find delimiter, names, lines before the data, number of columns and decimal point."""
         text = head.decode("utf-8", "replace")
         lines = list(islice(io.StringIO(text, newline=""), _HEAD_LINES[1]))
@@ -265,41 +287,44 @@ class TextFile:
             list(_records(self.path, lines, self._delimiter, n_comments + 1))  # raises where it can't be taken apart
             raise TableError(f"{self.path}: the file is empty")
         (first_line, first), others = sample[0], [fields for _, fields in sample[1:]]
-        ends_empty = all(len(fields) > 1 and not fields[-1] for fields in others)
-        self.has_row_names = False
-        if others and all(map(_is_text, first)) and all(len(fields) == len(first) + 1 for fields in others):
-            if ends_empty:
-                first = [*first, ""]
-            elif any(map(_is_number, others[0][1:])):  # as R's write.table has it
-                first, self.has_row_names = ["", *first], True
-        # Names are text all along the line, text above numbers, or 0, 1, 2, ... above numbers that are never whole.
-        self.has_names = all(map(_is_text, first)) or any(
-            _is_text(name) and any(map(_is_number, column))
-            for name, column in zip(first, zip(*others, strict=False), strict=False)
-        )
-        if len(first) > 1 and first == [str(j) for j in range(len(first))]:
-            self.has_names = bool(others) and not any(field.isdecimal() for fields in others for field in fields)
+        while others and not any(others[-1]):
+            others.pop()
+        quoted = [_quoted_fields(lines[number - n_comments - 1], self._delimiter) for number, _ in sample[:2]]
+        first, shift = _aligned(first, others)
+        self.has_names, in_doubt = header, False
+        if header is None:
+            quoted[0] = [False] * shift + quoted[0]
+            quoted = [[*each, *[False] * (len(first) - len(each))] for each in quoted]
+            self.has_names, in_doubt = holds_names(first, quoted[0], others, quoted[-1])
         if self.has_names and not others:
             raise TableError(f"{self.path}: no rows after the header")
+        if in_doubt:
+            few = ", ".join(first[:4]) + (", ..." if len(first) > 4 else "")
+            said = f"line {first_line} is taken for the names of the columns ({few})"
+            note(f"{self.path}: {said}; --no-header if it is a row")
         self._n_lines_before = sample[1][0] - 1 if self.has_names else n_comments
+        self._doubtful_line = None if self.has_names or header is not None else first_line
         self._width = len(first)
         if self._width > _COLUMNS:
             raise TableError(f"{self.path}: line {first_line} has {self._width:,} columns, more than {_COLUMNS:,}")
-        self.has_trailing_delimiter = self._width > 1 and ends_empty and not first[-1]
-        names = first if self.has_names else self._names_of(comments)
+        names = first if self.has_names else self._names_of(comments) if header is None else None
+        self.sample = others if self.has_names else [first, *others]
         self.has_names = names is not None
+        self.empty_columns = _empty_columns(names, self.sample)
         self.names = [(" ".join(names[j].split()) if names else "") or f"x{j + 1}" for j in range(self._width)]
-        self.has_row_names |= bool(names) and not names[0].strip() and self._width > 1
-        values = [field for fields in (others if self.has_names else [first, *others]) for field in fields]
+        is_nameless = bool(names) and not names[0].strip() and self._width > 1 and 0 not in self.empty_columns
+        self.has_row_names = shift > 0 or is_nameless
+        values = [field for fields in self.sample for field in fields]
         commas = self._delimiter != "," and any(re.fullmatch(r"[+-]?\d*,\d+(e[+-]?\d+)?", v, re.I) for v in values)
         self._decimal_point = "," if commas else "."
+        self._has_fortran_exponents = any(map(has_fortran_exponent, values))
 
     def _names_of(self, comments):
         """What numpy.savetxt writes for a header."""
         if comments:
             for delimiter in (self._delimiter, None):
                 records = list(_records(self.path, [comments[-1].lstrip("# ")], delimiter))
-                if records and len(records[0][1]) == self._width and all(map(_is_text, records[0][1])):
+                if records and len(records[0][1]) == self._width and all(map(is_text, records[0][1])):
                     return records[0][1]
         return None
 
@@ -355,23 +380,40 @@ def _records(path, lines, delimiter, first_line=1):
             raise TableError(f"{path}: line {number}: {error}; is a quotation mark missing?") from None
 
 
-def number_in(field):
-    """The number that a field is; ValueError where it is none."""
-    if "_" in field:  # Python takes 1_000 for a number
-        raise ValueError
-    return float(field)
+def _quoted_fields(line, delimiter):
+    """Which fields of a line stand in quotation marks."""
+    if delimiter is None:
+        return [field.startswith('"') for field in re.findall(r'"[^"]*"|\S+', line)]
+    # A delimiter within quotation marks is none.
+    bare = re.sub(r'"[^"]*"', '""', line)
+    return [field.strip().startswith('"') for field in bare.split(delimiter)]
 
 
-def _is_number(field):
-    try:
-        return not math.isnan(number_in(field.replace(",", ".")))
-    except ValueError:
-        return False
+def _aligned(first, others):
+    """(the first line's fields, as many as the other lines have where they all have as many; how many were put before).
+
+    Empty fields are missing or too many at the end of lines. One name may be missing at the beginning: R's write.table
+    gives none to the names of the rows.
+    """
+    widths = set(map(len, others))
+    if len(widths) != 1 or (width := widths.pop()) == len(first):
+        return first, 0
+    if width < len(first):
+        return (first, 0) if any(first[width:]) else (first[:width], 0)
+    if not any(field for fields in others for field in fields[len(first) :]):
+        return [*first, *[""] * (width - len(first))], 0
+    if width == len(first) + 1 and all(map(is_text, first)) and any(map(is_number, others[0][1:])):
+        return ["", *first], 1
+    return first, 0
 
 
-def _is_text(field):
-    """Tell whether a field is neither a number nor a way to write a missing one."""
-    return not _is_number(field) and field.lower() not in MISSING
+def _empty_columns(names, rows):
+    """Numbers of the columns without a name and without values."""
+    width = len(rows[0])
+    if width == 1:
+        return []
+    empty = [j for j in range(width) if not any(fields[j] for fields in rows if j < len(fields))]
+    return [j for j in empty if names is None or not names[j].strip()]
 
 
 def _n_lines(text):

@@ -1,6 +1,6 @@
 """Compiled code: arrays in, arrays out. No classes with behaviour, no validation, no scikit-learn."""
 
-from .axis_aligned import AxisAligned
+from .axis_aligned import AxisAligned, FarAxisAligned
 from .ordering import Cells
 from .passes import (
     HARD,
@@ -17,7 +17,7 @@ from .passes import (
 from .points import READ_IN_PLACE
 from .shared import Shared
 from .sums import Sums
-from .triangular import Triangular
+from .triangular import FarTriangular, Triangular
 
 __all__ = [
     "HARD",
@@ -27,6 +27,8 @@ __all__ = [
     "STOCHASTIC",
     "AxisAligned",
     "Cells",
+    "FarAxisAligned",
+    "FarTriangular",
     "Given",
     "Pass",
     "Shared",

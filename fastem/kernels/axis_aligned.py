@@ -12,7 +12,7 @@ import numpy as np
 
 from ._jit import kernel
 from .tiles import moments_tile
-from .vectors import add, fma, fnma, lanes, load, mul, splat, store, sum_of_lanes
+from .vectors import add, fma, fnma, lanes, load, mul, splat, store, sub, sum_of_lanes
 
 _moments = moments_tile(squares=True)
 
@@ -31,10 +31,17 @@ class AxisAligned(NamedTuple):
     scale: np.ndarray  # (K, D) 1 / (sqrt(2) standard deviation)
     bias: np.ndarray  # (K, D) -scale mean
 
+    is_far = False  # points are taken from the origin, not from each component's own mean
+
     def zero_moments(self, n_slots):
         """Accumulators of `n_slots` chunks: per component its mass, first and second moments."""
         n_components, n_features = self.scale.shape
         return np.zeros((n_slots, n_components, 1 + 2 * n_features))
+
+    @property
+    def largest_coefficient(self):
+        """Of the absolute values of `scale`."""
+        return max(self.scale.max(), -self.scale.min())
 
     def sum_of_terms(self, reach):
         """Sum of the absolute terms of each whitened feature where |x - origin| is `reach`, both (K, D)."""
@@ -45,6 +52,18 @@ class AxisAligned(NamedTuple):
         """Views of the mass (K,), first (K, D) and second moments (K, D) in summed accumulators."""
         n_features = moments.shape[1] // 2
         return moments[:, 0], moments[:, 1 : 1 + n_features], moments[:, 1 + n_features :]
+
+
+class FarAxisAligned(AxisAligned):
+    """The same for components so far apart that no origin is near enough to them all: with x' = x - means[k],
+
+    log_scale[k] - sum over i of (scale[k, i] x'[i])**2
+
+    So the origin is 0, in which no point is rounded, means are not relative to anything, and bias is 0.
+    """
+
+    __slots__ = ()
+    is_far = True
 
 
 @kernel
@@ -68,6 +87,19 @@ def axis_aligned_log_densities(log_scale, scale, bias, active, x, n_points, out)
                 sum1 = fnma(z1, z1, sum1)
             store(out, a, b, sum0)
             store(out, a, b + n_lanes, sum1)
+
+
+@kernel
+def far_axis_aligned_log_densities(log_scale, scale, means, active, x, n_points, out):
+    """`axis_aligned_log_densities` of points from each component's mean."""
+    for a in range(active.size):
+        k = active[a]
+        for b in range(0, n_points, lanes(x)):
+            total = splat(log_scale[k], x)
+            for i in range(scale.shape[1]):
+                z = mul(sub(load(x, i, b), splat(means[k, i], x)), splat(scale[k, i], x))
+                total = fnma(z, z, total)
+            store(out, a, b, total)
 
 
 @kernel

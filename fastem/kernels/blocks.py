@@ -4,10 +4,22 @@ import numpy as np
 from numba.extending import overload
 
 from ._jit import kernel
-from .axis_aligned import AxisAligned, add_axis_aligned_moments, axis_aligned_log_densities
+from .axis_aligned import (
+    AxisAligned,
+    FarAxisAligned,
+    add_axis_aligned_moments,
+    axis_aligned_log_densities,
+    far_axis_aligned_log_densities,
+)
 from .elementary import exp, log
 from .shared import Shared, add_shared_moments, whiten
-from .triangular import Triangular, add_triangular_moments, triangular_log_densities
+from .triangular import (
+    FarTriangular,
+    Triangular,
+    add_triangular_moments,
+    far_triangular_log_densities,
+    triangular_log_densities,
+)
 from .vectors import add, div, lanes, load, mul, select_greater, splat, store, sub, sum_of_lanes
 
 # -- by kind of parameters ------------------------------------------------------------------------------------------
@@ -30,23 +42,38 @@ def _overload_coordinates(parameters, x, n_points, work):
     return lambda parameters, x, n_points, work: x
 
 
-def block_log_densities(parameters, active, coordinates, n_points, out):
+def block_log_densities(parameters, active, coordinates, n_points, work, out):
     """Log weight + log-density of the active components at every point of a block, OUT (len(active), n_points)."""
     raise NotImplementedError("compiled code only")
 
 
 @overload(block_log_densities)
-def _overload_log_densities(parameters, active, coordinates, n_points, out):
+def _overload_log_densities(parameters, active, coordinates, n_points, work, out):
     if parameters.instance_class is Triangular:
 
-        def block(parameters, active, coordinates, n_points, out):
+        def block(parameters, active, coordinates, n_points, work, out):
             triangular_log_densities(
                 parameters.log_scale, parameters.factor, parameters.bias, active, coordinates, n_points, out
             )
 
+    elif parameters.instance_class is FarTriangular:
+
+        def block(parameters, active, coordinates, n_points, work, out):
+            log_scale, factor, bias = parameters.log_scale, parameters.factor, parameters.bias
+            far_triangular_log_densities(
+                log_scale, factor, bias, parameters.means, active, coordinates, n_points, work, out
+            )
+
+    elif parameters.instance_class is FarAxisAligned:
+
+        def block(parameters, active, coordinates, n_points, work, out):
+            far_axis_aligned_log_densities(
+                parameters.log_scale, parameters.scale, parameters.means, active, coordinates, n_points, out
+            )
+
     else:
 
-        def block(parameters, active, coordinates, n_points, out):
+        def block(parameters, active, coordinates, n_points, work, out):
             axis_aligned_log_densities(
                 parameters.log_scale, parameters.scale, parameters.bias, active, coordinates, n_points, out
             )
@@ -61,7 +88,7 @@ def add_block_moments(parameters, active, x, n_points, responsibilities, factor,
 
 @overload(add_block_moments)
 def _overload_add_moments(parameters, active, x, n_points, responsibilities, factor, weights, centres, work, moments):
-    if parameters.instance_class is Triangular:
+    if issubclass(parameters.instance_class, Triangular):
 
         def block(parameters, active, x, n_points, responsibilities, factor, weights, centres, work, moments):
             add_triangular_moments(x, n_points, responsibilities, factor, active, centres, work, moments)
@@ -71,7 +98,7 @@ def _overload_add_moments(parameters, active, x, n_points, responsibilities, fac
         def block(parameters, active, x, n_points, responsibilities, factor, weights, centres, work, moments):
             add_shared_moments(x, n_points, responsibilities, factor, weights, active, centres, work, moments)
 
-    elif parameters.instance_class is AxisAligned:
+    elif issubclass(parameters.instance_class, AxisAligned):
 
         def block(parameters, active, x, n_points, responsibilities, factor, weights, centres, work, moments):
             add_axis_aligned_moments(x, n_points, responsibilities, factor, active, centres, moments)

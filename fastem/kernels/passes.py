@@ -142,7 +142,9 @@ def _pass_over_chunk(chunk, context):
                     coordinates = block_coordinates(parameters, x, n_points, work)
                     if prune:
                         n_active = active_components(parameters, pruning, coordinates, n_points, box, upper, components)
-                    block_log_densities(parameters, components[:n_active], coordinates, n_points, responsibilities)
+                    block_log_densities(
+                        parameters, components[:n_active], coordinates, n_points, work, responsibilities
+                    )
                     if given.labels.size:
                         exclude_other_components(given.labels, rows, count, responsibilities)
                     if given.responsibilities.size:

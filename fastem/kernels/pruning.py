@@ -69,7 +69,7 @@ def _no_tree(dtype):
 def is_worth_trying(parameters):
     """Whether these are so many components, in so few features, that bounds may leave some out."""
     n_components, n_features = parameters.bias.shape
-    return n_components >= _FEWEST_COMPONENTS and n_features <= _MOST_FEATURES
+    return n_components >= _FEWEST_COMPONENTS and n_features <= _MOST_FEATURES and not parameters.is_far
 
 
 def pruning(parameters, margin, by_cell=False):

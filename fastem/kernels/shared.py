@@ -36,10 +36,17 @@ class Shared(NamedTuple):
     scale: np.ndarray  # (K, D) ones: whitened components are spheres
     bias: np.ndarray  # (K, D) -factor mean
 
+    is_far = False  # points are taken from the origin, not from each component's own mean
+
     def zero_moments(self, n_slots):
         """Accumulators of `n_slots` chunks: K rows (mass, first moment), then D rows of the common scatter."""
         n_components, n_features = self.bias.shape
         return np.zeros((n_slots, n_components + n_features, 1 + n_features))
+
+    @property
+    def largest_coefficient(self):
+        """Of the absolute values of `factor`."""
+        return max(self.factor.max(), -self.factor.min())
 
     def sum_of_terms(self, reach):
         """Sum of the absolute terms of each whitened feature where |x - origin| is `reach`, both (K, D)."""

@@ -28,6 +28,7 @@ import numpy as np
 
 from ._jit import kernel
 from .tiles import centred_tile, outer_tile, subtract_squares_tile
+from .vectors import lanes, load, splat, store, sub
 
 _first_columns = subtract_squares_tile(first=True)
 _next_columns = subtract_squares_tile(first=False)
@@ -52,10 +53,17 @@ class Triangular(NamedTuple):
     factor: np.ndarray  # (K * D, D) transposed Cholesky factors of the precisions / sqrt(2), lower triangular
     bias: np.ndarray  # (K, D) -factor mean
 
+    is_far = False  # points are taken from the origin, not from each component's own mean
+
     def zero_moments(self, n_slots):
         """Accumulators of `n_slots` chunks: per component a row of mass, of first, and D of second moments."""
         n_components, n_features = self.bias.shape
         return np.zeros((n_slots, n_components * (n_features + 2), n_features))
+
+    @property
+    def largest_coefficient(self):
+        """Of the absolute values of `factor`."""
+        return max(self.factor.max(), -self.factor.min())
 
     def sum_of_terms(self, reach):
         """Sum of the absolute terms of each whitened feature where |x - origin| is `reach`, both (K, D)."""
@@ -67,9 +75,23 @@ class Triangular(NamedTuple):
         """The mass (K,), first (K, D) and second moments (K, D, D) in summed accumulators."""
         n_features = moments.shape[1]
         moments = moments.reshape(-1, n_features + 2, n_features)
-        lower = np.tril(moments[:, 2:])
-        second = lower + np.tril(lower, -1).transpose(0, 2, 1)
+        second = np.tril(moments[:, 2:])
+        diagonal = np.einsum("kii->ki", second).copy()
+        second = second + second.transpose(0, 2, 1)
+        np.einsum("kii->ki", second)[:] = diagonal
         return moments[:, 0, 0], moments[:, 1], second
+
+
+class FarTriangular(Triangular):
+    """The same for components so far apart that no origin is near enough to them all: with x' = x - means[k],
+
+    log_scale[k] - sum over c of (sum over i <= c of factor[k D + c, i] x'[i])**2
+
+    So the origin is 0, in which no point is rounded, means are not relative to anything, and bias is 0.
+    """
+
+    __slots__ = ()
+    is_far = True
 
 
 @kernel
@@ -91,6 +113,22 @@ def triangular_log_densities(log_scale, factor, bias, active, x, n_points, out):
         _first_columns(first, log_scale[k], factor, bias, k, 0, x, n_points, out, a)
         for j in range(first, n_features, 4):
             _next_columns(4, log_scale[k], factor, bias, k, j, x, n_points, out, a)
+
+
+@kernel
+def far_triangular_log_densities(log_scale, factor, bias, means, active, x, n_points, offsets, out):
+    """`triangular_log_densities` of points from each component's mean.  offsets: scratch (at least D, n_points)."""
+    n_features = x.shape[0]
+    first = odd_columns(n_features)
+    for a in range(active.size):
+        k = active[a]
+        for i in range(n_features):
+            mean = splat(means[k, i], x)
+            for b in range(0, n_points, lanes(x)):
+                store(offsets, i, b, sub(load(x, i, b), mean))
+        _first_columns(first, log_scale[k], factor, bias, k, 0, offsets, n_points, out, a)
+        for j in range(first, n_features, 4):
+            _next_columns(4, log_scale[k], factor, bias, k, j, offsets, n_points, out, a)
 
 
 @kernel

@@ -16,6 +16,7 @@ def animate_fit(
     X,
     path,
     *,
+    sample_weight=None,
     frames=None,
     features=None,
     feature_names=None,
@@ -40,6 +41,9 @@ def animate_fit(
     X : array-like of shape (n, D), or a source as in `fit`
     path : str or Path
         Of the `.gif` or `.mp4` file; the latter needs ffmpeg.
+    sample_weight : array-like of shape (n,), default=None
+        Multiplicities, as in `fit`: the film's own fit, bars and cells count them, markers' areas are proportional to
+        them.
     frames : Frames or list of fitted models, default=None
         The iterations of a fit that was made, from `fastem.callbacks.Frames`.
     features : list of int or str, default=None
@@ -72,10 +76,10 @@ def animate_fit(
     _film_file.check(path)
     is_fitted = hasattr(model, "means_")
     last = list(getattr(frames, "best", frames))[-1] if frames is not None else model
-    points = points_of(X, last if is_fitted or frames is not None else None, feature_names, max_points)
+    points = points_of(X, last if is_fitted or frames is not None else None, feature_names, max_points, sample_weight)
     if frames is None:
-        frames = random_run(model, points.values)
-    run = run_of(frames, points.values, like=model if is_fitted else None)
+        frames = random_run(model, points.values, points.weights)
+    run = run_of(frames, points.values, like=model if is_fitted else None, weights=points.weights)
     most = min(2, len(points.names))
     shown, _ = chosen_features(run.mixtures[-1], points.names, features, most)
     if len(shown) > 2:

@@ -6,6 +6,7 @@ from ._colors import to_rgb
 
 FEW = 5_000
 """Up to so many points are drawn one by one."""
+_SIZES = 0.05, 20  # least and largest area of a marker, in that of the mean weight: one is seen, one hides no others
 
 
 class Cloud:
@@ -19,16 +20,19 @@ class Cloud:
         Limits of both axes.
     share : float
         Of a usual axes' width; smaller ones need fewer cells.
+    weights : ndarray of shape (n,), default=None
+        Of the points.
 
     Attributes
     ----------
     artist : PathCollection or AxesImage
     counts : ndarray of shape (rows, columns) or None
-        Points in each cell of the image.
+        Points in each cell of the image; with weights, which are of any scale, their sum over the mean weight.
     """
 
-    def __init__(self, ax, xy, bounds, share=1.0):
+    def __init__(self, ax, xy, bounds, share=1.0, weights=None):
         self._ax, self._xy, self._bounds, self._share = ax, xy, bounds, share
+        self._weights = None if weights is None else weights / weights.mean()
         self.artist = self.counts = None
         if len(xy) > FEW:
             self._count()
@@ -45,7 +49,9 @@ class Cloud:
         self._inside = slice(None) if inside.all() else inside
         column, row = (index[self._inside].astype(np.int32) for index in cells)
         self._cells = row * self._shape[1] + column
-        counts = np.bincount(self._cells, minlength=self._shape[0] * self._shape[1])
+        if self._weights is not None:
+            self._weights = self._weights[self._inside]
+        counts = np.bincount(self._cells, self._weights, minlength=self._shape[0] * self._shape[1])
         self.counts = counts.reshape(self._shape)
         filled = counts[counts > 0]
         densest = np.quantile(filled, 0.995) if filled.size else 1
@@ -67,17 +73,23 @@ class Cloud:
             self._image(values, color_of)
         return self.artist
 
+    def _weighted(self, channel):
+        return channel if self._weights is None else channel * self._weights
+
     def _markers(self, colors):
         if self.artist is not None:
             self.artist.set_facecolor(colors)
             return
         size = float(np.clip(4000 / max(1, len(self._xy)), 3, 18)) * self._share
+        if self._weights is not None:
+            size = size * np.clip(self._weights, *_SIZES)
         self.artist = self._ax.scatter(*self._xy.T, s=size, c=colors, alpha=0.75, linewidths=0, zorder=2)
 
     def _image(self, values, color_of):
         n = self.counts.size
-        sums = [np.bincount(self._cells, channel[self._inside], minlength=n) for channel in values.T]
-        means = np.column_stack(sums) / np.maximum(self.counts.reshape(-1, 1), 1)
+        sums = [np.bincount(self._cells, self._weighted(channel[self._inside]), minlength=n) for channel in values.T]
+        counts = self.counts.reshape(-1, 1)
+        means = np.column_stack(sums) / np.where(counts > 0, counts, 1)
         pixels = np.dstack([color_of(means).reshape(*self._shape, 3), self._opacity])
         if self.artist is not None:
             self.artist.set_data(pixels)

@@ -51,7 +51,8 @@ def corner(fig, mixture, points, lab, colors, *, title, handles=None, size=None)
 
 
 def _line(ax, mixture, points, j, bounds, colors, share):
-    panel = LinePanel(ax, points.values[:, j], points.names[j], bounds[j], colors, share=share)
+    look = {"share": share, "weights": points.weights}
+    panel = LinePanel(ax, points.values[:, j], points.names[j], bounds[j], colors, **look)
     if mixture is not None:
         panel.show(mixture.marginal([j]))
     return panel
@@ -59,7 +60,8 @@ def _line(ax, mixture, points, j, bounds, colors, share):
 
 def _plane(ax, mixture, points, pair, bounds, colors, share, lab):
     names = [points.names[j] for j in pair]
-    panel = PlanePanel(ax, points.values[:, pair], names, [bounds[j] for j in pair], colors, share=share)
+    look = {"share": share, "weights": points.weights}
+    panel = PlanePanel(ax, points.values[:, pair], names, [bounds[j] for j in pair], colors, **look)
     panel.cloud.paint(lab)
     if mixture is not None:
         panel.show(mixture.marginal(pair))

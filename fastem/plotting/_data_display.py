@@ -27,8 +27,6 @@ class DataDisplay(PointsDisplay):
         For each group its share of the known points, their mean, and their covariance (divided by their number): what
         `fit` makes of labelled points, but for `reg_covar`.
     title : str
-    names : list of str
-        Of the groups.
 
     Attributes
     ----------
@@ -49,6 +47,7 @@ class DataDisplay(PointsDisplay):
         X,
         labels=None,
         *,
+        sample_weight=None,
         features=None,
         feature_names=None,
         max_points=MAX_POINTS,
@@ -63,6 +62,9 @@ class DataDisplay(PointsDisplay):
         X : array-like of shape (n, D), or a source as `fit` takes
         labels : array-like of int or str of shape (n,), default=None
             The known group of each point; -1, '' or None where unknown.
+        sample_weight : array-like of shape (n,), default=None
+            Multiplicities, as in `fit`: bars and cells count them, markers' areas are proportional to them, groups'
+            shares, means and covariances are weighted.
         features : list of int or str, default=None
             Those to show, by number or name; by default all, of more than 6 the first 6, or those that separate the
             groups most.
@@ -87,21 +89,19 @@ class DataDisplay(PointsDisplay):
         ImportError
             Without matplotlib.
         """
-        points = points_of(X, None, feature_names, max_points)
-        mixture, names, words = None, None, ""
+        points = points_of(X, None, feature_names, max_points, sample_weight)
+        mixture, words = None, ""
         lab = np.broadcast_to(_PLAIN, (len(points), 3))
         if labels is not None:
             codes, names = _coded(labels, points)
-            mixture = _gaussians(points.values, codes, len(names))
+            mixture = _gaussians(points, codes, names)
             lab = np.concatenate([to_lab(palette(len(names))), _UNKNOWN[None]])[codes]
             unknown = np.count_nonzero(codes < 0)
             words = f", {counted(len(names), 'group')}" + (f", {unknown:,} unknown" if unknown else "")
         shown, choice = chosen_features(mixture, points.names, features)
         if mixture is not None:
             mixture = mixture.marginal(shown)
-        display = cls(
-            points=points.only(shown), lab=lab, mixture=mixture, title=f"{points}{words}{choice}", names=names
-        )
+        display = cls(points=points.only(shown), lab=lab, mixture=mixture, title=f"{points}{words}{choice}")
         return display.plot(ax=ax, fig=fig, legend=legend)
 
 
@@ -119,20 +119,18 @@ def _coded(labels, points):
         raise ValueError("labels should be known for at least one point")
     of_all = np.full(len(labels), -1)
     of_all[~unknown] = codes
-    # Numbers stand at the means already, from 0 on: other ones need a word.
-    return of_all, [
-        str(name) if isinstance(name, str) or name == k else f"group {name}" for k, name in enumerate(names)
-    ]
+    return of_all, [str(name) for name in names.tolist()]
 
 
-def _gaussians(values, codes, n_groups):
-    """Shares, means and covariances of the groups.
+def _gaussians(points, codes, names):
+    """Shares, means and covariances of the groups with these names.
 
     By hand rather than by `fit`: a group of one point, or in a plane, has a covariance but no density.
     """
-    groups = [values[codes == k] for k in range(n_groups)]
-    means = np.array([group.mean(axis=0) for group in groups])
-    offsets = [group - mean for group, mean in zip(groups, means, strict=True)]
-    covariances = np.array([offset.T @ offset / len(offset) for offset in offsets])
-    counts = np.array([len(group) for group in groups])
-    return Mixture(counts / counts.sum(), means, covariances)
+    weights = np.ones(len(points)) if points.weights is None else points.weights
+    members = [codes == k for k in range(len(names))]
+    means = np.array([np.average(points.values[of], axis=0, weights=weights[of]) for of in members])
+    offsets = [points.values[of] - mean for of, mean in zip(members, means, strict=True)]
+    masses = np.array([weights[of].sum() for of in members])
+    squares = [(weights[of, None] * offset).T @ offset for of, offset in zip(members, offsets, strict=True)]
+    return Mixture(masses / masses.sum(), means, np.array(squares) / masses[:, None, None], names=names)

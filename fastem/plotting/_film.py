@@ -47,12 +47,12 @@ class Film:
         mixture = self._run.mixtures[-1].marginal(self._features)
         bounds = bounds_of(points.values, mixture)
         self._is_line = len(points.names) == 1
-        self._xy = points.values
+        look = {"weights": points.weights}
         if self._is_line:
-            self.panel = LinePanel(ax, points.values[:, 0], points.names[0], bounds[0], self._colors)
+            self.panel = LinePanel(ax, points.values[:, 0], points.names[0], bounds[0], self._colors, **look)
             self.panel.show(mixture)  # the axis as high as the last picture needs
         else:
-            self.panel = PlanePanel(ax, points.values, points.names, bounds, self._colors, ellipses=_ELLIPSES)
+            self.panel = PlanePanel(ax, points.values, points.names, bounds, self._colors, ellipses=_ELLIPSES, **look)
             note(ax, "ellipses at 2 standard deviations", above=False)
         ax.set_title(f"{counted(len(mixture), 'component')}, {points}", loc="left")
 

@@ -43,7 +43,17 @@ class IterationDisplay:
 
     @classmethod
     def from_frames(
-        cls, frames, X, *, n_frames=6, chosen=None, features=None, feature_names=None, max_points=MAX_POINTS, fig=None
+        cls,
+        frames,
+        X,
+        *,
+        sample_weight=None,
+        n_frames=6,
+        chosen=None,
+        features=None,
+        feature_names=None,
+        max_points=MAX_POINTS,
+        fig=None,
     ):
         """Draw some iterations of a fit.
 
@@ -52,6 +62,8 @@ class IterationDisplay:
         frames : Frames or list of fitted models
             `fastem.callbacks.Frames` of a fit, of which the best run is shown, or the models of its iterations.
         X : array-like of shape (n, D), or a source as in `fit`
+        sample_weight : array-like of shape (n,), default=None
+            Multiplicities, as in `fit`: bars and cells count them, markers' areas are proportional to them.
         n_frames : int, default=6
             Pictures, chosen so that about as much moves between any two.
         chosen : list of int, default=None
@@ -75,8 +87,8 @@ class IterationDisplay:
             Without matplotlib.
         """
         models = list(getattr(frames, "best", frames))
-        points = points_of(X, models[-1] if models else None, feature_names, max_points)
-        run = run_of(models, points.values)
+        points = points_of(X, models[-1] if models else None, feature_names, max_points, sample_weight)
+        run = run_of(models, points.values, weights=points.weights)
         shown, _ = chosen_features(run.mixtures[-1], points.names, features, most=2)
         which = _of_iterations(run, chosen) if chosen is not None else _where_it_moves(run, n_frames)
         return cls(run=run, chosen=which, points=points, features=shown).plot(fig=fig)
@@ -110,15 +122,19 @@ class IterationDisplay:
             ]
             for ax in self.axes_:
                 ax.label_outer()
+            if points.weights is not None:
+                self.figure_.suptitle(str(points), fontsize=9, x=0.01, ha="left")
         self.n_iter_ = self.run.n_iter[self.chosen]
         return self
 
     def _panel(self, ax, i, points, bounds, colors):
         mixture = self.run.mixtures[i].marginal(self.features)
         if len(points.names) == 1:
-            panel = LinePanel(ax, points.values[:, 0], points.names[0], bounds[0], colors, share=0.6)
+            look = {"share": 0.6, "weights": points.weights}
+            panel = LinePanel(ax, points.values[:, 0], points.names[0], bounds[0], colors, **look)
         else:
-            panel = PlanePanel(ax, points.values, points.names, bounds, colors, share=0.6, ellipses=_ELLIPSES)
+            look = {"share": 0.6, "ellipses": _ELLIPSES, "weights": points.weights}
+            panel = PlanePanel(ax, points.values, points.names, bounds, colors, **look)
             panel.cloud.paint(mixed_colors(self.run.models[i], self.points.values, self.run.order))
         panel.show(mixture)
         ax.set_title(f"iteration {self.run.n_iter[i]}: {nats(self.run.log_likelihood[i])}", loc="left")

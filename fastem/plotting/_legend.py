@@ -10,9 +10,10 @@ MOST = 12
 """Components in a legend; of more the heaviest are named."""
 
 
-def component_text(k, mixture, name=None):
-    """'0: weight 0.36, mean (2.04, 54.5)'; with a name '0 setosa: weight ...'."""
-    head = f"{k}" if name in (None, f"{k}") else f"{k} {name}"
+def component_text(k, mixture):
+    """'0: weight 0.36, mean (2.04, 54.5)'; with a name '0 setosa: weight ...', or the name alone where it is short."""
+    mark = mixture.marks[k]
+    head = mark if mixture.names is None or mixture.names[k] == mark else f"{mark} {mixture.names[k]}"
     mean = point(mixture.means[k], mixture.deviations[k])
     return f"{head}: weight {_weight(mixture.weights[k])}, mean {mean}"
 
@@ -21,7 +22,7 @@ def _weight(weight):
     return f"{weight:.2f}" if weight >= 0.095 else f"{weight:.2g}" if weight < 0.0095 else f"{weight:.3f}"
 
 
-def entries(mixture, colors, names=None):
+def entries(mixture, colors):
     """(handles, texts) for a legend of the components, the heaviest where they are many."""
     line = needed("matplotlib.lines", "plot").Line2D
     shown = np.flatnonzero(~mixture.is_empty)
@@ -29,7 +30,7 @@ def entries(mixture, colors, names=None):
     if n_more:
         shown = np.sort(shown[np.argsort(-mixture.weights[shown], kind="stable")[:MOST]])
     handles = [line([], [], color=colors[k], marker="o", markersize=5, linewidth=1.6) for k in shown]
-    texts = [component_text(k, mixture, names and names[k]) for k in shown]
+    texts = [component_text(k, mixture) for k in shown]
     for number, what in (n_more, "more"), (n_empty, "empty"):
         if number:
             handles.append(line([], [], linestyle="none"))

@@ -8,7 +8,7 @@ from .. import kernels
 from ..sources import ArraySource
 from ._colors import palette
 from ._mixture import Mixture
-from ._points import MAX_POINTS, points_of
+from ._points import MAX_POINTS, points_of, size_of
 from ._style import INK, counted, own_figure, styled
 
 _MOST_COMPONENTS = 12
@@ -33,6 +33,12 @@ class MahalanobisDisplay:
     n_features : int
     shown : ndarray of int
         Components to draw.
+    weights : list of ndarray, default=None
+        For each component the weights of these points, in their order. Those up to one, half its own, by their sum over
+        all is then the probability at which its quantile is taken. Whole weights are multiplicities; by the
+        size of others, the band is that of as many points as say as much: (sum w)**2 / sum w**2 (Kish 1965).
+    names : list of str, default=None
+        Of the components; by default their numbers.
 
     Attributes
     ----------
@@ -44,11 +50,12 @@ class MahalanobisDisplay:
     bands_ : list of PolyCollection
     """
 
-    def __init__(self, *, distances, n_features, shown):
-        self.distances, self.n_features, self.shown = distances, n_features, shown
+    def __init__(self, *, distances, n_features, shown, weights=None, names=None):
+        self.distances, self.n_features, self.shown, self.weights = distances, n_features, shown, weights
+        self.names = [str(k) for k in range(len(distances))] if names is None else names
 
     @classmethod
-    def from_estimator(cls, model, X, *, max_points=MAX_POINTS, fig=None):
+    def from_estimator(cls, model, X, *, sample_weight=None, max_points=MAX_POINTS, fig=None):
         """Draw how Gaussian the components of a fitted model are on the points X.
 
         Parameters
@@ -56,6 +63,8 @@ class MahalanobisDisplay:
         model : GaussianMixture
             Fitted.
         X : array-like of shape (n, D), or a source as in `fit`
+        sample_weight : array-like of shape (n,), default=None
+            Multiplicities, as in `fit`.
         max_points : int, default=1_000_000
             Of more points an even sample is taken.
         fig : Figure or SubFigure, default=None
@@ -73,12 +82,23 @@ class MahalanobisDisplay:
         ImportError
             Without matplotlib.
         """
-        points = points_of(X, model, None, max_points)
+        points = points_of(X, model, None, max_points, sample_weight)
         mixture = Mixture.of(model)
         labels = model._of_source(ArraySource(points.values), kernels.labels, np.int64)
-        distances = [_squared_distances(points.values[labels == k], mixture, k) for k in range(len(mixture))]
-        shown = np.sort(np.argsort(-mixture.weights, kind="stable")[:_MOST_COMPONENTS])
-        return cls(distances=distances, n_features=mixture.means.shape[1], shown=shown).plot(fig=fig)
+        members = [np.flatnonzero(labels == k) for k in range(len(mixture))]
+        distances = [_squared_distances(points.values[of], mixture, k) for k, of in enumerate(members)]
+        order = [np.argsort(values, kind="stable") for values in distances]
+        weights = None
+        if points.weights is not None:
+            weights = [points.weights[of][by] for of, by in zip(members, order, strict=True)]
+        display = cls(
+            distances=[values[by] for values, by in zip(distances, order, strict=True)],
+            n_features=mixture.means.shape[1],
+            shown=np.sort(np.argsort(-mixture.weights, kind="stable")[:_MOST_COMPONENTS]),
+            weights=weights,
+            names=mixture.names,
+        )
+        return display.plot(fig=fig)
 
     def plot(self, *, fig=None):
         """Draw it.
@@ -117,16 +137,19 @@ class MahalanobisDisplay:
     def _plot_one(self, ax, k, color):
         distances = self.distances[k]
         n = len(distances)
-        rank = _dots(n) + 1
-        low, middle, high = (chi2.ppf(p, self.n_features) for p in _probabilities(rank, n))
-        y = distances[rank - 1]
+        weights = np.ones(n) if self.weights is None else self.weights[k]
+        size, total, dots = size_of(n, weights), np.cumsum(weights), _dots(n)
+        rank = (total - weights / 2)[dots] / (total[-1] if n else 1) * size + 0.5
+        low, middle, high = (chi2.ppf(p, self.n_features) for p in _probabilities(rank, size))
+        y = distances[dots]
         self.bands_.append(ax.fill_between(middle, low, high, color="#e3e3e3", linewidth=0, zorder=1))
         end = 1.04 * max(middle[-1], y[-1]) if n else 1.0
         ax.plot([0, end], [0, end], color=INK, linewidth=0.7, linestyle="dashed", zorder=2)
         self.lines_ += ax.plot(middle, y, "o", color=color, markersize=3, markeredgewidth=0, zorder=3)
         ax.set(xlim=(0, 1.04 * middle[-1] if n else 1), ylim=(0, end))
-        ax.set_title(f"{k}: {counted(n, 'point')}", loc="left")
-        text = f"Kolmogorov distance {_kolmogorov(distances, self.n_features):.3f}" if n else "no points"
+        of = "" if self.weights is None else f", weight {total[-1] if n else 0:,g}"
+        ax.set_title(f"{self.names[k]}: {counted(n, 'point')}{of}", loc="left")
+        text = f"Kolmogorov distance {_kolmogorov(distances, weights, self.n_features):.3f}" if n else "no points"
         ax.annotate(text, (0.04, 0.97), xycoords="axes fraction", va="top", fontsize=7)
         ax.locator_params(nbins=4)
 
@@ -144,12 +167,12 @@ def _probabilities(rank, n):
     return lower, (rank - 0.5) / n if n else rank, upper
 
 
-def _kolmogorov(distances, n_features):
+def _kolmogorov(distances, weights, n_features):
     """The largest difference between the distribution function of the distances and that of chi-square."""
-    expected, n = chi2.cdf(distances, n_features), len(distances)
-    return max((np.arange(1, n + 1) / n - expected).max(), (expected - np.arange(n) / n).max())
+    expected, total = chi2.cdf(distances, n_features), np.cumsum(weights)
+    return max((total / total[-1] - expected).max(), (expected - (total - weights) / total[-1]).max())
 
 
 def _squared_distances(X, mixture, k):
     factor = cholesky(mixture.covariances[k], lower=True)
-    return np.sort(np.sum(solve_triangular(factor, (X - mixture.means[k]).T, lower=True) ** 2, axis=0))
+    return np.sum(solve_triangular(factor, (X - mixture.means[k]).T, lower=True) ** 2, axis=0)

@@ -10,6 +10,8 @@ from ..covariance import FAMILIES
 MASSES = (0.5, 0.9, 0.99)
 """What the highest-density regions that contours enclose hold of the mixture."""
 
+_SHORT = 3  # characters of a name that a component's mean has room for
+
 
 @dataclass(frozen=True)
 class Mixture:
@@ -22,12 +24,15 @@ class Mixture:
     covariances : ndarray of shape (K, D, D)
     is_empty : ndarray of bool of shape (K,)
         Components that a Bayesian mixture has left without a point: they are its prior, and not drawn.
+    names : list of str or None
+        Of the components, where they have some beside their numbers.
     """
 
     weights: np.ndarray
     means: np.ndarray
     covariances: np.ndarray
     is_empty: np.ndarray = None
+    names: list = None
     factors: np.ndarray = field(init=False, repr=False)
 
     @classmethod
@@ -39,7 +44,8 @@ class Mixture:
         is_empty = None
         if hasattr(model, "mean_precision_"):
             is_empty = model.mean_precision_ - model.mean_precision_prior_ < 1
-        return cls(np.asarray(model.weights_, dtype=np.float64), means, np.asarray(matrices), is_empty)
+        names = list(model.component_names_) if hasattr(model, "component_names_") else None
+        return cls(np.asarray(model.weights_, dtype=np.float64), means, np.asarray(matrices), is_empty, names)
 
     def __post_init__(self):
         # In a line and a plane these formulae hold for singular matrices, too, where Cholesky's method fails.
@@ -51,6 +57,13 @@ class Mixture:
         return len(self.weights)
 
     @property
+    def marks(self):
+        """What stands for each component on a picture: its name where all are short, else its number."""
+        if self.names is not None and max(map(len, self.names)) <= _SHORT:
+            return self.names
+        return [str(k) for k in range(len(self))]
+
+    @property
     def deviations(self):
         """Standard deviation of each feature in each component, (K, D)."""
         return np.sqrt(np.maximum(np.diagonal(self.covariances, axis1=1, axis2=2), 0.0))
@@ -59,16 +72,17 @@ class Mixture:
         """The mixture of these features alone: the same weights, and the parts of means and covariances (exact)."""
         features = np.asarray(features)
         covariances = self.covariances[:, features[:, None], features]
-        return Mixture(self.weights, self.means[:, features], covariances, self.is_empty)
+        return Mixture(self.weights, self.means[:, features], covariances, self.is_empty, self.names)
 
     def reordered(self, order):
         """The same mixture, its components in this order."""
-        return Mixture(self.weights[order], self.means[order], self.covariances[order], self.is_empty[order])
+        names = self.names and [self.names[k] for k in order]
+        return Mixture(self.weights[order], self.means[order], self.covariances[order], self.is_empty[order], names)
 
     def toward(self, other, share):
         """Between this mixture (share 0) and another one (1): every parameter on its straight line."""
         parts = ((self.weights, other.weights), (self.means, other.means), (self.covariances, other.covariances))
-        return Mixture(*((1 - share) * before + share * after for before, after in parts), self.is_empty)
+        return Mixture(*((1 - share) * before + share * after for before, after in parts), self.is_empty, self.names)
 
     def log_densities(self, X):
         """log(weight_k N(x; mean_k, covariance_k)) at points in a line or plane, (n, K)."""

@@ -59,7 +59,17 @@ class MixtureDisplay(PointsDisplay):
 
     @classmethod
     def from_estimator(
-        cls, model, X, *, features=None, feature_names=None, max_points=MAX_POINTS, ax=None, fig=None, legend=True
+        cls,
+        model,
+        X,
+        *,
+        sample_weight=None,
+        features=None,
+        feature_names=None,
+        max_points=MAX_POINTS,
+        ax=None,
+        fig=None,
+        legend=True,
     ):
         """Draw a fitted mixture over the points X.
 
@@ -68,6 +78,8 @@ class MixtureDisplay(PointsDisplay):
         model : GaussianMixture
             Fitted.
         X : array-like of shape (n, D), or a source as in `fit`
+        sample_weight : array-like of shape (n,), default=None
+            Multiplicities, as in `fit`: bars and cells count them, markers' areas are proportional to them.
         features : list of int or str, default=None
             Those to show, by number or name; by default all, of more than 6 the 6 that separate the components most.
         feature_names : list of str of length D, default=None
@@ -92,12 +104,12 @@ class MixtureDisplay(PointsDisplay):
         ImportError
             Without matplotlib.
         """
-        points = points_of(X, model, feature_names, max_points)
+        points = points_of(X, model, feature_names, max_points, sample_weight)
         mixture = Mixture.of(model)
         shown, words = chosen_features(mixture, points.names, features)
         title = (
             f"{counted(len(mixture), 'component')}, {model.covariance_type} covariance, {points}{words}\n"
-            f"log-likelihood {nats(mean_log_likelihood(model, points.values))} nats per point"
+            f"log-likelihood {nats(mean_log_likelihood(model, points.values, points.weights))} nats per point"
         )
         lab = mixed_colors(model, points.values)
         display = cls(points=points.only(shown), lab=lab, mixture=mixture.marginal(shown), title=title)

@@ -4,7 +4,7 @@ import numpy as np
 
 from ..extras import needed
 from ._cloud import FEW, Cloud
-from ._points import limits, n_outside
+from ._points import limits, n_outside, size_of
 from ._style import INK, SHADES, counted, note
 
 ELLIPSES = {1: (1.6, 1.0), 2: (1.1, 0.75), 3: (0.8, 0.5)}
@@ -35,6 +35,8 @@ class PlanePanel:
     colors : ndarray of shape (K, 3)
     share : float
         Of a usual axes' width: smaller ones have smaller marks.
+    weights : ndarray of shape (n,), default=None
+        Of the points.
 
     Attributes
     ----------
@@ -45,9 +47,9 @@ class PlanePanel:
     contours : QuadContourSet or None
     """
 
-    def __init__(self, ax, xy, names, bounds, colors, *, share=1.0, ellipses=ELLIPSES):
+    def __init__(self, ax, xy, names, bounds, colors, *, share=1.0, ellipses=ELLIPSES, weights=None):
         self.ax, self.colors, self.bounds, self._share, self._looks = ax, colors, bounds, share, ellipses
-        self.cloud = Cloud(ax, xy, bounds, share)
+        self.cloud = Cloud(ax, xy, bounds, share, weights)
         self.ellipses, self.means, self.numbers = [], [], []
         self.contours = self.outside = None
         ax.set(xlim=bounds[0], ylim=bounds[1], xlabel=names[0], ylabel=names[1])
@@ -91,7 +93,7 @@ class PlanePanel:
             if is_numbered:
                 look = {"fontsize": 6.5 * self._share**0.5, "color": "white", "fontweight": "bold", "clip_on": True}
                 at = {"ha": "center", "va": "center_baseline", "zorder": 5.005 + 0.01 * k}
-                self.numbers.append(self.ax.text(*mixture.means[k], str(k), **look, **at))
+                self.numbers.append(self.ax.text(*mixture.means[k], mixture.marks[k], **look, **at))
 
     @staticmethod
     def _outline(mixture, k, sigma):
@@ -124,11 +126,13 @@ class LinePanel:
     name : str
     bounds : (float, float)
     colors : ndarray of shape (K, 3)
+    weights : ndarray of shape (n,), default=None
+        Of the points.
 
     Attributes
     ----------
     histogram : StepPatch
-        Density: counts by number of points and width of a bin.
+        Density: counts, or sums of weights, by that of all points and by width of a bin.
     curves : list of Line2D
     areas : list of Polygon
     total : Line2D
@@ -138,12 +142,12 @@ class LinePanel:
 
     contours, ellipses = None, ()
 
-    def __init__(self, ax, x, name, bounds, colors, *, share=1.0):
+    def __init__(self, ax, x, name, bounds, colors, *, share=1.0, weights=None):
         self.ax, self.colors, self.bounds, self._share = ax, colors, bounds, share
         self.curves, self.areas, self.numbers = [], [], []
         self.total = self.outside = None
-        heights, edges = np.histogram(x, _bins(x, bounds))
-        heights = heights / (len(x) * np.diff(edges))
+        heights, edges = np.histogram(x, _bins(x, bounds, weights), weights=weights)
+        heights = heights / ((len(x) if weights is None else weights.sum()) * np.diff(edges))
         self.histogram = ax.stairs(heights, edges, fill=True, color="#dcdcdc", zorder=1)
         ax.set(xlim=bounds, ylim=(0, 1.08 * heights.max() or 1), xlabel=name, ylabel="density")
         ax.set_autoscale_on(False)
@@ -161,7 +165,7 @@ class LinePanel:
         parts = np.exp(mixture.log_densities(x[:, None]))
         total = parts.sum(axis=1)
         if not self.curves:
-            self._draw(len(mixture))
+            self._draw(mixture)
         for k, part in enumerate(parts.T):
             self.curves[k].set_data(x, part)
             self.areas[k].set_xy(np.column_stack([np.r_[x[0], x, x[-1]], np.r_[0, part, 0]]))
@@ -176,19 +180,19 @@ class LinePanel:
             number.xy = mixture.means[k, 0], peak
             number.set_visible(not mixture.is_empty[k])
 
-    def _draw(self, n_components):
+    def _draw(self, mixture):
         patches = needed("matplotlib.patches", "plot")
         for k, color in enumerate(self.colors):
             self.areas.append(
                 self.ax.add_patch(patches.Polygon(np.zeros((3, 2)), color=color, alpha=0.22, lw=0, zorder=2))
             )
             self.curves += self.ax.plot([], [], color=color, linewidth=1.4 * self._share**0.5, zorder=4)
-            if n_components <= _NUMBERED and self._share > 0.3:
+            if len(mixture) <= _NUMBERED and self._share > 0.3:
                 look = {"fontsize": 7 * self._share**0.5, "color": "white", "fontweight": "bold", "clip_on": True}
                 box = {"boxstyle": "circle,pad=0.25", "facecolor": color, "edgecolor": "white", "linewidth": 0.6}
                 at = {"ha": "center", "va": "center", "zorder": 5 + 0.01 * k}
                 place = {"xy": (0, 0), "xytext": (0, 8 * self._share**0.5), "textcoords": "offset points"}
-                self.numbers.append(self.ax.annotate(str(k), **place, bbox=box, **look, **at))
+                self.numbers.append(self.ax.annotate(mixture.marks[k], **place, bbox=box, **look, **at))
         # Wider than the components' and behind them, so that both are seen where one is nearly all.
         (self.total,) = self.ax.plot([], [], color=INK, linewidth=2.3 * self._share**0.5, zorder=3)
 
@@ -208,7 +212,7 @@ class LinePanel:
         return self.ax.add_collection(rug, autolim=False)
 
 
-def _bins(x, bounds):
+def _bins(x, bounds, weights=None):
     """Edges of bins over the axes: as wide as Freedman & Diaconis (1981) say for one hump, or narrower for several.
 
     Of rounded values each bin takes in equally many, or the histogram would be a comb.
@@ -216,14 +220,22 @@ def _bins(x, bounds):
     low, high = max(x.min(), bounds[0]), min(x.max(), bounds[1])
     if not high > low:
         return np.linspace(*bounds, 31)
-    lower, upper = np.quantile(x, [0.25, 0.75])
-    n_by_width = (high - low) * len(x) ** (1 / 3) / (2 * (upper - lower)) if upper > lower else 1
-    n = int(np.clip(max(n_by_width, min(30, 2 * len(x) ** 0.5)), 8, 300))
+    lower, upper = np.quantile(x, [0.25, 0.75]) if weights is None else _weighted_quartiles(x, weights)
+    size = size_of(len(x), weights)
+    n_by_width = (high - low) * size ** (1 / 3) / (2 * (upper - lower)) if upper > lower else 1
+    n = int(np.clip(max(n_by_width, min(30, 2 * size**0.5)), 8, 300))
     step = _rounding(x) if len(x) <= FEW else 0
     if not 0 < step < high - low:
         return np.linspace(low, high, n + 1)
     width = step * max(1, round((high - low) / n / step))
     return np.arange(low - step / 2, high + width, width)
+
+
+def _weighted_quartiles(x, weights):
+    """The first and the third quartile of points with weights: the least values with as much at or below them."""
+    order = np.argsort(x, kind="stable")
+    total = np.cumsum(weights[order])
+    return x[order[np.searchsorted(total, np.array([0.25, 0.75]) * total[-1])]]
 
 
 def _rounding(x):

@@ -7,8 +7,10 @@ from sklearn.utils.validation import check_is_fitted
 
 from .. import kernels
 from ..gaussian_mixture import GaussianMixture
+from ..known import Known
 from ..sources import ArraySource
 from ..sources.array import in_memory
+from ..validation import check_sample_weight
 from ._colors import palette, to_lab
 from ._style import counted
 
@@ -28,12 +30,18 @@ class Points:
         How many there are; the values are an even sample of them.
     index : slice or ndarray of int
         Which ones the values are.
+    weights : ndarray of shape (n,), or None
+        Of the values; none is 0.
+    weight_of_all : float or None
+        Their sum over all points.
     """
 
     values: np.ndarray
     names: list
     n_all: int
     index: slice | np.ndarray
+    weights: np.ndarray = None
+    weight_of_all: float = None
 
     def __len__(self):
         return len(self.values)
@@ -43,18 +51,19 @@ class Points:
         return replace(self, values=self.values[:, features], names=[self.names[j] for j in features])
 
     def __str__(self):
-        return counted(self.n_all, "point") if len(self) == self.n_all else f"{len(self):,} of {self.n_all:,} points"
+        points = counted(self.n_all, "point") if len(self) == self.n_all else f"{len(self):,} of {self.n_all:,} points"
+        return points if self.weights is None else f"{points}, sum of weights {self.weight_of_all:,g}"
 
 
-def points_of(X, model=None, feature_names=None, max_points=MAX_POINTS):
-    """Points from whatever `fit` takes, checked by the model that they are for.
+def points_of(X, model=None, feature_names=None, max_points=MAX_POINTS, sample_weight=None):
+    """Points from whatever `fit` takes, checked by the model that they are for; without those of weight 0.
 
     Raises
     ------
     NotFittedError
         Where the model isn't fitted.
     ValueError
-        Where X doesn't fit the model or holds NaN, in the model's words.
+        Where X doesn't fit the model or holds NaN, or weights are no weights of its points, in the model's words.
     """
     columns = [str(name) for name in getattr(X, "columns", ())]
     learns = model is None
@@ -62,15 +71,22 @@ def points_of(X, model=None, feature_names=None, max_points=MAX_POINTS):
         model = GaussianMixture()
     else:
         check_is_fitted(model)
-    source = model._source(X, reset=learns)
+    source = model._source(X, reset=learns, aside=(sample_weight,))
     model._scan(source, reset=learns)
-    index = _even_sample(source.n_samples, max_points)
     n_all = source.n_samples
+    weights = check_sample_weight(source.column(sample_weight), n_all, rescale=False)
+    if weights is None or weights.all():
+        index = _even_sample(n_all, max_points)
+    else:
+        index = np.flatnonzero(weights)
+        index = index[_even_sample(len(index), max_points)]
     if not isinstance(source, ArraySource) or not isinstance(index, slice):
         source = in_memory(source, index)
     values = np.asarray(source.X, dtype=np.float64)
     names = _names(feature_names, getattr(model, "feature_names_in_", columns), values.shape[1])
-    return Points(values, names, n_all, index)
+    if weights is None:
+        return Points(values, names, n_all, index)
+    return Points(values, names, n_all, index, weights[index], float(weights.sum()))
 
 
 def _even_sample(n, size):
@@ -116,9 +132,9 @@ def mixed_colors(model, values, order=None):
     return lab
 
 
-def mean_log_likelihood(model, values):
-    """Nats per point."""
-    total, n_points = ArraySource(values).log_likelihood(model._parameters())
+def mean_log_likelihood(model, values, weights=None):
+    """Nats per point, or per unit of weight."""
+    total, n_points = ArraySource(values).log_likelihood(model._parameters(), Known(weights))
     return total / n_points
 
 
@@ -146,6 +162,17 @@ def limits(values, *intervals):
     if not margin > 8 * np.finfo(float).eps * max(abs(low), abs(high)):
         margin = max(abs(low) * 1e-3, 1e-3)
     return low - margin, high + margin
+
+
+def size_of(n, weights=None):
+    """How many points of weight 1 say as much: n without weights; the sum of whole ones, which are multiplicities.
+
+    Of other weights, which may be of any scale, (sum w)**2 / sum w**2 (Kish 1965).
+    """
+    if weights is None:
+        return n
+    total = weights.sum()
+    return float(total if (weights == np.rint(weights)).all() else total**2 / np.sum(weights**2))
 
 
 def n_outside(values, *bounds):

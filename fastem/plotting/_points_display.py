@@ -27,14 +27,12 @@ class PointsDisplay:
     mixture : Mixture or None
         Of the features shown.
     title : str
-    names : list of str, default=None
-        Of the components; by default their numbers.
     """
 
     with_contours = False
 
-    def __init__(self, *, points, lab, mixture=None, title="", names=None):
-        self.points, self.lab, self.mixture, self.title, self.names = points, lab, mixture, title, names
+    def __init__(self, *, points, lab, mixture=None, title=""):
+        self.points, self.lab, self.mixture, self.title = points, lab, mixture, title
 
     def plot(self, *, ax=None, fig=None, legend=True):
         """Draw it.
@@ -52,7 +50,7 @@ class PointsDisplay:
         display : this one, with its attributes set
         """
         colors = palette(0 if self.mixture is None else len(self.mixture))
-        handles = None if self.mixture is None or not legend else _legend.entries(self.mixture, colors, self.names)
+        handles = None if self.mixture is None or not legend else _legend.entries(self.mixture, colors)
         with styled():
             if len(self.points.names) > 2:
                 drawn = corner(fig, self.mixture, self.points, self.lab, colors, title=self.title, handles=handles)
@@ -81,13 +79,13 @@ class PointsDisplay:
 def draw_panel(ax, mixture, points, lab, bounds, colors, with_contours=True):
     """Points, and a mixture or None, on axes of one or two features."""
     if len(points.names) == 1:
-        panel = LinePanel(ax, points.values[:, 0], points.names[0], bounds[0], colors)
+        panel = LinePanel(ax, points.values[:, 0], points.names[0], bounds[0], colors, weights=points.weights)
         if mixture is not None:
             panel.show(mixture)
         if len(points) <= _RUG:
             panel.show_rug(points.values[:, 0], to_rgb(lab))
         return panel
-    panel = PlanePanel(ax, points.values, points.names, bounds, colors)
+    panel = PlanePanel(ax, points.values, points.names, bounds, colors, weights=points.weights)
     panel.cloud.paint(lab)
     if mixture is not None:
         if with_contours:

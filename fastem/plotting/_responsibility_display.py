@@ -51,7 +51,9 @@ class ResponsibilityDisplay:
         self.mixture, self.points, self.labels, self.lab, self.entropy = mixture, points, labels, lab, entropy
 
     @classmethod
-    def from_estimator(cls, model, X, *, features=None, feature_names=None, max_points=MAX_POINTS, fig=None):
+    def from_estimator(
+        cls, model, X, *, sample_weight=None, features=None, feature_names=None, max_points=MAX_POINTS, fig=None
+    ):
         """Draw a model's responsibilities for the points X.
 
         Parameters
@@ -59,6 +61,8 @@ class ResponsibilityDisplay:
         model : GaussianMixture
             Fitted.
         X : array-like of shape (n, D), or a source as in `fit`
+        sample_weight : array-like of shape (n,), default=None
+            Multiplicities, as in `fit`: bars and cells count them, markers' areas are proportional to them.
         features : list of int or str, default=None
             One or two to show; by default the two that separate the components best. Responsibilities are by all.
         feature_names : list of str of length D, default=None
@@ -79,7 +83,7 @@ class ResponsibilityDisplay:
         ImportError
             Without matplotlib.
         """
-        points = points_of(X, model, feature_names, max_points)
+        points = points_of(X, model, feature_names, max_points, sample_weight)
         mixture = Mixture.of(model)
         shown, _ = chosen_features(mixture, points.names, features, most=2)
         colors = to_lab(palette(len(mixture)))
@@ -112,6 +116,8 @@ class ResponsibilityDisplay:
             (self._plot_line if is_line else self._plot_plane)(bounds, colors)
             for ax, head in zip(self.axes_, _LINE_HEADS if is_line else _HEADS, strict=True):
                 ax.set_title(head, loc="left")
+            if self.points.weights is not None:
+                self.figure_.suptitle(str(self.points), fontsize=9, x=0.01, ha="left")
         return self
 
     def _plot_plane(self, bounds, colors):
@@ -122,8 +128,9 @@ class ResponsibilityDisplay:
         on_top = np.argsort(self.entropy, kind="stable") if len(self.points) <= FEW else slice(None)
         self.panels_ = []
         for ax, each, color in zip(self.axes_, values, color_of, strict=True):
-            xy = self.points.values[on_top]
-            panel = PlanePanel(ax, xy, self.points.names, bounds, colors, share=0.7, ellipses=_ELLIPSES)
+            xy, weights = self.points.values[on_top], self.points.weights
+            look = {"share": 0.7, "ellipses": _ELLIPSES, "weights": None if weights is None else weights[on_top]}
+            panel = PlanePanel(ax, xy, self.points.names, bounds, colors, **look)
             panel.cloud.paint(each[on_top], color)
             panel.show(self.mixture)
             self.panels_.append(panel)
@@ -140,7 +147,7 @@ class ResponsibilityDisplay:
     def _plot_line(self, bounds, colors):
         hard, soft, unsure = self.axes_
         x, name = self.points.values[:, 0], self.points.names[0]
-        panel = LinePanel(hard, x, name, bounds[0], colors, share=0.7)
+        panel = LinePanel(hard, x, name, bounds[0], colors, share=0.7, weights=self.points.weights)
         by_label = self._stack(hard, panel, x, colors)
         grid = np.linspace(*bounds[0], 600)
         shares = softmax(self.mixture.log_densities(grid[:, None]), axis=1)
@@ -149,15 +156,16 @@ class ResponsibilityDisplay:
         entropy = entr(shares).sum(axis=1)
         (curve,) = unsure.plot(grid, entropy, color=INK)
         unsure.set(xlabel=name, ylabel="nats", ylim=(0, 1.05 * max(np.log(2), entropy.max())))
-        hard.legend(by_label[:_MOST], [str(k) for k in range(min(len(colors), _MOST))], ncols=2, handlelength=1.0)
+        hard.legend(by_label[:_MOST], (self.mixture.names or self.mixture.marks)[:_MOST], ncols=2, handlelength=1.0)
         self.panels_ = [by_label, lines, [curve]]
 
     def _stack(self, ax, panel, x, colors):
         """The histogram, each bar divided among the labels."""
         edges, bottom, parts = panel.histogram.get_data().edges, 0.0, []
+        weights = np.ones(len(x)) if self.points.weights is None else self.points.weights
         for k, color in enumerate(colors):
-            counts, _ = np.histogram(x[self.labels == k], edges)
-            top = bottom + counts / (len(x) * np.diff(edges))
+            counts, _ = np.histogram(x[self.labels == k], edges, weights=weights[self.labels == k])
+            top = bottom + counts / (weights.sum() * np.diff(edges))
             parts.append(ax.stairs(top, edges, baseline=bottom, fill=True, color=color, alpha=0.75, zorder=2))
             bottom = top
         return parts

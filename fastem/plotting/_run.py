@@ -1,7 +1,7 @@
 """The fit that a film or a strip shows: the mixtures of its iterations, coloured as the model's components are."""
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
@@ -10,6 +10,8 @@ from sklearn.exceptions import ConvergenceWarning
 
 from ..callbacks import Frames
 from ..covariance import FAMILIES
+from ..degeneracy import DegenerateFitWarning
+from ..known import Known
 from ..sources import ArraySource
 from ._mixture import Mixture
 from ._points import mean_log_likelihood
@@ -45,22 +47,25 @@ class Run:
     order: np.ndarray
 
 
-def run_of(frames, values, like=None):
+def run_of(frames, values, like=None, weights=None):
     """The run in these frames, a `Frames` or a list of fitted models, evaluated at the points.
 
     like : estimator, default=None
-        Fitted model in whose order the components are put.
+        Fitted model in whose order the components are put, and whose names they have.
     """
     models = list(getattr(frames, "best", frames))
     if not models:
         raise ValueError("frames should hold at least one fitted model")
     mixtures = [Mixture.of(model) for model in models]
-    order = np.arange(len(mixtures[-1])) if like is None else _matching(mixtures[-1], Mixture.of(like))
+    order, names = np.arange(len(mixtures[-1])), mixtures[-1].names
+    if like is not None:
+        order = _matching(mixtures[-1], Mixture.of(like))
+        names = Mixture.of(like).names if len(like.means_) == len(mixtures[-1]) else None
     return Run(
         models,
-        [mixture.reordered(order) for mixture in mixtures],
+        [replace(mixture.reordered(order), names=names) for mixture in mixtures],
         np.array([model.n_iter_ for model in models]),
-        np.array([mean_log_likelihood(model, values) for model in models]),
+        np.array([mean_log_likelihood(model, values, weights) for model in models]),
         order,
     )
 
@@ -74,7 +79,7 @@ def _matching(mixture, other):
     return linear_sum_assignment(np.sum(offsets**2, axis=2))[1]
 
 
-def random_run(model, values):
+def random_run(model, values, weights=None):
     """Textbook EM from random starts, in the model's settings: the run that ends where the model is, or highest.
 
     A start is a Gaussian about each of K random points, with the covariance of all points shrunk to a K-th of the
@@ -87,15 +92,15 @@ def random_run(model, values):
     runs, failure = [], None
     for seed in range(_STARTS):
         try:
-            runs.append(_frames_from(model, values, seed))
+            runs.append(_frames_from(model, values, weights, seed))
         except ValueError as error:  # a component that collapsed
             failure = error
     if not runs:
         raise failure
-    ends = np.array([mean_log_likelihood(run[-1], values) for run in runs])
+    ends = np.array([mean_log_likelihood(run[-1], values, weights) for run in runs])
     good = np.flatnonzero(ends >= ends.max() - _AS_GOOD)
     if hasattr(model, "means_"):
-        target = mean_log_likelihood(model, values)
+        target = mean_log_likelihood(model, values, weights)
         near = np.flatnonzero(np.abs(ends - target) < _AS_GOOD)
         good = near if near.size else good
     # Of those that end in the same place the one with the farthest to go.
@@ -127,7 +132,7 @@ def motion(mixtures):
     return np.sqrt(steps.sum(axis=2)).mean(axis=1)
 
 
-def _frames_from(model, values, seed):
+def _frames_from(model, values, weights, seed):
     frames = Frames()
     settings = {
         "algorithm": "em",
@@ -140,19 +145,20 @@ def _frames_from(model, values, seed):
         "random_state": seed,
     }
     film = clone(model)
-    settings |= _random_start(model, values, seed) if hasattr(model, "precisions_init") else _RANDOM
+    settings |= _random_start(model, values, weights, seed) if hasattr(model, "precisions_init") else _RANDOM
     film.set_params(**{name: value for name, value in settings.items() if hasattr(model, name)}).set_callbacks(frames)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        film.fit(values)
+        for category in (ConvergenceWarning, DegenerateFitWarning):
+            warnings.simplefilter("ignore", category)
+        film.fit(values, sample_weight=weights)
     return frames.best
 
 
-def _random_start(model, values, seed):
+def _random_start(model, values, weights, seed):
     n_components, n_features = model.n_components, values.shape[1]
     rows = np.random.RandomState(seed).permutation(len(values))[:n_components]
     family = FAMILIES[model.covariance_type]
-    everywhere = family.maximize(_moments(family, values), model.reg_covar)
+    everywhere = family.maximize(_moments(family, values, weights), model.reg_covar)
     precisions = everywhere.precisions() * n_components ** (2 / n_features)
     shared = precisions if family.name == "tied" else np.repeat(precisions, n_components, axis=0)
     return {
@@ -162,7 +168,7 @@ def _random_start(model, values, seed):
     }
 
 
-def _moments(family, values):
+def _moments(family, values, weights):
     """Statistics of all the points as one component."""
     start = family.with_variances(values.mean(axis=0)[None], np.ones(values.shape[1]))
-    return ArraySource(values).accumulate(start)
+    return ArraySource(values).accumulate(start, known=Known(weights))

@@ -10,9 +10,12 @@ from .base import Source, SourceError
 from .blocks import BlockSource, as_rows
 from .dask import DaskSource, is_dask
 from .npy import mapped
+from .numbers import check_numbers
 from .parquet import ParquetSource
 
-__all__ = ["ArraySource", "BlockSource", "DaskSource", "ParquetSource", "Source", "SourceError", "as_source"]
+__all__ = [
+    "ArraySource", "BlockSource", "DaskSource", "ParquetSource", "Source", "SourceError", "as_source", "check_numbers",
+]  # fmt: skip
 
 
 def as_source(X):

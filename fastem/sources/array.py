@@ -39,7 +39,7 @@ class ArraySource(Source):
                 first = start + int(wrong[0]) if first is None else first
                 bad += wrong.size
         if bad:
-            raise nonfinite_error(bad, self.where(first), np.isnan(self.X[first]).any(), estimator)
+            raise nonfinite_error(bad, self.where(first), np.isnan(readable(self.X[first])).any(), estimator)
 
     def where(self, row):
         return f"row {row}" if self._file is None else f"{self._file.name}: row {row}"

@@ -142,7 +142,7 @@ class Source:
         if offsets.dtype == np.float32:
             centres = inputs.origin + offsets  # where the kernels take them to be
         sums = self._sums(inputs, offsets, known)
-        return family.statistics(inputs.origin, centres, *sums.rounded(inputs))
+        return family.statistics_of_pass(inputs, centres, sums)
 
     def e_step(self, parameters, known=NOTHING_KNOWN):
         """`accumulate` about the means, its variances good to 9 digits (3 where it computes in float32)."""

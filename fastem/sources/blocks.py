@@ -8,6 +8,7 @@ import numpy as np
 
 from .. import kernels
 from .base import Source, SourceError, nonfinite_error, nonfinite_rows, readable
+from .numbers import check_numbers
 
 
 class BlockSource(Source):
@@ -112,9 +113,13 @@ def as_rows(block, name):
     """(a block as an array of shape (m, D), the names of its columns or None)."""
     names = None
     if hasattr(block, "column_names") or hasattr(getattr(block, "schema", None), "names"):  # Arrow
+        index = index_columns(block.schema)
+        if index and set(index) != set(block.schema.names):
+            block = block.select([column for column in block.schema.names if column not in index])
         names = list(block.schema.names)
         rows = from_arrow(block, name)
     else:
+        check_numbers(block, name)
         if hasattr(block, "columns") and all(isinstance(column, str) for column in block.columns):
             names = list(block.columns)
         rows = np.asarray(block)
@@ -130,12 +135,25 @@ def as_rows(block, name):
     return rows, names
 
 
+def index_columns(schema):
+    """Columns of an Arrow schema that number or name the rows: where pandas or Dask wrote a table's index.
+
+    The metadata that both write beside the schema names them; a range that needs no column is described there alone.
+    """
+    try:
+        described = (schema.pandas_metadata or {}).get("index_columns", ())
+        return [name for name in described if isinstance(name, str) and name in schema.names]
+    except (AttributeError, TypeError, ValueError):  # metadata of another kind than pandas writes
+        return []
+
+
 def from_arrow(table, name):
     """An Arrow table or record batch as an array, C-contiguous: float32 where all columns are, integers as float64."""
     columns = []
     for label, column in zip(table.schema.names, table.columns, strict=True):
         values = np.asarray(column)  # a missing value becomes NaN
         if values.dtype.kind not in "fiub":
+            check_numbers(values, f"{name}: column {label!r}")
             raise SourceError(f"{name}: column {label!r} is of type {column.type}, not a number")
         columns.append(values)
     if not columns:

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..extras import needed
 from .base import VALUES, SourceError
-from .blocks import BlockSource, as_rows, read_ahead
+from .blocks import BlockSource, as_rows, index_columns, read_ahead
 
 
 class ParquetSource(BlockSource):
@@ -21,7 +21,7 @@ class ParquetSource(BlockSource):
     path : str or Path
         A file, or a folder; `.parquet` and `.parq` files below it count.
     columns : list of str, default=None
-        The features; by default all columns of numbers.
+        The features; by default all columns of numbers but those of an index that pandas or Dask wrote.
 
     Attributes
     ----------
@@ -43,7 +43,9 @@ class ParquetSource(BlockSource):
         self._is_open = columns is None
         self.columns = self._known_columns(columns)
         if not self.columns:
-            raise SourceError(f"{self.files[0]}: no columns of numbers")
+            index = self.index_columns
+            but = f" but the index, which columns={index} takes as features" if index else ""
+            raise SourceError(f"{self.files[0]}: no columns of numbers{but}")
         self._what = str(self.path)
         self._places = []  # (first row of all, file, row group) of the pass under way
 
@@ -52,6 +54,12 @@ class ParquetSource(BlockSource):
         """Names of the first file's columns, whatever they hold."""
         with self._open(self.files[0]) as (_, schema):
             return list(schema.names)
+
+    @property
+    def index_columns(self):
+        """Names of the columns that hold an index of pandas' or Dask's, which are features only if asked for."""
+        with self._open(self.files[0]) as (_, schema):
+            return index_columns(schema)
 
     @contextmanager
     def _open(self, path):
@@ -70,7 +78,8 @@ class ParquetSource(BlockSource):
         with self._open(self.files[0]) as (_, schema):
             pass
         if columns is None:
-            return [field.name for field in schema if _is_number(field.type)]
+            index = index_columns(schema)
+            return [field.name for field in schema if _is_number(field.type) and field.name not in index]
         if isinstance(columns, str):
             raise SourceError(f"columns should be a list of names, but got {columns!r}")
         for name in columns:
@@ -125,7 +134,8 @@ class ParquetSource(BlockSource):
                             batch = next(batches, None)
                             if batch is None:
                                 break
-                            batch = batch.select(columns)  # in this order
+                            # In this order; an index that was asked for by name is a column like others.
+                            batch = batch.select(columns).replace_schema_metadata(None)
                         except Exception as error:
                             raise SourceError(f"{path}: row group {group} can't be read ({_one_line(error)})") from None
                         yield path, (group, start), batch

@@ -1,0 +1,168 @@
+"""Which line holds the names of a table's columns, which column the names of its rows: decided by its first lines."""
+
+import re
+from itertools import pairwise
+
+from .fields import is_number, is_text, value_of
+
+# What columns that name or number the rows are usually called; the first ones are called so by programs alone.
+_WRITTEN_BY_PROGRAMS = {"rownames", "row.names", "row_names", "unnamed: 0", "...1"}
+_USUAL = {
+    *_WRITTEN_BY_PROGRAMS, "", "rowname", "row", "rows", "rownum", "row_number", "rownumber", "row no", "row no.",
+    "index", "idx", "id", "no", "no.", "nr", "nr.", "num", "number", "#", "obs", "obs.", "observation", "case",
+    "record", "name", "names", "sample", "item", "s.no", "s.no.", "sr. no.", "serial",
+}  # fmt: skip
+
+_FEW = 3  # rows that tell a pattern from chance where a name speaks for it, too
+_SOME = 10  # rows that do alone
+
+# A number with a mark, such as <0.5, ~3, 1.2*, $4 or 12%: a value, and no name.
+_MARKED = re.compile(r"[<>≤≥~≈=±$€£]+ ?[+-]?\.?\d[\d.,]*[%*†]*|[+-]?\.?\d[\d.,]*[%*†]+")
+
+
+def holds_names(first, quoted, rows, rows_quoted):
+    """Whether the first line of a table holds the names of its columns, and whether that is in doubt.
+
+    The first of these that applies decides:
+
+    1. All its fields are text, empty ones aside: names. In doubt if all of them are numbers with marks, as <0.5.
+    2. A number in quotation marks stands above bare numbers: names, as R writes them.
+    3. The first field is empty, or a usual name for row numbers, no other one is, and below it are row numbers or
+       different words: names.
+    4. A text stands above numbers: names. But the line is a row with one odd value if the text is a number with a mark,
+       or if the line also has numbers with decimals that are no scale as in 5.
+    5. All its fields are numbers, but perhaps the first one, above different words. They are names if they are
+
+       - 0, 1, 2, ... (or 1, 2, 3, 4, ...) above numbers that are all written with decimals,
+       - a scale, such as years or wavelengths: whole numbers above columns with decimals, years above any, or three or
+         more evenly spaced decimals; rising or falling all along, and each farther from its column than that is wide.
+
+    Otherwise the line is the first row. Bare numbers as names (4, 5) are in doubt, but for 0, 1, 2, ... beside text.
+
+    Parameters
+    ----------
+    first : list of str
+        Fields of the first line.
+    quoted : list of bool
+        Which of them stand in quotation marks.
+    rows : list of list of str
+        Fields of the lines below.
+    rows_quoted : list of bool
+        Which fields of the first of these stand in quotation marks.
+
+    Returns
+    -------
+    answer, in_doubt : bool
+    """
+    columns = list(zip(*rows, strict=False))
+    filled = [field for field in first if field]
+    if filled and all(map(is_text, filled)):
+        return True, all(map(_MARKED.fullmatch, filled))
+    if not columns:
+        return False, False
+    below = list(zip(first, quoted, rows_quoted, columns, strict=False))
+    if any(q and not q_below and is_number(name) and _has_numbers(column) for name, q, q_below, column in below):
+        return True, False
+    if len(first) > 1 and first[0].lower() in _USUAL and all(first[1:]) and _name_rows(columns[0]):
+        return True, False
+    numbers = [(value_of(name), name, column) for name, _, _, column in below if is_number(name)]
+    odd = [name for name, _, _, column in below if is_text(name) and _has_numbers(column)]
+    if odd:
+        has_decimals = any(not name.isdecimal() for _, name, _ in numbers)
+        is_row = any(map(_MARKED.fullmatch, odd)) or (has_decimals and not _is_scale(numbers))
+        return not is_row, not is_row and bool(numbers) and not _count_from(0, numbers)
+    is_named = is_text(first[0]) and _name_rows(columns[0])
+    if len(numbers) < len(first) - is_named or len(numbers) < 2 - is_named:
+        return False, False
+    answer = _count_columns(numbers) or _is_scale(numbers, is_named)
+    return answer, answer
+
+
+def _count_columns(numbers):
+    """Whether these are 0, 1, 2, ... above numbers that are never whole: as pandas names columns without names."""
+    counts = _count_from(0, numbers) or (_count_from(1, numbers) and len(numbers) > 3)
+    return counts and not any(field.isdecimal() for _, _, column in numbers for field in column)
+
+
+def _count_from(start, numbers):
+    names = [name for _, name, _ in numbers]
+    return len(names) > 1 and names == [str(j) for j in range(start, start + len(names))]
+
+
+def _is_scale(numbers, is_named=False):
+    """Whether (value, name, column below) are the years, wavelengths, ... that the columns are of.
+
+    Years beside a name for the words below it (`is_named`) are, however few the rows.
+    """
+    values = [value for value, _, _ in numbers]
+    steps = [b - a for a, b in pairwise(values)]
+    if not (all(step > 0 for step in steps) or all(step < 0 for step in steps)):
+        return False
+    columns = [[value_of(field) for field in column if is_number(field)] for _, _, column in numbers]
+    are_years = all(name.isdecimal() and 1000 <= value < 3000 for value, name, _ in numbers)
+    if min(map(len, columns)) < (1 if is_named and are_years else _FEW):
+        return False
+    if not all(map(_is_far, values, columns)):
+        return False
+    if all(name.isdecimal() for _, name, _ in numbers):
+        return are_years or all(any(value % 1 for value in column) for column in columns)
+    return len(steps) > 1 and max(steps) - min(steps) < 1e-6 * max(map(abs, values))
+
+
+def _is_far(value, column):
+    """Whether a value is farther from a column's values than these are from each other."""
+    low, high = min(column), max(column)
+    return max(low - value, value - high) > high - low
+
+
+def _has_numbers(column):
+    return any(map(is_number, column))
+
+
+def _name_rows(column):
+    """Whether a column's fields are row numbers, or different words."""
+    return are_words(column) or (len(column) > 1 and _start_of(column) is not None)
+
+
+def are_words(column):
+    """Whether a column's fields are words, each another one: names of the rows. What begins with a digit is no word."""
+    return len(column) > 1 and all(field[:1].isalpha() and is_text(field) for field in column) and _differ(column)
+
+
+def _differ(column):
+    return len(set(column)) == len(column)
+
+
+def _start_of(column):
+    """Where a column that counts on by 1 begins; None for another."""
+    if not all(map(str.isdecimal, column)):
+        return None
+    start = int(column[0]) if column else 0
+    return start if list(map(int, column)) == list(range(start, start + len(column))) else None
+
+
+def is_usual_for_rows(name):
+    """Whether columns that name or number the rows are often called so; X is what R calls a column without a name."""
+    return name.lower() in _USUAL or name == "X"
+
+
+def numbering_of(name, column):
+    """(how a column numbers the rows, in words such as 'counts the rows 1, 2, 3, ...', or None; whether that is clear).
+
+    It is clear where the column has a usual name for that and counts on by 1 through 3 rows or more; in any order,
+    where it has a name that programs give to row numbers. A column of another name that counts on from 0 or 1 through
+    10 rows or more may as well be the time.
+
+    Parameters
+    ----------
+    name : str
+    column : list of str
+        Its first fields.
+    """
+    if len(column) < _FEW:
+        return None, False
+    start, is_usual = _start_of(column), is_usual_for_rows(name)
+    if start is not None and (is_usual or (start in (0, 1) and len(column) >= _SOME)):
+        return f"counts the rows {start}, {start + 1}, {start + 2}, ...", is_usual
+    numbers_them = name.lower() in _WRITTEN_BY_PROGRAMS and all(map(str.isdecimal, column)) and _differ(column)
+    return ("numbers the rows", True) if numbers_them else (None, False)
