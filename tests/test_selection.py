@@ -200,7 +200,7 @@ def two_blobs(n, n_features, seed=0):
     return np.repeat([0.0, 4.0], n // 2)[:, None] + 0.5 * rng.normal(size=(n, n_features))
 
 
-@pytest.mark.parametrize("n_features", [1, 3, 10])
+@grid("n_features", [1, 3, 10], quick=[3])
 def test_held_out_of_few_points_does_not_reward_spikes(n_features):
     """Against scikit-learn's own fits of the same folds' points; more components than they are have no score."""
     X = two_blobs(40, n_features, seed=3)
@@ -256,6 +256,7 @@ def test_no_fit_sees_what_its_fold_leaves_out(monkeypatch):
             assert score.mean == pytest.approx(np.mean(expected), abs=1e-3)
 
 
+@exhaustive
 def test_held_out_of_many_points(monkeypatch):
     """Searched for on samples of the training points, then fitted to all of these: the same scores from any source."""
     X, _ = points(3000)
@@ -281,6 +282,7 @@ def test_folds_are_shuffled_by_random_state():
     assert scores[2] == pytest.approx(scores[0], abs=0.1)  # folds of sorted points would differ by nats
 
 
+@exhaustive
 def test_the_simplest_within_one_standard_error():
     X = load("faithful")
     params = {"covariance_type": ("full", "diag", "spherical"), "criterion": "held_out", "random_state": 0}
@@ -308,8 +310,8 @@ def test_the_number_of_clear_groups_by_every_criterion():
 # -- spikes -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("n", "n_features", "most"), [(20, 1, 9), (30, 4, 9), (40, 2, 20), (50, 6, 9)])
-@pytest.mark.parametrize("criterion", ["bic", "icl"])
+@grid(("n", "n_features", "most"), [(20, 1, 9), (30, 4, 9), (40, 2, 20), (50, 6, 9)], quick=[(20, 1, 9)])
+@grid("criterion", ["bic", "icl"], quick=["bic"])
 def test_spikes_do_not_win(n, n_features, most, criterion):
     X = two_blobs(n, n_features, seed=n)
     selection = select(X, range(1, most + 1), criterion=criterion, random_state=0, n_threads=1)
@@ -370,6 +372,7 @@ def test_the_score_of_one_step_is_cross_validation_where_a_step_is_all():
         assert twice == pytest.approx(2 * score, rel=1e-9)
 
 
+@exhaustive
 def test_answers_on_a_scale_of_five_are_no_spikes():
     """Likert items of one trait: components on the floor, where answers agree, have no density to win by."""
     rng = np.random.default_rng(0)
