@@ -12,11 +12,16 @@ from .initialization import moments
 from .validation import check_matrices, check_vector
 from .variational import Posterior, Priors, VariationalFamily, n_effective
 
+# Smallest eigenvalue of a correlation matrix, below which it is one of features that depend on each other.
+_SINGULAR = 1e-12
+
 
 class BayesianGaussianMixture(EMMixture):
     """Variational Bayesian Gaussian mixture: a drop-in for `sklearn.mixture.BayesianGaussianMixture`.
 
-    The prior on the weights empties components that the data don't need: `n_components` is a bound of their number.
+    The prior on the weights prefers few components: `n_components` is a bound of their number. By itself variational
+    Bayes empties only components that overlap others, from about ten features on none as a rule; algorithm='auto' also
+    tries to merge, delete and split them, and so empties those without which the evidence's bound is higher.
     Passes are those of `GaussianMixture`, and so is what they run over, and at what speed.
 
     Parameters
@@ -47,7 +52,8 @@ class BayesianGaussianMixture(EMMixture):
         Of the precisions' Wishart distribution, above n_features - 1. None: n_features.
     covariance_prior : float or array-like, default=None
         Scatter that the prior adds to each component's, in the shape of one covariance. None: the covariance of X, for
-        'diag' its variances, for 'spherical' their mean.
+        'diag' its variances, for 'spherical' their mean; where it is singular algorithm='auto' adds reg_covar to its
+        diagonal, as every component's prior has to be positive definite.
     random_state : int, RandomState or None, default=None
     warm_start : bool, default=False
         Go on from the previous fit's result where there is one.
@@ -61,8 +67,12 @@ class BayesianGaussianMixture(EMMixture):
     algorithm : {'auto', 'em'}, default='auto'
         'em': scikit-learn's iterates from the same start. 'auto': the start that leads to the higher bound on a sample,
         its points counted as often as they stand for others, of scikit-learn's and of a mixture searched for as by
-        `GaussianMixture`; then steps that are extrapolated, each undone where it leads lower, and a stop by the
-        estimated remaining gain, too. Of a Dirichlet process the components are in the order of their weights.
+        `GaussianMixture`. There pairs of components are merged, single ones deleted, all of them split and merged
+        again, and what raises `evidence_lower_bound_` is kept, with as many components or more only where it raises
+        `lower_bound_`, too (Ghahramani & Beal 2000; Hughes & Sudderth 2013, 'Memoized online variational inference for
+        Dirichlet process mixture models'). That is a search: it finds better posteriors, not surely the best. Then
+        come steps that are extrapolated, each undone where it leads lower, and a stop by the estimated remaining gain,
+        too; `lower_bounds_` are of these. Of a Dirichlet process the components are in the order of their weights.
     n_threads : int, default=None
         Most threads to use; None: Numba's current setting. The result doesn't depend on it.
     forgetting : float, default=0.3
@@ -189,7 +199,7 @@ class BayesianGaussianMixture(EMMixture):
             of_all, scatter = moments(source, family, known.weights)
             mean = of_all if mean is None else mean
             scatter = scatter.mean() if family.name == "spherical" else scatter
-            covariance = scatter if covariance is None else covariance
+            covariance = self._covariance_of_data(scatter) if covariance is None else covariance
         concentration, precision = self.weight_concentration_prior, self.mean_precision_prior
         priors = Priors(
             is_process=self.weight_concentration_prior_type == "dirichlet_process",
@@ -218,6 +228,17 @@ class BayesianGaussianMixture(EMMixture):
             check_matrices(covariance.reshape(family.shape(1, n_features)), family, 1, n_features, "precision")
         return mean, covariance
 
+    def _covariance_of_data(self, covariance):
+        """With reg_covar added where it is singular: a component without points would have the prior's covariance."""
+        variances = np.diagonal(covariance) if covariance.ndim == 2 else np.atleast_1d(covariance)
+        is_singular = not (variances > 0).all()
+        if covariance.ndim == 2 and not is_singular:
+            deviations = np.sqrt(variances)
+            is_singular = np.linalg.eigvalsh(covariance / np.outer(deviations, deviations))[0] < _SINGULAR
+        if self.algorithm == "em" or not is_singular:
+            return covariance
+        return covariance + self.reg_covar * (np.eye(len(covariance)) if covariance.ndim == 2 else 1.0)
+
     def _fitted_family(self):
         priors = Priors(
             is_process=isinstance(self.weight_concentration_, tuple),
@@ -245,13 +266,12 @@ class BayesianGaussianMixture(EMMixture):
     def _attributes(self, result, dtype):
         posterior, priors = result.parameters, result.parameters.family.priors
         concentration = posterior.weight_concentration
-        n_points = posterior.mean_precision - priors.mean_precision
         return {
             **super()._attributes(result, dtype),
             "weight_concentration_": tuple(concentration) if priors.is_process else concentration,
             "mean_precision_": posterior.mean_precision,
             "degrees_of_freedom_": posterior.degrees_of_freedom[()],
-            "n_components_effective_": n_effective(n_points),
+            "n_components_effective_": n_effective(posterior.mass),
             "evidence_lower_bound_": posterior.evidence,
             "weight_concentration_prior_": priors.weight_concentration,
             "mean_precision_prior_": priors.mean_precision,

@@ -126,6 +126,8 @@ class CovarianceFamily:
     name: str
     is_triangular = False
     """Whether precisions_cholesky holds triangular matrices; else inverse deviations."""
+    bounds_the_successor = False
+    """Whether `lower_bound` is that of the mixture the M-step makes; else of the one before it."""
 
     @property
     def plain(self):

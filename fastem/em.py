@@ -176,9 +176,11 @@ def run(
                 bound, successor = _pass(source, candidate, known, settings, steps, result)
             if not steps.accepts(bound, rounding):
                 # reg_covar takes the M-step away from the maximum: from the mixture before, EM leads lower.
-                result.parameters, result.converged = accepted, result.converged or settings.tol > 0
+                result.converged = result.converged or settings.tol > 0
                 result.remaining_gain = result.remaining_change = 0.0
                 result.last = None
+                if not accepted.family.bounds_the_successor:
+                    result.parameters = accepted
                 break
             result.lower_bounds.append(bound)
             result.kinds.append(steps.kind)
@@ -234,6 +236,15 @@ def collapse_ignored():
         pass
 
 
+@contextmanager
+def collapse_reported(when):
+    """Raise `collapsed_error` in the block where a component collapses."""
+    try:
+        yield
+    except CollapsedComponent as collapse:
+        raise collapsed_error(collapse, when) from None
+
+
 def collapsed_error(collapse, when):
     """scikit-learn's message, with what it leaves out: which component and when."""
     which = "The common covariance" if collapse.component is None else f"Component {collapse.component}"
@@ -248,12 +259,10 @@ def best_start(source, family, settings, random_state, known=NOTHING_KNOWN):
     """The start to run from: of several candidates the one that gets further in a few iterations on the sample."""
     if all(value is not None for value in settings.init):
         return initialization.user_parameters(family, None, *settings.init)
-    try:
+    with collapse_reported(f"at the start ({settings.init_params})"):
         starts, sample, sample_known = initialization.candidates(
             source, family, settings.n_components, settings.init_params, random_state, settings.reg_covar, known
         )
-    except CollapsedComponent as collapse:
-        raise collapsed_error(collapse, f"at the start ({settings.init_params})") from None
     starts = [initialization.user_parameters(family, start, *settings.init) for start in starts]
     if len(starts) == 1:
         return starts[0]
@@ -326,10 +335,8 @@ def fit_known(source, family, settings, known):
     The lower bound is the mean of log(weight_k N(x; mean_k, covariance_k)), k the point's own component, or what the
     family's prior makes of it.
     """
-    try:
+    with collapse_reported("in the supervised fit"):
         parameters = initialization.from_labels(source, family, settings.n_components, known, settings.reg_covar)
-    except CollapsedComponent as collapse:
-        raise collapsed_error(collapse, "in the supervised fit") from None
     if family is family.plain:
         log_likelihood, weight = source.log_likelihood(parameters, known)
         return EMResult(parameters, [np.float64(log_likelihood / weight)], converged=True)

@@ -1,14 +1,15 @@
 """From the data to a variational posterior: which start to follow, found on a sample whose points count for all.
 
-scikit-learn's start gives components that the data need and others that slowly die. A mixture that was searched for
-with as many components, in the order of their weights as the Dirichlet process prefers it, is the other one tried.
+scikit-learn's start gives components that the data need and others that slowly die, or never. A mixture that was
+searched for with as many components, in the order of their weights as the Dirichlet process prefers it, is the other
+one tried. From the better of them on `posterior_moves` merges, deletes and splits components.
 """
 
 from dataclasses import replace
 
 import numpy as np
 
-from . import em, initialization, search
+from . import em, initialization, posterior_moves, search
 from .acceleration import Extrapolation, Plain
 from .known import Known
 from .progress import SILENT
@@ -59,8 +60,17 @@ def fit(source, family, settings, random_state, *, known, progress=SILENT):
         progress.end_stage(report.stages[-1])
         if best is None or result.lower_bound > best.lower_bound:
             best, report.best_start = result, i
+    found = best
+    if settings.n_components > 1 and best.n_iter > 0:
+        moves = {
+            "counts": counts,
+            "stand_for": source.n_samples / points.n_samples,
+            "report": report,
+            "progress": progress,
+        }
+        best = posterior_moves.improved(best, points, family, trial, random_state, **moves)
     run = {"known": known, "progress": progress, "report": report, "name": ALL}
-    if not is_whole:
+    if not is_whole or best is not found:
         result = em.run(source, best.parameters, settings, steps=Extrapolation(), **run)
     else:
         if not progress.is_silent:  # once more, for those who listen
@@ -84,9 +94,10 @@ def _starts(points, family, settings, random_state, counts, report):
     """scikit-learn's, as often as `n_init` asks, and a posterior by the responsibilities of a mixture searched for."""
     n_components, init_params, reg_covar = settings.n_components, settings.init_params, settings.reg_covar
     for _ in range(settings.n_init):
-        starts, _, _ = initialization.candidates(
-            points, family, n_components, init_params, random_state, reg_covar, counts
-        )
+        with em.collapse_reported(f"at the start ({init_params})"):
+            starts, _, _ = initialization.candidates(
+                points, family, n_components, init_params, random_state, reg_covar, counts
+            )
         yield from starts
     if init_params == "kmeans" and n_components > 1:
         with em.collapse_ignored():

@@ -107,6 +107,11 @@ class SufficientStatistics:
             change = self.first.T @ shift + shift.T @ moved
         return replace(self, centres=centres, first=moved, second=self.second - change)
 
+    def of(self, index):
+        """Those of some components, by their numbers; pooled moments and what is of all points stay."""
+        own = ["centres", "mass", "first"] + ([] if self.structure == "pooled" else ["second", "magnitude"])
+        return replace(self, **{name: getattr(self, name)[index] for name in own})
+
     def scaled(self, factor):
         """The statistics of the same points with every weight multiplied by factor."""
         return replace(self, **{name: getattr(self, name) * factor for name in _SUMS})

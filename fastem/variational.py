@@ -7,7 +7,7 @@ distribution of a full matrix; so is `lower_bound`.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.special import betaln, digamma, gammaln
@@ -20,6 +20,9 @@ _TIED = 1e-9
 
 # Share of a component's points that an extrapolation leaves it, at least.
 _LEAST_SHARE = 0.1
+
+# Concentration of a weight whose expected logarithm, -1e10, leaves a component no point.
+_NO_WEIGHT = 1e-10
 
 # Points below which a component is one that the data don't need.
 _ONE_POINT = 1.0
@@ -77,9 +80,8 @@ class Posterior(Parameters):
         def moved(value_of):
             return value_of(self) + factor * (value_of(self) - value_of(before))
 
-        mass = self.mean_precision - priors.mean_precision
         mean_precision = moved(lambda posterior: posterior.mean_precision)
-        if (mean_precision - priors.mean_precision < _LEAST_SHARE * mass).any():
+        if (mean_precision - priors.mean_precision < _LEAST_SHARE * self.mass).any():
             return None
         concentration = moved(lambda posterior: posterior.weight_concentration)
         degrees = moved(lambda posterior: posterior.degrees_of_freedom)
@@ -107,10 +109,9 @@ class Posterior(Parameters):
 
     def in_order(self):
         """The posterior with the sticks of a Dirichlet process in the order of their points; None where they are."""
-        priors = self.family.priors
-        mass = self.mean_precision - priors.mean_precision
+        mass = self.mass
         order = np.argsort(-mass, kind="stable")
-        if not priors.is_process or (np.diff(mass) <= _TIED * mass.max()).all():
+        if not self.family.priors.is_process or (np.diff(mass) <= _TIED * mass.max()).all():
             return None
 
         is_shared = self.family.name == "tied"
@@ -125,10 +126,21 @@ class Posterior(Parameters):
             self.degrees_of_freedom if is_shared else self.degrees_of_freedom[order],
         )
 
+    def without(self, components):
+        """The posterior under which points have no responsibilities for these components, (n,), only for the others."""
+        concentration = self.weight_concentration.copy()
+        concentration[(0, components) if self.family.priors.is_process else components] = _NO_WEIGHT
+        return replace(self, weight_concentration=concentration, lower_bound=math.nan, evidence=math.nan)
+
     def _scatter(self):
         """About the prior's mean, and the prior's: linear in the points."""
         of_offsets = _of_offsets(self.family.plain, self.mean_precision, self.means - self.family.priors.mean)
         return of_each(self.degrees_of_freedom, self.covariances) * self.covariances + of_offsets
+
+    @property
+    def mass(self):
+        """How many points each component has, (K,)."""
+        return self.mean_precision - self.family.priors.mean_precision
 
     @property
     def log_weights(self):
@@ -158,6 +170,8 @@ class VariationalFamily(RegularizedFamily):
     family : CovarianceFamily
     priors : Priors
     """
+
+    bounds_the_successor = True
 
     def __init__(self, family, priors):
         super().__init__(family)
@@ -210,8 +224,36 @@ class VariationalFamily(RegularizedFamily):
         prior = self.priors.weight_concentration
         if not self.priors.is_process:
             return prior + mass
-        behind = np.concatenate([np.cumsum(mass[::-1])[-2::-1], [0.0]])
+        behind = np.zeros(mass.shape)
+        behind[..., :-1] = np.cumsum(mass[..., ::-1], axis=-1)[..., -2::-1]
         return np.stack([1.0 + mass, prior + behind])
+
+    def log_evidence_of_weights(self, mass):
+        """What the weights add to the log-evidence of so many points of each component, (..., K), nats.
+
+        Sticks are in the order of their points; what doesn't depend on these is left out.
+        """
+        mass = -np.sort(-mass, axis=-1) if self.priors.is_process else mass
+        return _log_normalizer_of_weights(self._concentration(mass), self.priors.is_process)
+
+    def log_evidence_of_groups(self, statistics, reg_covar):
+        """Log-evidence of each component's points as of one Gaussian, (K,), nats; for each its own precisions.
+
+        What doesn't depend on the points of a single component is left out (Bishop 2006, eq. B.79; Murphy 2007,
+        'Conjugate Bayesian analysis of the Gaussian distribution', eq. 266).
+        """
+        family, priors = self.plain, self.priors
+        mass, means, covariances = family.moments(statistics, reg_covar)
+        n_features, degrees = means.shape[1], priors.degrees_of_freedom + mass
+        _, covariances = with_prior(family, mass, means, covariances, **self._prior(degrees, *means.shape))
+        if family.name == "full":
+            log_inverse_scale = n_features * np.log(degrees) + np.linalg.slogdet(covariances)[1]
+            normalizers = log_wishart_normalizer(degrees, n_features, log_inverse_scale)
+        else:
+            found = degrees[:, None] * (n_features if family.name == "spherical" else 1)
+            normalizers = log_wishart_normalizer(found, 1, np.log(found * covariances.reshape(len(mass), -1)))
+            normalizers = normalizers.sum(axis=1)
+        return -normalizers - 0.5 * n_features * np.log(priors.mean_precision + mass)
 
     def _with_bounds(self, posterior, statistics, candidate):
         entropy = statistics.log_likelihood - _expected_log_joint(candidate, statistics)
@@ -294,12 +336,14 @@ def _log_normalizers(posterior):
     log_det = posterior.log_determinants - 0.5 * n_features * np.log(degrees)
     steps = np.arange(n_features)[:, None]
     wishart = degrees * (log_det + 0.5 * n_features * math.log(2)) + gammaln(0.5 * (degrees - steps)).sum(axis=0)
-    concentration = posterior.weight_concentration
-    if concentration.ndim == 2:
-        weights = betaln(*concentration).sum()
-    else:
-        weights = gammaln(concentration).sum() - gammaln(concentration.sum())
+    weights = _log_normalizer_of_weights(posterior.weight_concentration, posterior.family.priors.is_process)
     return wishart.sum() + weights - 0.5 * n_features * np.log(posterior.mean_precision).sum()
+
+
+def _log_normalizer_of_weights(concentration, is_process):
+    if is_process:
+        return betaln(*concentration).sum(axis=-1)
+    return gammaln(concentration).sum(axis=-1) - gammaln(concentration.sum(axis=-1))
 
 
 def _of_precisions(posterior, priors):

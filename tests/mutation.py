@@ -39,6 +39,7 @@ FAMILIES = {
     "covariance": ("covariance", "statistics"), "statistics": ("statistics", "covariance"),
     "regularized": ("penalized", "bayesian_mixture"), "penalized": ("penalized",), "variational": ("bayesian_mixture",),
     "em": ("gaussian_mixture", "acceleration"), "acceleration": ("acceleration",), "coordinates": ("acceleration",),
+    "posterior_moves": ("bayesian_mixture",), "posterior_merging": ("bayesian_mixture",),
     "known": ("weights", "labels_and_assignment"), "online": ("online",), "reduction": ("reduction",),
 }  # fmt: skip
 OF_FAMILIES = (

@@ -19,13 +19,14 @@ from sklearn.utils.estimator_checks import estimator_checks_generator
 from threadpoolctl import threadpool_limits
 
 import fastem
-from fastem import BayesianGaussianMixture, GaussianMixture, posterior_search
+from fastem import BayesianGaussianMixture, GaussianMixture, posterior_moves, posterior_search
 from fastem.acceleration import Extrapolation
 from fastem.callbacks import Frames
 from fastem.covariance import FAMILIES
 from fastem.datasets import load_galaxies, load_penguins
 from fastem.known import Known
 from fastem.penalized import ConjugatePrior, PenalizedFamily
+from fastem.posterior_merging import Merging, in_order, union
 from fastem.sources import ArraySource, SourceError
 from fastem.variational import Posterior, Priors, VariationalFamily
 
@@ -979,6 +980,273 @@ def test_auto_ends_as_high_as_scikit_learn(covariance_type, name):
         assert ours.lower_bound_ >= np.ravel(theirs.lower_bound_)[0] - 0.1
 
 
+# -- merging, deleting, splitting -------------------------------------------------------------------------------------
+
+
+def unmoved(best, *args, **kwargs):
+    """In place of `posterior_moves.improved`."""
+    return best
+
+
+def apart(n_samples, n_features, n_groups, spread, seed):
+    """Points of normal groups of unit variances, unequally many, whose means scatter by `spread`; the group of each."""
+    rng = np.random.default_rng(seed)
+    groups = rng.choice(n_groups, n_samples, p=rng.dirichlet(np.full(n_groups, 6.0)))
+    return rng.normal(0, spread, (n_groups, n_features))[groups] + rng.normal(size=(n_samples, n_features)), groups
+
+
+def evidence_from_labels(model, X, groups):
+    """The evidence's bound at the fixed point that the true groups lead to."""
+    labelled = clone(model).fit(X, labels=np.eye(model.n_components)[groups])
+    return quietly(labelled.set_params(warm_start=True), X).evidence_lower_bound_
+
+
+@grid(
+    ("n_samples", "n_features", "n_groups", "n_components", "spread"),
+    [(600, 1, 2, 8, 12.0), (700, 2, 3, 9, 7.0), (900, 6, 5, 18, 3.5), (1200, 13, 5, 12, 3.0), (1200, 22, 3, 10, 2.5)],
+    quick=[(700, 2, 3, 9, 7.0), (1200, 13, 5, 12, 3.0)],
+)
+@grid("covariance_type", COVARIANCE_TYPES, quick=["full"])
+def test_components_that_the_data_do_not_need_are_emptied(
+    covariance_type, n_samples, n_features, n_groups, n_components, spread
+):
+    for seed, prior_type in enumerate(PRIOR_TYPES):
+        X, groups = apart(n_samples, n_features, n_groups, spread, seed=10 * n_features + seed)
+        params = {"covariance_type": covariance_type, "weight_concentration_prior_type": prior_type, "max_iter": 1000}
+        model = quietly(bayesian(n_components, random_state=seed, **params), X)
+        assert model.n_components_effective_ == n_groups
+        assert model.evidence_lower_bound_ > evidence_from_labels(model, X, groups) - 1e-2
+        assert_never_falls(model.lower_bounds_)
+        assert model.converged_
+        names = {stage.name.split()[0] for stage in model.fit_report_.stages}
+        assert names <= {"start", "seeds", "run", "split", "merged", "moved", "further", "deleted", "all"}
+
+
+def test_scikit_learn_keeps_what_is_not_needed():
+    """That the test above can fail."""
+    X, _ = apart(1200, 22, 3, 2.5, seed=220)
+    model = quietly(bayesian(10, algorithm="em", max_iter=1000), X)
+    assert model.n_components_effective_ > 3
+
+
+@grid("init_params", ["kmeans", "random", "k-means++"], quick=["kmeans"])
+@grid("covariance_type", COVARIANCE_TYPES, quick=["tied"])
+def test_one_gaussian_is_one_component(covariance_type, init_params):
+    X = np.random.default_rng(3).normal(size=(1500, 2)) @ [[2.0, 0], [0, 2]]
+    model = quietly(bayesian(10, covariance_type=covariance_type, init_params=init_params, max_iter=300), X)
+    assert model.n_components_effective_ == 1
+    assert model.evidence_lower_bound_ > evidence_from_labels(model, X, np.zeros(1500, dtype=int)) - 1e-2
+
+
+@grid("covariance_type", COVARIANCE_TYPES, quick=["diag"])
+def test_splits_find_the_groups_that_a_start_lacks(covariance_type):
+    X, groups = apart(1500, 5, 7, 5.0, seed=4)
+    model = quietly(bayesian(12, covariance_type=covariance_type, init_params="random", max_iter=1000), X)
+    assert model.n_components_effective_ == 7
+    assert model.evidence_lower_bound_ > evidence_from_labels(model, X, groups) - 1e-2
+
+
+@grid("covariance_type", COVARIANCE_TYPES, quick=["full"])
+def test_unneeded_components_are_emptied_on_a_sample(covariance_type, monkeypatch):
+    """Whose points count ten times: what a component gains there by chance doesn't keep it."""
+    monkeypatch.setattr(posterior_search, "_POINTS", 800)
+    monkeypatch.setattr(posterior_search, "_POINTS_A_COMPONENT", 1)
+    X, groups = apart(8000, 9, 4, 3.0, seed=1)
+    model = quietly(bayesian(13, covariance_type=covariance_type, max_iter=1000), X)
+    assert model.n_components_effective_ == 4
+    assert model.evidence_lower_bound_ > evidence_from_labels(model, X, groups) - 1e-2
+
+
+@grid("covariance_type", COVARIANCE_TYPES, quick=["full"])
+def test_unneeded_components_of_weighted_points_are_emptied(covariance_type):
+    X, groups = apart(900, 12, 3, 2.5, seed=2)
+    weights = np.random.default_rng(0).uniform(0.5, 1.5, size=900) * (groups < 2)
+    model = quietly(bayesian(9, covariance_type=covariance_type, max_iter=1000), X, sample_weight=weights)
+    assert model.n_components_effective_ == 2
+    assert_allclose(model.mean_precision_.sum() - 9, weights.sum())
+
+
+def given_responsibilities(covariance_type, prior_type, n_components=5):
+    """(points, responsibilities, those with most points first; priors; family; sufficient statistics)."""
+    X, _ = three_groups()
+    params = {"covariance_type": covariance_type, "weight_concentration_prior_type": prior_type, "reg_covar": 0}
+    model = textbook(n_components, max_iter=1, **params, **given_priors("all", covariance_type, 3))
+    quietly(model, X)
+    shares = np.random.default_rng(5).dirichlet([1.6, 0.9, 0.5, 0.3, 0.2][:n_components], size=len(X))
+    shares = in_order_of_points(shares)
+    family = model._fitted_family()
+    statistics = ArraySource(X).e_step(model._parameters(), Known(responsibilities=shares, e_step=False))
+    return X, shares, priors_of(model), family, statistics
+
+
+def in_order_of_points(responsibilities):
+    return responsibilities[:, np.argsort(-responsibilities.sum(axis=0), kind="stable")]
+
+
+def merged_shares(responsibilities, i, j):
+    shares = responsibilities.copy()
+    shares[:, i] += shares[:, j]
+    shares[:, j] = 0.0
+    return shares
+
+
+@each_prior_type
+@each_type
+def test_what_a_merger_gains_against_bishops_formulas(covariance_type, prior_type):
+    X, shares, priors, family, statistics = given_responsibilities(covariance_type, prior_type)
+
+    def bound(responsibilities):
+        responsibilities = in_order_of_points(responsibilities)
+        posterior = naive.variational_posterior(X, responsibilities, covariance_type, priors)
+        return naive.evidence_bound(X, responsibilities, posterior, priors, covariance_type)
+
+    expected = np.full((5, 5), -np.inf)
+    for i in range(5):
+        for j in range(i + 1, 5):
+            expected[i, j] = bound(merged_shares(shares, i, j)) - bound(shares)
+    merging = Merging(family, statistics, shares, 0.0, -np.inf)
+    assert_allclose(merging._gains, expected, rtol=1e-7)
+    rewarded = Merging(family, statistics, shares, 0.0, -np.inf, 1e4)
+    assert_allclose(rewarded._gains, expected + 1e4, rtol=1e-7)
+    pairs = rewarded.pairs()
+    assert len(pairs) == 2 and len({*pairs[0], *pairs[1]}) == 4
+    assert pairs[0] == np.unravel_index(np.argmax(expected), (5, 5))
+    assert Merging(family, statistics, shares, 0.0, expected.max() + 1e-3).pairs() == []
+
+    merging = Merging(family, statistics, shares, 0.0, -np.inf, -1e5)
+    merging.merge_while_higher(5)
+    assert merging.n_merged == 0
+    merging.merge_while_higher(4)
+    i, j = pairs[0]
+    assert merging.n_merged == 1
+    again = bound(merged_shares(shares, i, j))
+    for a in range(5):
+        for b in range(a + 1, 5):
+            if j in (a, b):
+                assert merging._gains[a, b] == -np.inf
+            elif i in (a, b):  # others are looked at again when they are merged themselves
+                gain = bound(merged_shares(merged_shares(shares, i, j), a, b)) - again
+                assert merging._gains[a, b] + 1e5 == pytest.approx(gain, rel=1e-7)
+    rewarded.merge_while_higher(5)
+    assert rewarded.n_merged == 4
+    assert rewarded.statistics.mass.max() == pytest.approx(len(X))
+
+
+@each_type
+def test_statistics_of_a_union_are_those_of_summed_responsibilities(covariance_type):
+    X, shares, _, _, statistics = given_responsibilities(covariance_type, "dirichlet_process")
+    together = merged_shares(merged_shares(shares, 0, 3), 2, 1)
+    posterior, _ = two_posteriors(covariance_type)
+    five = posterior.family.maximize(statistics, 1e-6)
+    expected = ArraySource(X).e_step(five, Known(responsibilities=together, e_step=False)).about(np.zeros((5, 3)))
+    before = statistics.mass.copy()
+    found = union(statistics, [(0, 3), (2, 1)]).about(np.zeros((5, 3)))
+    for name in ("mass", "first", "second"):
+        assert_allclose(getattr(found, name), getattr(expected, name), rtol=1e-9, atol=1e-8, err_msg=name)
+    assert_array_equal(statistics.mass, before)
+    for n_components, order in ((3, [2, 0, 4]), (7, [2, 0, 4])):
+        some = in_order(union(statistics, [(0, 3), (2, 1)]), n_components).about(np.zeros((n_components, 3)))
+        for name in ("mass", "first", "second"):
+            values, wanted = getattr(some, name), getattr(expected, name)
+            if covariance_type != "tied" or name != "second":
+                wanted = wanted[sorted(order, key=lambda k: -expected.mass[k])][:n_components]
+                assert_allclose(values[: len(wanted)], wanted, rtol=1e-9, atol=1e-8)
+                assert_array_equal(values[len(wanted) :], 0.0)
+            else:
+                assert_allclose(values, wanted, rtol=1e-9, atol=1e-8)
+
+
+@each_prior_type
+@each_type
+def test_without_a_component_points_go_to_the_others(covariance_type, prior_type):
+    X, _ = three_groups()
+    model = quietly(textbook(4, covariance_type=covariance_type, weight_concentration_prior_type=prior_type), X)
+    posterior = posterior_of(model)
+    concentration = posterior["concentration"]
+    is_process = isinstance(concentration, tuple)
+    left = {name: np.delete(value, 1, axis=0) for name, value in posterior.items()
+            if name not in ("concentration", "covariances")}  # fmt: skip
+    is_tied = covariance_type == "tied"
+    left["covariances"] = posterior["covariances"] if is_tied else np.delete(posterior["covariances"], 1, axis=0)
+    left["concentration"] = (
+        tuple(np.delete(each, 1) for each in concentration) if is_process else np.delete(concentration, 1)
+    )
+    _, expected = naive.variational_e_step(X, left, covariance_type)
+    mass = ArraySource(X).e_step(model._parameters().without([1])).mass
+    assert_allclose(mass, np.insert(expected.sum(axis=0), 1, 0.0), rtol=1e-8)
+
+
+@grid("covariance_type", COVARIANCE_TYPES, quick=["spherical"])
+def test_moves_that_lead_lower_change_nothing(covariance_type, monkeypatch):
+    """Pairs and components that no one would merge or delete are tried, and undone."""
+    X, _ = apart(800, 3, 4, 6.0, seed=0)
+    model = bayesian(4, covariance_type=covariance_type, max_iter=500)
+    good = quietly(clone(model), X)
+    monkeypatch.setattr(Merging, "pairs", lambda merging: [(0, 1), (2, 3)])
+    monkeypatch.setattr(posterior_moves._Moves, "_needless", lambda moves, posterior: np.array([1, 2, 0]))
+    tried = quietly(clone(model), X)
+    stages = [stage.name for stage in tried.fit_report_.stages]
+    assert stages.count("deleted") == 2
+    assert stages.count("merged") >= stages.count("deleted")
+    for name in POSTERIOR:
+        assert_allclose(getattr(tried, name), getattr(good, name), rtol=1e-6, err_msg=name)
+    assert tried.lower_bounds_ == good.lower_bounds_
+
+
+@pytest.mark.exhaustive
+@each_prior_type
+def test_no_seed_ends_lower_by_moves(prior_type, monkeypatch):
+    for name, X in few_sets().items():
+        params = {"weight_concentration_prior_type": prior_type, "max_iter": 300}
+        moved = quietly(bayesian(7, **params), X)
+        with monkeypatch.context() as patch:
+            patch.setattr(posterior_moves, "improved", unmoved)
+            still = quietly(bayesian(7, **params), X)
+        assert moved.lower_bound_ >= still.lower_bound_ - 1e-3, name
+        assert moved.evidence_lower_bound_ >= still.evidence_lower_bound_ - 1e-3, name
+
+
+# -- features that depend on each other -------------------------------------------------------------------------------
+
+
+def dependent(name):
+    rng = np.random.default_rng(2)
+    return {
+        "two values": np.eye(2)[rng.integers(0, 2, 80)],
+        "indicators": np.eye(4)[rng.integers(0, 4, 200)],
+        "copied": np.repeat(rng.normal(size=(90, 1)), 2, axis=1),
+        "constant": np.column_stack([rng.normal(size=90), np.full(90, 3.0)]),
+        "one value": np.full((40, 2), 2.0),
+    }[name]
+
+
+@pytest.mark.parametrize("name", ["two values", "indicators", "copied", "constant", "one value"])
+@each_prior_type
+@each_type
+def test_dependent_features_make_a_fit_or_a_sentence(covariance_type, prior_type, name):
+    X = dependent(name)
+    params = {"covariance_type": covariance_type, "weight_concentration_prior_type": prior_type}
+    model = quietly(bayesian(6, **params), X)
+    assert np.isfinite(model.evidence_lower_bound_)
+    assert np.isfinite(model.score_samples(X)).all()
+    if name in ("two values", "indicators"):
+        assert model.n_components_effective_ == X.shape[1]
+        assert len(np.unique(model.predict(X))) == X.shape[1]
+    spread = np.cov(X.T)
+    expected = {"full": spread, "tied": spread, "diag": np.diagonal(spread), "spherical": np.diagonal(spread).mean()}
+    is_singular = {"constant": covariance_type != "spherical", "one value": True}
+    added = is_singular.get(name, covariance_type in ("full", "tied")) * 1e-6
+    added = added * (np.eye(X.shape[1]) if covariance_type in ("full", "tied") else 1.0)
+    assert_allclose(model.covariance_prior_, expected[covariance_type] + added, rtol=1e-9, atol=1e-12)
+    for algorithm in ("auto", "em"):
+        try:
+            quietly(bayesian(6, algorithm=algorithm, reg_covar=0, **params), X)
+        except ValueError as error:
+            assert type(error) is ValueError
+            assert str(error).startswith("Fitting the mixture model failed because some components have ill-defined")
+            assert "collapsed at" in str(error)
+
+
 # -- in scikit-learn's searches ---------------------------------------------------------------------------------------
 
 
@@ -1040,7 +1308,7 @@ def test_an_extrapolated_posterior_lies_on_the_line(covariance_type, prior_type)
 
 
 @grid("covariance_type", COVARIANCE_TYPES, quick=["tied"])
-def test_auto_ends_in_order_and_higher_than_its_plain_steps(covariance_type):
+def test_auto_ends_in_order_and_higher_than_its_plain_steps(covariance_type, monkeypatch):
     X, _ = three_groups(600)
     params = {"covariance_type": covariance_type, "max_iter": 2000, "random_state": 3}
     model = quietly(bayesian(n_components=6, **params), X)
@@ -1049,7 +1317,9 @@ def test_auto_ends_in_order_and_higher_than_its_plain_steps(covariance_type):
     assert np.diff(model.lower_bounds_).min() >= -1e-9 * abs(model.lower_bound_)
     n_points = model.mean_precision_ - model.mean_precision_prior_
     assert np.diff(n_points).max() <= 1e-9 * n_points.max()
-    assert "accelerated" in model.fit_report_.kinds
+    monkeypatch.setattr(posterior_moves, "improved", unmoved)
+    still = quietly(bayesian(n_components=6, **params), X)
+    assert "accelerated" in still.fit_report_.kinds
 
 
 class TooFar(Extrapolation):
@@ -1083,6 +1353,7 @@ def test_an_order_that_is_worse_is_tried_once(monkeypatch):
         return posterior.family.maximize(ArraySource(X).e_step(posterior, Known(labels=np.arange(600) % 6)), 1e-6)
 
     monkeypatch.setattr(Posterior, "in_order", disorder)
+    monkeypatch.setattr(posterior_moves, "improved", unmoved)  # whose runs try an order each
     model = quietly(bayesian(6, max_iter=2000), X)
     assert len(tried) == 1 and sum(stage.n_rejected for stage in model.fit_report_.stages) >= 1
     assert_never_falls(model.lower_bounds_)

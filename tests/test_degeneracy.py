@@ -12,6 +12,7 @@ from fastem.covariance import FAMILIES, Parameters
 from fastem.degeneracy import degeneracy, n_degenerate
 
 from .data_sets import COVARIANCE_TYPES, load
+from .grids import grid
 from .problems import three_groups
 
 REG_COVAR = 1e-6
@@ -123,7 +124,7 @@ def test_components_on_few_points(n_features):
 
 
 @each_type
-@pytest.mark.parametrize("name", ["faithful", "iris", "wine"])
+@grid("name", ["faithful", "iris", "wine"], quick=["iris"])
 def test_a_sound_fit_says_nothing(name, covariance_type):
     X, n_components = load(name)
     model = GaussianMixture(n_components, covariance_type=covariance_type, random_state=0)

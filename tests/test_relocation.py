@@ -10,6 +10,7 @@ from fastem.sources import ArraySource
 
 from . import data_sets, naive
 from .data_sets import COVARIANCE_TYPES
+from .grids import exhaustive, grid
 from .problems import make_problem, three_groups
 
 each_type = pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
@@ -105,8 +106,8 @@ def test_how_far_a_point_is_from_its_component():
 # -- what searches find by them -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("n_features", "share"), [(1, 0.003), (3, 0.001), (6, 0.002)])
-@pytest.mark.parametrize("covariance_type", ["full", "diag"])
+@grid(("n_features", "share"), [(1, 0.003), (3, 0.001), (6, 0.002)], quick=[(3, 0.001)])
+@grid("covariance_type", ["full", "diag"], quick=["full"])
 def test_a_rare_group_that_the_first_sample_lacks_is_found(covariance_type, n_features, share):
     rng = np.random.default_rng(1)
     n_samples, n_rare = 60_000, int(60_000 * share)
@@ -123,7 +124,7 @@ def test_a_rare_group_that_the_first_sample_lacks_is_found(covariance_type, n_fe
 
 
 @each_type
-@pytest.mark.parametrize("name", ["digits", "iris"])
+@grid("name", ["digits", "iris"], quick=["iris"])
 def test_a_larger_n_init_never_ends_lower(name, covariance_type):
     X, n_components = data_sets.load(name)
     params = {"covariance_type": covariance_type, "random_state": 0, "n_threads": 1}
@@ -131,6 +132,7 @@ def test_a_larger_n_init_never_ends_lower(name, covariance_type):
     assert bounds == sorted(bounds)
 
 
+@exhaustive
 def test_nor_where_starts_are_searched_for_on_samples():
     rng = np.random.default_rng(0)
     means = 4 * rng.normal(size=(8, 3))
@@ -142,6 +144,7 @@ def test_nor_where_starts_are_searched_for_on_samples():
         assert bounds == sorted(bounds)
 
 
+@exhaustive
 def test_more_starts_find_what_one_misses():
     """Twenty unequal clusters: a single search leaves some seeds with two of them in one component."""
     rng = np.random.default_rng(4)

@@ -12,6 +12,7 @@ _MARKS = {
     "start": ("o", "start"),
     "run": ("D", "best starts"),
     "merged": ("^", "split, merged"),
+    "deleted": ("v", "deleted"),
     "sample": ("s", "sample"),
 }
 
