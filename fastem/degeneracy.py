@@ -73,14 +73,14 @@ def degeneracy(parameters, n_points, reg_covar):
     is_constant = total - reg_covar < _ROUNDING * reg_covar
     is_small = total - reg_covar < _SCALE * reg_covar
     is_small_within = (variances - reg_covar < _SCALE * reg_covar).any(axis=0)
-    on_few_points = _on_few_points(parameters, n_points)
-    if len(on_few_points) == n_components:  # singular by their number alone
+    few = on_few_points(parameters, n_points)
+    if len(few) == n_components:  # singular by their number alone
         at_floor, n_dependent = np.empty(0, int), 0
     else:
         at_floor, n_dependent = _at_floor(parameters, variances, total, reg_covar)
     return Degeneracy(
         at_floor,
-        on_few_points,
+        few,
         np.flatnonzero(is_constant),
         np.flatnonzero(is_small & ~is_constant),
         np.flatnonzero(is_small_within & ~is_small),
@@ -91,7 +91,7 @@ def degeneracy(parameters, n_points, reg_covar):
 def n_degenerate(parameters, n_points, reg_covar):
     """How many components are degenerate: on the floor, or on too few points."""
     n_components, n_features = parameters.means.shape
-    few = _on_few_points(parameters, n_points)
+    few = on_few_points(parameters, n_points)
     if len(few) == n_components or not (parameters.share_of(reg_covar) > _share(_FLOOR)).any():
         return len(few)
     variances = parameters.family.variances(parameters.covariances, n_components, n_features)
@@ -99,7 +99,7 @@ def n_degenerate(parameters, n_points, reg_covar):
     return len(np.union1d(few, at_floor))
 
 
-def _on_few_points(parameters, n_points):
+def on_few_points(parameters, n_points):
     """Components with fewer points than their covariance needs; none where a prior stands in for points."""
     family = parameters.family
     if family is not family.plain:

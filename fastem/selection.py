@@ -6,18 +6,20 @@ over all the points from where the sample left them.
 """
 
 import math
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from time import perf_counter
 
 import numpy as np
 from sklearn.utils import check_random_state
 
-from . import em, kernels, reduction, search
-from .acceleration import QuasiNewton
-from .degeneracy import n_degenerate
+from . import em, kernels
+from .cross_validation import CrossValidation, one_step_score
+from .degeneracy import degeneracy
 from .em_mixture import held_if_small
 from .gaussian_mixture import GaussianMixture
 from .known import NOTHING_KNOWN, n_counted
+from .ladder import Ladder
 from .sources.array import sample
 from .threads import thread_limits
 
@@ -26,8 +28,18 @@ CRITERIA = "bic", "aic", "icl", "held_out"
 # Points of the sample, at least, and for each component of the largest mixture.
 _POINTS, _POINTS_A_COMPONENT = 20_000, 1_000
 
-# Iterations of twice as many components as before, halves of what they were, until they have settled.
-_SPLIT = 12
+# In which order rows of each status are ranked; any other status comes last.
+_CLASSES = {"ok": 0, "spurious": 1, "collapsed": 2, "stopped": 3}
+
+# Points for each free parameter of a component from which its likelihood is not owed to a few of them.
+_REGULAR = 10
+
+# Shares of the points that are left out, one after another, to see whether it is.
+_PARTS = 10
+
+# Log-likelihood, nats in all, by which predictions may differ and both mixtures still have substantial support: an AIC
+# higher by 2 (Burnham & Anderson 2002, section 2.6).
+_DOUBT = 1.0
 
 # Standard errors by which a combination must be worse than the best, on the sample, to be given up.
 _ERRORS = 5.0
@@ -44,9 +56,14 @@ class Selection:
     results_ : dict of str to ndarray
         A row for each combination, ready for `pandas.DataFrame`: 'n_components', 'covariance_type', 'log_likelihood'
         (mean, nats), 'bic', 'aic', 'icl' (nats times -2, the lower the better), 'held_out' where it is the criterion
-        (mean log-likelihood of points left out, nats, the higher the better), 'rank' by the criterion from 1 on,
-        'n_iter', 'converged', 'seconds', and 'status': 'ok'; 'stopped', where the sample told that it can't win
-        (the numbers are estimates from the sample then); or why there is no mixture (they are NaN).
+        (mean log-likelihood of points left out, nats, the higher the better) and 'held_out_error' (its standard error,
+        from the folds' means), 'n_iter', 'converged', 'seconds', 'status', 'degenerate' (a list of components, see
+        'collapsed'), and 'rank' from 1 on: by the criterion, those of each status after those of the one before.
+        The status is 'ok'; 'spurious', where the criterion is better than that of a mixture with fewer parameters which
+        yet predicts points left out better (see Notes of `select`); 'collapsed', where components are on the floor that
+        reg_covar sets or on too few points, so that their density says nothing about the data; 'stopped', where the
+        sample told that it can't win (the numbers are estimates from the sample then); or why there is no mixture, or
+        no held-out score (the numbers, or that one, are NaN).
     criterion : str
     best_index_ : int
         The best one's row.
@@ -66,6 +83,7 @@ def select(
     *,
     sample_weight=None,
     n_folds=5,
+    one_standard_error=False,
     **params,
 ):
     """Fit a mixture for every number of components and covariance type, and find the best by a criterion.
@@ -81,7 +99,11 @@ def select(
     sample_weight : array-like of shape (n,), default=None
         Non-negative multiplicities of the points, as in `GaussianMixture.fit`.
     n_folds : int, default=5
-        Of cross-validation: each fold is left out once, of a fit that starts from the mixture of all points.
+        Of cross-validation: each fold is left out once, of fits that see the other folds' points alone. Points are
+        shuffled into folds by `random_state`.
+    one_standard_error : bool, default=False
+        With criterion 'held_out': choose the combination with the fewest free parameters whose score is within one
+        standard error of the best (Breiman et al. 1984; Hastie, Tibshirani & Friedman 2009, section 7.10).
     **params
         Further arguments of `GaussianMixture`.
 
@@ -94,6 +116,22 @@ def select(
     ------
     ValueError
         Where there is nothing to choose from, an argument is none of what it may be, or no combination can be fitted.
+
+    Warns
+    -----
+    DegenerateFitWarning
+        Where the best mixture is collapsed, as all are then, or reg_covar decides about a feature; as in `fit`.
+
+    Notes
+    -----
+    The likelihood of a mixture has no bound where a component may shrink about few points (Day 1969), so that on small
+    samples BIC, AIC and ICL alone choose mixtures of spikes. Collapsed mixtures are therefore ranked after all others.
+    What is near that, a spurious maximum (McLachlan & Peel 2000, section 3.10), is told by its predictions. Where the
+    best by the criterion has a component with fewer than 10 points for each of its free parameters, a tenth of the
+    points is left out of one M-step after another. The best stands if no mixture with fewer parameters predicts these
+    points better, by more than 1 nat in all; otherwise it is 'spurious', and the next is looked at. (In regular models
+    this can't happen: there the log-likelihood of points left out is lower by the number of parameters, Stone 1977, and
+    BIC's penalty is more.)
 
     Examples
     --------
@@ -111,11 +149,15 @@ def select(
         raise ValueError(f"criterion should be one of {', '.join(CRITERIA)}, but got {criterion!r}")
     if n_folds < 2:
         raise ValueError(f"n_folds should be 2 or more, but got {n_folds}")
+    if one_standard_error and criterion != "held_out":
+        raise ValueError(
+            f"one_standard_error is for criterion='held_out', but criterion is {criterion!r}: leave one of them out"
+        )
     models = [GaussianMixture(k, covariance_type=each, **params) for each in types for k in counts]
     for model in models:
         model._validate_params()
     with thread_limits(models[0].n_threads):
-        return _Selector(X, sample_weight, models, criterion, n_folds).selection()
+        return _Selector(X, sample_weight, models, criterion, n_folds, one_standard_error).selection()
 
 
 class _Candidate:
@@ -125,8 +167,24 @@ class _Candidate:
         self.model = model
         self.result = None
         self.status = "ok"
+        self.degenerate = []
+        self.score_in_parts = None
         self.seconds = 0.0
-        self.row = {name: math.nan for name in ("log_likelihood", *CRITERIA)}
+        self.row = dict.fromkeys(("log_likelihood", *CRITERIA, "held_out_error"), math.nan)
+
+    @contextmanager
+    def attempt(self):
+        """What is tried in this block takes its time; where it finds no mixture, the status says why."""
+        began = perf_counter()
+        try:
+            yield
+        except em.SourceError:
+            raise
+        except ValueError as error:
+            self.result, self.status = None, " ".join(str(error).split())
+            self.row = dict.fromkeys(self.row, math.nan)
+        finally:
+            self.seconds += perf_counter() - began
 
     def n_free(self):
         return self.result.parameters.n_free
@@ -135,8 +193,8 @@ class _Candidate:
 class _Selector:
     """A selection from the beginning; `points` here are a pair, a source and what is known of it."""
 
-    def __init__(self, X, sample_weight, models, criterion, n_folds):
-        self._criterion, self._n_folds = criterion, n_folds
+    def __init__(self, X, sample_weight, models, criterion, n_folds, one_standard_error):
+        self._criterion, self._one_standard_error = criterion, one_standard_error
         self._reader = models[0]  # which checks the points for all
         source = self._reader._source(X, reset=True, aside=(sample_weight, None), least=2)
         self._reader._scan(source, reset=True)
@@ -145,73 +203,47 @@ class _Selector:
         known = fewest._known(source, sample_weight, None)
         source = held_if_small(source)
         self._all = source, known
-        self._random_state = check_random_state(self._reader.random_state)
+        random_state = check_random_state(self._reader.random_state)
         most = max(model.n_components for model in models)
         size = max(_POINTS, most * _POINTS_A_COMPONENT)
         self._is_whole = source.n_samples <= 2 * size
+        if criterion == "held_out":
+            self._folds = CrossValidation(self._all, n_folds, random_state, None if self._is_whole else size)
         if self._is_whole:
             self._sample = self._all
         else:
-            self._sample = sample(source, size, self._random_state, known.weights), NOTHING_KNOWN
+            self._sample = sample(source, size, random_state, known.weights), NOTHING_KNOWN
+        self._ladder = Ladder(self._sample, random_state)
         self._weight = float(source.n_samples if known.weights is None else known.weights.sum())
 
     def selection(self):
         """The Selection."""
-        previous = None
         for candidate in self._candidates:
-            began = perf_counter()
-            if previous is not None and previous.model.covariance_type != candidate.model.covariance_type:
-                previous = None
-            self._fit_to_sample(candidate, previous)
-            candidate.seconds = perf_counter() - began
-            if candidate.result is not None:
-                previous = candidate
+            with candidate.attempt():
+                candidate.result = self._ladder.fit(candidate.model)
+        if not self._is_whole:
+            self._stop_hopeless(self._fitted())
+        self._finish_all("ok")
+        if not any(each.status == "ok" for each in self._candidates):
+            self._finish_all("stopped")
+        if self._criterion == "held_out":
+            self._score_left_out([each for each in self._fitted() if each.status != "stopped"])
+        else:
+            self._set_spurious_aside()
+        return self._chosen(*self._ranked())
+
+    def _chosen(self, results, best):
+        """The Selection, with a warning where the best mixture deserves one, as `fit` gives it."""
+        chosen = self._candidates[best]
+        chosen.model._note_degeneracy(chosen.result, *self._all)
+        return Selection(chosen.model, results, self._criterion, best)
+
+    def _fitted(self):
+        """Candidates that have a mixture; an error where none has."""
         fitted = [each for each in self._candidates if each.result is not None]
         if not fitted:
             raise ValueError(f"no combination could be fitted; the last: {self._candidates[-1].status}")
-        if not self._is_whole:
-            self._stop_hopeless(fitted)
-        for candidate in fitted:
-            if candidate.status == "ok":
-                began = perf_counter()
-                self._finish(candidate)
-                candidate.seconds += perf_counter() - began
-        return self._ranked()
-
-    def _fit_to_sample(self, candidate, previous):
-        """The better of a mixture searched for and one grown from that with fewer components."""
-        model, (source, known) = candidate.model, self._sample
-        if model.n_components > self._all[0].n_samples:
-            candidate.status = f"{model.n_components} components need as many points, not {self._all[0].n_samples}"
-            return
-        family, settings = model._family(source, known), model._settings(source)
-        try:
-            state = check_random_state(model.random_state)
-            candidate.result = search.fit(source, family, settings, state, known=known)
-        except em.SourceError:
-            raise
-        except ValueError as error:
-            candidate.status = " ".join(str(error).split())
-        if previous is None or not settings.accelerated or settings.assignment != "soft":
-            return
-        with em.collapse_ignored():
-            grown = self._grown(previous.result.parameters, family, settings)
-            if candidate.result is None or self._is_better(grown, candidate.result, settings):
-                candidate.result, candidate.status = grown, "ok"
-
-    def _is_better(self, grown, found, settings):
-        """By more than tol, and not by more degenerate components, as in a search."""
-        n_points = n_counted(*self._sample)
-        degenerate = [n_degenerate(each.parameters, n_points, settings.reg_covar) for each in (grown, found)]
-        return grown.lower_bound > found.lower_bound + settings.tol and degenerate[0] <= degenerate[1]
-
-    def _grown(self, parameters, family, settings):
-        source, known = self._sample
-        parameters = replace(parameters, family=family)
-        few = replace(settings, tol=0.0, max_iter=_SPLIT)
-        halves = em.run(source, reduction.split(parameters, self._random_state), few, known=known).parameters
-        start = reduction.merged(halves, settings.n_components)
-        return em.run(source, start, settings, steps=QuasiNewton(settings.reg_covar), known=known)
+        return fitted
 
     def _stop_hopeless(self, fitted):
         """Mark those that the sample tells apart from the best, by more than it can err."""
@@ -222,7 +254,8 @@ class _Selector:
             # A sample's maximum is higher than that of all points by what fits its noise (Akaike 1974).
             mean = densities[id(each)].mean() - each.n_free() / 2 * (1 / source.n_samples - 1 / self._weight)
             self._fill(each, mean * self._weight, self._icl_gap(each, source) * self._weight)
-        best = min(fitted, key=lambda each: self._cost(each))
+        sound = [each for each in fitted if not self._degenerate(each, *self._sample)]
+        best = min(sound or fitted, key=self._cost)
         for each in fitted:
             differences = densities[id(best)] - densities[id(each)]
             error = share * (
@@ -242,21 +275,22 @@ class _Selector:
         hard, _ = source.log_likelihood(parameters, replace(NOTHING_KNOWN, assignment="hard"))
         return (hard - soft) / weight
 
+    def _finish_all(self, status):
+        """Those of this status, over all the points."""
+        for candidate in self._fitted():
+            if candidate.status == status:
+                candidate.status = "ok"
+                with candidate.attempt():
+                    self._finish(candidate)
+
     def _finish(self, candidate):
         """Over all the points, and its criteria there."""
         model, (source, known) = candidate.model, self._all
         settings = model._settings(source)
         if not self._is_whole:
-            steps = settings.steps()
             start = replace(candidate.result.parameters, family=model._family(source, known))
-            try:
-                candidate.result = em.run(source, start, settings, steps=steps, known=known)
-            except em.SourceError:
-                raise
-            except ValueError as error:
-                candidate.status = " ".join(str(error).split())
-                candidate.row = {name: math.nan for name in candidate.row}
-                return
+            candidate.result = None
+            candidate.result = em.run(source, start, settings, steps=settings.steps(), known=known)
         for name in ("n_features_in_", "feature_names_in_"):
             if hasattr(self._reader, name):
                 setattr(model, name, getattr(self._reader, name))
@@ -265,8 +299,14 @@ class _Selector:
         total, _ = source.log_likelihood(parameters, replace(known, assignment="soft"))
         hard, _ = source.log_likelihood(parameters, replace(known, assignment="hard"))
         self._fill(candidate, total, hard - total)
-        if self._criterion == "held_out":
-            candidate.row["held_out"] = self._held_out(parameters, settings)
+        candidate.degenerate = self._degenerate(candidate, source, known)
+        if candidate.degenerate:
+            candidate.status = "collapsed"
+
+    def _degenerate(self, candidate, source, known):
+        """Components whose likelihood says nothing about the data."""
+        n_points, reg_covar = n_counted(source, known), candidate.model.reg_covar
+        return degeneracy(candidate.result.parameters, n_points, reg_covar).components.tolist()
 
     def _fill(self, candidate, total, gap):
         """The criteria from the log-likelihood and what that of the labelled points has less, nats in all."""
@@ -277,28 +317,42 @@ class _Selector:
         row["icl"] = row["bic"] - 2 * gap
         row["held_out"] = row["aic"] / (-2 * self._weight)  # what it comes to with many points (Stone 1977)
 
-    def _held_out(self, parameters, settings):
-        """Mean log-likelihood of each point under the mixture of the other folds' points."""
-        source, known = self._all
-        folds = self._folds(source.n_samples)
-        weights = np.ones(source.n_samples) if known.weights is None else known.weights
-        total = 0.0
-        for fold in range(self._n_folds):
-            others = replace(known, weights=np.where(folds == fold, 0.0, weights))
-            left_out = replace(known, weights=np.where(folds == fold, weights, 0.0))
-            try:
-                result = em.run(source, parameters, settings, steps=settings.steps(), known=others)
-            except em.SourceError:
-                raise
-            except ValueError:
-                return -math.inf
-            total += source.log_likelihood(result.parameters, replace(left_out, assignment="soft"))[0]
-        return total / weights.sum()
+    def _score_left_out(self, candidates):
+        """Cross-validate them; where a fold has no mixture, there is no score."""
+        scores = self._folds.scores([each.model for each in candidates])
+        for candidate, score in zip(candidates, scores, strict=True):
+            candidate.row["held_out"], candidate.row["held_out_error"] = score.mean, score.error
+            candidate.seconds += score.seconds
+            if score.failure:
+                candidate.status = score.failure
 
-    def _folds(self, n_samples):
-        """Which fold each point is left out with, the same for all combinations."""
-        state = np.random.RandomState(0)
-        return state.permutation(np.arange(n_samples) % self._n_folds)
+    def _set_spurious_aside(self):
+        """Mark the best ones by the criterion that predict points left out worse than a simpler one does.
+
+        Spurious maxima of the likelihood, as of components on few points that nearly lie in a plane (Day 1969;
+        McLachlan & Peel 2000, section 3.10), are no collapse, but what they gain is gone without these points. BIC and
+        its kin take it for gain that was paid for by the number of parameters.
+        """
+        sound = sorted((each for each in self._candidates if each.status == "ok"), key=self._cost)
+        for candidate in sound:
+            simpler = [each for each in sound if each.n_free() < candidate.n_free()]
+            if self._is_regular(candidate) or not simpler:
+                break
+            if max(map(self._score_in_parts, simpler)) - self._score_in_parts(candidate) <= _DOUBT:
+                break
+            candidate.status = "spurious"
+
+    def _is_regular(self, candidate):
+        """Whether all components hold many points for their parameters."""
+        parameters = candidate.result.parameters
+        return parameters.weights.min() * n_counted(*self._all) >= _REGULAR * parameters.n_free / len(parameters.means)
+
+    def _score_in_parts(self, candidate):
+        """`one_step_score` of a candidate, computed once."""
+        if candidate.score_in_parts is None:
+            reg_covar, parameters = candidate.model.reg_covar, candidate.result.parameters
+            candidate.score_in_parts = one_step_score(self._all, parameters, reg_covar, _PARTS)
+        return candidate.score_in_parts
 
     def _cost(self, candidate):
         """The criterion, the lower the better, nats times -2."""
@@ -306,23 +360,44 @@ class _Selector:
         return -2 * self._weight * value if self._criterion == "held_out" else value
 
     def _ranked(self):
+        """(The table, the best one's row)."""
         rows = []
         for each in self._candidates:
             model, result = each.model, each.result
             row = {"n_components": model.n_components, "covariance_type": model.covariance_type, **each.row}
             if self._criterion != "held_out":
-                del row["held_out"]
+                del row["held_out"], row["held_out_error"]
             row["n_iter"] = 0 if result is None else result.n_iter
             row["converged"] = result is not None and result.converged
             row["seconds"], row["status"] = each.seconds, each.status
             rows.append(row)
-        costs = np.array([self._cost(each) if each.status == "ok" else math.inf for each in self._candidates])
-        if not np.isfinite(costs).any():
-            raise ValueError(f"no combination could be fitted; the last: {rows[-1]['status']}")
-        estimates = np.array([self._cost(each) for each in self._candidates])
-        order = np.lexsort([estimates, costs])
+        order = self._order()
         results = {name: np.array([row[name] for row in rows]) for name in rows[0]}
+        results["degenerate"] = np.empty(len(rows), object)
+        results["degenerate"][:] = [each.degenerate for each in self._candidates]
         results["rank"] = np.empty(len(rows), int)
         results["rank"][order] = np.arange(1, len(rows) + 1)
-        best = int(order[0])
-        return Selection(self._candidates[best].model, results, self._criterion, best)
+        return results, int(order[0])
+
+    def _order(self):
+        """Rows, the best first: those that are 'ok', spurious, collapsed, then what was stopped or has no mixture."""
+        costs = np.array([self._cost(each) for each in self._candidates])
+        classes = np.array([_CLASSES.get(each.status, len(_CLASSES)) for each in self._candidates])
+        classes[np.isnan(costs)] = len(_CLASSES)
+        order = np.lexsort([costs, classes])
+        if classes[order[0]] > _CLASSES["collapsed"]:
+            raise ValueError(f"no combination could be fitted; the last: {self._candidates[-1].status}")
+        if self._one_standard_error:
+            order = self._simplest_first(order, classes)
+        return order
+
+    def _simplest_first(self, order, classes):
+        """The combination with the fewest parameters that is within one standard error of the best comes first."""
+        best = self._candidates[order[0]].row
+        least = best["held_out"] - np.nan_to_num(best["held_out_error"])
+        near = [
+            i for i in order
+            if classes[i] == classes[order[0]] and self._candidates[i].row["held_out"] >= least
+        ]  # fmt: skip
+        first = min(near, key=lambda i: self._candidates[i].n_free())
+        return np.concatenate([[first], order[order != first]])

@@ -622,6 +622,20 @@ def test_what_collapsed_stays_in_the_table(run):
     assert run(line).count("no fit") == len(collapsed)
 
 
+def test_select_marks_spikes(run):
+    rng = np.random.default_rng(0)
+    np.save("table.npy", np.r_[rng.normal(0, 0.5, (10, 2)), rng.normal(4, 0.5, (10, 2))])
+    line = "select table.npy -k 2,8 --covariance full"
+    results = json.loads(run(f"{line} --json"))["results"]
+    assert [row["status"] for row in results] == ["ok", "collapsed"]
+    assert [row["rank"] for row in results] == [1, 2]
+    assert results[0]["degenerate"] == [] and len(results[1]["degenerate"]) >= 1
+    text = run(line)
+    assert "! has components whose density says nothing about the data" in text
+    assert [row.split()[0] for row in text.splitlines() if "full  " in row and "!" in row] == ["8"]
+    assert "held out" in run(f"{line} --criterion held_out")
+
+
 def test_select_draws_the_criterion(run):
     run("select faithful -k 1-3 --covariance full,tied -q --plot out.png")
     assert picture("out.png") == 1

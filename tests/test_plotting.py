@@ -469,6 +469,23 @@ def test_the_best_model_is_marked():
         SelectionDisplay.from_results(results, "aic")
 
 
+def test_collapsed_models_are_crosses_at_the_edge():
+    results = {
+        "n_components": [1, 2, 3, 4],
+        "bic": [30.0, 10.0, 12.0, -5000.0],
+        "status": ["ok", "ok", "stopped", "collapsed"],
+    }
+    display = SelectionDisplay.from_results(results)
+    assert display.best_ == 1
+    assert texts(display.legend_)[-2:] == ["best: 2", "collapsed"]
+    low, high = display.ax_.get_ylim()
+    assert (low, high) == pytest.approx((10 - 1.6, 30 + 1.6))
+    crosses = [line for line in display.ax_.lines if line.get_marker() == "x" and len(line.get_xdata())]
+    assert [(*line.get_xdata(), *line.get_ydata()) for line in crosses] == [(4, pytest.approx(low))]
+    results["status"] = ["collapsed"] * 4
+    assert SelectionDisplay.from_results(results).best_ == 3
+
+
 # Mahalanobis distances
 
 

@@ -2,6 +2,7 @@
 
 import functools
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -13,8 +14,9 @@ from sklearn.model_selection import KFold
 from threadpoolctl import threadpool_limits
 
 import fastem
-from fastem import GaussianMixture, select
+from fastem import DegenerateFitWarning, GaussianMixture, cross_validation, select
 from fastem.datasets import load_galaxies, load_penguins
+from fastem.known import NOTHING_KNOWN
 from fastem.sources import SourceError
 
 from . import data_sets, held
@@ -48,6 +50,7 @@ def load(name):
 # -- the loop ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.filterwarnings("ignore::fastem.DegenerateFitWarning")  # six full components of 178 points in the loop
 @exhaustive
 @pytest.mark.parametrize("name", ["faithful", "iris", "wine", "penguins"])
 def test_as_the_loop_or_better(name):
@@ -177,16 +180,124 @@ def test_held_out_is_what_cross_validation_finds():
     assert table["rank"].iloc[selection.best_index_] == 1
 
 
-def test_held_out_of_one_component_is_exact():
+@pytest.mark.parametrize("n_folds", [2, 7])
+def test_held_out_of_one_component_is_exact(n_folds):
     X = load("faithful")
-    for n_folds in (2, 7):
-        selection = select(X, 1, "full", "held_out", n_folds=n_folds, random_state=0, tol=1e-9, n_threads=1)
-        folds = np.random.RandomState(0).permutation(np.arange(len(X)) % n_folds)
-        log_densities = np.empty(len(X))
-        for fold in range(n_folds):
-            model = sklearn.mixture.GaussianMixture().fit(X[folds != fold])
-            log_densities[folds == fold] = model.score_samples(X[folds == fold])
-        assert selection.results_["held_out"][0] == pytest.approx(log_densities.mean(), rel=1e-9)
+    selection = select(X, 1, "full", "held_out", n_folds=n_folds, random_state=0, tol=1e-9, n_threads=1)
+    folds = np.random.RandomState(0).permutation(np.arange(len(X)) % n_folds)
+    log_densities, means = np.empty(len(X)), []
+    for fold in range(n_folds):
+        model = sklearn.mixture.GaussianMixture().fit(X[folds != fold])
+        log_densities[folds == fold] = model.score_samples(X[folds == fold])
+        means.append(log_densities[folds == fold].mean())
+    assert selection.results_["held_out"][0] == pytest.approx(log_densities.mean(), rel=1e-9)
+    assert selection.results_["held_out_error"][0] == pytest.approx(np.std(means, ddof=1) / np.sqrt(n_folds), rel=1e-6)
+
+
+def two_blobs(n, n_features, seed=0):
+    """n points, in order: half about 0, half about 4, deviation .5."""
+    rng = np.random.default_rng(seed)
+    return np.repeat([0.0, 4.0], n // 2)[:, None] + 0.5 * rng.normal(size=(n, n_features))
+
+
+@grid("n_features", [1, 3, 10], quick=[3])
+def test_held_out_of_few_points_does_not_reward_spikes(n_features):
+    """Against scikit-learn's own fits of the same folds' points; more components than they are have no score."""
+    X = two_blobs(40, n_features, seed=3)
+    found = select(X, [1, 2, 20, 33, 40], "spherical", "held_out", random_state=0, n_threads=1)
+    folds = np.random.RandomState(0).permutation(np.arange(40) % 5)
+    scores = [
+        quietly(sklearn.mixture.GaussianMixture(2, covariance_type="spherical"), X[folds != fold]).score(
+            X[folds == fold]
+        )
+        for fold in range(5)
+    ]
+    held_out, status = found.results_["held_out"], found.results_["status"]
+    assert held_out[1] == pytest.approx(np.mean(scores), abs=1e-4)
+    assert held_out[2] < held_out[1] - 0.5
+    assert np.isnan(held_out[3:]).all() and np.isnan(found.results_["held_out_error"][3:]).all()
+    for i, n_components in (3, 33), (4, 40):
+        assert status[i] == f"without fold 0: {n_components} components need as many points, not 32"
+        assert np.isfinite(found.results_["bic"][i])
+    assert found.best_estimator_.n_components == 2
+
+
+def test_no_fit_sees_what_its_fold_leaves_out(monkeypatch):
+    """Neither the search nor what it starts from: in a copy of the rows, or among many by their weights."""
+    seen = []
+
+    class Recorded(cross_validation.Ladder):
+        def __init__(self, points, random_state):
+            super().__init__(points, random_state)
+            seen.append(np.sort(points[0].rows(slice(None))[:, 0]))
+
+    monkeypatch.setattr(cross_validation, "Ladder", Recorded)
+    X = two_blobs(30, 1)
+    source = fastem.sources.ArraySource(X)
+    source.scan()
+    models = [mixture(k, covariance_type="spherical") for k in (1, 2)]
+    for sample_size in (None, 12):
+        seen.clear()
+        state = np.random.RandomState(0)
+        validation = cross_validation.CrossValidation((source, NOTHING_KNOWN), 3, state, sample_size)
+        scores = validation.scores(models)
+        folds = np.random.RandomState(0).permutation(np.arange(30) % 3)
+        assert len(seen) == 3
+        for fold, values in enumerate(seen):
+            assert len(values) == (sample_size or 20)
+            assert not np.isin(values, X[folds == fold]).any()
+        for model, score in zip(models, scores, strict=True):
+            expected = [
+                sklearn.mixture.GaussianMixture(model.n_components, covariance_type="spherical", tol=1e-9)
+                .fit(X[folds != fold])
+                .score(X[folds == fold])
+                for fold in range(3)
+            ]
+            assert score.mean == pytest.approx(np.mean(expected), abs=1e-3)
+
+
+@exhaustive
+def test_held_out_of_many_points(monkeypatch):
+    """Searched for on samples of the training points, then fitted to all of these: the same scores from any source."""
+    X, _ = points(3000)
+    params = {"n_components": [1, 3, 4], "criterion": "held_out", "covariance_type": "full", "random_state": 0}
+    whole = select(X, **params, n_threads=1)
+    monkeypatch.setattr("fastem.selection._POINTS", 300)
+    monkeypatch.setattr("fastem.selection._POINTS_A_COMPONENT", 100)
+    monkeypatch.setattr("fastem.em_mixture._SMALL", 0)
+    sampled = select(X, **params, n_threads=1)
+    assert sampled.results_["status"].tolist() == ["stopped", "ok", "ok"]  # the first is estimated from the sample
+    assert np.isnan(sampled.results_["held_out_error"][0])
+    for name in ("held_out", "held_out_error"):
+        assert_allclose(sampled.results_[name][1:], whole.results_[name][1:], atol=5e-3)
+    assert_same_selection(select(held.HELD["arrays"](X, None), **params, n_threads=1), sampled)
+
+
+def test_folds_are_shuffled_by_random_state():
+    X = np.sort(load("faithful"), axis=0)
+    scores = [
+        select(X, 1, "full", "held_out", random_state=seed, n_threads=1).results_["held_out"][0] for seed in (0, 0, 1)
+    ]
+    assert scores[0] == scores[1] != scores[2]
+    assert scores[2] == pytest.approx(scores[0], abs=0.1)  # folds of sorted points would differ by nats
+
+
+@exhaustive
+def test_the_simplest_within_one_standard_error():
+    X = load("faithful")
+    params = {"covariance_type": ("full", "diag", "spherical"), "criterion": "held_out", "random_state": 0}
+    best = select(X, range(1, 5), **params, n_threads=1)
+    simplest = select(X, range(1, 5), **params, one_standard_error=True, n_threads=1)
+    table, other = rows(best), rows(simplest)
+    assert_array_equal(table.held_out, other.held_out)
+    top = table.loc[table.held_out.idxmax()]
+    n_free = {"full": lambda k: 6 * k - 1, "diag": lambda k: 5 * k - 1, "spherical": lambda k: 4 * k - 1}
+    near = table[table.held_out >= top.held_out - top.held_out_error].index
+    chosen = min(near, key=lambda each: n_free[each[0]](each[1]))
+    assert len(near) > 1 and chosen != table.held_out.idxmax()
+    assert (simplest.best_estimator_.covariance_type, simplest.best_estimator_.n_components) == chosen
+    assert other["rank"][chosen] == 1
+    assert_array_equal(np.sort(other["rank"]), np.arange(1, 13))
 
 
 def test_the_number_of_clear_groups_by_every_criterion():
@@ -194,6 +305,84 @@ def test_the_number_of_clear_groups_by_every_criterion():
     for criterion in ("bic", "icl"):
         selection = select(X, range(1, 6), "diag", criterion, random_state=0, n_threads=1)
         assert selection.best_estimator_.n_components == 3
+
+
+# -- spikes -----------------------------------------------------------------------------------------------------------
+
+
+@grid(("n", "n_features", "most"), [(20, 1, 9), (30, 4, 9), (40, 2, 20), (50, 6, 9)], quick=[(20, 1, 9)])
+@grid("criterion", ["bic", "icl"], quick=["bic"])
+def test_spikes_do_not_win(n, n_features, most, criterion):
+    X = two_blobs(n, n_features, seed=n)
+    selection = select(X, range(1, most + 1), criterion=criterion, random_state=0, n_threads=1)
+    table = rows(selection)
+    assert selection.best_estimator_.n_components == 2
+    assert selection.best_estimator_.fit_report_.degenerate == []
+    is_collapsed = table.status == "collapsed"
+    assert is_collapsed.sum() >= 3
+    assert table[criterion][is_collapsed].min() < table[criterion][table.status == "ok"].min()  # would have won
+    assert table["rank"][is_collapsed].min() > table["rank"][table.status == "ok"].max()
+    for status, degenerate in zip(table.status, table.degenerate, strict=True):
+        assert bool(degenerate) == (status == "collapsed")
+    k = int(is_collapsed["full"].to_numpy().nonzero()[0][0]) + 1
+    with pytest.warns(DegenerateFitWarning, match="too few points|spread") as warned:
+        alone = select(X, k, "full", random_state=0, n_threads=1)
+    assert [each.filename for each in warned] == [__file__]
+    assert alone.results_["status"][0] == "collapsed"
+    assert alone.best_estimator_.fit_report_.degenerate == alone.results_["degenerate"][0]
+    assert len(alone.best_estimator_.fit_report_.notes) >= 1
+
+
+def test_a_component_that_predicts_nothing_does_not_win():
+    """Four of 34 points nearly on a line: not collapsed, better by BIC, worse in scikit-learn's cross-validation."""
+    rng = np.random.default_rng(2)
+    X = rng.normal(size=(30, 2))
+    line = 0.3 * rng.normal(size=(4, 1)) / np.sqrt(2) + 5e-3 * rng.normal(size=(4, 2)) + 0.5
+    X = np.concatenate([X, line])
+    selection = select(X, [1, 2], ("full", "spherical"), random_state=0, n_threads=1)
+    table = rows(selection)
+    assert table.status["spherical", 2] == "spurious" and table.degenerate["spherical", 2] == []
+    assert (selection.best_estimator_.covariance_type, selection.best_estimator_.n_components) == ("spherical", 1)
+    assert table.bic["spherical", 2] < table.bic["spherical", 1]
+    assert table["rank"]["spherical", 2] == 4
+    scores = {}
+    for n_components in (1, 2):
+        model = sklearn.mixture.GaussianMixture(n_components, covariance_type="spherical", n_init=10, random_state=0)
+        folds = KFold(10, shuffle=True, random_state=0).split(X)
+        scores[n_components] = np.mean([quietly(model, X[train]).score(X[test]) for train, test in folds])
+    assert scores[2] < scores[1]
+
+
+def test_the_score_of_one_step_is_cross_validation_where_a_step_is_all():
+    """One component, and clear ones, with responsibilities of 0 and 1: as scikit-learn's fits without each part."""
+    parts = np.random.RandomState(0).permutation(np.arange(90) % 10)
+    X = np.concatenate([load("iris")[:45], load("iris")[:45] + 100])
+    for n_components, covariance_type in ((1, "full"), (2, "diag"), (2, "tied"), (2, "spherical")):
+        model = mixture(n_components, covariance_type=covariance_type, tol=1e-9).fit(X)
+        source = fastem.sources.ArraySource(X)
+        source.scan()
+        score = cross_validation.one_step_score((source, NOTHING_KNOWN), model._parameters(), 1e-6, 10)
+        expected = 0.0
+        for part in range(10):
+            reference = sklearn.mixture.GaussianMixture(n_components, covariance_type=covariance_type, random_state=0)
+            expected += reference.fit(X[parts != part]).score_samples(X[parts == part]).sum()
+        assert score == pytest.approx(expected, rel=1e-9)
+        weighted = replace(NOTHING_KNOWN, weights=np.full(90, 2.0))
+        twice = cross_validation.one_step_score((source, weighted), model._parameters(), 1e-6, 10)
+        assert twice == pytest.approx(2 * score, rel=1e-9)
+
+
+@exhaustive
+def test_answers_on_a_scale_of_five_are_no_spikes():
+    """Likert items of one trait: components on the floor, where answers agree, have no density to win by."""
+    rng = np.random.default_rng(0)
+    X = np.clip(np.round(3 + rng.normal(size=(200, 1)) + rng.normal(0, 0.7, size=(200, 4))), 1, 5)
+    selection = select(X, range(1, 10), random_state=0, n_threads=1)
+    table = rows(selection)
+    assert (table.status == "collapsed").any()
+    assert table.log_likelihood[table.status == "collapsed"].max() > 0
+    assert selection.best_estimator_.fit_report_.degenerate == []
+    assert selection.best_estimator_.score(X) < 0
 
 
 # -- many points, and what is stopped ---------------------------------------------------------------------------------
@@ -342,7 +531,7 @@ def test_arguments_of_the_mixture_are_passed_on():
         {"assignment": "hard"},
         {"prior": "default"},
         {"init_params": "random_from_data", "n_init": 3},
-        {"reg_covar": 1e-2},
+        {"reg_covar": 1e-4},
         {"n_threads": 2},
     ):
         selection = select(X, [1, 3], ["full", "diag"], **{"random_state": 0, "n_threads": 1, **params})
@@ -378,7 +567,7 @@ def test_a_table_for_pandas():
     table = pd.DataFrame(selection.results_)
     assert list(table.columns) == [
         "n_components", "covariance_type", "log_likelihood", "bic", "aic", "icl", "n_iter", "converged", "seconds",
-        "status", "rank",
+        "status", "degenerate", "rank",
     ]  # fmt: skip
     assert table.n_components.dtype == table.n_iter.dtype == table["rank"].dtype == np.int64
     assert table.converged.dtype == bool
@@ -438,6 +627,7 @@ def test_a_combination_that_collapses_says_why():
         ({"covariance_type": ()}, ValueError, "one value or more"),
         ({"criterion": "BIC"}, ValueError, "criterion should be one of bic, aic, icl, held_out, but got 'BIC'"),
         ({"n_folds": 1}, ValueError, "n_folds should be 2 or more"),
+        ({"one_standard_error": True}, ValueError, "one_standard_error is for criterion='held_out'"),
         ({"covariance_type": "round"}, ValueError, "covariance_type"),
         ({"n_components": [0, 1]}, ValueError, "n_components"),
         ({"n_components": [1.5]}, ValueError, "n_components"),

@@ -13,6 +13,12 @@ from .messages import many, printable
 
 _MAX_COMPONENTS, _MAX_FEATURES, _FEATURES_A_TABLE = 32, 24, 4
 _MAX_SELECTED = 10
+_TITLES = {"bic": "BIC", "aic": "AIC", "icl": "ICL", "held_out": "held out"}
+_MARKS = {  # of rows of a selection, by their status
+    "stopped": ("~", "estimated from a sample, which told that they can't win"),
+    "spurious": ("?", "predicts points left out worse than a simpler combination: ranked after these"),
+    "collapsed": ("!", "has components whose density says nothing about the data: ranked last"),
+}
 
 # Decimals of weights.
 _WEIGHT_DIGITS = 4
@@ -99,23 +105,25 @@ def _pages(widths, room):
 def selection(found):
     """A table of the best combinations that were tried; those that couldn't be fitted come last."""
     results = found.results_
+    names = ["bic", "held_out" if "held_out" in results else "aic", "icl"]
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in ("K", "covariance", "log-likelihood", "BIC", "AIC", "ICL"):
-        table.add_column(name, justify="right", no_wrap=True)
-    order = np.argsort(results["rank"])
-    for i in order[:_MAX_SELECTED]:
+    for title in ("K", "covariance", "log-likelihood", *(_TITLES[name] for name in names)):
+        table.add_column(title, justify="right", no_wrap=True)
+    shown = np.argsort(results["rank"])[:_MAX_SELECTED]
+    for i in shown:
         shape = str(results["n_components"][i]), str(results["covariance_type"][i])
         if np.isnan(results["log_likelihood"][i]):
             table.add_row(*shape, "no fit")
         else:
-            numbers = [_criterion(results[name][i]) for name in ("bic", "aic", "icl")]
-            mark = "~" if results["status"][i] == "stopped" else ""
+            mark, _ = _MARKS.get(results["status"][i], ("", ""))
+            numbers = [_criterion(results[name][i]) for name in names]
             table.add_row(*shape, f"{mark}{results['log_likelihood'][i]:.6f}", *numbers)
     yield table
-    if "stopped" in results["status"][order[:_MAX_SELECTED]]:
-        yield Text("~ estimated from a sample, which told that they can't win")
-    if len(order) > _MAX_SELECTED:
-        yield Text(f"Only the best {_MAX_SELECTED} of {len(order)} combinations are shown.")
+    for status, (mark, meaning) in _MARKS.items():
+        if status in results["status"][shown]:
+            yield Text(f"{mark} {meaning}")
+    if len(results["rank"]) > _MAX_SELECTED:
+        yield Text(f"Only the best {_MAX_SELECTED} of {len(results['rank'])} combinations are shown.")
     yield Text("")
 
 

@@ -6,13 +6,14 @@ from ._colors import palette
 from ._style import INK, own_axes, styled
 
 _MARKERS = "osD^vP*X"
+_COLLAPSED = "x"
 
 
 class SelectionDisplay:
     """Model selection: use `from_results` to make one.
 
-    One curve for each covariance type; a ring about the best. Models that failed are gaps, those whose status isn't
-    'ok' are hollow and can't be the best.
+    One curve for each covariance type; a ring about the best. Models that failed are gaps; those whose status isn't
+    'ok' are hollow, a cross where it is 'collapsed', and can't be the best while another is 'ok'.
 
     Parameters
     ----------
@@ -21,6 +22,8 @@ class SelectionDisplay:
     values : ndarray of shape (m,)
         The criterion; NaN where a fit failed.
     is_ok : ndarray of bool of shape (m,)
+    is_collapsed : ndarray of bool of shape (m,), default=None
+        Mixtures with components whose density says nothing about the data. None: there are none.
     criterion : str
     greater_is_better : bool
 
@@ -35,9 +38,21 @@ class SelectionDisplay:
     legend_ : Legend
     """
 
-    def __init__(self, *, n_components, covariance_type, values, is_ok, criterion, greater_is_better=False):
+    def __init__(
+        self,
+        *,
+        n_components,
+        covariance_type,
+        values,
+        is_ok,
+        is_collapsed=None,
+        criterion,
+        greater_is_better=False,
+    ):
         self.n_components, self.covariance_type, self.values = n_components, covariance_type, values
-        self.is_ok, self.criterion, self.greater_is_better = is_ok, criterion, greater_is_better
+        self.is_ok = is_ok
+        self.is_collapsed = np.zeros(len(values), bool) if is_collapsed is None else is_collapsed
+        self.criterion, self.greater_is_better = criterion, greater_is_better
 
     @classmethod
     def from_results(cls, results, criterion="bic", *, greater_is_better=False, ax=None):
@@ -72,12 +87,13 @@ class SelectionDisplay:
         status = _column(results, "status", np.full(len(values), "ok")).astype(str)
         if not len(n_components) == len(values) == len(types) == len(status):
             raise ValueError("the columns of results should be of one length")
-        is_ok = (status == "ok") & np.isfinite(values)
+        is_finite = np.isfinite(values)
         display = cls(
             n_components=n_components,
             covariance_type=types,
             values=values,
-            is_ok=is_ok,
+            is_ok=is_finite & (status == "ok"),
+            is_collapsed=is_finite & (status == "collapsed"),
             criterion=criterion,
             greater_is_better=greater_is_better,
         )
@@ -106,22 +122,36 @@ class SelectionDisplay:
             self.ax_.set(xlabel="components", ylabel=f"{name} (the {better} the better)")
             self.ax_.locator_params(axis="x", integer=True)
             self.ax_.margins(x=0.04, y=0.08)
+            if self.is_collapsed.any():
+                self.ax_.set_ylim(*self._limits())
+                self.ax_.plot([], [], _COLLAPSED, color=INK, markersize=4.5, label="collapsed")
             self.legend_ = self.ax_.legend(loc="best")
         return self
 
     def _curve(self, name, color, marker):
         rows = np.flatnonzero(self.covariance_type == name)
         rows = rows[np.argsort(self.n_components[rows], kind="stable")]
-        x, y, is_ok = self.n_components[rows], self.values[rows], self.is_ok[rows]
+        x, y = self.n_components[rows], self.values[rows]
+        is_ok, is_collapsed = self.is_ok[rows], self.is_collapsed[rows]
+        is_other = ~(is_ok | is_collapsed)
         (line,) = self.ax_.plot(x, y, color=color, linewidth=1.3, label=name or None, zorder=3)
         self.ax_.plot(x[is_ok], y[is_ok], marker, color=color, markersize=4.5, zorder=4)
-        self.ax_.plot(x[~is_ok], y[~is_ok], marker, color=color, markersize=4.5, fillstyle="none", zorder=4)
+        self.ax_.plot(x[is_other], y[is_other], marker, color=color, markersize=4.5, fillstyle="none", zorder=4)
+        seen = np.clip(y[is_collapsed], *self._limits())
+        self.ax_.plot(x[is_collapsed], seen, _COLLAPSED, color=color, markersize=4.5, zorder=4)
         line.set_marker(marker)
         line.set_markevery([])
         return line
 
+    def _limits(self):
+        """Of the axis: collapsed mixtures, whose criteria know no bounds, lie on its edge where they are beyond."""
+        values = self.values[~self.is_collapsed]
+        values = values[np.isfinite(values)] if np.isfinite(values).any() else self.values[self.is_collapsed]
+        room = 0.08 * (np.ptp(values) or 1.0)
+        return values.min() - room, values.max() + room
+
     def _mark_best(self):
-        rows = np.flatnonzero(self.is_ok)
+        rows = np.flatnonzero(self.is_ok if self.is_ok.any() else self.is_collapsed)
         if not rows.size:
             return None
         values = self.values[rows]

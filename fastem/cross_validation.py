@@ -1,0 +1,162 @@
+"""Scores on points left out: by mixtures found without them, starts included, or by one M-step without them."""
+
+import math
+from dataclasses import replace
+from time import perf_counter
+
+import numpy as np
+
+from . import em
+from .covariance import CollapsedComponent
+from .degeneracy import on_few_points
+from .known import NOTHING_KNOWN, n_counted
+from .ladder import Ladder
+from .sources.array import in_memory, sample
+
+
+class CrossValidation:
+    """Folds of the points, the same for all combinations.
+
+    Parameters
+    ----------
+    points : (source, Known)
+    n_folds : int
+        As many equal shares of the rows, drawn at random; none is empty as long as there are so many rows.
+    random_state : RandomState
+    sample_size : int or None
+        Rows of the sample on which mixtures are searched for, drawn from the training points, before these are all
+        seen; None: at once on all of them, copied.
+    """
+
+    def __init__(self, points, n_folds, random_state, sample_size):
+        self._source, self._known = points
+        n_samples = self._source.n_samples
+        self._weights = np.ones(n_samples) if self._known.weights is None else self._known.weights
+        self._folds = random_state.permutation(np.arange(n_samples) % n_folds)
+        self._random_state, self._sample_size = random_state, sample_size
+
+    def scores(self, models):
+        """A `HeldOut` for each model; those of one covariance type in a row, with rising numbers of components."""
+        found = [HeldOut() for _ in models]
+        for fold in range(self._folds.max() + 1):
+            self._score_fold(fold, models, found)
+        return found
+
+    def _score_fold(self, fold, models, found):
+        is_left_out = self._folds == fold
+        left_out = self._part(is_left_out)
+        if not n_counted(*left_out):
+            return
+        training = self._part(~is_left_out)
+        searched = training
+        if self._sample_size is not None:
+            source, known = training
+            searched = sample(source, self._sample_size, self._random_state, known.weights), NOTHING_KNOWN
+        ladder = Ladder(searched, self._random_state)
+        for model, held_out in zip(models, found, strict=True):
+            if held_out.failure:
+                continue
+            began = perf_counter()
+            try:
+                parameters = self._fit(ladder, model, searched, training)
+            except em.SourceError:
+                raise
+            except ValueError as error:
+                held_out.failure = f"without fold {fold}: {' '.join(str(error).split())}"
+            else:
+                source, known = left_out
+                held_out.add(*source.log_likelihood(parameters, replace(known, assignment="soft")))
+            held_out.seconds += perf_counter() - began
+
+    def _fit(self, ladder, model, searched, training):
+        result = ladder.fit(model)
+        if searched is not training:
+            source, known = training
+            settings = model._settings(source)
+            start = replace(result.parameters, family=model._family(source, known))
+            result = em.run(source, start, settings, steps=settings.steps(), known=known)
+        return result.parameters
+
+    def _part(self, chosen):
+        """The chosen points: copied where a fit looks at them alone, else all points, the others with weight 0."""
+        if self._sample_size is not None:
+            return self._source, replace(self._known, weights=np.where(chosen, self._weights, 0.0))
+        index = np.flatnonzero(chosen)
+        weights = None if self._known.weights is None else self._known.weights[index]
+        return in_memory(self._source, index), replace(self._known, weights=weights)
+
+
+class HeldOut:
+    """Score of a combination on points left out.
+
+    Attributes
+    ----------
+    failure : str
+        Why there is none.
+    seconds : float
+    """
+
+    def __init__(self):
+        self.failure, self.seconds = "", 0.0
+        self._sums, self._weights = [], []
+
+    def add(self, log_likelihood, weight):
+        """What a fold's points have in all, nats, and their weight."""
+        self._sums.append(log_likelihood)
+        self._weights.append(weight)
+
+    @property
+    def mean(self):
+        """Mean log-likelihood, nats per unit of weight."""
+        return math.nan if self.failure else sum(self._sums) / sum(self._weights)
+
+    @property
+    def error(self):
+        """Standard error of the mean, from the folds' own means (Hastie, Tibshirani & Friedman 2009, section 7.10)."""
+        if self.failure or len(self._sums) < 2:
+            return math.nan
+        means = np.array(self._sums) / np.array(self._weights)
+        return float(means.std(ddof=1) / math.sqrt(len(means)))
+
+
+def one_step_score(points, parameters, reg_covar, n_folds):
+    """Log-likelihood of each fold under the mixture that one M-step makes of the others' points, nats in all.
+
+    The E-step's responsibilities are those of the mixture of all points, so this is no honest score: it tells whether
+    a mixture's likelihood is owed to few points, whose component is another one, or none, without some of them. Where
+    it is not, this is about the log-likelihood less the number of free parameters (Stone 1977).
+
+    Parameters
+    ----------
+    points : (source, Known)
+    parameters : Parameters
+        Of a fit to all of them.
+    reg_covar : float
+    n_folds : int
+        Equal shares of the rows, the same for all mixtures.
+
+    Returns
+    -------
+    score : float
+        -inf where without a fold a covariance is singular.
+    """
+    source, known = points
+    weights = np.ones(source.n_samples) if known.weights is None else known.weights
+    folds = np.random.RandomState(0).permutation(np.arange(source.n_samples) % n_folds)
+    total = 0.0
+    for fold in range(folds.max() + 1):
+        others = replace(known, weights=np.where(folds == fold, 0.0, weights))
+        left_out = replace(known, weights=np.where(folds == fold, weights, 0.0), assignment="soft")
+        n_others = n_counted(source, others)
+        if not n_others:
+            return -math.inf
+        try:
+            found = parameters.family.maximize(source.e_step(parameters, others), reg_covar, parameters)
+        except CollapsedComponent:
+            return -math.inf
+        kept = found.weights.copy()
+        kept[on_few_points(found, n_others)] = 0.0  # what is left of such a component tells where the fold's points are
+        if not kept.any():
+            return -math.inf
+        total += source.log_likelihood(replace(found, weights=kept / kept.sum()), left_out)[0]
+    return total

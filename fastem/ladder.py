@@ -1,0 +1,79 @@
+"""Mixtures of more and more components fitted to the same points: each searched for, and grown from the one before."""
+
+from dataclasses import replace
+
+from sklearn.utils import check_random_state
+
+from . import em, reduction, search
+from .acceleration import QuasiNewton
+from .degeneracy import n_degenerate
+from .known import n_counted
+
+# Iterations of twice as many components as before, halves of what they were, until they have settled.
+_SPLIT = 12
+
+
+class Ladder:
+    """Fits for one covariance type after another, each time with rising numbers of components.
+
+    Parameters
+    ----------
+    points : (source, Known)
+        All that a fit sees.
+    random_state : RandomState
+        Of the splits; a search draws from its model's own.
+    """
+
+    def __init__(self, points, random_state):
+        self._points = points
+        self._n_points = n_counted(*points)
+        self._random_state = random_state
+        self._below = None
+
+    def fit(self, model):
+        """The EMResult of the better of a mixture searched for and one grown from that with fewer components.
+
+        Raises
+        ------
+        ValueError
+            Where the points are too few, or no start leads to a mixture.
+        """
+        source, known = self._points
+        if model.n_components > self._n_points:
+            raise ValueError(f"{model.n_components} components need as many points, not {self._n_points}")
+        family, settings = model._family(source, known), model._settings(source)
+        found = failure = None
+        try:
+            found = search.fit(source, family, settings, check_random_state(model.random_state), known=known)
+        except em.SourceError:
+            raise
+        except ValueError as error:
+            failure = error
+        if self._below is not None and self._below[0] == model.covariance_type and _is_free(settings):
+            with em.collapse_ignored():
+                grown = self._grown(family, settings)
+                if found is None or self._is_better(grown, found, settings):
+                    found = grown
+        if found is None:
+            raise failure
+        self._below = model.covariance_type, found
+        return found
+
+    def _grown(self, family, settings):
+        """From the mixture before: every component split in two, EM, merged down, EM."""
+        source, known = self._points
+        below = replace(self._below[1].parameters, family=family)
+        few = replace(settings, tol=0.0, max_iter=_SPLIT)
+        halves = em.run(source, reduction.split(below, self._random_state), few, known=known).parameters
+        start = reduction.merged(halves, settings.n_components)
+        return em.run(source, start, settings, steps=QuasiNewton(settings.reg_covar), known=known)
+
+    def _is_better(self, grown, found, settings):
+        """By more than tol, and not by more degenerate components, as in a search."""
+        degenerate = [n_degenerate(each.parameters, self._n_points, settings.reg_covar) for each in (grown, found)]
+        return grown.lower_bound > found.lower_bound + settings.tol and degenerate[0] <= degenerate[1]
+
+
+def _is_free(settings):
+    """Whether a fit may go other ways than EM's own from a start of the user's kind."""
+    return settings.accelerated and settings.assignment == "soft"
