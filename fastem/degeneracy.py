@@ -201,9 +201,11 @@ def notes(found, parameters, n_points, reg_covar, feature_names=None):
             which = f"{n_points:,} points are too few for {_counted(n_components, 'component')}"
         reasons.append(f"{which} ({name!r} covariance of {_counted(n_features, 'feature')} needs {needs})")
     if reasons:
+        has_none = parameters.family is parameters.family.plain
+        prior = "set prior='default', " if has_none else ""
         said.append(
             f"{'. '.join(reasons)}. The densities there say nothing about the data. Lower n_components, choose a "
-            "covariance_type with fewer parameters, set prior='default', or raise reg_covar"
+            f"covariance_type with fewer parameters, {prior}or raise reg_covar"
         )
     return said
 

@@ -67,6 +67,10 @@ class Unfinished:
     kinds: list
     seed: int
     n_samples: int
+    n_further: int = 0
+    """Of the settings of the run."""
+    n_last: int = 0
+    """The iteration that ends the run, known once `tol` is met; 0 before."""
 
 
 @dataclass
@@ -163,6 +167,9 @@ def run(
     result = EMResult(parameters, report=report, start=start, steps=steps, unfinished=unfinished)
     if unfinished is not None:
         result.lower_bounds, result.kinds = list(unfinished.lower_bounds), list(unfinished.kinds)
+    n_further, n_last = settings.n_further, 0
+    if unfinished is not None:
+        n_further, n_last = max(n_further, unfinished.n_further), unfinished.n_last
     begin = perf_counter()
     rounding = _ROUNDING[source.precision]
     try:
@@ -188,13 +195,15 @@ def run(
             candidate = steps.observe(candidate, successor, bound)
             change, lower_bound, known = bound - lower_bound, bound, known.next_pass()
             result.remaining_gain, result.remaining_change = steps.remaining_gain, steps.remaining_change
-            if not result.converged:
-                result.converged = bool(steps.has_converged(change, settings.tol))
-                last = result.n_iter + settings.n_further
-            is_done = result.converged and (result.n_iter >= last or not steps.remaining_change > VISIBLE)
+            if not n_last and steps.has_converged(change, settings.tol):
+                n_last = result.n_iter + n_further
+            result.converged = n_last > 0
+            is_done = result.converged and (result.n_iter >= n_last or not steps.remaining_change > VISIBLE)
             result.unfinished = None
             trace = list(result.lower_bounds), list(result.kinds)
-            result.last = Unfinished(accepted, successor, candidate, steps.copy(), *trace, known.seed, source.n_samples)
+            result.last = Unfinished(
+                accepted, successor, candidate, steps.copy(), *trace, known.seed, source.n_samples, n_further, n_last
+            )
             if not is_done:
                 result.unfinished = result.last
             result.stopped = progress.end_iteration(result.n_iter, change, result)
@@ -204,6 +213,7 @@ def run(
         if name == ALL and result.n_iter:
             result.parameters = steps.kept(result.parameters)
             result.report.add(name, source, result, perf_counter() - begin)
+            result.converged = False
             error.result = result.report.of(result)
         raise
     result.unfinished = None

@@ -17,8 +17,8 @@ class Stage:
         'seeds i' and 'start i': the first iterations of start i, before and after its seeds in excess are merged;
         'run i': further ones of the best starts; 'split', 'merged', 'moved' and, of a posterior, 'deleted': attempts to
         better the best of these by splitting components, merging some, moving one, giving the points of some to the
-        others; 'sample': the best on a larger sample; 'all': on all the points; 'further': its iterations beyond `tol`.
-        Where the points are few, every stage is on all of them and there is no 'all'.
+        others; 'sample': the best on a larger sample; 'all': on all the points. Where these are few, every stage is on
+        all of them, there is no 'all', and 'further' are iterations beyond `tol`.
     n_samples, n_components : int
         Points and components.
     n_iter : int

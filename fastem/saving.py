@@ -242,6 +242,7 @@ _ATTRIBUTES = {
     "_unfinished": record(
         _unfinished,
         "Unfinished",
+        ("n_further", "n_last"),
         accepted=_MIXTURE,
         parameters=_MIXTURE,
         candidate=_MIXTURE,
@@ -250,6 +251,8 @@ _ATTRIBUTES = {
         kinds=list_of(step),
         seed=decoding.seed,
         n_samples=integer,
+        n_further=integer,
+        n_last=integer,
     ),
 }
 _OPTIONAL = "feature_names_in_", "component_names_", "n_samples_seen_", "_weight_seen", "_unfinished", "prior_"

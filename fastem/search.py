@@ -138,10 +138,9 @@ class _Search:
         """A run from the start that EM alone would take."""
         if self._is_flat:
             return self._run(ALL, self._all, self._plain_start(self._all), self._settings, progress=self._progress)
-        result = self._to_the_end(
+        return self._to_the_end(
             self._plain_start(self._all), QuasiNewton(self._settings.reg_covar), progress=self._progress
         )
-        return self._further(result, self._progress)
 
     def _of_few(self):
         """The best run where there is no sample: every run is over all the points. None where all starts collapse."""
@@ -154,28 +153,26 @@ class _Search:
         if best.converged and best.n_iter <= self._settings.max_iter and self._progress.is_silent:
             return best
         # Once more: for those who listen, or as it is when max_iter ends it.
-        best = self._to_the_end(best.start, QuasiNewton(self._settings.reg_covar), self._progress)
-        return self._further(best, self._progress)
+        return self._to_the_end(best.start, QuasiNewton(self._settings.reg_covar), self._progress)
 
-    def _further(self, result, progress=SILENT):
-        """The run taken beyond `tol` while parameters still change visibly, for about as long as the search took.
+    def _further(self, result):
+        """The run, which ended where `tol` was met, taken as far as one that was to go on from there."""
+        if result.last is None or not result.converged or result.n_iter >= self._settings.max_iter:
+            return result
+        if not result.remaining_change > VISIBLE:
+            return result
+        unfinished = replace(result.last, n_last=result.n_iter + self._n_further())
+        return self._run("further", self._all, result.start, self._settings, unfinished=unfinished)
 
-        Where a pass takes longer, the user decides by `tol`.
+    def _n_further(self):
+        """Iterations beyond `tol` while parameters change visibly: passes that take about as long as the search took.
+
+        None (0) where a pass takes long: there the user decides, by `tol`.
         """
         source, n_components = self._all[0], self._settings.n_components
         if self._sizes and source.n_samples * (self._n_free + _EXP * n_components) > _QUICK_PASS:
-            return result
-        if result.last is None or not result.converged or not result.remaining_change > VISIBLE:
-            return result
-        n_passes = max(_FURTHER, self._spent // (source.n_samples * n_components))
-        settings = replace(self._settings, n_further=n_passes)
-        if result.n_iter >= settings.max_iter:
-            return result
-        try:
-            return self._run("further", self._all, result.start, settings, unfinished=result.last, progress=progress)
-        except em.SourceError as error:
-            error.result = replace(result, converged=False)
-            raise
+            return 0
+        return max(_FURTHER, self._spent // (source.n_samples * n_components))
 
     def _over_all(self):
         """The run over all the points that ends highest, of those from every mixture that was the best on a sample.
@@ -208,13 +205,14 @@ class _Search:
             result = self._to_the_end(*start, self._progress)
             kept = self._report.stages[-1]
         self._report.stages.sort(key=lambda stage: stage is kept)
-        return self._further(result, self._progress)
+        return result
 
     def _to_the_end(self, start, steps, progress=SILENT):
         """The run over all the points."""
         steps = steps.copy()
         steps.start_anew()
-        return self._run(ALL, self._all, start, self._settings, steps=steps, progress=progress)
+        settings = replace(self._settings, n_further=self._n_further())
+        return self._run(ALL, self._all, start, settings, steps=steps, progress=progress)
 
     def _first_best(self, first, points):
         """The best run on these points that `n_init=1` finds, its starts tried on the first sample."""

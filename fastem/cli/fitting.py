@@ -197,7 +197,7 @@ def _fit(data, labels, options, live):
 def _note_moving_digits(model, warned):
     """Say where fewer digits are printed than usual, since a longer run would change them."""
     change = model.fit_report_.remaining_change
-    if reporting.n_moving_digits(change):
+    if model.converged_ and reporting.n_moving_digits(change):
         warned.append(
             f"weights, and means in deviations, may still change by about {change:.0e}: fewer digits are printed; a "
             "smaller --tol goes on"

@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..covariance import FAMILIES
+from ..report import FitReport
 from .messages import many, printable
 
 _MAX_COMPONENTS, _MAX_FEATURES, _FEATURES_A_TABLE = 32, 24, 4
@@ -42,7 +43,7 @@ def components(model, names, labels=None):
     deviations = np.sqrt(family.variances(model.covariances_, n_components, n_features))
     shown = np.sort(np.argsort(-model.weights_, kind="stable")[:_MAX_COMPONENTS])
     features = range(min(n_features, _MAX_FEATURES))
-    change = model.fit_report_.remaining_change
+    change = getattr(model, "fit_report_", FitReport()).remaining_change
     of_weights = _WEIGHT_DIGITS - n_moving_digits(change)
     texts = {j: _with_deviations(model.means_[:, j], deviations[:, j], change) for j in features}
     widths = {j: max(min(plain(names[j]).cell_len, 15), *(len(texts[j][k]) for k in shown)) for j in features}
