@@ -120,6 +120,7 @@ def scikit_learns_checks():
             yield pytest.param(instance, check, id=f"{estimator.covariance_type}-{check.func.__name__}")
 
 
+@pytest.mark.filterwarnings("ignore::fastem.DegenerateFitWarning")
 @pytest.mark.parametrize(("estimator", "check"), list(scikit_learns_checks()))
 def test_scikit_learns_checks(estimator, check):
     check(estimator)
@@ -481,6 +482,7 @@ def test_components_without_points_are_the_priors():
     assert np.isfinite(model.score_samples(X)).all()
 
 
+@pytest.mark.filterwarnings("ignore::fastem.DegenerateFitWarning")
 @prior_types
 @each_type
 def test_data_without_any_spread_in_a_feature(covariance_type, prior_type):
@@ -492,6 +494,7 @@ def test_data_without_any_spread_in_a_feature(covariance_type, prior_type):
     assert_same(ours, theirs, [name for name in POSTERIOR if "prec" not in name])
 
 
+@pytest.mark.filterwarnings("ignore::fastem.DegenerateFitWarning")
 @each_type
 def test_more_features_than_points(covariance_type):
     X = np.random.default_rng(0).normal(size=(10, 20))
@@ -1220,6 +1223,7 @@ def dependent(name):
     }[name]
 
 
+@pytest.mark.filterwarnings("ignore::fastem.DegenerateFitWarning")
 @pytest.mark.parametrize("name", ["two values", "indicators", "copied", "constant", "one value"])
 @each_prior_type
 @each_type

@@ -264,6 +264,7 @@ def test_singular_data_do_not_collapse(covariance_type, algorithm, reg_covar, na
         assert_never_falls(model.lower_bounds_)
 
 
+@pytest.mark.filterwarnings("ignore::fastem.DegenerateFitWarning")
 @pytest.mark.parametrize("reg_covar", [0, 1e-6])
 @each_algorithm
 @each_type

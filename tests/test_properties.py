@@ -209,6 +209,7 @@ def test_merging_is_associative(covariance_type, size, cuts, factor):
             assert_allclose(value, reference, rtol=1e-10, atol=1e-11 * (1 + np.abs(reference).max()), err_msg=name)
 
 
+@pytest.mark.filterwarnings("ignore::fastem.DegenerateFitWarning")
 @of_each_type
 @properties
 @given(size=sizes(), seed=st.integers(0, 1000), dtype=st.sampled_from(["f8", "f4"]), weighted=st.booleans())
@@ -247,6 +248,7 @@ def clouds(draw):
     return X * 10.0 ** draw(st.integers(-2, 4))
 
 
+@pytest.mark.filterwarnings("ignore::fastem.DegenerateFitWarning")
 @of_each_type
 @settings(properties, max_examples=25)
 @given(
@@ -285,6 +287,7 @@ def test_what_is_maximised_never_falls(covariance_type, X, n_components, algorit
     assert model.score(X) == pytest.approx(model.score_samples(X).mean(), rel=1e-12, abs=1e-12)
 
 
+@pytest.mark.filterwarnings("ignore::fastem.DegenerateFitWarning")
 @of_each_type
 @properties
 @given(size=sizes(), scale=st.integers(-60, 60))

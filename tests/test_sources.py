@@ -204,6 +204,7 @@ def test_drawn_responsibilities_are_a_rows_own_whenever_it_is_asked_for(ranges, 
 # -- dtypes -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.filterwarnings("ignore::fastem.DegenerateFitWarning")
 @grid(
     "dtype",
     ["int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "bool", "float16", ">f8", "object"],
@@ -243,6 +244,7 @@ def test_a_block_whose_numbers_the_first_ones_dtype_can_not_hold(first, second):
         fitted(lambda: blocks)
 
 
+@pytest.mark.filterwarnings("ignore::fastem.DegenerateFitWarning")
 def test_arrow_columns_of_several_types_meet_in_float64():
     pa = arrow()
     X, _ = points(1000)
@@ -271,6 +273,7 @@ def test_columns_of_parquet_come_by_name_and_in_that_order(tmp_path):
     assert model.score(source, sample_weight="w") == model.score(frame(X)[columns], sample_weight=weights)
 
 
+@pytest.mark.filterwarnings("ignore::fastem.DegenerateFitWarning")
 def test_columns_of_parquet_are_all_numbers_but_those_of_weights_and_labels(tmp_path):
     X, groups = points()
     file = parquet(X, tmp_path / "points.parquet", w=groups + 1.0, y=groups, name=np.full(len(X), "no number"))
@@ -284,6 +287,7 @@ def test_columns_of_parquet_are_all_numbers_but_those_of_weights_and_labels(tmp_
     assert model.score(file, sample_weight="w") == model.score(frame(X), sample_weight=groups + 1.0)
 
 
+@pytest.mark.filterwarnings("ignore::fastem.DegenerateFitWarning")
 def test_a_source_is_the_same_after_a_fit_or_a_prediction(tmp_path):
     X, groups = points()
     source = ParquetSource(parquet(X, tmp_path / "points.parquet", y=groups))

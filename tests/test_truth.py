@@ -369,6 +369,7 @@ CELLS = [
 ]
 
 
+@pytest.mark.filterwarnings("ignore::fastem.DegenerateFitWarning")
 @grid(("name", "dtype", "covariance_type"), CELLS, quick=[cell for cell in CELLS if cell[1:] == ("f8", "full")])
 def test_predictions_and_a_step(name, dtype, covariance_type):
     make, *allowed = CASES[name]
@@ -445,6 +446,7 @@ def test_one_component_has_the_rational_moments(covariance_type, sample):
 # -- the right answer or a clear error ----------------------------------------------------------------------------
 
 
+@pytest.mark.filterwarnings("ignore::fastem.DegenerateFitWarning")
 @pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
 @pytest.mark.parametrize(("dtype", "value"), [("f8", 1e170), ("f8", -1.7e308), ("f4", 3e38)])
 def test_points_where_every_density_is_0(covariance_type, dtype, value):
@@ -497,6 +499,7 @@ def test_float32_data_whose_variances_float32_can_not_hold(Mixture, covariance_t
     assert score == pytest.approx(plain.score(case.X.astype(np.float32)), abs=1e-4)
 
 
+@pytest.mark.filterwarnings("ignore::fastem.DegenerateFitWarning")
 @pytest.mark.parametrize("Mixture", [GaussianMixture, BayesianGaussianMixture])
 @grid("algorithm", ["auto", "em"], quick=["auto"])
 @grid("covariance_type", COVARIANCE_TYPES, quick=["full"])
