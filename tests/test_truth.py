@@ -18,6 +18,7 @@ is one of float64 parameters. What users can rely on, eps being 2.2e-16 for floa
 | constant columns, dependent ones or D > N, `reg_covar=0` | an error naming the component; 'diag': 4 eps abs(mean) |
 """
 
+import re
 import warnings
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -475,7 +476,7 @@ def test_points_where_every_density_is_0(covariance_type, dtype, value):
         try:
             other.fit(case.X)
         except ValueError as error:
-            assert "collapsed at the start" in str(error)
+            assert re.search("collapsed at (the start|iteration 1)", str(error))
         else:
             assert np.isfinite(other.covariances_).all() and np.isfinite(other.score(case.X))
 
