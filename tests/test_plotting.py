@@ -484,6 +484,7 @@ def test_collapsed_models_are_crosses_at_the_edge():
     assert [(*line.get_xdata(), *line.get_ydata()) for line in crosses] == [(4, pytest.approx(low))]
     results["status"] = ["collapsed"] * 4
     assert SelectionDisplay.from_results(results).best_ == 3
+    assert SelectionDisplay.from_results(results, best=0).best_ == 0  # by another rule, such as one standard error
 
 
 # Mahalanobis distances

@@ -132,9 +132,11 @@ def _draw(path, model, data, selection):
     if selection is None:
         display = plotting().MixtureDisplay.from_estimator(model, data.points, sample_weight=data.weights)
     else:
-        is_score = selection.criterion == "held_out"
         display = plotting().SelectionDisplay.from_results(
-            selection.results_, selection.criterion, greater_is_better=is_score
+            selection.results_,
+            selection.criterion,
+            greater_is_better=selection.criterion == "held_out",
+            best=selection.best_index_,
         )
     save(display, path)
 

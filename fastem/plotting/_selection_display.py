@@ -26,6 +26,8 @@ class SelectionDisplay:
         Mixtures with components whose density says nothing about the data. None: there are none.
     criterion : str
     greater_is_better : bool
+    best : int, default=None
+        The row to ring. None: the best by the criterion.
 
     Attributes
     ----------
@@ -48,14 +50,15 @@ class SelectionDisplay:
         is_collapsed=None,
         criterion,
         greater_is_better=False,
+        best=None,
     ):
         self.n_components, self.covariance_type, self.values = n_components, covariance_type, values
         self.is_ok = is_ok
         self.is_collapsed = np.zeros(len(values), bool) if is_collapsed is None else is_collapsed
-        self.criterion, self.greater_is_better = criterion, greater_is_better
+        self.criterion, self.greater_is_better, self.best = criterion, greater_is_better, best
 
     @classmethod
-    def from_results(cls, results, criterion="bic", *, greater_is_better=False, ax=None):
+    def from_results(cls, results, criterion="bic", *, greater_is_better=False, best=None, ax=None):
         """Draw a table of fits.
 
         Parameters
@@ -67,6 +70,8 @@ class SelectionDisplay:
             Column to draw.
         greater_is_better : bool, default=False
             True for a log-likelihood or a score.
+        best : int, default=None
+            The row to ring: `Selection.best_index_` where another rule chose it. None: the best by the criterion.
         ax : Axes, default=None
             By default those of a new figure.
 
@@ -96,6 +101,7 @@ class SelectionDisplay:
             is_collapsed=is_finite & (status == "collapsed"),
             criterion=criterion,
             greater_is_better=greater_is_better,
+            best=best,
         )
         return display.plot(ax=ax)
 
@@ -156,6 +162,7 @@ class SelectionDisplay:
             return None
         values = self.values[rows]
         best = int(rows[values.argmax() if self.greater_is_better else values.argmin()])
+        best = best if self.best is None else self.best
         x, y = self.n_components[best], self.values[best]
         label = f"best: {self.covariance_type[best]} {x}".replace("  ", " ")
         self.ax_.plot(
