@@ -201,11 +201,11 @@ def notes(found, parameters, n_points, reg_covar, feature_names=None):
             which = f"{n_points:,} points are too few for {_counted(n_components, 'component')}"
         reasons.append(f"{which} ({name!r} covariance of {_counted(n_features, 'feature')} needs {needs})")
     if reasons:
-        has_none = parameters.family is parameters.family.plain
-        prior = "set prior='default', " if has_none else ""
+        has_prior = parameters.family is not parameters.family.plain
+        remedy = "choose" if has_prior else "set prior='default', or choose"
         said.append(
-            f"{'. '.join(reasons)}. The densities there say nothing about the data. Lower n_components, choose a "
-            f"covariance_type with fewer parameters, {prior}or raise reg_covar"
+            f"{'. '.join(reasons)}. The densities there say nothing about the data. Lower n_components, {remedy} a "
+            "covariance_type with fewer parameters"
         )
     return said
 

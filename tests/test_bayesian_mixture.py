@@ -155,6 +155,7 @@ def test_same_iterates_from_the_same_start(covariance_type, prior_type, which):
         assert (ours.n_iter_, ours.converged_) == (n_iter, False)
 
 
+@pytest.mark.filterwarnings("ignore::fastem.DegenerateFitWarning")
 @grid("name", ["faithful", "wine", "cancer"], quick=["wine"])
 @prior_types
 @each_type

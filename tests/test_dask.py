@@ -146,6 +146,7 @@ def test_samples_are_the_same_rows():
     assert_same_bits(model, fitted(many, **params))
 
 
+@pytest.mark.filterwarnings("ignore::fastem.DegenerateFitWarning")
 @grid("dtype", ["int32", "uint8", "bool", "float16", "uint16"], quick=["uint8"])
 def test_partitions_of_other_dtypes(dtype):
     other = np.clip(np.round(X) + 3, 0, 15)

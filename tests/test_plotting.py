@@ -276,6 +276,7 @@ def test_any_place_and_scale_looks_the_same(offset, scale):
     np.testing.assert_allclose(*pictures, atol=1e-5)
 
 
+@pytest.mark.filterwarnings("ignore::fastem.DegenerateFitWarning")
 @exhaustive
 def test_degenerate_data_can_be_drawn():
     X = gaussians()

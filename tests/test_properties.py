@@ -511,6 +511,7 @@ def test_another_covariance_type_after_the_fit(fitted, changed, n_features):
 
 
 TestLifeOfAModel = exhaustive(LifeOfAModel.TestCase)
+TestLifeOfAModel = pytest.mark.filterwarnings("ignore::fastem.DegenerateFitWarning")(TestLifeOfAModel)
 TestLifeOfAModel.settings = settings(
     derandomize=True, deadline=None, max_examples=60, stateful_step_count=25, suppress_health_check=list(HealthCheck)
 )

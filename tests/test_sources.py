@@ -138,6 +138,7 @@ def test_the_same_bits_with_so_many_components_that_most_are_left_out(n_features
 # -- cuts -------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.filterwarnings("ignore::fastem.DegenerateFitWarning")
 @exhaustive
 @settings(max_examples=60, deadline=None)
 @given(st.data())
