@@ -111,6 +111,7 @@ def test_random_responsibilities_drawn_few_at_a_time(monkeypatch):
     assert_same_bits(fitted(HELD["uneven"](X), **params), expected)
 
 
+@pytest.mark.filterwarnings("ignore::fastem.DegenerateFitWarning")
 @exhaustive
 @settings(max_examples=15, deadline=None)
 @given(

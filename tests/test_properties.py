@@ -26,6 +26,9 @@ from .data_sets import COVARIANCE_TYPES
 from .grids import exhaustive, grid
 from .problems import Problem, make_problem
 
+# Hypothesis makes points that are few, or repeat.
+pytestmark = pytest.mark.filterwarnings("ignore::fastem.DegenerateFitWarning")
+
 properties = settings(derandomize=True, deadline=None, max_examples=40, suppress_health_check=list(HealthCheck))
 of_each_type = grid("covariance_type", COVARIANCE_TYPES, quick=["full"])
 
@@ -209,7 +212,6 @@ def test_merging_is_associative(covariance_type, size, cuts, factor):
             assert_allclose(value, reference, rtol=1e-10, atol=1e-11 * (1 + np.abs(reference).max()), err_msg=name)
 
 
-@pytest.mark.filterwarnings("ignore::fastem.DegenerateFitWarning")
 @of_each_type
 @properties
 @given(size=sizes(), seed=st.integers(0, 1000), dtype=st.sampled_from(["f8", "f4"]), weighted=st.booleans())
@@ -248,7 +250,6 @@ def clouds(draw):
     return X * 10.0 ** draw(st.integers(-2, 4))
 
 
-@pytest.mark.filterwarnings("ignore::fastem.DegenerateFitWarning")
 @of_each_type
 @settings(properties, max_examples=25)
 @given(
@@ -287,7 +288,6 @@ def test_what_is_maximised_never_falls(covariance_type, X, n_components, algorit
     assert model.score(X) == pytest.approx(model.score_samples(X).mean(), rel=1e-12, abs=1e-12)
 
 
-@pytest.mark.filterwarnings("ignore::fastem.DegenerateFitWarning")
 @of_each_type
 @properties
 @given(size=sizes(), scale=st.integers(-60, 60))
@@ -511,7 +511,6 @@ def test_another_covariance_type_after_the_fit(fitted, changed, n_features):
 
 
 TestLifeOfAModel = exhaustive(LifeOfAModel.TestCase)
-TestLifeOfAModel = pytest.mark.filterwarnings("ignore::fastem.DegenerateFitWarning")(TestLifeOfAModel)
 TestLifeOfAModel.settings = settings(
     derandomize=True, deadline=None, max_examples=60, stateful_step_count=25, suppress_health_check=list(HealthCheck)
 )
