@@ -108,6 +108,8 @@ class BayesianGaussianMixture(EMMixture):
     Notes
     -----
     Sample weights are counts of points here: twice the weights are twice the evidence against the prior.
+    With few points the default priors, the covariance of all points among them, make the evidence prefer fewer
+    components than there are: `select` chooses better there, or give a smaller `covariance_prior`.
     `score_samples` is the expected log-density, as in scikit-learn, not the logarithm of a density.
 
     Examples
