@@ -167,11 +167,15 @@ class CovarianceFamily:
 
     def points_lacking(self, mass, n_features):
         """Whether each component, by the points it holds, (K,), has fewer than its covariance needs."""
-        return mass < (n_features + 1 if self.is_triangular else 2)
+        return mass < self._least_points(n_features)
 
     def points_needed(self, n_components, n_features):
         """In words: the points that a covariance needs so that it is not singular."""
-        return f"{n_features + 1 if self.is_triangular else 2} for each component"
+        return f"{self._least_points(n_features)} for each component"
+
+    def _least_points(self, n_features):
+        """Points that a component's own covariance needs so that it is not singular."""
+        return n_features + 1 if self.is_triangular else 2
 
     def n_free_in_all(self, n_components, n_features):
         """Number of free parameters of a mixture: weights, means and covariances."""

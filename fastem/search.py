@@ -254,13 +254,8 @@ class _Search:
             return best
         other = finished(other)
         last = max(self._settings.max_iter, 1)  # which may end both early
-        is_higher = all(
-            of_other > of_best
-            for of_other, of_best in (
-                (other.lower_bound, best.lower_bound),
-                (other.lower_bounds[:last][-1], best.lower_bounds[:last][-1]),
-            )
-        )
+        ends_higher = other.lower_bounds[:last][-1] > best.lower_bounds[:last][-1]
+        is_higher = other.lower_bound > best.lower_bound and ends_higher
         return other if is_higher and not self._is_more_degenerate(other, best, points) else best
 
     def _reseeded(self, best, points):
