@@ -119,7 +119,7 @@ class HeldOut:
         return float(means.std(ddof=1) / math.sqrt(len(means)))
 
 
-def one_step_score(points, parameters, reg_covar, n_folds):
+def one_step_score(points, parameters, reg_covar, n_folds, mixture_of=None):
     """Log-likelihood of each fold under the mixture that one M-step makes of the others' points, nats in all.
 
     The E-step's responsibilities are those of the mixture of all points, so this is no honest score: it tells whether
@@ -134,12 +134,16 @@ def one_step_score(points, parameters, reg_covar, n_folds):
     reg_covar : float
     n_folds : int
         Equal shares of the rows, the same for all mixtures.
+    mixture_of : callable, default=None
+        The mixture that scores, of what an M-step has made and the number of points it was made of, or None. None: the
+        mixture without components on few points.
 
     Returns
     -------
     score : float
         -inf where without a fold a covariance is singular.
     """
+    mixture_of = mixture_of or _without_few_points
     source, known = points
     weights = np.ones(source.n_samples) if known.weights is None else known.weights
     folds = np.random.RandomState(0).permutation(np.arange(source.n_samples) % n_folds)
@@ -154,9 +158,15 @@ def one_step_score(points, parameters, reg_covar, n_folds):
             found = parameters.family.maximize(source.e_step(parameters, others), reg_covar, parameters)
         except CollapsedComponent:
             return -math.inf
-        kept = found.weights.copy()
-        kept[on_few_points(found, n_others)] = 0.0  # what is left of such a component tells where the fold's points are
-        if not kept.any():
+        mixture = mixture_of(found, n_others)
+        if mixture is None:
             return -math.inf
-        total += source.log_likelihood(replace(found, weights=kept / kept.sum()), left_out)[0]
+        total += source.log_likelihood(mixture, left_out)[0]
     return total
+
+
+def _without_few_points(found, n_samples):
+    """What is left of a component on few points tells where the left-out ones are; None where no other is there."""
+    kept = found.weights.copy()
+    kept[on_few_points(found, n_samples)] = 0.0
+    return replace(found, weights=kept / kept.sum()) if kept.any() else None

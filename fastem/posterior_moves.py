@@ -5,7 +5,8 @@ none. So pairs are merged (Ghahramani & Beal 2000, 'Variational inference for Ba
 Hughes & Sudderth 2013), many at once, chosen by what `posterior_merging` expects. Where none is left, components whose
 points others explain as well are deleted, and where none of these is left, all are split and what isn't needed is
 merged again, which also puts components where they were lacking. After each move come some steps; it is kept if the
-bound is higher then.
+bound is higher then. Of few points the bound prefers fewer components than there are, as each pays for its prior: there
+fewer components are kept only if they predict points about as well that are left out.
 
 What it costs: some 30 to 60 passes where nothing is found, beside the starts' some hundreds; see `_SHARE`.
 """
@@ -17,6 +18,7 @@ import numpy as np
 from . import em, kernels, reduction
 from .acceleration import Extrapolation
 from .covariance import Parameters
+from .cross_validation import one_step_score
 from .known import Known
 from .posterior_merging import NO_POINTS, Merging, in_order, union
 from .progress import Progress
@@ -31,6 +33,10 @@ _OF_HALVES, _OF_MERGED = 12, 30
 
 # Iterations whose best gain is expected of those to come, at most.
 _LAST = 4
+
+# Parts of few points that are left out one after another, and what a nat that is lost on them weighs.
+_PARTS = 10
+_LOSS = 3.0
 
 # What may be spent: so many times as much as the starts took, or multiplications, some tenths of a second, an exp of
 # each point and component being so many.
@@ -75,6 +81,8 @@ class _Moves:
         few = points.n_samples <= _POINTS and counts.weights is None
         self._some = in_memory(points) if few else sample(points, _POINTS, random_state, counts.weights)
         self._weight = points.n_samples if counts.weights is None else counts.weights.sum()
+        self._is_few = stand_for == 1 and points.n_samples <= _POINTS
+        self._score = None  # of the best, once it is asked for
         n_free = family.n_free_in_all(1, points.n_features)
         # What a component costs: about as much as steps without it may gain (Schwarz 1978).
         self._price = 0.5 * (n_free + 1) * np.log(max(self._weight, 2.0))
@@ -158,9 +166,10 @@ class _Moves:
     def _leads_higher(self, start, n_fewer, name="merged"):
         """Whether steps from a start with so many components fewer lead to a better posterior: the best from then on.
 
-        The evidence's bound has to rise, and unless there are fewer components scikit-learn's, too. The latter is what
-        steps maximise, but for 'tied', 'diag' and 'spherical' not a bound of the evidence: it takes precisions for
-        Wishart distributed in each component, and so counts the prior of the common one K times.
+        The evidence's bound has to rise, with fewer components of few points by more than `_LOSS` times what left-out
+        points lose. With as many components scikit-learn's bound has to rise, too. That is what steps maximise, but for
+        'tied', 'diag' and 'spherical' not a bound of the evidence: it takes precisions for Wishart distributed in each
+        component, and so counts the prior of the common one K times.
         """
         best, tol = self._best, self._settings.tol
         result = self._run(name, start, _OF_MERGED, best.parameters.evidence + tol - self._optimism * max(n_fewer, 0))
@@ -169,11 +178,26 @@ class _Moves:
         after, before = result.parameters, best.parameters
         n_fewer = n_effective(before.mass) - n_effective(after.mass)
         reward = self._optimism * n_fewer
-        is_higher = after.evidence - before.evidence + reward > tol
+        gain, score = after.evidence - before.evidence, None
+        if gain + reward <= tol:
+            return False
         if n_fewer <= 0:
-            is_higher = is_higher and result.lower_bound - best.lower_bound + reward > tol
-        self._best = result if is_higher else best
-        return is_higher
+            if result.lower_bound - best.lower_bound + reward <= tol:
+                return False
+        elif self._is_few:
+            self._score = self._score_on_parts(before) if self._score is None else self._score
+            score = self._score_on_parts(after)
+            if gain < _LOSS * (self._score - score):
+                return False
+        self._best, self._score = result, score
+        return True
+
+    def _score_on_parts(self, posterior):
+        """How well parts of the points are predicted by the others, nats in all."""
+        n_parts = min(_PARTS, self._points.n_samples)
+        self._left -= 2 * n_parts * self._points.n_samples * len(posterior.means)
+        points, reg_covar = (self._points, self._counts), self._settings.reg_covar
+        return one_step_score(points, posterior, reg_covar, n_parts, lambda found, _: _mixture(found))
 
     def _run(self, name, start, n_iter, needed=-np.inf):
         """An EMResult, not of all the iterations where the needed bound is out of reach; None where all is spent."""

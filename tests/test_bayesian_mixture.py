@@ -23,7 +23,7 @@ from fastem import BayesianGaussianMixture, GaussianMixture, posterior_moves, po
 from fastem.acceleration import Extrapolation
 from fastem.callbacks import Frames
 from fastem.covariance import FAMILIES
-from fastem.datasets import load_galaxies, load_penguins
+from fastem.datasets import load_galaxies, load_penguins, make_mixture
 from fastem.known import Known
 from fastem.penalized import ConjugatePrior, PenalizedFamily
 from fastem.posterior_merging import Merging, in_order, union
@@ -1068,6 +1068,22 @@ def test_unneeded_components_of_weighted_points_are_emptied(covariance_type):
     model = quietly(bayesian(9, covariance_type=covariance_type, max_iter=1000), X, sample_weight=weights)
     assert model.n_components_effective_ == 2
     assert_allclose(model.mean_precision_.sum() - 9, weights.sum())
+
+
+@pytest.mark.parametrize("n_samples, n_features, n_groups", [(40, 1, 2), (60, 2, 2), (80, 2, 3)])
+def test_groups_of_few_points_are_kept(n_samples, n_features, n_groups, monkeypatch):
+    """The evidence prefers fewer; left-out points don't."""
+    overlap = {1: 0.03, 2: 0.02}[n_features]
+    chosen = {}
+    for weight_of_loss in posterior_moves._LOSS, 0.0:
+        monkeypatch.setattr(posterior_moves, "_LOSS", weight_of_loss)
+        chosen[weight_of_loss] = []
+        for seed in range(4):
+            found = make_mixture(n_samples, n_groups, n_features, overlap=overlap, random_state=seed)
+            model = quietly(bayesian(8, max_iter=300), found.data)
+            chosen[weight_of_loss].append(model.n_components_effective_)
+    usual, by_evidence = chosen.values()
+    assert usual.count(n_groups) >= 2 > by_evidence.count(n_groups)
 
 
 def given_responsibilities(covariance_type, prior_type, n_components=5):
