@@ -1083,7 +1083,7 @@ def test_groups_of_few_points_are_kept(n_samples, n_features, n_groups, monkeypa
             model = quietly(bayesian(8, max_iter=300), found.data)
             chosen[weight_of_loss].append(model.n_components_effective_)
     usual, by_evidence = chosen.values()
-    assert usual.count(n_groups) >= 2 > by_evidence.count(n_groups)
+    assert usual.count(n_groups) >= max(2, by_evidence.count(n_groups) + 1)
 
 
 def given_responsibilities(covariance_type, prior_type, n_components=5):
