@@ -9,7 +9,8 @@ types. Forty-eight sets are simulated, their number of components known, ten are
 5,000, D=1 to 20, overlap (the Bayes error, `fastem.datasets.make_mixture`) from none to half.
 
 A Markdown row for each set: the number chosen by each, and the adjusted Rand index of its labels with the true ones.
-Then the share of right numbers, the mean index, and how many winners have collapsed components (`fastem.degeneracy`).
+Then the share of right numbers, the mean index, and how many winners have collapsed components
+(`fastem.fitting.degeneracy`).
 A Bayesian mixture's number is that of its components in use: in scikit-learn those that weigh more than 0.01.
 """
 
@@ -30,7 +31,7 @@ from sklearn.model_selection import KFold
 
 import fastem
 from fastem.datasets import load_penguins, load_reaven_miller, make_mixture
-from fastem.degeneracy import degeneracy
+from fastem.fitting.degeneracy import degeneracy
 
 TYPES = "full", "tied", "diag", "spherical"
 MOST = 9

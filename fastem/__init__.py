@@ -4,20 +4,20 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .bayesian_mixture import BayesianGaussianMixture
-    from .degeneracy import DegenerateFitWarning
-    from .gaussian_mixture import GaussianMixture
-    from .loading import load
+    from .estimators.bayesian_mixture import BayesianGaussianMixture
+    from .estimators.gaussian_mixture import GaussianMixture
+    from .estimators.loading import load
+    from .fitting.degeneracy import DegenerateFitWarning
     from .selection import select
     from .warm_up import warm_up
 
 __all__ = ["BayesianGaussianMixture", "DegenerateFitWarning", "GaussianMixture", "load", "select", "warm_up"]
 
 _HOME = {
-    "BayesianGaussianMixture": "bayesian_mixture",
-    "DegenerateFitWarning": "degeneracy",
-    "GaussianMixture": "gaussian_mixture",
-    "load": "loading",
+    "BayesianGaussianMixture": "estimators.bayesian_mixture",
+    "DegenerateFitWarning": "fitting.degeneracy",
+    "GaussianMixture": "estimators.gaussian_mixture",
+    "load": "estimators.loading",
     "select": "selection",
     "warm_up": "warm_up",
 }

@@ -13,15 +13,16 @@ from time import perf_counter
 import numpy as np
 from sklearn.utils import check_random_state
 
-from . import em, kernels
-from .cross_validation import CrossValidation, one_step_score
-from .degeneracy import degeneracy
-from .em_mixture import held_if_small
-from .gaussian_mixture import GaussianMixture
-from .known import NOTHING_KNOWN, n_counted
-from .ladder import Ladder
+from . import kernels
+from .estimators.em_mixture import held_if_small
+from .estimators.gaussian_mixture import GaussianMixture
+from .fitting import em
+from .fitting.cross_validation import CrossValidation, one_step_score
+from .fitting.degeneracy import degeneracy
+from .fitting.ladder import Ladder
+from .kernels.threads import thread_limits
 from .sources.array import sample
-from .threads import thread_limits
+from .sources.known import NOTHING_KNOWN, n_counted
 
 CRITERIA = "bic", "aic", "icl", "held_out"
 

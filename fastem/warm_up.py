@@ -8,7 +8,7 @@ import warnings
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
-from .gaussian_mixture import GaussianMixture
+from .estimators.gaussian_mixture import GaussianMixture
 
 
 def warm_up(covariance_types=("full", "tied", "diag", "spherical"), dtypes=("float64", "float32"), *, verbose=False):

@@ -1,4 +1,4 @@
-"""What would the tests not see? `python -m tests.mutation --files fastem/covariance.py --sample 100`.
+"""What would the tests not see? `python -m tests.mutation --files fastem/model/covariance.py --sample 100`.
 
 Mutants are copies of the package with one small change each: a sign, an index, a bound that is off by one, a term or a
 statement left out. A process that has imported what is slow to import forks a child for each of them, in a copy of the
@@ -517,7 +517,7 @@ def selected(options):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--files", nargs="+", metavar="FILE", help="such as fastem/covariance.py (default: all)")
+    parser.add_argument("--files", nargs="+", metavar="FILE", help="such as fastem/model/covariance.py (default: all)")
     parser.add_argument("--only", nargs="+", default=[], metavar="FILE:LINE", help="mutants of these lines alone")
     parser.add_argument("--sample", type=int, help="so many of them, drawn (default: all)")
     parser.add_argument("--seed", type=int, default=0, help="of the draw")

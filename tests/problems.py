@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fastem.covariance import FAMILIES, Parameters
+from fastem.model.covariance import FAMILIES, Parameters
 
 
 @dataclass

@@ -44,7 +44,7 @@ from threadpoolctl import threadpool_info
 import fastem
 from fastem import BayesianGaussianMixture, GaussianMixture, cli, plotting
 from fastem.callbacks import Checkpoint, Frames
-from fastem.em_mixture import EMMixture
+from fastem.estimators.em_mixture import EMMixture
 from fastem.kernels import _jit
 from fastem.sources import SourceError
 
@@ -197,7 +197,7 @@ def sources(rng, folder):
     X = X.astype(pick(rng, "f4", "f8"))
     model = mixture(rng, GaussianMixture, BayesianGaussianMixture, n_init=1)
     source = pick(rng, npy, parquet, blocks, arrow, dask_array)(X, rng, folder)
-    with patch("fastem.em_mixture._SMALL", pick(rng, 0, 16 << 20)):  # 0: read again in each pass
+    with patch("fastem.estimators.em_mixture._SMALL", pick(rng, 0, 16 << 20)):  # 0: read again in each pass
         other = copy.deepcopy(model).fit(source)
         labels = np.asarray(other.predict(source))
     check_same_bits(model.fit(X), other)
@@ -407,7 +407,7 @@ def faults(rng, folder):
     passes, last_good, bad = iter(range(1000)), int(rng.integers(4, 12)), np.array(X)
     bad[-1] = np.nan
     model = mixture(rng, algorithm="em", init_params="random_from_data", max_iter=50, tol=0)
-    with patch("fastem.em_mixture._SMALL", 0), raises(SourceError):
+    with patch("fastem.estimators.em_mixture._SMALL", 0), raises(SourceError):
         model.fit(lambda: np.array_split(X if next(passes) < last_good else bad, 3))
     if hasattr(model, "means_"):
         check(model.set_params(warm_start=True, max_iter=2).fit(X), X)
@@ -442,7 +442,10 @@ def ended_by_a_callback(rng, folder):
     model = mixture(rng, GaussianMixture, BayesianGaussianMixture, n_init=1, max_iter=20, tol=0)
     model.set_callbacks(Ending(error, int(rng.integers(1, 5))))
     source = pick(rng, lambda *_: X, parquet)(X, rng, folder)
-    with patch("fastem.em_mixture._SMALL", 0), contextlib.suppress(type(error)) if error else contextlib.nullcontext():
+    with (
+        patch("fastem.estimators.em_mixture._SMALL", 0),
+        contextlib.suppress(type(error)) if error else contextlib.nullcontext(),
+    ):
         check(model.fit(source), X)
 
 
@@ -465,7 +468,7 @@ def interrupted(rng, folder):
         lambda: fastem.select(X, [2, 4], "full", random_state=0),
         lambda: command(f"fit {on_disk} -k 4 --save {saved / 'model.npz'}"),
     )
-    with patch("fastem.em_mixture._SMALL", 0), contextlib.suppress(Interrupt):
+    with patch("fastem.estimators.em_mixture._SMALL", 0), contextlib.suppress(Interrupt):
         interrupted_after(10 ** rng.uniform(-4, -0.3), call)
     is_kept = [a is b for a, b in zip(before, fitted_arrays(model), strict=True)]
     assert all(is_kept) or not any(is_kept), "some attributes are of the interrupted fit"

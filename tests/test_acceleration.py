@@ -11,10 +11,11 @@ from numpy.testing import assert_allclose
 from sklearn.datasets import load_sample_image
 from sklearn.exceptions import ConvergenceWarning
 
-from fastem import GaussianMixture, em
-from fastem.acceleration import Extrapolation, QuasiNewton
-from fastem.coordinates import Coordinates
-from fastem.covariance import FAMILIES, Parameters
+from fastem import GaussianMixture
+from fastem.fitting import em
+from fastem.fitting.acceleration import Extrapolation, QuasiNewton
+from fastem.model.coordinates import Coordinates
+from fastem.model.covariance import FAMILIES, Parameters
 from fastem.sources import ArraySource
 
 from . import data_sets, naive

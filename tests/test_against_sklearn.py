@@ -90,7 +90,7 @@ def test_same_start_from_the_same_seed(init_params):
 
 def test_random_responsibilities_cross_blocks(monkeypatch):
     """Drawn block by block they are the numbers that scikit-learn draws at once."""
-    from fastem import known
+    from fastem.sources import known
 
     monkeypatch.setattr(known, "_VALUES", 100)
     X, n_components = data_sets.load("iris")

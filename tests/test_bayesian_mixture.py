@@ -19,16 +19,17 @@ from sklearn.utils.estimator_checks import estimator_checks_generator
 from threadpoolctl import threadpool_limits
 
 import fastem
-from fastem import BayesianGaussianMixture, GaussianMixture, posterior_moves, posterior_search
-from fastem.acceleration import Extrapolation
+from fastem import BayesianGaussianMixture, GaussianMixture
 from fastem.callbacks import Frames
-from fastem.covariance import FAMILIES
 from fastem.datasets import load_galaxies, load_penguins, make_mixture
-from fastem.known import Known
-from fastem.penalized import ConjugatePrior, PenalizedFamily
-from fastem.posterior_merging import Merging, in_order, union
+from fastem.fitting import posterior_moves, posterior_search
+from fastem.fitting.acceleration import Extrapolation
+from fastem.fitting.posterior_merging import Merging, in_order, union
+from fastem.model.covariance import FAMILIES
+from fastem.model.priors.penalized import ConjugatePrior, PenalizedFamily
+from fastem.model.priors.variational import Posterior, Priors, VariationalFamily
 from fastem.sources import ArraySource, SourceError
-from fastem.variational import Posterior, Priors, VariationalFamily
+from fastem.sources.known import Known
 
 from . import data_sets, held, naive
 from .fits import points, quietly
@@ -717,7 +718,7 @@ def test_any_number_of_threads_gives_the_same_bits(in_memory):
 @exhaustive
 def test_a_sample_is_enough_for_the_start(monkeypatch):
     """Where points are many: and the same in blocks as in memory."""
-    from fastem import posterior_search
+    from fastem.fitting import posterior_search
 
     monkeypatch.setattr(posterior_search, "_POINTS", 400)
     monkeypatch.setattr(posterior_search, "_POINTS_A_COMPONENT", 1)
@@ -734,7 +735,7 @@ def test_a_sample_is_enough_for_the_start(monkeypatch):
 
 
 def test_a_fault_keeps_the_last_iteration_and_the_fit_can_go_on(monkeypatch, tmp_path):
-    monkeypatch.setattr("fastem.em_mixture._SMALL", 0)
+    monkeypatch.setattr("fastem.estimators.em_mixture._SMALL", 0)
     params = {"algorithm": "em", "init_params": "random", "tol": 1e-7, "max_iter": 300}
     whole = bayesian(**params).fit(X_OF_SOURCES)
     model = bayesian(**params)

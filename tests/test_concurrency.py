@@ -13,8 +13,8 @@ import numba
 import numpy as np
 import pytest
 
-from fastem import GaussianMixture, threads
-from fastem.kernels import _jit
+from fastem import GaussianMixture
+from fastem.kernels import _jit, threads
 
 from .grids import exhaustive
 

@@ -8,9 +8,9 @@ import sklearn.mixture
 from numpy.testing import assert_allclose, assert_array_equal
 
 from fastem import DegenerateFitWarning, GaussianMixture
-from fastem.covariance import FAMILIES, CollapsedComponent
-from fastem.known import Known
+from fastem.model.covariance import FAMILIES, CollapsedComponent
 from fastem.sources import ArraySource
+from fastem.sources.known import Known
 
 from . import naive
 from .data_sets import COVARIANCE_TYPES

@@ -27,7 +27,7 @@ dataframe = pytest.importorskip("dask.dataframe", reason="dask is optional")
 def nothing_is_small():
     """So that the partitions are read, again in each pass, and not a copy in memory."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("fastem.em_mixture._SMALL", 0)
+        patch.setattr("fastem.estimators.em_mixture._SMALL", 0)
         yield
 
 
@@ -107,7 +107,7 @@ def test_the_same_bits_with_what_is_known_of_the_points(way):
 def test_random_responsibilities_drawn_few_at_a_time(monkeypatch):
     params = {"algorithm": "em", "init_params": "random", "max_iter": 3}
     expected = fitted(X, **params)
-    monkeypatch.setattr("fastem.known._VALUES", 1500)
+    monkeypatch.setattr("fastem.sources.known._VALUES", 1500)
     assert_same_bits(fitted(HELD["uneven"](X), **params), expected)
 
 

@@ -8,8 +8,8 @@ from numpy.testing import assert_array_equal
 
 import fastem
 from fastem import DegenerateFitWarning, GaussianMixture
-from fastem.covariance import FAMILIES, Parameters
-from fastem.degeneracy import degeneracy, n_degenerate
+from fastem.fitting.degeneracy import degeneracy, n_degenerate
+from fastem.model.covariance import FAMILIES, Parameters
 
 from .data_sets import COVARIANCE_TYPES, load
 from .grids import grid

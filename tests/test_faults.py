@@ -25,7 +25,7 @@ EM = grid("algorithm", ["auto", "em"], quick=["em"])
 def nothing_is_small():
     """So that it is the source that is read, again in each pass, and not a copy in memory."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("fastem.em_mixture._SMALL", 0)
+        patch.setattr("fastem.estimators.em_mixture._SMALL", 0)
         yield
 
 
@@ -195,7 +195,7 @@ def test_a_fault_before_the_first_iteration_leaves_the_estimator_alone(algorithm
 
 @pytest.mark.parametrize("init_params", ["kmeans", "random", "random_from_data"])
 def test_points_that_go_bad_before_they_are_held_in_memory(init_params, monkeypatch):
-    monkeypatch.setattr("fastem.em_mixture._SMALL", X.nbytes)
+    monkeypatch.setattr("fastem.estimators.em_mixture._SMALL", X.nbytes)
     model = mixture(init_params=init_params)
     for fault in ("NaN", "infinity", "fewer rows", "fewer columns"):
         change, match = FAULTS[fault]

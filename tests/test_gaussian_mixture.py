@@ -15,9 +15,9 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import estimator_checks_generator
 
 from fastem import GaussianMixture
-from fastem.callback_protocol import OwnCallbackSupportMixin
 from fastem.callbacks import Frames
-from fastem.covariance import FAMILIES
+from fastem.estimators.callback_protocol import OwnCallbackSupportMixin
+from fastem.model.covariance import FAMILIES
 
 from . import data_sets
 from .grids import grid

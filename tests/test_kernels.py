@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from fastem import covariance, kernels
-from fastem.covariance import FAMILIES
-from fastem.initialization import from_labels
-from fastem.known import Known
+from fastem import kernels
+from fastem.fitting.initialization import from_labels
+from fastem.model import covariance
+from fastem.model.covariance import FAMILIES
 from fastem.sources import ArraySource
+from fastem.sources.known import Known
 
 from . import naive
 from .data_sets import COVARIANCE_TYPES

@@ -14,11 +14,11 @@ from sklearn.datasets import load_iris
 from sklearn.exceptions import ConvergenceWarning
 
 from fastem import GaussianMixture, kernels
-from fastem.acceleration import Stochastic
-from fastem.covariance import FAMILIES
+from fastem.fitting.acceleration import Stochastic
 from fastem.kernels import cuts
-from fastem.known import Known
+from fastem.model.covariance import FAMILIES
 from fastem.sources import ArraySource
+from fastem.sources.known import Known
 
 from . import data_sets, naive
 from .grids import exhaustive, grid

@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from fastem import GaussianMixture, online, search
+from fastem import GaussianMixture
+from fastem.fitting import online, search
 
 from . import data_sets, naive
 from .fits import assert_same_bits, quietly

@@ -18,9 +18,9 @@ from sklearn.exceptions import ConvergenceWarning, NotFittedError
 
 import fastem
 from fastem import BayesianGaussianMixture, GaussianMixture
-from fastem.covariance import FAMILIES
-from fastem.known import Known
+from fastem.model.covariance import FAMILIES
 from fastem.sources import ArraySource
+from fastem.sources.known import Known
 
 from .data_sets import COVARIANCE_TYPES
 from .grids import exhaustive, grid

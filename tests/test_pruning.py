@@ -6,11 +6,11 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from fastem import kernels
-from fastem.covariance import FAMILIES
 from fastem.kernels import ordering
 from fastem.kernels import pruning as pruning_module
-from fastem.known import Known
+from fastem.model.covariance import FAMILIES
 from fastem.sources import ArraySource
+from fastem.sources.known import Known
 
 from .data_sets import COVARIANCE_TYPES
 from .grids import grid

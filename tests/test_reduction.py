@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from fastem import reduction
-from fastem.covariance import Parameters
+from fastem.model import reduction
+from fastem.model.covariance import Parameters
 
 from . import naive
 from .data_sets import COVARIANCE_TYPES

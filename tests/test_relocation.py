@@ -5,7 +5,9 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.stats import chi2
 
-from fastem import GaussianMixture, reduction, relocation
+from fastem import GaussianMixture
+from fastem.fitting import relocation
+from fastem.model import reduction
 from fastem.sources import ArraySource
 
 from . import data_sets, naive

@@ -10,12 +10,13 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.exceptions import ConvergenceWarning
 
-from fastem import GaussianMixture, em, initialization, search
-from fastem.covariance import FAMILIES
-from fastem.known import NOTHING_KNOWN
-from fastem.progress import SILENT
+from fastem import GaussianMixture
+from fastem.fitting import em, initialization, search
+from fastem.fitting.progress import SILENT
+from fastem.model.covariance import FAMILIES
 from fastem.sources import ArraySource, BlockSource
 from fastem.sources.array import sample
+from fastem.sources.known import NOTHING_KNOWN
 
 from . import data_sets
 from .grids import exhaustive
@@ -68,7 +69,7 @@ def test_samples_grow_until_they_tell_enough_and_stay_small():
 
 
 def test_points_that_can_only_be_read_in_order():
-    from fastem.em import Settings
+    from fastem.fitting.em import Settings
 
     X = clusters(60_000, 5)
     rules = Settings(6, accelerated=True)

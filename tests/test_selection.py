@@ -14,10 +14,11 @@ from sklearn.model_selection import KFold
 from threadpoolctl import threadpool_limits
 
 import fastem
-from fastem import DegenerateFitWarning, GaussianMixture, cross_validation, select
+from fastem import DegenerateFitWarning, GaussianMixture, select
 from fastem.datasets import load_galaxies, load_penguins
-from fastem.known import NOTHING_KNOWN
+from fastem.fitting import cross_validation
 from fastem.sources import SourceError
+from fastem.sources.known import NOTHING_KNOWN
 
 from . import data_sets, held
 from .fits import assert_same_bits, mixture, points, quietly
@@ -264,7 +265,7 @@ def test_held_out_of_many_points(monkeypatch):
     whole = select(X, **params, n_threads=1)
     monkeypatch.setattr("fastem.selection._POINTS", 300)
     monkeypatch.setattr("fastem.selection._POINTS_A_COMPONENT", 100)
-    monkeypatch.setattr("fastem.em_mixture._SMALL", 0)
+    monkeypatch.setattr("fastem.estimators.em_mixture._SMALL", 0)
     sampled = select(X, **params, n_threads=1)
     assert sampled.results_["status"].tolist() == ["stopped", "ok", "ok"]  # the first is estimated from the sample
     assert np.isnan(sampled.results_["held_out_error"][0])
@@ -659,7 +660,7 @@ def test_bad_points():
 
 
 def test_a_fault_in_a_pass_is_no_status(monkeypatch):
-    monkeypatch.setattr("fastem.em_mixture._SMALL", 0)
+    monkeypatch.setattr("fastem.estimators.em_mixture._SMALL", 0)
     passes = Faulty()
     select(passes, **FEW)
     for number in {2, 3, 10, passes.n_passes // 2, passes.n_passes}:

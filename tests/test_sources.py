@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from fastem import sources
-from fastem.known import DrawnResponsibilities
 from fastem.sources import ParquetSource, SourceError
 from fastem.sources.base import aligned
+from fastem.sources.known import DrawnResponsibilities
 
 from .data_sets import COVARIANCE_TYPES
 from .fits import assert_same_bits, fitted, mixture, points, quietly
@@ -30,7 +30,7 @@ some_ways = grid("way", HELD, quick=[".npy", "Parquet file"])
 def nothing_is_small():
     """So that it is the source that is read, again in each pass, and not a copy in memory."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("fastem.em_mixture._SMALL", 0)
+        patch.setattr("fastem.estimators.em_mixture._SMALL", 0)
         yield
 
 
@@ -95,7 +95,7 @@ def test_the_same_bits_where_little_is_read_at_a_time(way, tmp_path, monkeypatch
     for module in (sources.base, sources.array, sources.parquet):
         monkeypatch.setattr(module, "VALUES", few)
     monkeypatch.setattr(sources.array, "_MAPPED", 8 * few)
-    monkeypatch.setattr("fastem.known._VALUES", 1500)
+    monkeypatch.setattr("fastem.sources.known._VALUES", 1500)
     for init_params in ("kmeans", "random"):
         folder = tmp_path / init_params
         folder.mkdir()
@@ -121,7 +121,7 @@ def test_points_are_read_again_for_each_pass_only_where_they_are_many(monkeypatc
 
     fitted(blocks, algorithm="em", tol=0, max_iter=7)
     assert len(passes) > 7
-    monkeypatch.setattr("fastem.em_mixture._SMALL", X.nbytes)
+    monkeypatch.setattr("fastem.estimators.em_mixture._SMALL", X.nbytes)
     passes.clear()
     fitted(blocks, algorithm="em", tol=0, max_iter=7)
     assert len(passes) == 2  # one to look, one to hold them
@@ -191,7 +191,7 @@ def test_drawn_responsibilities_are_a_rows_own_whenever_it_is_asked_for(ranges, 
     whole /= whole.sum(axis=1, keepdims=True)
     state = np.random.RandomState(0)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("fastem.known._VALUES", 21)
+        patch.setattr("fastem.sources.known._VALUES", 21)
         drawn = DrawnResponsibilities(state, 3)
     for first, length in ranges:
         assert_array_equal(drawn[first : first + length], whole[first : first + length])

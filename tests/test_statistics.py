@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
-from fastem.known import Known
 from fastem.sources import ArraySource
+from fastem.sources.known import Known
 
 from . import naive
 from .data_sets import COVARIANCE_TYPES

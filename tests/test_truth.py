@@ -31,8 +31,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.exceptions import ConvergenceWarning
 
 from fastem import BayesianGaussianMixture, GaussianMixture
-from fastem.covariance import FAMILIES
-from fastem.statistics import SufficientStatistics
+from fastem.model.covariance import FAMILIES
+from fastem.model.statistics import SufficientStatistics
 
 from .data_sets import COVARIANCE_TYPES
 from .grids import exhaustive, grid

@@ -8,8 +8,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ..covariance import FAMILIES
-from ..report import FitReport
+from ..fitting.report import FitReport
+from ..model.covariance import FAMILIES
 from .messages import many, printable
 
 _MAX_COMPONENTS, _MAX_FEATURES, _FEATURES_A_TABLE = 32, 24, 4

@@ -99,7 +99,7 @@ def make_mixture(
     """
     from sklearn.utils import Bunch, check_random_state
 
-    from ..gaussian_mixture import GaussianMixture
+    from ..estimators.gaussian_mixture import GaussianMixture
 
     weights = _checked(n_samples, n_components, n_features, overlap, covariance_type, weights, dtype)
     rng = check_random_state(random_state)
@@ -124,8 +124,8 @@ def _checked(n_samples, n_components, n_features, overlap, covariance_type, weig
     """The weights, float64; raises where an argument is out of its range."""
     from sklearn.utils import check_scalar
 
-    from ..covariance import FAMILIES
-    from ..validation import check_weights
+    from ..estimators.validation import check_weights
+    from ..model.covariance import FAMILIES
 
     check_scalar(n_samples, "n_samples", Integral, min_val=1)
     check_scalar(n_components, "n_components", Integral, min_val=2)

@@ -3,7 +3,7 @@
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from ..report import ALL
+from ..fitting.report import ALL
 from ._colors import palette
 from ._style import FAINT, INK, counted, nats, own_axes, styled
 

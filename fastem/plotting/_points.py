@@ -6,11 +6,11 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from .. import kernels
-from ..gaussian_mixture import GaussianMixture
-from ..known import Known
+from ..estimators.gaussian_mixture import GaussianMixture
+from ..estimators.validation import check_sample_weight
 from ..sources import ArraySource
 from ..sources.array import in_memory
-from ..validation import check_sample_weight
+from ..sources.known import Known
 from ._colors import palette, to_lab
 from ._style import counted
 

@@ -9,10 +9,10 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
 from ..callbacks import Frames
-from ..covariance import FAMILIES
-from ..degeneracy import DegenerateFitWarning
-from ..known import Known
+from ..fitting.degeneracy import DegenerateFitWarning
+from ..model.covariance import FAMILIES
 from ..sources import ArraySource
+from ..sources.known import Known
 from ._mixture import Mixture
 from ._points import mean_log_likelihood
 

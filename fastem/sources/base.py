@@ -4,7 +4,7 @@ import numpy as np
 
 from .. import kernels
 from ..kernels import READ_IN_PLACE
-from ..known import NOTHING_KNOWN
+from .known import NOTHING_KNOWN
 
 # Where moments about the old means have lost more than 7 of 16 digits (in float32 4 of 7) against those about the new
 # ones, the pass is made again about the new ones. It happens after a far-off start, or where tied clusters are tiny

@@ -15,7 +15,7 @@ import numpy as np
 
 from .. import kernels
 from ..extras import needed
-from ..threads import thread_limits
+from ..kernels.threads import thread_limits
 from .base import Source, SourceError, aligned, nonfinite_error, nonfinite_rows, readable
 from .blocks import as_rows
 

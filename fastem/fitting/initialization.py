@@ -8,10 +8,10 @@ from sklearn.cluster import kmeans_plusplus
 from sklearn.metrics import pairwise_distances_argmin_min
 from sklearn.utils.random import sample_without_replacement
 
-from .covariance import FAMILIES, CollapsedComponent
-from .known import NOTHING_KNOWN, DrawnResponsibilities, Known
-from .sources.array import in_memory
-from .sources.base import VALUES
+from ..model.covariance import FAMILIES, CollapsedComponent
+from ..sources.array import in_memory
+from ..sources.base import VALUES
+from ..sources.known import NOTHING_KNOWN, DrawnResponsibilities, Known
 
 # k-means needs no covariances, but up to here the kernel of full ones is quick enough, and it will be needed anyway:
 # another would have to be compiled or loaded first.

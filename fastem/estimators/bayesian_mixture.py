@@ -5,12 +5,12 @@ from numbers import Real
 import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from . import em, posterior_search
-from .covariance import FAMILIES
+from ..fitting import em, posterior_search
+from ..fitting.initialization import moments
+from ..model.covariance import FAMILIES
+from ..model.priors.variational import Posterior, Priors, VariationalFamily, n_effective
 from .em_mixture import EMMixture
-from .initialization import moments
 from .validation import check_matrices, check_vector
-from .variational import Posterior, Priors, VariationalFamily, n_effective
 
 # Smallest eigenvalue of a correlation matrix, below which it is one of features that depend on each other.
 _SINGULAR = 1e-12

@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 from scipy.special import gammaln
 
-from .covariance import Parameters
+from ..covariance import Parameters
 
 # Points of a component below which it has none.
 _NO_POINTS = 1e-10

@@ -6,11 +6,11 @@ from dataclasses import asdict
 import numpy as np
 from sklearn.utils._param_validation import StrOptions
 
-from . import em
-from .covariance import FAMILIES, Parameters
+from ..fitting import em
+from ..fitting.initialization import moments
+from ..model.covariance import FAMILIES, Parameters
+from ..model.priors.penalized import ConjugatePrior, PenalizedFamily, default_prior
 from .em_mixture import EMMixture
-from .initialization import moments
-from .penalized import ConjugatePrior, PenalizedFamily, default_prior
 from .validation import check_matrices, check_means, check_prior, check_weights
 
 

@@ -6,10 +6,10 @@ import math
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from . import saving
-from .covariance import FAMILIES, triangular_factors
-from .report import FitReport
-from .variational import n_effective
+from ..files import saving
+from ..fitting.report import FitReport
+from ..model.covariance import FAMILIES, triangular_factors
+from ..model.priors.variational import n_effective
 
 _PARAMETERS = "weights_", "means_", "covariances_", "precisions_cholesky_"
 _OTHERS = (

@@ -7,7 +7,8 @@ A pair that loses little is merged, and the component that this frees splits ano
 import numpy as np
 from scipy.special import chdtri
 
-from . import kernels, reduction
+from .. import kernels
+from ..model import reduction
 
 # Pairs to merge: one of so many that lose least.
 _PAIRS = 3

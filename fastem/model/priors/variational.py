@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.special import betaln, digamma, gammaln
 
-from .covariance import CollapsedComponent, Parameters
+from ..covariance import CollapsedComponent, Parameters
 from .regularized import RegularizedFamily, log_wishart_normalizer, of_each, scatter_of, with_prior, without_prior
 
 # Share of the most points of a component by which others may differ and count as equal.

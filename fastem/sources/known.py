@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .kernels import HARD, NOTHING_GIVEN, SOFT, STOCHASTIC, Given
+from ..kernels import HARD, NOTHING_GIVEN, SOFT, STOCHASTIC, Given
 
 _ASSIGNMENTS = {"soft": SOFT, "hard": HARD, "stochastic": STOCHASTIC}
 

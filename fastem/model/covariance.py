@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.linalg.lapack import dtrtri
 
-from .kernels import AxisAligned, FarAxisAligned, FarTriangular, Shared, Triangular, in_single
+from ..kernels import AxisAligned, FarAxisAligned, FarTriangular, Shared, Triangular, in_single
 from .statistics import SufficientStatistics
 
 _EPS = np.finfo(np.float64).eps

@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .acceleration import Visited
-from .covariance import CovarianceFamily
+from ..fitting.acceleration import Visited
+from ..model.covariance import CovarianceFamily
 
 # Error of a sum of weights that float32 keeps.
 _ROUNDING = 1e-5

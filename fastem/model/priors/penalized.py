@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .covariance import Parameters
+from ..covariance import Parameters
 from .regularized import RegularizedFamily, log_wishart_normalizer, with_prior, without_prior
 
 # Least eigenvalue of features' correlations below which they are linearly dependent.

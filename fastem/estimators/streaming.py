@@ -4,8 +4,8 @@ import numpy as np
 from sklearn.base import _fit_context
 from sklearn.utils import check_random_state
 
-from .online import OnlineEM
-from .threads import numba_limit, thread_limits
+from ..fitting.online import OnlineEM
+from ..kernels.threads import numba_limit, thread_limits
 
 
 class StreamingMixin:

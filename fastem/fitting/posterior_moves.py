@@ -15,15 +15,17 @@ from dataclasses import replace
 
 import numpy as np
 
-from . import em, kernels, reduction
+from .. import kernels
+from ..model import reduction
+from ..model.covariance import Parameters
+from ..model.priors.variational import n_effective
+from ..sources.array import in_memory, sample
+from ..sources.known import Known
+from . import em
 from .acceleration import Extrapolation
-from .covariance import Parameters
 from .cross_validation import one_step_score
-from .known import Known
 from .posterior_merging import NO_POINTS, Merging, in_order, union
 from .progress import Progress
-from .sources.array import in_memory, sample
-from .variational import n_effective
 
 # Points that tell how much components overlap.
 _POINTS = 4000

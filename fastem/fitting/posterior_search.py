@@ -9,12 +9,12 @@ from dataclasses import replace
 
 import numpy as np
 
+from ..sources.array import sample
+from ..sources.known import Known
 from . import em, initialization, posterior_moves, search
 from .acceleration import Extrapolation, Plain
-from .known import Known
 from .progress import SILENT
 from .report import ALL, FitReport
-from .sources.array import sample
 
 # Points of a sample, at least, and for each component.
 _POINTS, _POINTS_A_COMPONENT = 20_000, 200

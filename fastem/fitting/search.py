@@ -17,14 +17,15 @@ from dataclasses import replace
 
 import numpy as np
 
-from . import em, initialization, reduction, relocation
+from ..model import reduction
+from ..sources.array import in_memory, sample
+from ..sources.known import NOTHING_KNOWN, n_counted
+from . import em, initialization, relocation
 from .acceleration import QuasiNewton
 from .degeneracy import n_degenerate
 from .em import VISIBLE, best_start, collapse_ignored, run
-from .known import NOTHING_KNOWN, n_counted
 from .progress import SILENT, Progress
 from .report import ALL, FitReport
-from .sources.array import in_memory, sample
 
 # Starts at n_init=1, and how many of all are followed on the second sample.
 _STARTS = 3

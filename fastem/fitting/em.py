@@ -11,13 +11,13 @@ from time import perf_counter
 
 import numpy as np
 
+from ..model.covariance import CollapsedComponent, Parameters
+from ..sources import SourceError
+from ..sources.known import NOTHING_KNOWN
 from . import initialization
 from .acceleration import Plain, QuasiNewton, Stochastic
-from .covariance import CollapsedComponent, Parameters
-from .known import NOTHING_KNOWN
 from .progress import SILENT
 from .report import ALL, FitReport
-from .sources import SourceError
 
 # Iterations on the sample after which two starts are compared: enough to see which is the better one.
 _TRIAL_ITERATIONS = 50

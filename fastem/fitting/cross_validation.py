@@ -6,12 +6,12 @@ from time import perf_counter
 
 import numpy as np
 
+from ..model.covariance import CollapsedComponent
+from ..sources.array import in_memory, sample
+from ..sources.known import NOTHING_KNOWN, n_counted
 from . import em
-from .covariance import CollapsedComponent
 from .degeneracy import on_few_points
-from .known import NOTHING_KNOWN, n_counted
 from .ladder import Ladder
-from .sources.array import in_memory, sample
 
 
 class CrossValidation:

@@ -12,9 +12,11 @@ from importlib import metadata
 
 import numpy as np
 
+from ..fitting.acceleration import Plain, QuasiNewton, Stochastic, Visited
+from ..fitting.em import Unfinished
+from ..fitting.report import FitReport, Stage
+from ..model.covariance import FAMILIES, CovarianceFamily, Parameters
 from . import archive, decoding
-from .acceleration import Plain, QuasiNewton, Stochastic, Visited
-from .covariance import FAMILIES, CovarianceFamily, Parameters
 from .decoding import (
     boolean,
     dict_of,
@@ -29,8 +31,6 @@ from .decoding import (
     step,
     text,
 )
-from .em import Unfinished
-from .report import FitReport, Stage
 
 # Characters of a reason why a file can't be read: some would repeat what the file holds, at its length.
 _LONGEST = 300

@@ -12,8 +12,8 @@ from collections import namedtuple
 
 import numpy as np
 
-from .coordinates import Coordinates
-from .covariance import Parameters
+from ..model.coordinates import Coordinates
+from ..model.covariance import Parameters
 
 # Pairs of steps and changes of the gradient that are remembered, and the bytes they may take: a fit's memory doesn't
 # grow with the points, nor much with features and components.

@@ -4,10 +4,11 @@ from dataclasses import replace
 
 from sklearn.utils import check_random_state
 
-from . import em, reduction, search
+from ..model import reduction
+from ..sources.known import n_counted
+from . import em, search
 from .acceleration import QuasiNewton
 from .degeneracy import n_degenerate
-from .known import n_counted
 
 # Iterations of twice as many components as before, halves of what they were, until they have settled.
 _SPLIT = 12

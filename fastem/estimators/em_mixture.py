@@ -11,17 +11,18 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from . import em, kernels, search
+from .. import kernels
+from ..fitting import em, search
+from ..fitting.degeneracy import DegenerateFitWarning, degeneracy, notes
+from ..fitting.progress import CallbackTasks, PrintedLines, Progress
+from ..kernels.threads import thread_limits
+from ..model.covariance import FAMILIES
+from ..sources import ArraySource, SourceError
+from ..sources.array import in_memory
+from ..sources.known import Known, n_counted
 from .base_mixture import BaseMixture
 from .callback_protocol import callbacks_torn_down
-from .covariance import FAMILIES
-from .degeneracy import DegenerateFitWarning, degeneracy, notes
-from .known import Known, n_counted
-from .progress import CallbackTasks, PrintedLines, Progress
-from .sources import ArraySource, SourceError
-from .sources.array import in_memory
 from .streaming import StreamingMixin
-from .threads import thread_limits
 from .validation import check_labels, check_sample_weight
 
 # Points that take no more are held in memory, wherever they come from: a search for a start would take as many.

@@ -7,14 +7,15 @@ from sklearn.base import BaseEstimator, DensityMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from . import kernels, saving
+from .. import kernels
+from ..files import saving
+from ..kernels.threads import thread_limits
+from ..model.covariance import FAMILIES, Parameters, triangular_factors
+from ..sources import ArraySource, as_source, check_numbers
+from ..sources.base import VALUES
+from ..sources.known import Known
 from .callback_protocol import CallbackSupportMixin
 from .conversion import ConversionMixin
-from .covariance import FAMILIES, Parameters, triangular_factors
-from .known import Known
-from .sources import ArraySource, as_source, check_numbers
-from .sources.base import VALUES
-from .threads import thread_limits
 from .validation import check_sample_weight
 
 

@@ -12,10 +12,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from . import em, kernels, search
-from .covariance import CollapsedComponent
+from .. import kernels
+from ..model.covariance import CollapsedComponent
+from ..sources.array import ArraySource, in_memory
+from . import em, search
 from .report import FitReport
-from .sources.array import ArraySource, in_memory
 
 # Points for each component, or for each feature of it, that the first mixture is fitted to.
 _POINTS = 100

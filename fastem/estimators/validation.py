@@ -6,8 +6,8 @@ import numpy as np
 from sklearn.utils import check_array
 from sklearn.utils.validation import _check_sample_weight
 
-from .known import Known
-from .sources import check_numbers
+from ..sources import check_numbers
+from ..sources.known import Known
 
 
 def check_weights(weights, n_components, name="weights_init"):

@@ -1,6 +1,6 @@
 """Models from files."""
 
-from . import saving
+from ..files import saving
 from .bayesian_mixture import BayesianGaussianMixture
 from .gaussian_mixture import GaussianMixture
 
