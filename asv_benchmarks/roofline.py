@@ -14,7 +14,7 @@ import functools
 import numpy as np
 from benchmarks.common import best_seconds, make_points, matmul_flops_per_second
 
-from fastem.model.covariance import FAMILIES
+from fastem.model.families import FAMILIES
 from fastem.sources import ArraySource
 
 REGIMES = [  # covariance type, points, features, components, dtype

@@ -21,6 +21,7 @@ from .fitting.cross_validation import CrossValidation, one_step_score
 from .fitting.degeneracy import degeneracy
 from .fitting.ladder import Ladder
 from .kernels.threads import thread_limits
+from .model.families import STANDARD
 from .sources.array import sample
 from .sources.known import NOTHING_KNOWN, n_counted
 
@@ -79,7 +80,7 @@ class Selection:
 def select(
     X,
     n_components=range(1, 10),
-    covariance_type=("full", "tied", "diag", "spherical"),
+    covariance_type=STANDARD,
     criterion="bic",
     *,
     sample_weight=None,
@@ -291,7 +292,7 @@ class _Selector:
         if not self._is_whole:
             start = replace(candidate.result.parameters, family=model._family(source, known))
             candidate.result = None
-            candidate.result = em.run(source, start, settings, steps=settings.steps(), known=known)
+            candidate.result = em.run(source, start, settings, steps=settings.steps(start.family), known=known)
         for name in ("n_features_in_", "feature_names_in_"):
             if hasattr(self._reader, name):
                 setattr(model, name, getattr(self._reader, name))

@@ -9,9 +9,10 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from .estimators.gaussian_mixture import GaussianMixture
+from .model.families import STANDARD
 
 
-def warm_up(covariance_types=("full", "tied", "diag", "spherical"), dtypes=("float64", "float32"), *, verbose=False):
+def warm_up(covariance_types=STANDARD, dtypes=("float64", "float32"), *, verbose=False):
     """Compile and cache the kernels of some covariance types, for fitting and for prediction.
 
     Kernels are compiled when first used (seconds) and cached on disk, beside the package or where NUMBA_CACHE_DIR

@@ -14,7 +14,7 @@ def matrices(covariances, covariance_type, n_components, n_features):
     """Every component's covariance matrix, (K, D, D)."""
     result = np.empty((n_components, n_features, n_features))
     for k in range(n_components):
-        if covariance_type == "full":
+        if covariance_type in ("full", "EEV"):
             result[k] = covariances[k]
         elif covariance_type == "tied":
             result[k] = covariances
@@ -65,6 +65,10 @@ def m_step(X, responsibilities, covariance_type, reg_covar=0.0):
         covariances = full
     elif covariance_type == "tied":
         covariances = np.sum(full * mass[:, None, None], axis=0) / mass.sum()
+    elif covariance_type == "EEV":  # Celeux & Govaert 1995, table 2: eigenvalues of the scatters' sum, axes of each
+        values, axes = np.linalg.eigh(full)
+        common = mass @ values / mass.sum()
+        covariances = np.array([each @ np.diag(common) @ each.T for each in axes])
     elif covariance_type == "diag":
         covariances = np.array([matrix.diagonal() for matrix in full])
     else:

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fastem.model.covariance import FAMILIES, Parameters
+from fastem.model.families import FAMILIES
+from fastem.model.parameters import Parameters
 
 
 @dataclass

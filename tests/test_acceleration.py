@@ -15,7 +15,8 @@ from fastem import GaussianMixture
 from fastem.fitting import em
 from fastem.fitting.acceleration import Extrapolation, QuasiNewton
 from fastem.model.coordinates import Coordinates
-from fastem.model.covariance import FAMILIES, Parameters
+from fastem.model.families import FAMILIES
+from fastem.model.parameters import Parameters
 from fastem.sources import ArraySource
 
 from . import data_sets, naive

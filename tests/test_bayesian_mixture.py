@@ -25,7 +25,7 @@ from fastem.datasets import load_galaxies, load_penguins, make_mixture
 from fastem.fitting import posterior_moves, posterior_search
 from fastem.fitting.acceleration import Extrapolation
 from fastem.fitting.posterior_merging import Merging, in_order, union
-from fastem.model.covariance import FAMILIES
+from fastem.model.families import FAMILIES
 from fastem.model.priors.penalized import ConjugatePrior, PenalizedFamily
 from fastem.model.priors.variational import Posterior, Priors, VariationalFamily
 from fastem.sources import ArraySource, SourceError

@@ -8,7 +8,8 @@ import sklearn.mixture
 from numpy.testing import assert_allclose, assert_array_equal
 
 from fastem import DegenerateFitWarning, GaussianMixture
-from fastem.model.covariance import FAMILIES, CollapsedComponent
+from fastem.model.families import FAMILIES
+from fastem.model.parameters import CollapsedComponent
 from fastem.sources import ArraySource
 from fastem.sources.known import Known
 

@@ -9,7 +9,8 @@ from numpy.testing import assert_array_equal
 import fastem
 from fastem import DegenerateFitWarning, GaussianMixture
 from fastem.fitting.degeneracy import degeneracy, n_degenerate
-from fastem.model.covariance import FAMILIES, Parameters
+from fastem.model.families import FAMILIES
+from fastem.model.parameters import Parameters
 
 from .data_sets import COVARIANCE_TYPES, load
 from .grids import grid

@@ -17,7 +17,7 @@ from sklearn.utils.estimator_checks import estimator_checks_generator
 from fastem import GaussianMixture
 from fastem.callbacks import Frames
 from fastem.estimators.callback_protocol import OwnCallbackSupportMixin
-from fastem.model.covariance import FAMILIES
+from fastem.model.families import FAMILIES
 
 from . import data_sets
 from .grids import grid

@@ -47,7 +47,7 @@ INTERRUPTED = """
 import json, os, signal, sys, threading, time, warnings
 import numba, numpy as np, fastem
 from fastem import BayesianGaussianMixture, GaussianMixture
-from fastem.model.covariance import FAMILIES
+from fastem.model.families import FAMILIES
 from fastem.kernels import passes
 
 warnings.simplefilter("ignore")
@@ -170,7 +170,7 @@ def test_memory_that_lacks_in_one_of_the_threads_is_noticed(n_chunks, serial):
 LIMITED = """
 import resource, warnings
 import numpy as np
-from fastem.model.covariance import FAMILIES
+from fastem.model.families import FAMILIES
 from fastem.sources import ArraySource
 
 rng = np.random.default_rng(0)

@@ -10,8 +10,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from fastem import kernels
 from fastem.fitting.initialization import from_labels
-from fastem.model import covariance
-from fastem.model.covariance import FAMILIES
+from fastem.model import parameters as parameters_module
+from fastem.model.families import FAMILIES
 from fastem.sources import ArraySource
 from fastem.sources.known import Known
 
@@ -87,7 +87,7 @@ def test_evaluate(dtype, rtol, size, covariance_type):
 @pytest.mark.parametrize("size", SIZES[::5], ids=str)
 def test_points_taken_from_each_mean(size, covariance_type, monkeypatch):
     """What components far apart are evaluated by, here for ordinary ones."""
-    monkeypatch.setattr(covariance, "_FAR", 0.0)
+    monkeypatch.setattr(parameters_module, "_FAR", 0.0)
     problem = make_problem(*size, covariance_type)
     inputs = problem.parameters.kernel_inputs()
     assert inputs.is_far or not np.any(inputs.means)

@@ -16,7 +16,7 @@ from sklearn.exceptions import ConvergenceWarning
 from fastem import GaussianMixture, kernels
 from fastem.fitting.acceleration import Stochastic
 from fastem.kernels import cuts
-from fastem.model.covariance import FAMILIES
+from fastem.model.families import FAMILIES
 from fastem.sources import ArraySource
 from fastem.sources.known import Known
 

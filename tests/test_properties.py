@@ -18,7 +18,7 @@ from sklearn.exceptions import ConvergenceWarning, NotFittedError
 
 import fastem
 from fastem import BayesianGaussianMixture, GaussianMixture
-from fastem.model.covariance import FAMILIES
+from fastem.model.families import FAMILIES
 from fastem.sources import ArraySource
 from fastem.sources.known import Known
 

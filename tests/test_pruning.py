@@ -8,7 +8,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from fastem import kernels
 from fastem.kernels import ordering
 from fastem.kernels import pruning as pruning_module
-from fastem.model.covariance import FAMILIES
+from fastem.model.families import FAMILIES
 from fastem.sources import ArraySource
 from fastem.sources.known import Known
 

@@ -5,7 +5,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from fastem.model import reduction
-from fastem.model.covariance import Parameters
+from fastem.model.parameters import Parameters
 
 from . import naive
 from .data_sets import COVARIANCE_TYPES

@@ -13,7 +13,7 @@ from sklearn.exceptions import ConvergenceWarning
 from fastem import GaussianMixture
 from fastem.fitting import em, initialization, search
 from fastem.fitting.progress import SILENT
-from fastem.model.covariance import FAMILIES
+from fastem.model.families import FAMILIES
 from fastem.sources import ArraySource, BlockSource
 from fastem.sources.array import sample
 from fastem.sources.known import NOTHING_KNOWN

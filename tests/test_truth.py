@@ -31,7 +31,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.exceptions import ConvergenceWarning
 
 from fastem import BayesianGaussianMixture, GaussianMixture
-from fastem.model.covariance import FAMILIES
+from fastem.model.families import FAMILIES
 from fastem.model.statistics import SufficientStatistics
 
 from .data_sets import COVARIANCE_TYPES

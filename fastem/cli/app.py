@@ -9,6 +9,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from ..model.families import FAMILIES
+
 app = typer.Typer(
     name="fastem",
     help="Fast Gaussian mixture models: fit, label, score, sample, draw.",
@@ -19,8 +21,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-_COVARIANCES = "full", "tied", "diag", "spherical"
-CovarianceType = Literal["full", "tied", "diag", "spherical"]
+CovarianceType = Literal[tuple(FAMILIES)]
 Initialization = Literal["kmeans", "k-means++", "random", "random_from_data"]
 
 
@@ -55,8 +56,8 @@ def _as_delimiter(text):
 
 def _as_types(types):
     for each in types or ():
-        if each not in _COVARIANCES:
-            raise typer.BadParameter(f"{each!r} is not among {', '.join(_COVARIANCES)}")
+        if each not in FAMILIES:
+            raise typer.BadParameter(f"{each!r} is not among {', '.join(FAMILIES)}")
     return types
 
 
@@ -199,7 +200,7 @@ def select(
     header: Header = None,
     covariance: Annotated[
         str, _option(metavar="TYPES", callback=_as_listed_types, help="Shapes to try.", panel="Model")
-    ] = ",".join(_COVARIANCES),
+    ] = ",".join(FAMILIES),
     criterion: Annotated[
         Literal["bic", "aic", "icl", "held_out"], _option(metavar="NAME", help="Or aic, icl, held_out.", panel="Model")
     ] = "bic",
@@ -258,7 +259,7 @@ def warm_up(
     dtype: Annotated[Literal["float64", "float32"] | None, typer.Option(help="Of the data; both by default.")] = None,
 ):
     """Compile the kernels and cache them on disk, so that no later fit waits for it."""
-    return lambda: _warm_up(types or _COVARIANCES, [dtype] if dtype else ("float64", "float32"))
+    return lambda: _warm_up(types or list(FAMILIES), [dtype] if dtype else ("float64", "float32"))
 
 
 def _warm_up(types, dtypes):

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..fitting.report import FitReport
-from ..model.covariance import FAMILIES
+from ..model.families import FAMILIES
 from .messages import many, printable
 
 _MAX_COMPONENTS, _MAX_FEATURES, _FEATURES_A_TABLE = 32, 24, 4
@@ -47,7 +47,7 @@ def components(model, names, labels=None):
     of_weights = _WEIGHT_DIGITS - n_moving_digits(change)
     texts = {j: _with_deviations(model.means_[:, j], deviations[:, j], change) for j in features}
     widths = {j: max(min(plain(names[j]).cell_len, 15), *(len(texts[j][k]) for k in shown)) for j in features}
-    correlated = n_features == 2 and model.covariance_type in ("full", "tied")
+    correlated = n_features == 2 and not family.is_axis_aligned
     label_width = min(16, max(plain(label).cell_len for label in ["label", *labels.values()])) if labels else 0
     others = [9, 6, *([label_width] if labels else []), *([11] if correlated else [])]
     for here in _pages(widths, 78 - sum(width + 3 for width in others)):

@@ -8,6 +8,8 @@ from numbers import Integral, Real
 
 import numpy as np
 
+from ..model.families import FAMILIES
+
 # Pairs of components times reference points, which bound what an evaluation of the error takes: some 10 ms.
 _N_EVALUATED = 1 << 20
 # How much shapes differ, tried in turn: very different ones can't overlap much, wherever they are.
@@ -103,12 +105,13 @@ def make_mixture(
 
     weights = _checked(n_samples, n_components, n_features, overlap, covariance_type, weights, dtype)
     rng = check_random_state(random_state)
-    positions, roots, error = _separated(weights, n_features, overlap, covariance_type, rng)
+    family = FAMILIES[covariance_type]
+    positions, roots, error = _separated(weights, n_features, overlap, family, rng)
 
-    stretch = _stretch(n_features, covariance_type, rng)
+    stretch = family.random_map(n_features, rng)
     means, roots = positions @ stretch.T, stretch @ roots
     model = GaussianMixture.from_parameters(
-        weights, means, _in_shape(roots @ roots.transpose(0, 2, 1), covariance_type), covariance_type=covariance_type
+        weights, means, family.of_matrices(roots @ roots.transpose(0, 2, 1)), covariance_type=covariance_type
     )
 
     target = rng.choice(n_components, n_samples, p=weights).astype(np.int64, copy=False)
@@ -125,7 +128,6 @@ def _checked(n_samples, n_components, n_features, overlap, covariance_type, weig
     from sklearn.utils import check_scalar
 
     from ..estimators.validation import check_weights
-    from ..model.covariance import FAMILIES
 
     check_scalar(n_samples, "n_samples", Integral, min_val=1)
     check_scalar(n_components, "n_components", Integral, min_val=2)
@@ -148,13 +150,13 @@ def _checked(n_samples, n_components, n_features, overlap, covariance_type, weig
     return weights
 
 
-def _separated(weights, n_features, overlap, covariance_type, rng):
+def _separated(weights, n_features, overlap, family, rng):
     """Means (K, D) and roots of covariances (K, D, D) that overlap as asked, and the error at each reference point."""
     from scipy.optimize import brentq
 
     n_components = len(weights)
     directions = rng.standard_normal((n_components, n_features))
-    logs, axes = _shapes(n_components, n_features, covariance_type, rng)
+    logs, axes = family.random_shapes(n_components, n_features, rng)
     # The same points for every evaluation: so the error, though estimated, is a smooth function of the distance.
     points = rng.standard_normal((max(16, _N_EVALUATED // n_components**2), n_features))
 
@@ -168,19 +170,6 @@ def _separated(weights, n_features, overlap, covariance_type, rng):
         near, far = far, 2 * far
     distance = brentq(lambda tried: error_at(tried).mean() - overlap, near, far, xtol=1e-9, rtol=1e-5)
     return distance * directions, roots, error_at(distance)
-
-
-def _shapes(n_components, n_features, covariance_type, rng):
-    """Logarithms of the variances (K, D) along the axes, the columns of orthogonal matrices (K, D, D)."""
-    axes = np.broadcast_to(np.eye(n_features), (n_components, n_features, n_features))
-    if covariance_type == "tied":
-        return np.zeros((n_components, n_features)), axes
-    if covariance_type == "full":
-        axes = np.linalg.qr(rng.standard_normal(axes.shape)).Q
-    n_variances = 1 if covariance_type == "spherical" else n_features
-    # The more features, the more similar, for their differences add up: two components' divergence is about 1 nat.
-    logs = rng.standard_normal((n_components, n_variances)) / np.sqrt(n_features)
-    return np.broadcast_to(logs, (n_components, n_features)), axes
 
 
 def _bayes_error(weights, directions, roots, points):
@@ -209,23 +198,3 @@ def _bayes_error(weights, directions, roots, points):
         return weights @ (1 - largest)
 
     return error_at
-
-
-def _stretch(n_features, covariance_type, rng):
-    """A linear map (D, D) that leaves the family of covariances what it is."""
-    if covariance_type == "spherical":
-        return np.eye(n_features)
-    scales = np.diag(np.exp(0.5 * rng.standard_normal(n_features)))
-    if covariance_type == "diag":
-        return scales
-    return np.linalg.qr(rng.standard_normal((n_features, n_features))).Q @ scales
-
-
-def _in_shape(matrices, covariance_type):
-    """Covariance matrices (K, D, D) in the shape of `covariances_`."""
-    if covariance_type == "full":
-        return matrices
-    if covariance_type == "tied":
-        return matrices[0]
-    variances = np.diagonal(matrices, axis1=1, axis2=2)
-    return variances if covariance_type == "diag" else variances[:, 0]

@@ -10,7 +10,8 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from .. import kernels
 from ..files import saving
 from ..kernels.threads import thread_limits
-from ..model.covariance import FAMILIES, Parameters, triangular_factors
+from ..model.families import FAMILIES
+from ..model.parameters import Parameters
 from ..sources import ArraySource, as_source, check_numbers
 from ..sources.base import VALUES
 from ..sources.known import Known
@@ -104,17 +105,13 @@ class BaseMixture(ConversionMixin, CallbackSupportMixin, DensityMixin, BaseEstim
         counts = rng.multinomial(n_samples, weights / weights.sum())
         n_components, n_features = self.means_.shape
         X = np.empty((n_samples, n_features))
-        if self.covariance_type in ("full", "tied"):
-            draw = rng.multivariate_normal
-            matrices = FAMILIES[self.covariance_type].matrices(self.covariances_, n_components, n_features)
-        else:
-            draw = partial(_independent_normal, rng)
-            matrices = np.sqrt(np.asarray(self.covariances_, dtype=np.float64))
+        family = FAMILIES[self.covariance_type]
         most = max(8 * VALUES // n_features, 8 * n_features)  # drawn at a time: then an interrupt is seen
         start = 0
-        for mean, matrix, count in zip(self.means_, matrices, counts, strict=True):
+        for k, count in enumerate(counts):
+            covariance = self.covariances_ if family.is_shared else self.covariances_[k]
             for stop in [*range(start + most, start + count, most), start + count]:
-                X[start:stop] = draw(mean, matrix, stop - start)
+                X[start:stop] = family.draw(rng, self.means_[k], covariance, stop - start)
                 start = stop
         return X, np.repeat(np.arange(n_components, dtype=np.int64), counts)
 
@@ -201,7 +198,7 @@ class BaseMixture(ConversionMixin, CallbackSupportMixin, DensityMixin, BaseEstim
         factors, (n_components, n_features) = self.precisions_cholesky_, self.means_.shape
         is_same = factors.shape == FAMILIES[self.covariance_type].shape(n_components, n_features)
         if is_same and factors.shape == (n_components, n_components) and n_components > 1:  # tied or diag
-            is_same = (self.covariance_type == "diag") == (factors > 0).all()
+            is_same = FAMILIES[self.covariance_type].may_be_factors(factors)
         if not is_same:
             raise ValueError(
                 f"covariance_type={self.covariance_type!r} is not that of the fitted mixture, whose precisions have "
@@ -215,7 +212,7 @@ class BaseMixture(ConversionMixin, CallbackSupportMixin, DensityMixin, BaseEstim
 
     def _factors(self):
         """`precisions_cholesky_`, upper triangular even where the user set another factor."""
-        return triangular_factors(FAMILIES[self.covariance_type], np.asarray(self.precisions_cholesky_))
+        return FAMILIES[self.covariance_type].upper_factors(np.asarray(self.precisions_cholesky_))
 
     def _result_dtype(self, source):
         single = source.dtype == np.float32 and self.means_.dtype == np.float32
@@ -270,7 +267,3 @@ class BaseMixture(ConversionMixin, CallbackSupportMixin, DensityMixin, BaseEstim
                 "The feature names should match those that were passed during fit, in the same order: "
                 f"{', '.join(fitted)}; but X has {', '.join(names)}."
             )
-
-
-def _independent_normal(rng, mean, deviation, count):
-    return mean + rng.standard_normal((count, len(mean))) * deviation

@@ -7,7 +7,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from ..fitting import em, posterior_search
 from ..fitting.initialization import moments
-from ..model.covariance import FAMILIES
+from ..model.families import FAMILIES
 from ..model.priors.variational import Posterior, Priors, VariationalFamily, n_effective
 from .em_mixture import EMMixture
 from .validation import check_matrices, check_vector
@@ -190,7 +190,7 @@ class BayesianGaussianMixture(EMMixture):
         return posterior_search.fit if self.algorithm == "auto" else em.fit
 
     def _family(self, source, known):
-        family, n_features = FAMILIES[self.covariance_type], source.n_features
+        family, n_features = FAMILIES[self.covariance_type].with_conjugate_prior(), source.n_features
         degrees = n_features if self.degrees_of_freedom_prior is None else self.degrees_of_freedom_prior
         if degrees <= n_features - 1:
             raise ValueError(
@@ -201,7 +201,7 @@ class BayesianGaussianMixture(EMMixture):
         if mean is None or covariance is None:
             of_all, scatter = moments(source, family, known.weights)
             mean = of_all if mean is None else mean
-            scatter = scatter.mean() if family.name == "spherical" else scatter
+            scatter = family.conjugate.of_data(scatter)
             covariance = self._covariance_of_data(scatter) if covariance is None else covariance
         concentration, precision = self.weight_concentration_prior, self.mean_precision_prior
         priors = Priors(
@@ -220,9 +220,8 @@ class BayesianGaussianMixture(EMMixture):
         if self.mean_prior is not None:
             mean = check_vector(self.mean_prior, n_features, "means")
         if self.covariance_prior is not None:
-            shape = () if family.name == "spherical" else family.shape(1, n_features)
             covariance = np.asarray(self.covariance_prior, dtype=np.float64)
-            of_one = shape[1:] if family.name in ("full", "diag") else shape
+            of_one = family.shape_of_one(n_features)
             if covariance.shape != of_one:
                 raise ValueError(
                     f"The parameter '{family.name} covariance_prior' should have the shape of {of_one}, "

@@ -8,7 +8,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ..files import saving
 from ..fitting.report import FitReport
-from ..model.covariance import FAMILIES, triangular_factors
+from ..model.families import FAMILIES
 from ..model.priors.variational import n_effective
 
 _PARAMETERS = "weights_", "means_", "covariances_", "precisions_cholesky_"
@@ -48,6 +48,7 @@ class ConversionMixin:
         check_is_fitted(self)
         counterpart = _counterpart(type(self))
         params = self.get_params(deep=False)
+        params["covariance_type"] = FAMILIES[self.covariance_type].as_sklearn
         model = counterpart(**{name: copy.deepcopy(params[name]) for name in _shared(type(self), counterpart)})
         for name in (*_PARAMETERS, *_OTHERS, *_OF_A_POSTERIOR):
             if hasattr(self, name):
@@ -121,7 +122,7 @@ def _attributes(model):
     """Copies of a scikit-learn model's fitted attributes; what was set by hand lacks some of them."""
     family = FAMILIES[model.covariance_type]
     weights, means, covariances, factors = (_floats(getattr(model, name)) for name in _PARAMETERS)
-    factors = triangular_factors(family, factors)
+    factors = family.upper_factors(factors)
     attributes = {
         "weights_": weights,
         "means_": means,

@@ -16,7 +16,7 @@ from ..fitting import em, search
 from ..fitting.degeneracy import DegenerateFitWarning, degeneracy, notes
 from ..fitting.progress import CallbackTasks, PrintedLines, Progress
 from ..kernels.threads import thread_limits
-from ..model.covariance import FAMILIES
+from ..model.families import FAMILIES
 from ..sources import ArraySource, SourceError
 from ..sources.array import in_memory
 from ..sources.known import Known, n_counted
@@ -40,7 +40,7 @@ class EMMixture(StreamingMixin, BaseMixture):
 
     _parameter_constraints: dict = {
         "n_components": [Interval(Integral, 1, None, closed="left")],
-        "covariance_type": [StrOptions({"full", "tied", "diag", "spherical"})],
+        "covariance_type": [StrOptions(FAMILIES.keys())],
         "tol": [Interval(Real, 0.0, None, closed="left")],
         "reg_covar": [Interval(Real, 0.0, None, closed="left")],
         "max_iter": [Interval(Integral, 0, None, closed="left")],

@@ -8,7 +8,8 @@ from sklearn.utils._param_validation import StrOptions
 
 from ..fitting import em
 from ..fitting.initialization import moments
-from ..model.covariance import FAMILIES, Parameters
+from ..model.families import FAMILIES
+from ..model.parameters import Parameters
 from ..model.priors.penalized import ConjugatePrior, PenalizedFamily, default_prior
 from .em_mixture import EMMixture
 from .validation import check_matrices, check_means, check_prior, check_weights
@@ -243,6 +244,7 @@ class GaussianMixture(EMMixture):
         family = FAMILIES[self.covariance_type]
         if self.prior is None:
             return family
+        family.with_conjugate_prior()
         given = {} if self.prior == "default" else check_prior(self.prior, family, source.n_features)
         of_all = moments(source, family, known.weights)
         return PenalizedFamily(family, default_prior(family, self.n_components, *of_all, **given))

@@ -41,31 +41,11 @@ def check_vector(values, n_features, name):
 
 
 def check_matrices(values, family, n_components, n_features, what):
-    """Precisions or covariances (`what`) in the family's shape, float64: symmetric positive definite, or positive."""
+    """Precisions or covariances (`what`) in the family's shape, float64: those of a mixture in the family."""
     values = _floats(values, what)
     _check_shape(values, family.shape(n_components, n_features), f"{family.name} {what}")
-    if family.name in ("full", "tied"):
-        matrices = values.reshape(-1, n_features, n_features)
-        bad = [not (np.allclose(matrix, matrix.T) and _has_cholesky_factors(matrix)) for matrix in matrices]
-        requirement = "symmetric, positive-definite"
-    else:
-        bad = (values <= 0).reshape(n_components, -1).any(axis=1)
-        requirement = "positive"
-    if np.any(bad):
-        where = "" if family.name == "tied" else f", but component {int(np.argmax(bad))}'s is not"
-        raise ValueError(f"'{family.name} {what}' should be {requirement}{where}")
+    family.check(values, n_components, n_features, what)
     return values
-
-
-def _has_cholesky_factors(matrix):
-    """Whether a symmetric matrix is positive definite, whatever the scales of its features: eigenvalues would tell
-    small scales from zero only beside others like them. Factors of covariances and of precisions begin at either end.
-    """
-    try:
-        np.linalg.cholesky([matrix, matrix[::-1, ::-1]])
-    except np.linalg.LinAlgError:
-        return False
-    return True
 
 
 def check_prior(prior, family, n_features):
@@ -87,11 +67,9 @@ def check_prior(prior, family, n_features):
     if "mean" in prior:
         checked["mean"] = check_vector(prior["mean"], n_features, "mean of the prior")
     if "scale" in prior:
-        shape = family.shape(1, n_features)
         values = np.asarray(prior["scale"], dtype=np.float64)
-        of_one = shape if family.name == "tied" else shape[1:]
-        _check_shape(values, of_one, "scale of the prior")
-        check_matrices(values.reshape(shape), family, 1, n_features, "scale of the prior")
+        _check_shape(values, family.shape_of_one(n_features), "scale of the prior")
+        check_matrices(values.reshape(family.shape(1, n_features)), family, 1, n_features, "scale of the prior")
         checked["scale"] = values
     return checked
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..fitting.acceleration import Visited
-from ..model.covariance import CovarianceFamily
+from ..model.families.base import CovarianceFamily
 
 # Error of a sum of weights that float32 keeps.
 _ROUNDING = 1e-5
@@ -187,8 +187,7 @@ def matrices(value, where, given):
 def factors(value, where, given):
     """Cholesky factors of precisions in the family's shape."""
     values = _finite(_floats(value, where, given, given.family.shape(given.n_components, given.n_features)), where)
-    diagonal = np.diagonal(values, axis1=-2, axis2=-1) if given.family.is_triangular else values
-    if not (diagonal > 0).all() or (given.family.is_triangular and np.tril(values, -1).any()):
+    if not given.family.are_factors(values):
         raise ValueError(f"{where} should be upper triangular with a positive diagonal")
     return values
 
@@ -200,10 +199,10 @@ def point(value, where, given):
 
 def of_one_component(value, where, given):
     """As one component's covariance, or a number where that is one."""
-    if given.family.name == "spherical" and not isinstance(value, dict):
+    shape = given.family.shape_of_one(given.n_features)
+    if not shape and not isinstance(value, dict):
         return positive(value, where, given)
-    shape = given.family.shape(1, given.n_features)
-    return _finite(_floats(value, where, given, shape if given.family.name == "tied" else shape[1:]), where)
+    return _finite(_floats(value, where, given, shape), where)
 
 
 def counts(value, where, given):
@@ -216,7 +215,7 @@ def counts(value, where, given):
 
 def degrees_of_freedom(value, where, given):
     """One for each component, or one for all where they share a covariance."""
-    return np.float64(positive(value, where, given)) if given.family.name == "tied" else counts(value, where, given)
+    return np.float64(positive(value, where, given)) if given.family.is_shared else counts(value, where, given)
 
 
 def concentration(value, where, given):

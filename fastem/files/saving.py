@@ -15,7 +15,9 @@ import numpy as np
 from ..fitting.acceleration import Plain, QuasiNewton, Stochastic, Visited
 from ..fitting.em import Unfinished
 from ..fitting.report import FitReport, Stage
-from ..model.covariance import FAMILIES, CovarianceFamily, Parameters
+from ..model.families import FAMILIES
+from ..model.families.base import CovarianceFamily
+from ..model.parameters import Parameters
 from . import archive, decoding
 from .decoding import (
     boolean,

@@ -13,7 +13,7 @@ from collections import namedtuple
 import numpy as np
 
 from ..model.coordinates import Coordinates
-from ..model.covariance import Parameters
+from ..model.parameters import Parameters
 
 # Pairs of steps and changes of the gradient that are remembered, and the bytes they may take: a fit's memory doesn't
 # grow with the points, nor much with features and components.
@@ -132,6 +132,12 @@ class Extrapolation(_Guarded):
         self._longest = self._LONGEST
         self._is_ordering = False  # whether the step proposed puts components in order
         self._may_order = True
+
+    def start_anew(self):
+        """Other points come next."""
+        self._bounds, self._is_ordering = [], False
+        self.kind = "plain"
+        self.remaining_gain = math.inf
 
     def reject(self, parameters, successor):
         """Take in a failed step."""

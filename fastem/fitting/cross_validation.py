@@ -6,7 +6,7 @@ from time import perf_counter
 
 import numpy as np
 
-from ..model.covariance import CollapsedComponent
+from ..model.parameters import CollapsedComponent
 from ..sources.array import in_memory, sample
 from ..sources.known import NOTHING_KNOWN, n_counted
 from . import em
@@ -74,7 +74,7 @@ class CrossValidation:
             source, known = training
             settings = model._settings(source)
             start = replace(result.parameters, family=model._family(source, known))
-            result = em.run(source, start, settings, steps=settings.steps(), known=known)
+            result = em.run(source, start, settings, steps=settings.steps(start.family), known=known)
         return result.parameters
 
     def _part(self, chosen):

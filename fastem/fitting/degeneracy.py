@@ -112,7 +112,7 @@ def _at_floor(parameters, variances, total, reg_covar):
     suspects = np.broadcast_to(parameters.share_of(reg_covar) > _share(_FLOOR), len(parameters.means))
     if reg_covar == 0 or not suspects.any():
         return np.empty(0, int), 0
-    if not parameters.family.is_triangular:
+    if parameters.family.is_axis_aligned:
         varies = total - reg_covar > _SCALE * reg_covar
         flat = (variances[:, varies] - reg_covar < _FLOOR * reg_covar).any(axis=1)
         return np.flatnonzero(flat), 0

@@ -11,11 +11,11 @@ from time import perf_counter
 
 import numpy as np
 
-from ..model.covariance import CollapsedComponent, Parameters
+from ..model.parameters import CollapsedComponent, Parameters
 from ..sources import SourceError
 from ..sources.known import NOTHING_KNOWN
 from . import initialization
-from .acceleration import Plain, QuasiNewton, Stochastic
+from .acceleration import Extrapolation, Plain, QuasiNewton, Stochastic
 from .progress import SILENT
 from .report import ALL, FitReport
 
@@ -46,13 +46,17 @@ class Settings:
     n_further: int = 0
     """Iterations that may follow those that `tol` asks for, while parameters still change visibly."""
 
-    def steps(self, goes_on=False):
-        """What chooses the next mixture: EM's own steps, or those that go with the assignment and the algorithm."""
+    def steps(self, family, goes_on=False):
+        """What chooses the next mixture of a family: EM's own steps, or those that the other settings ask for."""
         if self.assignment == "stochastic":
             return Stochastic()
         if self.accelerated and self.assignment == "soft":
-            return QuasiNewton(self.reg_covar, goes_on=goes_on)
+            return self.longer_steps(family, goes_on)
         return Plain()
+
+    def longer_steps(self, family, goes_on=False):
+        """Steps that look further ahead than EM's, in coordinates of the family or, without these, in statistics."""
+        return QuasiNewton(self.reg_covar, goes_on=goes_on) if family.has_coordinates else Extrapolation()
 
 
 @dataclass(frozen=True)
@@ -315,7 +319,9 @@ def fit(source, family, settings, random_state, *, known=NOTHING_KNOWN, progress
         if known.assignment == "stochastic":
             known = replace(known, seed=random_state.randint(2**31))
         try:
-            result = run(source, start, settings, steps=settings.steps(), known=known, progress=progress, report=report)
+            result = run(
+                source, start, settings, steps=settings.steps(family), known=known, progress=progress, report=report
+            )
         except SourceError as error:
             if best is not None and (error.result is None or best.lower_bound > error.result.lower_bound):
                 error.result = replace(best, converged=False)
@@ -330,7 +336,7 @@ def fit(source, family, settings, random_state, *, known=NOTHING_KNOWN, progress
 def go_on(source, start, settings, lower_bound, *, known=NOTHING_KNOWN, unfinished=None, progress=SILENT):
     """EM from the mixture where an earlier fit stopped, with this lower bound, or in the middle of its run."""
     progress.begin(0)
-    steps = settings.steps(goes_on=True)
+    steps = settings.steps(start.family, goes_on=True)
     result = run(
         source, start, settings, steps=steps, known=known, lower_bound=lower_bound, unfinished=unfinished,
         progress=progress,

@@ -8,14 +8,10 @@ from sklearn.cluster import kmeans_plusplus
 from sklearn.metrics import pairwise_distances_argmin_min
 from sklearn.utils.random import sample_without_replacement
 
-from ..model.covariance import FAMILIES, CollapsedComponent
+from ..model.parameters import CollapsedComponent
 from ..sources.array import in_memory
 from ..sources.base import VALUES
 from ..sources.known import NOTHING_KNOWN, DrawnResponsibilities, Known
-
-# k-means needs no covariances, but up to here the kernel of full ones is quick enough, and it will be needed anyway:
-# another would have to be compiled or loaded first.
-_FEW_FEATURES = 16
 
 # Times as many seeds as components, and iterations of k-means from them, before the seeds in excess are merged.
 _EXCESS = 2
@@ -177,7 +173,7 @@ def in_excess(points, known, family, settings, random_state, of_one_unit):
     """
     points, weights = _counted(points, known.weights)
     n_components, n_features = settings.n_components, points.n_features
-    least = 2 * (n_features + 1) if family.is_triangular else 4
+    least = 2 * family.least_points(n_features)
     n_seeds = max(n_components, min(_EXCESS * n_components + 2, points.n_samples // least))
     _, variances = _moments_of_features(points.X, weights)
     unit = variances.mean() or 1.0
@@ -191,11 +187,11 @@ def moments(source, family, weights):
 
     Where all weights together are those of two points or fewer, of half their weight.
     """
-    family = FAMILIES["tied" if family.is_triangular else "diag"]
+    family = family.of_all_points
     statistics = source.e_step(_roughly(source, family, 1, weights), Known(weights))
     mean = statistics.means
     second = statistics.about(mean).second / max(statistics.weight - 1, statistics.weight / 2)
-    return mean[0], second if family.is_triangular else second[0]
+    return mean[0], second.reshape(family.shape_of_one(source.n_features))
 
 
 def _roughly(source, family, n_components, weights):
@@ -289,7 +285,7 @@ def _from_kmeans(sample, family, n_components, random_state, reg_covar, weights)
     # A power of 4 near the variances changes no distance's order and rounds no feature, but suits float32.
     unit = 4.0 ** np.round(np.log2(variances.mean()) / 2) if variances.any() else 1.0
     metrics = [(np.full(sample.n_features, unit), random_state)]
-    tells = not family.is_triangular or sample.n_samples > sample.n_features + 1  # else reg_covar makes the bounds
+    tells = family.is_axis_aligned or sample.n_samples > sample.n_features + 1  # else reg_covar makes the bounds
     if tells and n_components > 1 and sample.n_features > 1 and (variances > 0).all():
         # A state of its own, so that the first consumes just what scikit-learn's does.
         other_state = copy.deepcopy(random_state)
@@ -322,8 +318,7 @@ def _kmeans(sample, family, n_components, variances, random_state, weights, max_
         scaled, n_components, sample_weight=weights, random_state=random_state, n_local_trials=trials
     )
     means = sample.X[seeds].astype(np.float64)
-    if family.name == "full" and sample.n_features > _FEW_FEATURES:
-        family = FAMILIES["diag"]
+    family = family.for_means_alone(sample.n_features)
     given = Known(weights, assignment="hard")
     tolerance = 1e-4 * _moments_of_features(scaled, weights)[1].mean()
     for _ in range(max_iter):
@@ -341,5 +336,5 @@ def _from_nearest_means(sample, family, means, variances, reg_covar, weights):
 
 
 def _nearest(family, means, variances):
-    """Parameters whose hard assignment is to the nearest mean; a spherical family's would have but one variance."""
-    return FAMILIES["diag" if family.name == "spherical" else family.name].with_variances(means, variances)
+    """Parameters whose hard assignment is to the nearest mean."""
+    return family.for_nearest_means.with_variances(means, variances)

@@ -7,7 +7,6 @@ from sklearn.utils import check_random_state
 from ..model import reduction
 from ..sources.known import n_counted
 from . import em, search
-from .acceleration import QuasiNewton
 from .degeneracy import n_degenerate
 
 # Iterations of twice as many components as before, halves of what they were, until they have settled.
@@ -67,7 +66,7 @@ class Ladder:
         few = replace(settings, tol=0.0, max_iter=_SPLIT)
         halves = em.run(source, reduction.split(below, self._random_state), few, known=known).parameters
         start = reduction.merged(halves, settings.n_components)
-        return em.run(source, start, settings, steps=QuasiNewton(settings.reg_covar), known=known)
+        return em.run(source, start, settings, steps=settings.longer_steps(start.family), known=known)
 
     def _is_better(self, grown, found, settings):
         """By more than tol, and not by more degenerate components, as in a search."""

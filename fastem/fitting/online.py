@@ -13,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 
 from .. import kernels
-from ..model.covariance import CollapsedComponent
+from ..model.parameters import CollapsedComponent
 from ..sources.array import ArraySource, in_memory
 from . import em, search
 from .report import FitReport

@@ -48,7 +48,7 @@ class Merging:
         self._shares = responsibilities
         self._points_each = statistics.weight / len(responsibilities)
         self._alive = np.flatnonzero(statistics.mass > NO_POINTS)
-        self._unions = (_TiedUnions if family.name == "tied" else _Unions)(family, statistics, reg_covar)
+        self._unions = (_TiedUnions if family.is_shared else _Unions)(family, statistics, reg_covar)
         n_components = len(statistics.mass)
         self._gains = np.full((n_components, n_components), -np.inf)
         for n, i in enumerate(self._alive[:-1], start=1):
@@ -170,7 +170,7 @@ def union(statistics, pairs):
     statistics = statistics.about(centres)
     sums = {name: getattr(statistics, name).copy() for name in ("mass", "first", "second", "magnitude")}
     for name, values in sums.items():
-        if statistics.structure == "pooled" and name in ("second", "magnitude"):
+        if statistics.is_pooled and name in ("second", "magnitude"):
             continue
         for i, j in pairs:
             values[i] += values[j]
@@ -187,6 +187,6 @@ def in_order(statistics, n_components):
     found = statistics.of(np.concatenate([order, np.zeros(lacking, dtype=order.dtype)]))
     sums = {name: getattr(found, name).copy() for name in ("mass", "first", "second")}
     for name, values in sums.items():
-        if found.structure != "pooled" or name != "second":
+        if not found.is_pooled or name != "second":
             values[len(order) :] = 0.0
     return replace(found, **sums)

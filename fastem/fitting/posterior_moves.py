@@ -17,7 +17,7 @@ import numpy as np
 
 from .. import kernels
 from ..model import reduction
-from ..model.covariance import Parameters
+from ..model.parameters import Parameters
 from ..model.priors.variational import n_effective
 from ..sources.array import in_memory, sample
 from ..sources.known import Known
@@ -245,11 +245,10 @@ def _mixture(posterior):
     """The components that have points as a mixture without a prior."""
     family = posterior.family.plain
     order = np.argsort(-posterior.mass, kind="stable")[: max(1, n_effective(posterior.mass))]
-    of_each = (lambda values: values) if family.name == "tied" else (lambda values: values[order])
     return Parameters(
         family,
         posterior.weights[order] / posterior.weights[order].sum(),
         posterior.means[order],
-        of_each(posterior.covariances),
-        of_each(posterior.precisions_cholesky),
+        family.chosen(posterior.covariances, order),
+        family.chosen(posterior.precisions_cholesky, order),
     )

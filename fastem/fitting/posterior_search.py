@@ -111,11 +111,10 @@ def _mixture(points, family, settings, random_state, counts, report):
     report.stages += result.report.stages
     mixture = result.parameters
     order = np.argsort(-mixture.weights, kind="stable")
-    of_each = (lambda values: values) if family.name == "tied" else (lambda values: values[order])
     return replace(
         mixture,
         weights=mixture.weights[order],
         means=mixture.means[order],
-        covariances=of_each(mixture.covariances),
-        precisions_cholesky=of_each(mixture.precisions_cholesky),
+        covariances=family.plain.chosen(mixture.covariances, order),
+        precisions_cholesky=family.plain.chosen(mixture.precisions_cholesky, order),
     )

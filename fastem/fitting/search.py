@@ -21,7 +21,6 @@ from ..model import reduction
 from ..sources.array import in_memory, sample
 from ..sources.known import NOTHING_KNOWN, n_counted
 from . import em, initialization, relocation
-from .acceleration import QuasiNewton
 from .degeneracy import n_degenerate
 from .em import VISIBLE, best_start, collapse_ignored, run
 from .progress import SILENT, Progress
@@ -139,9 +138,7 @@ class _Search:
         """A run from the start that EM alone would take."""
         if self._is_flat:
             return self._run(ALL, self._all, self._plain_start(self._all), self._settings, progress=self._progress)
-        return self._to_the_end(
-            self._plain_start(self._all), QuasiNewton(self._settings.reg_covar), progress=self._progress
-        )
+        return self._to_the_end(self._plain_start(self._all), self._steps(), progress=self._progress)
 
     def _of_few(self):
         """The best run where there is no sample: every run is over all the points. None where all starts collapse."""
@@ -154,7 +151,7 @@ class _Search:
         if best.converged and best.n_iter <= self._settings.max_iter and self._progress.is_silent:
             return best
         # Once more: for those who listen, or as it is when max_iter ends it.
-        return self._to_the_end(best.start, QuasiNewton(self._settings.reg_covar), self._progress)
+        return self._to_the_end(best.start, self._steps(), self._progress)
 
     def _further(self, result):
         """The run, which ended where `tol` was met, taken as far as one that was to go on from there."""
@@ -276,9 +273,12 @@ class _Search:
                 # It may rise slowly at first: what ends it is that it won't reach the best.
                 settings = self._few(_LONG, _UNHURRIED * self._settings.tol)
                 listener = Progress(_Hopeless(best.lower_bound))
-                steps = QuasiNewton(settings.reg_covar)
+                steps = self._steps()
                 return self._run("moved", points, start, settings, steps=steps, progress=listener)
         return None
+
+    def _steps(self):
+        return self._settings.longer_steps(self._family)
 
     def _few_points(self, points):
         """These points, or an even part of them, in memory: to see which of them a mixture fits."""
@@ -298,7 +298,8 @@ class _Search:
     def _is_flat(self):
         """Whether every covariance matrix is singular but for reg_covar, and so wide that each step takes long."""
         source, family = self._all[0], self._family
-        return family.is_triangular and family is family.plain and max(source.n_samples, _WIDE) <= source.n_features
+        is_plain = family is family.plain and not family.is_axis_aligned
+        return is_plain and max(source.n_samples, _WIDE) <= source.n_features
 
     def _sample(self, size):
         source, known = self._all
@@ -345,7 +346,7 @@ class _Search:
             seeds = initialization.in_excess(*points, self._family, settings, self._random_state, i % 2 == 0)
             found = self._run(f"seeds {i}", points, seeds, self._few(_IN_EXCESS)).parameters
             found = reduction.merged(found, settings.n_components)
-        return self._run(f"start {i}", points, found, self._few(_SHORT), steps=QuasiNewton(settings.reg_covar))
+        return self._run(f"start {i}", points, found, self._few(_SHORT), steps=self._steps())
 
     def _split_and_merge(self, best, points):
         """Every component split, EM, as many merged, EM (after Ueda et al. 2000, who try a few, one at a time)."""
@@ -365,7 +366,7 @@ class _Search:
 
     def _climb(self, name, start, points, steps=None):
         """Quasi-Newton steps as far as these points can tell."""
-        steps = steps or QuasiNewton(self._settings.reg_covar)
+        steps = steps or self._steps()
         steps.start_anew()
         settings = self._few(_LONG, self._settings.tol + _NOISE * self._noise(points))
         return self._run(name, points, start, settings, steps=steps)

@@ -53,6 +53,11 @@ class SufficientStatistics:
     is_far: bool = False
 
     @property
+    def is_pooled(self):
+        """Whether second moments are sums over all components."""
+        return self.structure == "pooled"
+
+    @property
     def lower_bound(self):
         """Mean log-likelihood per unit of weight, nats."""
         return self.log_likelihood / self.weight
@@ -75,7 +80,7 @@ class SufficientStatistics:
         sizes = np.abs(self.centres)
         if not self.is_far:
             sizes = sizes.max(axis=0, keepdims=True)
-        elif self.structure == "pooled":
+        elif self.is_pooled:
             sizes = sizes.min(axis=0, keepdims=True)
         return (4 * _EPS * sizes) ** 2
 
@@ -84,13 +89,13 @@ class SufficientStatistics:
         """Whether a component's own coordinates may be finer than the resolution, far ones' being so: as that has."""
         sizes = np.abs(self.centres)
         hidden = (sizes < _NEAR_ZERO * sizes.max(axis=0)) & (not self.is_far)
-        return hidden.any(axis=0, keepdims=True) if self.structure == "pooled" else hidden
+        return hidden.any(axis=0, keepdims=True) if self.is_pooled else hidden
 
     @property
     def digits_kept(self):
         """Smallest share of an accumulated second moment that is left about the means: 1e-7 has lost 7 digits."""
         moved = self.first * (self.first / np.where(self.mass > 0, self.mass, 1.0)[:, None])  # no overflow
-        left = self.diagonal - (moved.sum(axis=0) if self.structure == "pooled" else moved)
+        left = self.diagonal - (moved.sum(axis=0) if self.is_pooled else moved)
         some = self.magnitude > 0
         return float(np.min(np.abs(left[some]) / self.magnitude[some], initial=1.0))
 
@@ -109,7 +114,7 @@ class SufficientStatistics:
 
     def of(self, index):
         """Those of some components, by their numbers; pooled moments and what is of all points stay."""
-        own = ["centres", "mass", "first"] + ([] if self.structure == "pooled" else ["second", "magnitude"])
+        own = ["centres", "mass", "first"] + ([] if self.is_pooled else ["second", "magnitude"])
         return replace(self, **{name: getattr(self, name)[index] for name in own})
 
     def scaled(self, factor):

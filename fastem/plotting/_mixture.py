@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy.special import logsumexp
 
-from ..model.covariance import FAMILIES
+from ..model.families import FAMILIES
 
 MASSES = (0.5, 0.9, 0.99)
 """What the highest-density regions that contours enclose hold of the mixture."""

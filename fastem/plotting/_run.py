@@ -10,7 +10,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from ..callbacks import Frames
 from ..fitting.degeneracy import DegenerateFitWarning
-from ..model.covariance import FAMILIES
+from ..model.families import FAMILIES
 from ..sources import ArraySource
 from ..sources.known import Known
 from ._mixture import Mixture
@@ -160,7 +160,7 @@ def _random_start(model, values, weights, seed):
     family = FAMILIES[model.covariance_type]
     everywhere = family.maximize(_moments(family, values, weights), model.reg_covar)
     precisions = everywhere.precisions() * n_components ** (2 / n_features)
-    shared = precisions if family.name == "tied" else np.repeat(precisions, n_components, axis=0)
+    shared = family.repeated(precisions, n_components)
     return {
         "weights_init": np.full(n_components, 1 / n_components),
         "means_init": values[rows],  # too few are refused by `fit`, in its words

@@ -9,11 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..covariance import Parameters
-from .regularized import RegularizedFamily, log_wishart_normalizer, with_prior, without_prior
-
-# Least eigenvalue of features' correlations below which they are linearly dependent.
-_DEPENDENT = 1e-10
+from ..parameters import Parameters
+from .regularized import RegularizedFamily, with_prior, without_prior
 
 
 @dataclass(frozen=True)
@@ -54,21 +51,9 @@ def default_prior(family, n_components, mean, covariance, /, **given):
         Attributes of the prior that are known.
     """
     n_features = len(mean)
-    if family.is_triangular and _is_singular(covariance):
-        covariance = np.diag(np.diagonal(covariance))
-    scale = covariance * n_components ** (-2 / n_features)
-    if not family.is_triangular:  # the mean variance serves every feature
-        scale = np.full(scale.shape, scale.mean()) if family.name == "diag" else scale.mean()
+    scale = family.conjugate.scale_of_data(covariance * n_components ** (-2 / n_features))
     default = {"shrinkage": 0.01, "mean": mean, "degrees_of_freedom": n_features + 2.0, "scale": scale}
     return ConjugatePrior(**{**default, **given})
-
-
-def _is_singular(covariance):
-    """Whether features that vary are linearly dependent."""
-    deviations = np.sqrt(np.diagonal(covariance))
-    vary = np.flatnonzero(deviations)
-    correlations = covariance[np.ix_(vary, vary)] / deviations[vary, None] / deviations[vary]
-    return bool((np.linalg.eigvalsh(correlations) < _DEPENDENT).any())
 
 
 class PenalizedFamily(RegularizedFamily):
@@ -100,17 +85,9 @@ class PenalizedFamily(RegularizedFamily):
 
     def _prior(self, mass, n_features):
         """As `with_prior` takes it; counts are of the factors |covariance|**(-1/2) in the posterior's density."""
-        prior, name = self.prior, self.plain.name
+        prior = self.prior
         of_means = 1 if prior.shrinkage > 0 else 0
-        counts = (
-            prior.degrees_of_freedom
-            + {
-                "full": n_features + 1 + of_means + mass,
-                "tied": n_features + 1 + of_means * len(mass) + mass.sum(),
-                "diag": 2 + of_means + mass,
-                "spherical": 2 + (of_means + mass) * n_features,
-            }[name]
-        )
+        counts = prior.degrees_of_freedom + self.plain.conjugate.counts(of_means, mass, n_features)
         return {"shrinkage": prior.shrinkage, "mean": prior.mean, "scale": prior.scale, "counts": counts}
 
     def lower_bound(self, statistics, candidate, successor):
@@ -127,22 +104,4 @@ class PenalizedFamily(RegularizedFamily):
             distances = parameters.squared_lengths(means - prior.mean)
             normalizer = n_features * math.log(prior.shrinkage / (2 * math.pi))
             total += 0.5 * (normalizer + log_det - prior.shrinkage * distances).sum()
-        precisions, scale = parameters.precisions(), np.asarray(prior.scale)
-        if self.plain.is_triangular:
-            precisions = precisions.reshape(-1, n_features, n_features)
-            log_scale, traces = np.linalg.slogdet(scale)[1], (precisions * scale).sum(axis=(1, 2))
-            log_scale = log_scale if math.isfinite(log_scale) else 0.0
-            return total + _log_inverse_wishart(
-                prior.degrees_of_freedom, n_features, log_scale, log_det[: len(precisions)], traces
-            )
-        # One variance each, for a feature or for all.
-        return total + _log_inverse_wishart(
-            prior.degrees_of_freedom, 1, np.log(np.where(scale > 0, scale, 1.0)), np.log(precisions), precisions * scale
-        )
-
-
-def _log_inverse_wishart(degrees, dimension, log_scale, log_precision, traces):
-    """Sum of the log-densities of covariances, by log |precision| and the trace of scale times precision."""
-    normalizer = log_wishart_normalizer(degrees, dimension, log_scale)
-    normalizer -= 0.25 * dimension * (dimension - 1) * math.log(math.pi)
-    return float((normalizer + 0.5 * (degrees + dimension + 1) * log_precision - 0.5 * traces).sum())
+        return total + self.plain.conjugate.log_density(parameters, prior.degrees_of_freedom, prior.scale)

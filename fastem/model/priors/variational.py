@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.special import betaln, digamma, gammaln
 
-from ..covariance import CollapsedComponent, Parameters
-from .regularized import RegularizedFamily, log_wishart_normalizer, of_each, scatter_of, with_prior, without_prior
+from ..families.conjugate import of_each
+from ..parameters import CollapsedComponent, Parameters
+from .regularized import RegularizedFamily, with_prior, without_prior
 
 # Share of the most points of a component by which others may differ and count as equal.
 _TIED = 1e-9
@@ -114,16 +115,16 @@ class Posterior(Parameters):
         if not self.family.priors.is_process or (np.diff(mass) <= _TIED * mass.max()).all():
             return None
 
-        is_shared = self.family.name == "tied"
+        family = self.family
         return Posterior(
-            self.family,
+            family,
             self.weights[order],
             self.means[order],
-            self.covariances if is_shared else self.covariances[order],
-            self.precisions_cholesky if is_shared else self.precisions_cholesky[order],
-            self.family._concentration(mass[order]),
+            family.chosen(self.covariances, order),
+            family.chosen(self.precisions_cholesky, order),
+            family._concentration(mass[order]),
             self.mean_precision[order],
-            self.degrees_of_freedom if is_shared else self.degrees_of_freedom[order],
+            family.chosen(self.degrees_of_freedom, order),
         )
 
     def without(self, components):
@@ -184,8 +185,7 @@ class VariationalFamily(RegularizedFamily):
         """
         priors, family = self.priors, self.plain
         mass, means, covariances = family.moments(statistics, reg_covar)
-        # Tied: as if each component had its share of all the points.
-        degrees = priors.degrees_of_freedom + (mass.mean() if family.name == "tied" else mass)
+        degrees = family.conjugate.degrees(priors.degrees_of_freedom, mass)
         means, covariances = with_prior(family, mass, means, covariances, **self._prior(degrees, *means.shape))
         mean_precision = priors.mean_precision + mass
         concentration = self._concentration(mass)
@@ -210,9 +210,9 @@ class VariationalFamily(RegularizedFamily):
         return self.plain.statistics_of(points, mass.sum(), reg_covar)
 
     def _prior(self, degrees, n_components, n_features):
-        """As `with_prior` takes it: what one covariance is divided by counts, for tied and spherical, several times."""
+        """As `with_prior` takes it: a prior of each scatter that a covariance is the mean of."""
         priors = self.priors
-        times = {"tied": n_components, "spherical": n_features}.get(self.plain.name, 1)
+        times = self.plain.conjugate.n_averaged(n_components, n_features)
         scale, counts = times * priors.covariance, times * degrees
         return {"shrinkage": priors.mean_precision, "mean": priors.mean, "scale": scale, "counts": counts}
 
@@ -246,13 +246,7 @@ class VariationalFamily(RegularizedFamily):
         mass, means, covariances = family.moments(statistics, reg_covar)
         n_features, degrees = means.shape[1], priors.degrees_of_freedom + mass
         _, covariances = with_prior(family, mass, means, covariances, **self._prior(degrees, *means.shape))
-        if family.name == "full":
-            log_inverse_scale = n_features * np.log(degrees) + np.linalg.slogdet(covariances)[1]
-            normalizers = log_wishart_normalizer(degrees, n_features, log_inverse_scale)
-        else:
-            found = degrees[:, None] * (n_features if family.name == "spherical" else 1)
-            normalizers = log_wishart_normalizer(found, 1, np.log(found * covariances.reshape(len(mass), -1)))
-            normalizers = normalizers.sum(axis=1)
+        normalizers = family.conjugate.log_normalizers(degrees, covariances, n_features)
         return -normalizers - 0.5 * n_features * np.log(priors.mean_precision + mass)
 
     def _with_bounds(self, posterior, statistics, candidate):
@@ -268,7 +262,7 @@ class VariationalFamily(RegularizedFamily):
         conjugate to; the posterior found need not be the best of them, but every one gives a lower bound.
         """
         priors, mass, n_features = self.priors, statistics.mass, posterior.means.shape[1]
-        log_precision, divergence = _of_precisions(posterior, priors)
+        log_precision, divergence = self.plain.conjugate.expected(posterior, priors)
         squares = _squares(posterior, statistics.about(posterior.means))
         data = mass @ (log_precision - n_features / posterior.mean_precision - n_features * math.log(2 * math.pi))
         ratio = priors.mean_precision / posterior.mean_precision
@@ -299,8 +293,8 @@ class VariationalFamily(RegularizedFamily):
 
 def _of_offsets(family, mean_precision, offsets):
     """What offsets of the means from the prior's make of the scatter that covariances have a share of."""
-    times = {"tied": len(mean_precision), "spherical": offsets.shape[1]}.get(family.name, 1)
-    return scatter_of(family, mean_precision, offsets) / times
+    scatter = family.conjugate.scatter_of_offsets(mean_precision, offsets)
+    return scatter / family.conjugate.n_averaged(*offsets.shape)
 
 
 def _expected_weights(concentration):
@@ -323,10 +317,7 @@ def _expected_log_joint(candidate, statistics):
 
 def _squares(parameters, statistics):
     """Sum of r_ik (x_i - m_k)' precision_k (x_i - m_k), from statistics about the means."""
-    precisions = parameters.precisions()
-    if parameters.family.name == "spherical":
-        precisions = precisions[:, None]
-    return float((precisions * statistics.second).sum())
+    return parameters.family.conjugate.squares(parameters.precisions(), statistics.second)
 
 
 def _log_normalizers(posterior):
@@ -344,42 +335,3 @@ def _log_normalizer_of_weights(concentration, is_process):
     if is_process:
         return betaln(*concentration).sum(axis=-1)
     return gammaln(concentration).sum(axis=-1) - gammaln(concentration.sum(axis=-1))
-
-
-def _of_precisions(posterior, priors):
-    """(E[log |precision_k|], (K,); KL(posterior || prior) of all precisions) under conjugate distributions."""
-    n_components, n_features = posterior.means.shape
-    degrees, name = posterior.degrees_of_freedom, posterior.family.name
-    if name in ("full", "tied"):
-        dimension = n_features
-        precisions = posterior.precisions().reshape(-1, n_features, n_features)
-        log_mean = 2 * posterior.log_determinants[: len(precisions)]
-        log_scale = np.linalg.slogdet(priors.covariance)[1]
-        traces = (precisions * priors.covariance).sum(axis=(1, 2))
-        found = np.atleast_1d(degrees if name == "full" else n_components * degrees)
-        prior = priors.degrees_of_freedom
-    else:
-        dimension = 1
-        times = 1 if name == "diag" else n_features  # one variance is seen by every feature
-        precisions = posterior.precisions().reshape(n_components, -1)
-        log_mean, scale = np.log(precisions), times * np.asarray(priors.covariance)
-        with np.errstate(divide="ignore"):  # of a feature without spread: the evidence is -inf, as of singular scales
-            log_scale = np.log(scale)
-        traces = precisions * scale
-        found, prior = times * degrees[:, None], times * priors.degrees_of_freedom
-    log_precision = _expected_log(found, dimension) + log_mean - dimension * np.log(found)
-    divergence = (
-        log_wishart_normalizer(found, dimension, dimension * np.log(found) - log_mean)
-        - log_wishart_normalizer(prior, dimension, log_scale)
-        + 0.5 * (found - prior) * log_precision
-        - 0.5 * dimension * found
-        + 0.5 * traces
-    ).sum()
-    if name not in ("full", "tied"):
-        log_precision = times * log_precision.sum(axis=1)
-    return np.broadcast_to(log_precision, n_components), divergence
-
-
-def _expected_log(degrees, dimension):
-    """E[log |precision|] less log |scale| (Bishop 2006, eq. B.81)."""
-    return dimension * math.log(2) + sum(digamma(0.5 * (degrees - i)) for i in range(dimension))

@@ -1,0 +1,34 @@
+"""Ellipsoidal families whose components' covariances depend on each other, as mclust's have it."""
+
+import numpy as np
+
+from .base import NotInFamily
+from .full import Full
+
+# Relative difference of covariances by which a user's may miss the family.
+_TOLERANCE = 1e-6
+
+
+class Constrained(Full):
+    """Covariance matrices (K, D, D) under a constraint. A subclass has `name`, `constrained` and `n_free`.
+
+    Each component's own covariance and number of points are all that the M-step needs (Celeux & Govaert 1995,
+    'Gaussian parsimonious clustering models', section 4): `constrained` makes of them the family's.
+    """
+
+    has_coordinates = False
+    conjugate = None
+    as_sklearn = "full"
+
+    def constrained(self, mass, covariances):
+        raise NotImplementedError
+
+    def check(self, values, n_components, n_features, what):
+        super().check(values, n_components, n_features, what)
+        covariances = np.linalg.inv(values) if what == "precision" else values
+        nearest = self.constrained(np.full(n_components, 1 / n_components), covariances)
+        if not np.allclose(nearest, covariances, rtol=_TOLERANCE, atol=_TOLERANCE * np.abs(covariances).max()):
+            raise NotInFamily(self, f"doesn't have these values of '{what}': they break its constraint")
+
+    def random_shapes(self, n_components, n_features, rng):
+        raise NotInFamily(self, "has no random mixtures: take 'full', 'tied', 'diag' or 'spherical'")

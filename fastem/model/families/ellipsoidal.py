@@ -1,0 +1,234 @@
+"""Families with covariance matrices: what those of each component and a common one share.
+
+Precisions are held as Cholesky factors U, upper triangular, precision = U U'.
+"""
+
+import math
+
+import numpy as np
+from scipy.linalg.lapack import dtrtri
+
+from ...kernels import FarTriangular, Triangular
+from ..parameters import CollapsedComponent
+from . import FAMILIES
+from .base import CovarianceFamily, flat, least_variances, log_scale, origin_and_offsets
+
+# Features beyond which LAPACK inverts a triangle.
+_LONG_ROW = 256
+
+
+class Ellipsoidal(CovarianceFamily):
+    """Covariance matrices."""
+
+    def _second_moments(self, mass, covariances, means, reg_covar):
+        within = self.matrices(covariances, *means.shape) - reg_covar * np.eye(means.shape[1])
+        return mass[:, None, None] * within
+
+    def check(self, values, n_components, n_features, what):
+        matrices = values.reshape(-1, n_features, n_features)
+        bad = [not (np.allclose(matrix, matrix.T) and _has_cholesky_factors(matrix)) for matrix in matrices]
+        if np.any(bad):
+            where = "" if self.is_shared else f", but component {int(np.argmax(bad))}'s is not"
+            raise ValueError(f"'{self.name} {what}' should be symmetric, positive-definite{where}")
+
+    def are_factors(self, factors):
+        return bool((np.diagonal(factors, axis1=-2, axis2=-1) > 0).all()) and not np.tril(factors, -1).any()
+
+    def may_be_factors(self, factors):
+        return not (factors > 0).all()
+
+    def upper_factors(self, factors):
+        """Upper triangular U with U U' = F F' where F isn't that.
+
+        As scikit-learn's, densities are those of the precision F F' for any F; the lower triangle of NumPy's `cholesky`
+        is often set by hand. Raises ValueError where F is singular, or upper triangular without a positive diagonal.
+        """
+        if not np.tril(factors, -1).any():
+            if (np.diagonal(factors, axis1=-2, axis2=-1) > 0).all():
+                return factors
+            raise ValueError("precisions_cholesky_ should be upper triangular with a positive diagonal")
+        squares = np.asarray(factors, dtype=np.float64)
+        squares = (squares @ np.swapaxes(squares, -1, -2)).reshape(-1, *factors.shape[-2:])
+        try:
+            upper = np.linalg.cholesky(squares[:, ::-1, ::-1])[:, ::-1, ::-1]
+        except np.linalg.LinAlgError:
+            raise ValueError("precisions_cholesky_ should be upper triangular with a positive diagonal") from None
+        return upper.reshape(factors.shape).astype(factors.dtype)
+
+    def diagonals(self, precisions_cholesky, n_components, n_features):
+        return np.diagonal(precisions_cholesky, axis1=-2, axis2=-1)
+
+    def whitened(self, offsets, precisions_cholesky):
+        return (offsets[:, None, :] @ precisions_cholesky)[:, 0]
+
+    def least_points(self, n_features):
+        return n_features + 1
+
+    @property
+    def of_all_points(self):
+        return FAMILIES["tied"]
+
+    def factor_coordinates(self, reference):
+        return TriangularCoordinates(reference)
+
+    def draw(self, random_state, mean, covariance, n_samples):
+        return random_state.multivariate_normal(mean, covariance, n_samples)
+
+    def random_map(self, n_features, rng):
+        scales = np.diag(np.exp(0.5 * rng.standard_normal(n_features)))
+        return np.linalg.qr(rng.standard_normal((n_features, n_features))).Q @ scales
+
+    def far_kernel_inputs(self, parameters):
+        means = parameters.means.astype(np.float64)
+        n_features = means.shape[1]
+        factors = np.multiply(self._lower_factors(parameters), math.sqrt(0.5), order="C").reshape(-1, n_features)
+        return FarTriangular(np.zeros(n_features), means, log_scale(parameters), factors, np.zeros(means.shape))
+
+    def _lower_factors(self, parameters):
+        """U' of each component, (K, D, D), float64."""
+        raise NotImplementedError
+
+    def _triangular_inputs(self, parameters):
+        n_features = parameters.means.shape[1]
+        origin, offsets = origin_and_offsets(parameters)
+        factors = np.multiply(self._lower_factors(parameters), math.sqrt(0.5), order="C")
+        bias = -np.einsum("kji,ki->kj", factors, offsets)
+        return Triangular(origin, offsets, log_scale(parameters), factors.reshape(-1, n_features), bias)
+
+
+def regular(matrices, statistics, mass, reg_covar):
+    """Covariance matrices (n, D, D) of components with so many points, in place: variances that are no more than
+    rounding as `least_variances` has them, uncorrelated with others, then reg_covar added.
+    """
+    diagonal = np.diag_indices(matrices.shape[1])
+    rounding = statistics.diagonal / mass[:, None] <= statistics.resolution
+    if rounding.any():
+        matrices[rounding[:, :, None] | rounding[:, None, :]] = 0.0
+        matrices[:, *diagonal] += np.where(rounding, least_variances(statistics, reg_covar), 0)
+    matrices[:, *diagonal] += reg_covar
+    return matrices
+
+
+def _has_cholesky_factors(matrix):
+    """Whether a symmetric matrix is positive definite, whatever the scales of its features: eigenvalues would tell
+    small scales from zero only beside others like them. Factors of covariances and of precisions begin at either end.
+    """
+    try:
+        np.linalg.cholesky([matrix, matrix[::-1, ::-1]])
+    except np.linalg.LinAlgError:
+        return False
+    return True
+
+
+def precision_factors(covariances):
+    """Upper triangular U with U U' the inverse of each covariance matrix, (K, D, D)."""
+    try:
+        lower = np.linalg.cholesky(covariances)
+    except np.linalg.LinAlgError:
+        raise CollapsedComponent(_first_singular(covariances)) from None
+    if not np.isfinite(lower).all():
+        raise CollapsedComponent(int(np.argmin(np.isfinite(lower).all(axis=(1, 2)))))
+    return inverse_of_lower(lower).transpose(0, 2, 1)
+
+
+def _first_singular(matrices):
+    for k, matrix in enumerate(matrices):
+        try:
+            np.linalg.cholesky(matrix)
+        except np.linalg.LinAlgError:
+            return k
+    raise AssertionError("every matrix is positive definite by itself")
+
+
+def inverse_of_lower(lower):
+    """Inverses of lower triangular matrices (K, D, D): forward substitution, row by row for all at once.
+
+    Where rows are long, by LAPACK, which passes through memory less often.
+    """
+    inverse = np.zeros_like(lower)
+    if lower.shape[1] > _LONG_ROW:
+        for matrix, out in zip(lower, inverse, strict=True):
+            out[:] = dtrtri(matrix.T, lower=0)[0].T
+        return inverse
+    for i in range(lower.shape[1]):
+        inverse[:, i, :i] = -(lower[:, i : i + 1, :i] @ inverse[:, :i, :i])[:, 0]
+        inverse[:, i, i] = 1.0
+        inverse[:, i, : i + 1] /= lower[:, i, i, None]
+    return inverse
+
+
+def from_precisions(precisions):
+    """Covariances and upper triangular U with U U' = precision, both (K, D, D)."""
+    # The factor is the ordinary Cholesky factor with rows and columns reversed, before and after.
+    factors = np.linalg.cholesky(precisions[:, ::-1, ::-1])[:, ::-1, ::-1]
+    inverse = inverse_of_lower(factors.transpose(0, 2, 1))
+    return inverse @ inverse.transpose(0, 2, 1), factors
+
+
+class TriangularCoordinates:
+    """Lower triangular P = U'L, U the mixture's precision factor and L the reference's covariance factor.
+
+    One for each component or one for all. Coordinates: sqrt(2) log of P's diagonal, and P left of it.
+    """
+
+    def __init__(self, reference):
+        self._shape = reference.precisions_cholesky.shape
+        n_features = self._shape[-1]
+        self._upper = reference.precisions_cholesky.reshape(-1, n_features, n_features)
+        self._lower = inverse_of_lower(self._upper.transpose(0, 2, 1))
+        self._diagonal = np.arange(n_features)
+        self._left = np.tril_indices(n_features, -1)
+
+    @property
+    def _is_shared(self):
+        return len(self._shape) == 2
+
+    def deviations(self, root):
+        root = np.ones(1) if self._is_shared else root
+        n_features = len(self._diagonal)
+        return np.concatenate([np.repeat(root, n_features) * math.sqrt(2), np.repeat(root, len(self._left[0]))])
+
+    def whiten(self, offsets):
+        return (offsets[..., None, :] @ self._upper)[..., 0, :]
+
+    def unwhiten(self, offsets):
+        return (self._lower @ offsets[..., None])[..., 0]
+
+    def _relative(self, precisions_cholesky):
+        upper = precisions_cholesky.reshape(*precisions_cholesky.shape[: -len(self._shape)], *self._upper.shape)
+        return upper, np.swapaxes(upper, -1, -2) @ self._lower
+
+    def _values(self, diagonal, matrices):
+        left = matrices[..., *self._left]
+        return np.concatenate([flat(diagonal), flat(left)], axis=-1)
+
+    def encode(self, precisions_cholesky, root):
+        _, relative = self._relative(precisions_cholesky)
+        diagonal = np.log(np.diagonal(relative, axis1=-2, axis2=-1))
+        return self._values(diagonal, relative) * self.deviations(root)
+
+    def gradient(self, precisions_cholesky, weights, moved, covariances):
+        upper, relative = self._relative(precisions_cholesky)
+        whitened = np.swapaxes(upper, -1, -2) @ moved[..., None]
+        to_means = (np.swapaxes(relative, -1, -2) @ whitened)[..., 0]
+        if self._is_shared:
+            scatter = covariances + np.swapaxes(moved * weights[..., None], -1, -2) @ moved
+            scatter, share = scatter[..., None, :, :], np.ones(1)
+        else:
+            scatter, share = covariances + moved[..., :, None] * moved[..., None, :], weights
+        slope = -share[..., None, None] * (relative @ (np.swapaxes(self._upper, -1, -2) @ scatter @ self._upper))
+        diagonal = np.diagonal(relative, axis1=-2, axis2=-1) * np.diagonal(slope, axis1=-2, axis2=-1)
+        return to_means, self._values(diagonal + share[..., None], slope)
+
+    def decode(self, values):
+        count, n_features = self._upper.shape[:2]
+        relative = np.zeros(self._upper.shape)
+        diagonal, left = np.split(values, [count * n_features])
+        with np.errstate(over="ignore"):
+            relative[:, self._diagonal, self._diagonal] = np.exp(diagonal.reshape(count, n_features))
+        relative[:, *self._left] = left.reshape(count, -1)
+        factors = relative @ self._upper.transpose(0, 2, 1)
+        lower = self._lower @ inverse_of_lower(relative)
+        with np.errstate(over="ignore", invalid="ignore"):
+            covariances = lower @ lower.transpose(0, 2, 1)
+        return factors.transpose(0, 2, 1).reshape(self._shape), covariances.reshape(self._shape)

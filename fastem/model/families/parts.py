@@ -1,0 +1,70 @@
+"""Components that can be merged, one pair after another, and split: what `reduction` asks a family for."""
+
+import numpy as np
+
+from ..parameters import Parameters
+
+
+def mixture_of(family, weights, means, covariances):
+    """The mixture with these covariances, or those that the family's constraint makes of them."""
+    weights = weights / weights.sum()
+    covariances = family.constrained(weights, covariances)
+    return Parameters(family, weights, means, covariances, family.precisions_cholesky(covariances))
+
+
+class Parts:
+    """Components that can be merged, each with a covariance of its own.
+
+    Parameters
+    ----------
+    parameters : Parameters
+    """
+
+    def __init__(self, parameters):
+        self.family = parameters.family
+        self.weights, self.means = parameters.weights.copy(), parameters.means.copy()
+        self.covariances = parameters.covariances.copy()
+        self.log_volumes = self.log_volume(self.covariances)
+
+    def log_volume(self, covariances):
+        """Logarithms of the determinants of covariances, (n,)."""
+        raise NotImplementedError
+
+    def spread(self, offsets):
+        """Outer products of offsets, (n, D), with themselves, in the shape of covariances."""
+        raise NotImplementedError
+
+    def losses(self, i, others):
+        """Log-likelihood lost, nats per unit of weight, if component i is merged with each of the others."""
+        weights, _, covariances = self._unions(i, others)
+        apart = self.weights[i] * self.log_volumes[i] + self.weights[others] * self.log_volumes[others]
+        with np.errstate(invalid="ignore"):
+            losses = weights * self.log_volume(covariances) - apart
+        return np.where(np.isnan(losses), 0.0, losses)  # of flat components, whose union is as flat
+
+    def merge(self, i, j):
+        """Make component i the union of both."""
+        (self.weights[i],), (self.means[i],), covariance = self._unions(i, np.array([j]))
+        self.covariances[i] = covariance[0]
+        self.log_volumes[i] = self.log_volume(covariance)[0]
+
+    def _unions(self, i, others):
+        """Weights, means and covariances of component i joined with each of the others."""
+        weights = self.weights[i] + self.weights[others]
+        share = self.weights[others] / np.maximum(weights, 1e-300)
+        apart = self.means[others] - self.means[i]
+        share_ = share.reshape(-1, *[1] * (self.covariances.ndim - 1))
+        within = (1 - share_) * self.covariances[i] + share_ * self.covariances[others]
+        return weights, self.means[i] + share[:, None] * apart, within + share_ * (1 - share_) * self.spread(apart)
+
+    def mixture(self, alive):
+        """The mixture of the components with these numbers."""
+        return mixture_of(self.family, self.weights[alive], self.means[alive], self.covariances[alive])
+
+    def halves(self, offsets):
+        """Covariances of two halves of each component whose means lie +-offsets from its own."""
+        return np.concatenate([self.covariances - self.spread(offsets)] * 2)
+
+    def with_typical(self):
+        """The covariances, and one more: their mean."""
+        return np.concatenate([self.covariances, np.tensordot(self.weights, self.covariances, axes=1)[None]])
