@@ -45,7 +45,7 @@ import fastem
 from fastem import BayesianGaussianMixture, GaussianMixture, cli, plotting
 from fastem.callbacks import Checkpoint, Frames
 from fastem.estimators.em_mixture import EMMixture
-from fastem.kernels import _jit
+from fastem.kernels.compiler import jit
 from fastem.sources import SourceError
 
 COVARIANCE_TYPES = "full", "tied", "diag", "spherical"
@@ -504,7 +504,7 @@ def measured(folder):
         ctypes.CDLL(None).malloc_trim(0)
     return {
         "resident memory, MiB": _status("VmRSS") / 1024,
-        "kernels": len(_jit._addresses),  # each loaded for some dtypes and layouts: half a MiB or more
+        "kernels": len(jit._addresses),  # each loaded for some dtypes and layouts: half a MiB or more
         "thousand Python objects": sys.getallocatedblocks() / 1000,
         "threads": _status("Threads"),
         "Python threads": threading.active_count(),

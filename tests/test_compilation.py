@@ -1,11 +1,15 @@
 """What compiled code promises: options in one place, a cache that never goes stale, no access out of bounds."""
 
 import os
+import platform
 import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+
+import numpy as np
+import pytest
 
 import fastem
 
@@ -25,7 +29,7 @@ def run_python(code, path, **environment):
 
 def test_numba_options_are_named_in_one_file():
     for path in PACKAGE.rglob("*.py"):
-        if path.name != "_jit.py":
+        if path.name != "jit.py":
             assert not re.search(r"\bn?jit\(|fastmath|nogil|error_model", path.read_text()), path
 
 
@@ -73,7 +77,7 @@ def test_a_cache_of_another_version_is_no_hindrance(tmp_path):
     shutil.copytree(PACKAGE, tmp_path / "fastem", ignore=shutil.ignore_patterns("__pycache__"))
     cache = {"NUMBA_CACHE_DIR": str(tmp_path / "cache")}
     result = run_python(FIT, tmp_path, **cache)[2]
-    for path in (tmp_path / "fastem" / "kernels").glob("*.py"):
+    for path in (tmp_path / "fastem" / "kernels").rglob("*.py"):
         path.write_text(re.sub(r"\bGrid\b", "Lattice", path.read_text()))
     assert run_python(FIT, tmp_path, **cache) == ["0", "1", result]
 
@@ -126,7 +130,7 @@ BOUNDS = """
 import numpy as np
 from numba import njit
 from fastem.kernels import HARD, NOTHING_GIVEN, STOCHASTIC, cuts, passes, points
-from fastem.kernels._jit import placed
+from fastem.kernels.compiler.calls import placed
 from fastem.kernels.pruning import no_pruning, pruning
 from tests.problems import make_problem
 
@@ -142,8 +146,9 @@ for covariance_type in ("full", "tied", "diag", "spherical"):
                 data = points.points(problem.X)
                 cells = np.zeros(150, np.uint16)
                 moments = np.zeros((1, 2, *inputs.zero_moments(1).shape[1:]))
-                arrays = problem.means - inputs.origin, cells, moments, np.zeros((1, 8))
                 out, labels = np.empty((150, n_components)), np.empty(150, np.int64)
+                centres = problem.means - inputs.origin
+                sinks = [passes.Sink(what, centres, moments, out, labels) for what in range(5)]
                 everything = no_pruning(inputs)
                 for given in (
                     NOTHING_GIVEN,
@@ -153,8 +158,8 @@ for covariance_type in ("full", "tied", "diag", "spherical"):
                     NOTHING_GIVEN._replace(responsibilities=np.ones((150, n_components)), e_step=False),
                     NOTHING_GIVEN._replace(responsibilities=np.ones((150, n_components))),
                 ):
-                    for what in range(5):
-                        over_chunk(grid, data, inputs, everything, given, what, *arrays, out, labels)
+                    for sink in sinks:
+                        over_chunk(grid, data, inputs, everything, given, cells, np.zeros((1, 8)), sink)
                 n_runs += 1
     for n_features in (1, 3, 6):
         problem = make_problem(700, n_features, 35, covariance_type)
@@ -164,10 +169,10 @@ for covariance_type in ("full", "tied", "diag", "spherical"):
         for by_cell in (False, True):
             pruned = pruning(inputs, 40.0, by_cell)
             moments = np.zeros((1, 2, *inputs.zero_moments(1).shape[1:]))
-            arrays = inputs.means, cells, moments, np.zeros((1, 8))
+            out, labels = np.empty((700, 35)), np.empty(700, np.int64)
             for what in range(5):
-                out, labels = np.empty((700, 35)), np.empty(700, np.int64)
-                over_chunk(some, data, inputs, pruned, NOTHING_GIVEN, what, *arrays, out, labels)
+                sink = passes.Sink(what, inputs.means, moments, out, labels)
+                over_chunk(some, data, inputs, pruned, NOTHING_GIVEN, cells, np.zeros((1, 8)), sink)
             n_runs += 1
 print(n_runs)
 """
@@ -179,3 +184,55 @@ def test_nothing_is_read_or_written_out_of_bounds(tmp_path):
     root = Path(__file__).parent.parent
     environment = {"NUMBA_BOUNDSCHECK": "1", "NUMBA_CACHE_DIR": str(tmp_path)}
     assert run_python(BOUNDS, root, **environment) == ["152"]
+
+
+FEW = """
+import numpy as np, fastem
+from fastem.kernels.compiler.cpu import REGISTER
+X = np.random.default_rng(0).normal(size=(60, 2)) + np.repeat([[0], [5]], 30, axis=0)
+model = fastem.GaussianMixture(2, algorithm="em", random_state=0, n_threads=1).fit(X)
+print(REGISTER, model.n_iter_, *model.means_.ravel(), model.predict(X).sum())
+"""
+
+
+def test_without_compiling_the_numbers_are_the_same_to_rounding(tmp_path):
+    compiled = run_python(FEW, PACKAGE.parent)
+    interpreted = run_python(FEW, PACKAGE.parent, NUMBA_DISABLE_JIT="1", NUMBA_CACHE_DIR=str(tmp_path))
+    np.testing.assert_allclose(np.array(interpreted, float), np.array(compiled, float), rtol=1e-10)
+    assert not list(tmp_path.iterdir())
+
+
+@exhaustive
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="names of its processors")
+def test_code_for_another_processor_is_cached_beside(tmp_path):
+    """As an image is built on one machine and run on others: the same settings find the code, others have their own."""
+    older = {"NUMBA_CPU_NAME": "x86-64-v3", "NUMBA_CPU_FEATURES": "+avx,+avx2,+fma,+bmi,+bmi2,+f16c,+lzcnt,+popcnt"}
+    cache = {"NUMBA_CACHE_DIR": str(tmp_path)}
+    first = run_python(FEW, PACKAGE.parent, **older, **cache)
+    assert first[0] == "32"
+    n_files = len(list(tmp_path.rglob("*.nbc")))
+    assert run_python(FEW, PACKAGE.parent, **older, **cache) == first
+    assert len(list(tmp_path.rglob("*.nbc"))) == n_files
+    here = run_python(FEW, PACKAGE.parent, **cache)
+    assert len(list(tmp_path.rglob("*.nbc"))) > n_files
+    np.testing.assert_allclose(np.array(here[1:], float), np.array(first[1:], float), rtol=1e-10)
+
+
+WITHOUT_ADDRESSES = """
+import warnings
+import numpy as np, fastem
+from fastem.kernels.compiler import jit
+X = np.random.default_rng(0).normal(size=(3000, 2))
+usual = fastem.GaussianMixture(2, covariance_type="spherical", algorithm="em", random_state=0).fit(X)
+jit._calls_by_address.cache_clear()
+jit._launch = None
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    other = fastem.GaussianMixture(2, covariance_type="spherical", algorithm="em", random_state=0).fit(X)
+print(len(caught), "by address" in str(caught[0].message), usual.lower_bounds_ == other.lower_bounds_)
+"""
+
+
+@exhaustive
+def test_another_numba_that_passes_arguments_otherwise_is_one_warning():
+    assert run_python(WITHOUT_ADDRESSES, PACKAGE.parent) == ["1", "True", "True"]

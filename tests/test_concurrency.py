@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 from fastem import GaussianMixture
-from fastem.kernels import _jit, threads
+from fastem.kernels import threads
+from fastem.kernels.compiler import jit
 
 from .grids import exhaustive
 
@@ -200,9 +201,9 @@ def test_on_a_layer_nothing_dies_or_waits_for_ever(layer, n_threads):
 @needs_fork
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_locks_that_a_thread_holds_at_a_fork_are_free_in_the_child():
-    with _jit._WORKQUEUE_LOCK, threads._BLAS._lock:
+    with jit._WORKQUEUE_LOCK, threads._BLAS._lock:
         child = os.fork()
         if child == 0:
-            locks = _jit._WORKQUEUE_LOCK, threads._BLAS._lock
+            locks = jit._WORKQUEUE_LOCK, threads._BLAS._lock
             os._exit(sum(lock.locked() for lock in locks))
     assert os.waitpid(child, 0)[1] == 0

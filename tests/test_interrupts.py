@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from fastem import GaussianMixture
-from fastem.kernels import _jit
+from fastem.kernels.compiler import jit
 from fastem.kernels.cuts import Grid
 
 from .grids import exhaustive
@@ -151,9 +151,9 @@ def test_results_too_large_for_any_memory_are_named():
         assert shape in str(error.value)
 
 
-@_jit.chunk_kernel
+@jit.chunk_kernel
 def _too_large_from_the_second_on(chunk, context):
-    _, out = _jit.arguments(context)
+    _, out = jit.arguments(context)
     size = 1 << 50 if chunk > 0 else 1
     out[chunk] = np.zeros(size).sum()
 
@@ -163,7 +163,7 @@ def _too_large_from_the_second_on(chunk, context):
 def test_memory_that_lacks_in_one_of_the_threads_is_noticed(n_chunks, serial):
     grid = Grid(64, 64, 64, n_chunks, 0, serial)
     with pytest.raises(MemoryError):
-        _jit.run(_too_large_from_the_second_on, grid, np.zeros(n_chunks))
+        jit.run(_too_large_from_the_second_on, grid, np.zeros(n_chunks))
 
 
 # Statistics of 9 MiB for each thread, under limits from nothing to enough.

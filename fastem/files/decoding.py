@@ -293,17 +293,17 @@ def dict_of(**kinds):
     return decode
 
 
-def record(make, name=None, may_lack=(), /, **kinds):
-    """{"@class": NAME, "fields": {...}}: `make(**fields)`; fields of a later fastem, beside these, are left out.
+def record(cls, may_lack=(), /, **kinds):
+    """{"@class": NAME, "fields": {...}}: `cls.from_state(fields)`; fields of a later fastem are left out.
 
     may_lack: names of fields that files of an earlier fastem don't have.
     """
-    name = name or make.__name__
+    name = cls.__name__
 
     def decode(value, where, given):
         match value:
             case {"@class": found, "fields": dict(fields)} if found == name:
-                return make(**all_of(kinds, fields, where, given, may_lack))
+                return cls.from_state(all_of(kinds, fields, where, given, may_lack))
         raise wrong(where, f"an object of class {name}", value)
 
     return decode

@@ -12,12 +12,13 @@ from importlib import metadata
 
 import numpy as np
 
-from ..fitting.acceleration import Plain, QuasiNewton, Stochastic, Visited
+from ..fitting.acceleration import Extrapolation, Plain, QuasiNewton, Stochastic, Visited
 from ..fitting.em import Unfinished
 from ..fitting.report import FitReport, Stage
 from ..model.families import FAMILIES
 from ..model.families.base import CovarianceFamily
 from ..model.parameters import Parameters
+from ..model.saved import Saved
 from . import archive, decoding
 from .decoding import (
     boolean,
@@ -147,34 +148,16 @@ def encoded(value, arrays):
         return {"@family": value.name}
     if isinstance(value, np.random.RandomState):
         return {"@random_state": encoded(list(value.get_state()), arrays)}
-    if isinstance(value, Parameters | Unfinished | Plain | FitReport | Stage):
-        return {"@class": type(value).__name__, "fields": encoded(vars(value), arrays)}
+    if isinstance(value, Saved):
+        return {"@class": type(value).__name__, "fields": encoded(value.state(), arrays)}
     raise TypeError(f"can't save a {type(value).__name__}")
 
 
 # -- what a file may hold ---------------------------------------------------------------------------------------------
 
 
-def _steps(cls, may_lack=(), /, **kinds):
-    """A record of an object that chooses steps: of all its state, whatever its constructor takes."""
-
-    def make(**state):
-        steps = object.__new__(cls)
-        steps.__dict__.update(state)
-        return steps
-
-    return record(make, cls.__name__, may_lack, **kinds)
-
-
-def _unfinished(**fields):
-    if not 0 < len(fields["lower_bounds"]) == len(fields["kinds"]):
-        raise ValueError("an unfinished fit should have as many kinds as lower_bounds, at least one")
-    return Unfinished(**fields)
-
-
 _REPORT = record(
     FitReport,
-    None,
     ("remaining_change", "degenerate", "notes"),
     stages=list_of(
         record(
@@ -207,9 +190,19 @@ _MIXTURE = record(
 )
 
 _STEPS = one_of(
-    Plain=_steps(Plain),
-    Stochastic=_steps(Stochastic, _best=optional(_MIXTURE), _bound=number, _mark=number, _since=integer),
-    QuasiNewton=_steps(
+    Plain=record(Plain),
+    Stochastic=record(Stochastic, _best=optional(_MIXTURE), _bound=number, _mark=number, _since=integer),
+    Extrapolation=record(
+        Extrapolation,
+        _bounds=list_of(number),
+        _longest=positive,
+        _is_ordering=boolean,
+        _may_order=boolean,
+        kind=step,
+        remaining_gain=number,
+        remaining_change=number,
+    ),
+    QuasiNewton=record(
         QuasiNewton,
         ("remaining_change",),
         _reg_covar=non_negative,
@@ -242,8 +235,7 @@ _ATTRIBUTES = {
     "n_samples_seen_": integer,
     "_weight_seen": non_negative,
     "_unfinished": record(
-        _unfinished,
-        "Unfinished",
+        Unfinished,
         ("n_further", "n_last"),
         accepted=_MIXTURE,
         parameters=_MIXTURE,

@@ -14,6 +14,7 @@ import numpy as np
 
 from ..model.coordinates import Coordinates
 from ..model.parameters import Parameters
+from ..model.saved import Saved
 
 # Pairs of steps and changes of the gradient that are remembered, and the bytes they may take: a fit's memory doesn't
 # grow with the points, nor much with features and components.
@@ -35,7 +36,7 @@ _MOST_REG_COVAR = 0.1
 _NOTHING = 1e-14
 
 
-class Plain:
+class Plain(Saved):
     """EM and no more: the next mixture is what the M-step makes, and a small change of the bound ends the run."""
 
     kind = "plain"

@@ -12,6 +12,7 @@ from time import perf_counter
 import numpy as np
 
 from ..model.parameters import CollapsedComponent, Parameters
+from ..model.saved import Saved
 from ..sources import SourceError
 from ..sources.known import NOTHING_KNOWN
 from . import initialization
@@ -60,7 +61,7 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class Unfinished:
+class Unfinished(Saved):
     """A run between two iterations: all that those to come depend on."""
 
     accepted: Parameters
@@ -75,6 +76,12 @@ class Unfinished:
     """Of the settings of the run."""
     n_last: int = 0
     """The iteration that ends the run, known once `tol` is met; 0 before."""
+
+    @classmethod
+    def from_state(cls, state):
+        if not 0 < len(state["lower_bounds"]) == len(state["kinds"]):
+            raise ValueError("an unfinished fit should have as many kinds as lower_bounds, at least one")
+        return cls(**state)
 
 
 @dataclass

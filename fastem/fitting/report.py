@@ -3,12 +3,14 @@
 import math
 from dataclasses import dataclass, field
 
+from ..model.saved import Saved
+
 ALL = "all"
 """The name of the stage that runs over all the points to the end."""
 
 
 @dataclass(frozen=True)
-class Stage:
+class Stage(Saved):
     """One run of EM.
 
     Attributes
@@ -58,7 +60,7 @@ _HEAD = (
 
 
 @dataclass
-class FitReport:
+class FitReport(Saved):
     """What `fit` did; printed, a table.
 
     Attributes

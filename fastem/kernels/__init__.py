@@ -1,6 +1,8 @@
 """Compiled code: arrays in, arrays out. No classes with behaviour, no validation, no scikit-learn."""
 
-from .axis_aligned import AxisAligned, FarAxisAligned
+from .components.axis_aligned import AxisAligned, FarAxisAligned
+from .components.shared import Shared
+from .components.triangular import FarTriangular, Triangular
 from .ordering import Cells
 from .passes import (
     HARD,
@@ -15,9 +17,7 @@ from .passes import (
     responsibilities,
 )
 from .points import READ_IN_PLACE
-from .shared import Shared
 from .sums import Sums
-from .triangular import FarTriangular, Triangular
 
 __all__ = [
     "HARD",

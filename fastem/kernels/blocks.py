@@ -1,109 +1,65 @@
-"""One block of points: log-densities and moments for every kind of parameters, responsibilities between the two."""
+"""One block of points: log-densities and moments by what the parameters offer, responsibilities between the two."""
 
 import numpy as np
-from numba.extending import overload
 
-from ._jit import kernel
-from .axis_aligned import (
-    AxisAligned,
-    FarAxisAligned,
-    add_axis_aligned_moments,
-    axis_aligned_log_densities,
-    far_axis_aligned_log_densities,
-)
+from .compiler.extending import overload
+from .compiler.jit import kernel
 from .elementary import exp, log
-from .shared import Shared, add_shared_moments, whiten
-from .triangular import (
-    FarTriangular,
-    Triangular,
-    add_triangular_moments,
-    far_triangular_log_densities,
-    triangular_log_densities,
-)
 from .vectors import add, div, lanes, load, mul, select_greater, splat, store, sub, sum_of_lanes
 
-# -- by kind of parameters ------------------------------------------------------------------------------------------
+# -- what the type of the parameters offers ---------------------------------------------------------------------------
 
 
 def block_coordinates(parameters, x, n_points, work):
-    """What the log-densities are computed from: x, or the whitened features, left in work."""
-    raise NotImplementedError("compiled code only")
+    """What the log-densities are computed from, in work or not."""
+    return parameters.coordinates(parameters, x, n_points, work)
 
 
 @overload(block_coordinates)
 def _overload_coordinates(parameters, x, n_points, work):
-    if parameters.instance_class is Shared:
-
-        def block(parameters, x, n_points, work):
-            whiten(parameters.factor, x, n_points, work)
-            return work
-
-        return block
-    return lambda parameters, x, n_points, work: x
+    offered = parameters.instance_class.coordinates
+    return lambda parameters, x, n_points, work: offered(parameters, x, n_points, work)
 
 
 def block_log_densities(parameters, active, coordinates, n_points, work, out):
     """Log weight + log-density of the active components at every point of a block, OUT (len(active), n_points)."""
-    raise NotImplementedError("compiled code only")
+    return parameters.log_densities(parameters, active, coordinates, n_points, work, out)
 
 
 @overload(block_log_densities)
 def _overload_log_densities(parameters, active, coordinates, n_points, work, out):
-    if parameters.instance_class is Triangular:
+    offered = parameters.instance_class.log_densities
 
-        def block(parameters, active, coordinates, n_points, work, out):
-            triangular_log_densities(
-                parameters.log_scale, parameters.factor, parameters.bias, active, coordinates, n_points, out
-            )
-
-    elif parameters.instance_class is FarTriangular:
-
-        def block(parameters, active, coordinates, n_points, work, out):
-            log_scale, factor, bias = parameters.log_scale, parameters.factor, parameters.bias
-            far_triangular_log_densities(
-                log_scale, factor, bias, parameters.means, active, coordinates, n_points, work, out
-            )
-
-    elif parameters.instance_class is FarAxisAligned:
-
-        def block(parameters, active, coordinates, n_points, work, out):
-            far_axis_aligned_log_densities(
-                parameters.log_scale, parameters.scale, parameters.means, active, coordinates, n_points, out
-            )
-
-    else:
-
-        def block(parameters, active, coordinates, n_points, work, out):
-            axis_aligned_log_densities(
-                parameters.log_scale, parameters.scale, parameters.bias, active, coordinates, n_points, out
-            )
+    def block(parameters, active, coordinates, n_points, work, out):
+        offered(parameters, active, coordinates, n_points, work, out)
 
     return block
 
 
 def add_block_moments(parameters, active, x, n_points, responsibilities, factor, weights, centres, work, moments):
     """Add a block's statistics about `centres`, given its responsibilities up to a factor for each point."""
-    raise NotImplementedError("compiled code only")
+    parameters.add_moments(parameters, active, x, n_points, responsibilities, factor, weights, centres, work, moments)
 
 
 @overload(add_block_moments)
 def _overload_add_moments(parameters, active, x, n_points, responsibilities, factor, weights, centres, work, moments):
-    if issubclass(parameters.instance_class, Triangular):
+    offered = parameters.instance_class.add_moments
 
-        def block(parameters, active, x, n_points, responsibilities, factor, weights, centres, work, moments):
-            add_triangular_moments(x, n_points, responsibilities, factor, active, centres, work, moments)
-
-    elif parameters.instance_class is Shared:
-
-        def block(parameters, active, x, n_points, responsibilities, factor, weights, centres, work, moments):
-            add_shared_moments(x, n_points, responsibilities, factor, weights, active, centres, work, moments)
-
-    elif issubclass(parameters.instance_class, AxisAligned):
-
-        def block(parameters, active, x, n_points, responsibilities, factor, weights, centres, work, moments):
-            add_axis_aligned_moments(x, n_points, responsibilities, factor, active, centres, moments)
+    def block(parameters, active, x, n_points, responsibilities, factor, weights, centres, work, moments):
+        offered(parameters, active, x, n_points, responsibilities, factor, weights, centres, work, moments)
 
     return block
+
+
+def work_rows(parameters):
+    """Rows of scratch for a block."""
+    return parameters.work_rows(parameters)
+
+
+@overload(work_rows)
+def _overload_work_rows(parameters):
+    offered = parameters.instance_class.work_rows
+    return lambda parameters: offered(parameters)
 
 
 # -- responsibilities ------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numba
 import numpy as np
 
-from ._jit import kernel
+from .compiler.jit import kernel
 from .ordering import BLOCK, window_size
 
 MAX_CHUNKS = 128

@@ -7,8 +7,7 @@ Accuracy, measured in tests/test_elementary.py against mpmath: within 1 ulp of e
 import math
 from typing import NamedTuple
 
-from numba.extending import overload
-
+from .compiler.extending import overload
 from .vectors import (
     DOUBLE,
     SINGLE,

@@ -9,7 +9,7 @@ import copy
 
 import numpy as np
 
-from ._jit import kernel
+from .compiler.jit import kernel
 from .points import load_block, number_rows, whole_groups
 from .tiles import AHEAD
 

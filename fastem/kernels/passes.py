@@ -1,6 +1,6 @@
 """The passes over the points: accumulate sufficient statistics, or evaluate a fitted mixture.
 
-Three tiers: `_pass_over_chunk` runs over one chunk's blocks, `_jit.run` runs the chunks in parallel, `Pass` and the
+Three tiers: `_pass_over_chunk` runs over one chunk's blocks, `run` runs the chunks in parallel, `Pass` and the
 functions after it are Python.
 """
 
@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ._jit import arguments, chunk_kernel, kernel, run
 from .blocks import (
     add_block_moments,
     allow,
@@ -24,7 +23,10 @@ from .blocks import (
     normalise,
     set_weights,
     sum_of_row,
+    work_rows,
 )
+from .compiler.calls import arguments
+from .compiler.jit import chunk_kernel, kernel, run
 from .cuts import MAX_CHUNKS, calls, chunk_bounds, cut, most_chunks
 from .ordering import MOST_COMPONENTS, block_length, note_cells, sort_window, take_rows
 from .points import load_block, number_rows, points, scratch, whole_groups
@@ -71,111 +73,178 @@ def _all_components(n_components):
     return components
 
 
-# -- a chunk ------------------------------------------------------------------------------------------------------
+# -- sinks ------------------------------------------------------------------------------------------------------------
 
 _STATISTICS, _TOTALS, _LOG_LIKELIHOODS, _RESPONSIBILITIES, _LABELS = range(5)
 
 
+class Sink(NamedTuple):
+    """What a pass is for, and where that goes; of one type for all, so that one kernel is compiled and not several."""
+
+    what: int
+    centres: np.ndarray  # (K, D) what moments are about, relative to the origin
+    moments: np.ndarray  # (n_chunks, 2, ...) sums and their errors, as the parameters' `zero_moments`
+    out: np.ndarray  # (n, 1) log-likelihoods or (n, K) responsibilities
+    labels: np.ndarray  # (n,) int64
+
+
 @kernel
-def _write(what, responsibilities, active, factor, log_likelihoods, rows, count, out):
-    """A block's log-likelihoods or responsibilities to the rows of out that they belong to."""
+def _take(sink, sums, totals, parameters, block, count, n_points, n_active):
+    """Add a block's statistics to sums, or write its log-likelihoods or responsibilities to the points' own rows."""
+    active = block.components[:n_active]
+    if sink.what == _STATISTICS:
+        totals[LOOKED_AT] += count * n_active
+        add_block_moments(
+            parameters, active, block.x, n_points, block.responsibilities, block.factor, block.weights, sink.centres,
+            block.work, sums,
+        )  # fmt: skip
+    elif sink.what == _LOG_LIKELIHOODS:
+        for b in range(count):
+            sink.out[block.rows[b], 0] = block.log_likelihoods[0, b]
+    elif sink.what == _RESPONSIBILITIES:
+        for b in range(count):
+            for a in range(n_active):
+                sink.out[block.rows[b], active[a]] = block.responsibilities[a, b] * block.factor[0, b]
+            if block.log_likelihoods[0, b] == -np.inf:  # farther than any density reaches: to the one that is its label
+                sink.out[block.rows[b], 0] = 1.0
+
+
+@kernel
+def _take_labels(sink, block, count):
+    """Write the components that `find_largest` has found."""
     for b in range(count):
-        if what == _LOG_LIKELIHOODS:
-            out[rows[b], 0] = log_likelihoods[0, b]
-            continue
-        for a in range(active.size):
-            out[rows[b], active[a]] = responsibilities[a, b] * factor[0, b]
-        if log_likelihoods[0, b] == -np.inf:  # farther than any density reaches: to the one that `labels` names
-            out[rows[b], 0] = 1.0
+        sink.labels[block.rows[b]] = np.int64(block.factor[0, b])
+
+
+# -- a block ----------------------------------------------------------------------------------------------------------
+
+
+class Block(NamedTuple):
+    """Scratch for a block of points; a point in each column of what is two-dimensional."""
+
+    x: np.ndarray  # (D, ...) relative to the origin
+    work: np.ndarray  # what the parameters' own kernels keep
+    responsibilities: np.ndarray  # (K, ...) log-densities before
+    weights: np.ndarray  # (1, ...)
+    factor: np.ndarray  # (1, ...) what responsibilities are multiplied by
+    log_likelihoods: np.ndarray  # (1, ...)
+    rows: np.ndarray  # the points' numbers
+    components: np.ndarray  # (K,) those that may matter first
+
+
+@kernel
+def _new_block(parameters, n_features, size):
+    n_components = parameters.log_scale.size
+    like = parameters.log_scale
+    one = np.int64(1)
+    return Block(
+        scratch(n_features, size, like),
+        scratch(work_rows(parameters), size, like),
+        scratch(n_components, size, like),
+        scratch(one, size, like),
+        scratch(one, size, like),
+        scratch(one, size, like),
+        np.empty(size + AHEAD, np.int64),
+        _all_components(n_components),
+    )
+
+
+@kernel
+def _e_step(parameters, pruning, given, cells, wants_labels, block, count, n_points, box, upper):
+    """Log-densities of a block; returns how many components may matter there."""
+    n_active = block.components.size
+    coordinates = block_coordinates(parameters, block.x, n_points, block.work)
+    if pruning.order > 0:
+        n_active = active_components(parameters, pruning, coordinates, n_points, box, upper, block.components)
+    active = block.components[:n_active]
+    log_densities = block.responsibilities
+    block_log_densities(parameters, active, coordinates, n_points, block.work, log_densities)
+    if given.labels.size:
+        exclude_other_components(given.labels, block.rows, count, log_densities)
+    if given.responsibilities.size:
+        allow(given.responsibilities, block.rows, count, log_densities)
+    if given.assignment == HARD or cells.size or wants_labels:
+        find_largest(log_densities, active, n_points, block.factor, block.log_likelihoods)
+    if cells.size:
+        note_cells(parameters, block.rows, count, block.factor, block.log_likelihoods, cells)
+    return n_active
+
+
+@kernel
+def _share_out(given, grid, block, count, n_points, n_active):
+    """Turn log-densities into responsibilities, or take those given; the weighted sum of the log-likelihoods."""
+    weights, factor, responsibilities = block.weights, block.factor, block.responsibilities
+    if not given.e_step:
+        copy_responsibilities(given, block.rows, count, weights, factor, responsibilities)
+        return 0.0
+    if given.assignment == HARD:
+        active = block.components[:n_active]
+        log_likelihood = assign(responsibilities, active, weights, n_points, factor, block.log_likelihoods)
+        copy_row(weights, factor)
+        return log_likelihood
+    log_likelihood = normalise(responsibilities, n_active, weights, n_points, factor, block.log_likelihoods)
+    if given.assignment == STOCHASTIC:
+        draw(given.seed, grid.first_row, block.rows, count, n_active, responsibilities, weights, factor)
+    return log_likelihood
+
+
+# -- a chunk ----------------------------------------------------------------------------------------------------------
 
 
 @chunk_kernel
 def _pass_over_chunk(chunk, context):
-    """Whatever a pass is for, over one chunk.
+    """Visit the blocks of one chunk: E-step, then into the sink. Log-likelihood and weight go to totals[chunk].
 
-    Statistics: add those of the chunk's points to moments[chunk], a sum and its error, and to totals[chunk]; cells:
-    IN OUT as in `Cells`, or empty. Totals: those alone. Else: each point's log-likelihood or responsibilities to out,
-    its label to labels.
+    cells: IN OUT as in `Cells`, or empty.
     """
-    grid, points, parameters, pruning, given, what, centres, cells, moments, totals, out, labels = arguments(context)
-    n_components = centres.shape[0]
-    block = grid.block
-    x = scratch(points.n_features, block, centres)
-    work = scratch(points.n_features + 1, block, centres)
-    responsibilities = scratch(n_components, block, centres)
-    weights = scratch(np.int64(1), block, centres)
-    factor = scratch(np.int64(1), block, centres)
-    log_likelihoods = scratch(np.int64(1), block, centres)
-    rows = np.empty(block + AHEAD, np.int64)
-    components = _all_components(n_components)
-    n_active = n_components
+    grid, points, parameters, pruning, given, cells, totals, sink = arguments(context)
+    block = _new_block(parameters, points.n_features, grid.block)
+    n_active = block.components.size
     prune = pruning.order > 0
-    order, keys, starts, box, upper = pruning_scratch(pruning, grid.window, n_components, points.n_features, centres)
+    order, keys, starts, box, upper = pruning_scratch(
+        pruning, grid.window, n_active, points.n_features, parameters.log_scale
+    )
     first_leaf, last_leaf = chunk_bounds(grid, points.n_samples, chunk)
-    accumulates = what == _STATISTICS
-    sums = moments[chunk, 0] if accumulates else np.zeros((0, 0))  # the first leaf's are the chunk's
+    accumulates = sink.what == _STATISTICS
+    sums = sink.moments[chunk, 0] if accumulates else np.zeros((0, 0))  # the first leaf's are the chunk's
     apart = False
     for leaf in range(first_leaf, last_leaf):
         if accumulates and not apart and totals[chunk, LEAVES] > 0:
-            sums, apart = np.zeros(moments.shape[2:]), True
+            sums, apart = np.zeros(sums.shape), True
         stop = min((leaf + 1) * grid.leaf, points.n_samples)
         log_likelihood = weight = 0.0
         for first in range(leaf * grid.leaf, stop, grid.window):
             window = min(grid.window, stop - first)
             if prune:
-                sort_window(points, pruning, cells, first, window, parameters.origin, rows, x, keys, starts, order)
+                sort_window(
+                    points, pruning, cells, first, window, parameters.origin, block.rows, block.x, keys, starts, order
+                )
             position = cell = np.int64(0)
             while position < window:
                 if prune:
                     count, cell = block_length(pruning, position, window, starts, cell)
                     n_points = whole_groups(count)
-                    take_rows(order, window, position, count, n_points, rows)
+                    take_rows(order, window, position, count, n_points, block.rows)
                 else:
-                    count = min(block, window - position)
+                    count = min(grid.block, window - position)
                     n_points = whole_groups(count)
-                    number_rows(first + position, count, n_points, rows)
+                    number_rows(first + position, count, n_points, block.rows)
                 position += count
-                load_block(points, rows, n_points, parameters.origin, x)
-                set_weights(given, rows, count, n_points, weights)
-                weight += sum_of_row(weights, n_points) if given.weights.size else count
+                load_block(points, block.rows, n_points, parameters.origin, block.x)
+                set_weights(given, block.rows, count, n_points, block.weights)
+                weight += sum_of_row(block.weights, n_points) if given.weights.size else count
                 if given.e_step:
-                    coordinates = block_coordinates(parameters, x, n_points, work)
-                    if prune:
-                        n_active = active_components(parameters, pruning, coordinates, n_points, box, upper, components)
-                    block_log_densities(
-                        parameters, components[:n_active], coordinates, n_points, work, responsibilities
+                    wants_labels = sink.what == _LABELS
+                    n_active = _e_step(
+                        parameters, pruning, given, cells, wants_labels, block, count, n_points, box, upper
                     )
-                    if given.labels.size:
-                        exclude_other_components(given.labels, rows, count, responsibilities)
-                    if given.responsibilities.size:
-                        allow(given.responsibilities, rows, count, responsibilities)
-                    if given.assignment == HARD or cells.size or what == _LABELS:
-                        find_largest(responsibilities, components[:n_active], n_points, factor, log_likelihoods)
-                    if cells.size:
-                        note_cells(parameters, rows, count, factor, log_likelihoods, cells)
-                active = components[:n_active]
-                if what == _LABELS:
-                    for b in range(count):
-                        labels[rows[b]] = np.int64(factor[0, b])
-                    continue
-                if not given.e_step:
-                    copy_responsibilities(given, rows, count, weights, factor, responsibilities)
-                elif given.assignment == HARD:
-                    log_likelihood += assign(responsibilities, active, weights, n_points, factor, log_likelihoods)
-                    copy_row(weights, factor)
+                if sink.what == _LABELS:
+                    _take_labels(sink, block, count)
                 else:
-                    log_likelihood += normalise(responsibilities, n_active, weights, n_points, factor, log_likelihoods)
-                    if given.assignment == STOCHASTIC:
-                        draw(given.seed, grid.first_row, rows, count, n_active, responsibilities, weights, factor)
-                if accumulates:
-                    totals[chunk, LOOKED_AT] += count * n_active
-                    add_block_moments(
-                        parameters, active, x, n_points, responsibilities, factor, weights, centres, work, sums
-                    )
-                elif what != _TOTALS:
-                    _write(what, responsibilities, active, factor, log_likelihoods, rows, count, out)
+                    log_likelihood += _share_out(given, grid, block, count, n_points, n_active)
+                    _take(sink, sums, totals[chunk], parameters, block, count, n_points, n_active)
         if apart:
-            add_leaf(sums, moments[chunk, 0], moments[chunk, 1])
+            add_leaf(sums, sink.moments[chunk, 0], sink.moments[chunk, 1])
         row = totals[chunk]
         row[LOG_LIKELIHOOD], row[LOG_LIKELIHOOD + 1] = two_sum(
             row[LOG_LIKELIHOOD], row[LOG_LIKELIHOOD + 1], log_likelihood
@@ -188,11 +257,13 @@ _NO_CELLS = np.empty(0, np.uint16)
 _NO_LABELS = np.empty(0, np.int64)
 
 
-def _over_chunks(grid, data, parameters, pruned, given, what, centres, cells, moments, *out):
+def _over_chunks(grid, data, parameters, pruned, given, cells, totals, sink):
     try:
-        run(_pass_over_chunk, grid, data, parameters, pruned, given, what, centres, cells, moments, *out)
+        run(_pass_over_chunk, grid, data, parameters, pruned, given, cells, totals, sink)
     except MemoryError:
-        shapes = [("sums", moments.shape[2:], 8), ("responsibilities", (len(centres), grid.block), centres.itemsize)]
+        sums = sink.moments.shape[2:]
+        itemsize = parameters.log_scale.itemsize
+        shapes = [("sums", sums, 8), ("responsibilities", (len(parameters.log_scale), grid.block), itemsize)]
         sizes = [f"{name} of shape {shape} ({math.prod(shape) * size / 2**20:.1f} MiB)" for name, shape, size in shapes]
         raise MemoryError(f"Unable to allocate the arrays that each thread works with: {', '.join(sizes)}") from None
 
@@ -237,7 +308,7 @@ class Pass:
             self.cells = cells
             by_cell = cells is not None and cells.known_for(n_components)
             self._pruned = pruning(parameters, _NEGLIGIBLE + np.log(n_components), by_cell)
-        self._what = _STATISTICS if moments else _TOTALS
+        self._has_moments = moments
         self._grid = cut(n_samples, n_features, n_components, centres.itemsize, self._pruned.order)
         self.leaf = self._grid.leaf
         shape = parameters.zero_moments(0).shape[1:]
@@ -259,13 +330,13 @@ class Pass:
         first : int
             The number of the first among all.
         """
-        nothing = np.empty((0, 0), self._centres.dtype)
+        what, nothing = _STATISTICS if self._has_moments else _TOTALS, np.empty((0, 0), self._centres.dtype)
+        sink = Sink(what, self._centres, self._moments, nothing, _NO_LABELS)
         for start, stop, grid, data in calls(self._grid, points(X), len(self._centres), self._most_chunks, first):
             self._n_chunks = max(self._n_chunks, grid.n_chunks)
             cells = _NO_CELLS if self.cells is None else self.cells.labels_of(first + start, first + stop)
-            arrays = self._centres, cells, self._moments, self._totals, nothing, _NO_LABELS
             part = given.part(start, stop)
-            _over_chunks(grid, data, self._parameters, self._pruned, part, self._what, *arrays)
+            _over_chunks(grid, data, self._parameters, self._pruned, part, cells, self._totals, sink)
 
     @property
     def log_likelihood(self):
@@ -296,7 +367,7 @@ class Pass:
     def add_to(self, sums, factor):
         """Add to `Sums` those of all that was added, weights multiplied by a factor; the pass begins anew."""
         n_chunks = max(1, self._n_chunks)
-        moments = self._moments[: n_chunks if self._what == _STATISTICS else 0]
+        moments = self._moments[: n_chunks if self._has_moments else 0]
         grid = self._grid._replace(n_chunks=1, serial=True)
         run(add_up, grid, factor, moments, self._totals[:n_chunks], *sums)
 
@@ -313,8 +384,8 @@ def _evaluate(X, parameters, what, out, labels):
     grid = cut(len(X), n_features, n_components, parameters.means.itemsize, pruned.order)
     moments, totals = np.zeros((1, 2, 0, 0)), np.zeros((MAX_CHUNKS, 8))
     for start, stop, call, data in calls(grid, points(X), n_components, MAX_CHUNKS):
-        arrays = parameters.means, _NO_CELLS, moments, totals, out[start:stop], labels[start:stop]
-        _over_chunks(call, data, parameters, pruned, NOTHING_GIVEN, what, *arrays)
+        sink = Sink(what, parameters.means, moments, out[start:stop], labels[start:stop])
+        _over_chunks(call, data, parameters, pruned, NOTHING_GIVEN, _NO_CELLS, totals, sink)
 
 
 def log_likelihoods(X, parameters, out):

@@ -11,9 +11,9 @@ import numpy as np
 from llvmlite import ir
 from numba import typeof, types
 from numba.core import cgutils
-from numba.extending import intrinsic
 
-from ._jit import kernel
+from .compiler.extending import intrinsic
+from .compiler.jit import kernel
 from .tiles import AHEAD, transposing_load
 from .vectors import GROUP, compiled_apart, lanes
 
@@ -147,3 +147,15 @@ def scratch(n_rows, n_points, like):
     buffer = np.zeros(n_rows * width + line, like.dtype)
     skip = (-_address_of(buffer) // like.itemsize) % line
     return buffer[skip : skip + n_rows * width].reshape((n_rows, width))
+
+
+@kernel
+def features_themselves(parameters, x, n_points, work):
+    """The coordinates of a component that takes a block's features as they are."""
+    return x
+
+
+@kernel
+def one_more_than_features(parameters):
+    """Rows of scratch of a component that keeps a row for each feature, and a root of the responsibilities."""
+    return parameters.bias.shape[1] + 1

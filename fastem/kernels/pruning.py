@@ -9,12 +9,10 @@ component: D (D + 1) multiply-adds, two points' densities, with a component in e
 from typing import NamedTuple
 
 import numpy as np
-from numba.extending import overload
 
-from ._jit import kernel
+from .compiler.extending import overload
+from .compiler.jit import kernel
 from .ordering import BY_CELL, BY_TREE, MOST_FEATURES_IN_TREE, NO_ORDER, make_tree
-from .shared import Shared
-from .triangular import Triangular
 from .vectors import (
     absolute,
     add,
@@ -73,23 +71,11 @@ def is_worth_trying(parameters):
 
 
 def pruning(parameters, margin, by_cell=False):
-    """The order and the bounds' coefficients for a pass with Triangular, Shared or AxisAligned parameters."""
-    n_components, n_features = parameters.bias.shape
+    """The order and the bounds' coefficients for a pass."""
+    n_features = parameters.bias.shape[1]
     if not is_worth_trying(parameters) or not (by_cell or n_features <= MOST_FEATURES_IN_TREE):
         return no_pruning(parameters)
-    means = parameters.means
-    if isinstance(parameters, Triangular):
-        matrices = parameters.factor.reshape(n_components, n_features, n_features)
-        factor = matrices[:, *np.tril_indices(n_features)]
-        widths = np.sqrt((matrices**2).sum(axis=1).mean(axis=0))
-        matrices = matrices / widths
-        least, most = 1 / _norm_bound(np.linalg.inv(matrices)), _norm_bound(matrices)
-    else:
-        factor = parameters.scale
-        widths = factor.mean(axis=0)
-        least, most = (factor / widths).min(axis=1), (factor / widths).max(axis=1)
-        if isinstance(parameters, Shared):  # distances are those of whitened points
-            means = -parameters.bias
+    means, coefficients, widths, least, most = parameters.bounding_coefficients()
     return Pruning(
         BY_CELL if by_cell else BY_TREE,
         margin,
@@ -98,16 +84,10 @@ def pruning(parameters, margin, by_cell=False):
         _columns(means * widths),
         _columns(least[:, None]),
         _columns(most[:, None]),
-        _columns(factor),
+        _columns(coefficients),
         _columns(parameters.bias),
         _columns(parameters.log_scale[:, None], -np.inf),
     )
-
-
-def _norm_bound(matrices):
-    """Upper bound of the spectral norm of matrices (K, D, D)."""
-    absolutes = np.abs(matrices)
-    return np.sqrt(absolutes.sum(axis=1).max(axis=1) * absolutes.sum(axis=2).max(axis=1))
 
 
 def _columns(values, padding=0.0):
@@ -184,30 +164,13 @@ def _bounds_of_distance(pruning, k, radius, box):
 
 def _whitened(parameters, pruning, c, k, box):
     """(whitened feature c of the middle, how much it varies in the box) for a vector of components from k on."""
-    raise NotImplementedError("compiled code only")
+    return parameters.whitened(parameters, pruning, c, k, box)
 
 
 @overload(_whitened)
 def _overload_whitened(parameters, pruning, c, k, box):
-    if parameters.instance_class is Triangular:
-
-        def whitened(parameters, pruning, c, k, box):
-            z = load(pruning.bias, c, k)
-            spread = splat(0.0, z)
-            for i in range(c + 1):
-                coefficient = load(pruning.factor, c * (c + 1) // 2 + i, k)
-                z = fma(coefficient, splat(box[0, i], z), z)
-                spread = fma(absolute(coefficient), splat(box[1, i], z), spread)
-            return z, spread
-
-    else:
-
-        def whitened(parameters, pruning, c, k, box):
-            coefficient = load(pruning.factor, c, k)
-            z = fma(coefficient, splat(box[0, c], coefficient), load(pruning.bias, c, k))
-            return z, mul(coefficient, splat(box[1, c], z))
-
-    return whitened
+    offered = parameters.instance_class.whitened
+    return lambda parameters, pruning, c, k, box: offered(parameters, pruning, c, k, box)
 
 
 @kernel
@@ -239,7 +202,7 @@ def _bounds_in_box(parameters, pruning, k, radius, box):
 def active_components(parameters, pruning, x, n_points, box, upper, active):
     """The components that may matter to a block, in order: OUT active[: the number returned].
 
-    x: (at least D, n_points) the block, whitened where parameters are Shared; box: scratch (2, D);
+    x: (at least D, n_points) the coordinates of the block; box: scratch (2, D);
     upper: scratch (1, K padded).
     """
     radius = splat(_measure(x, n_points, pruning.widths, box), x)

@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ._jit import arguments, chunk_kernel, kernel
+from .compiler.calls import arguments
+from .compiler.jit import chunk_kernel, kernel
 
 # Columns of a chunk's totals, pairs of a sum and its error: log-likelihood, weight, pairs of point and component looked
 # at, and how many leaves the moments hold.

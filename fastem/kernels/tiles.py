@@ -10,8 +10,8 @@ import functools
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic
 
+from .compiler.extending import intrinsic
 from .vectors import (
     DOUBLE,
     INT64,

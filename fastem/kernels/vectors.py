@@ -11,15 +11,14 @@ type. Bounds are checked where Numba's are, with NUMBA_BOUNDSCHECK=1.
 
 import functools
 
-import llvmlite.binding
 import numba
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic, models, register_model
+from numba.extending import models, register_model
 
-# A register's bytes: 64 with AVX-512; 32 with AVX2 and, as two registers each, with SSE or NEON.
-REGISTER = 64 if llvmlite.binding.get_host_cpu_features().get("avx512f") else 32
+from .compiler.cpu import REGISTER
+from .compiler.extending import intrinsic
 
 GROUP = 2 * REGISTER // 4
 """Tiles run over whole pairs of vectors of either precision: this many points, or a multiple."""

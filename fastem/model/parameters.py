@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..kernels import in_single
+from .saved import Saved
 
 if TYPE_CHECKING:
     from .families import CovarianceFamily
@@ -28,7 +29,7 @@ class CollapsedComponent(ValueError):
 
 
 @dataclass(frozen=True)
-class Parameters:
+class Parameters(Saved):
     """A mixture: weights (K,), means (K, D), covariances and precisions_cholesky in the family's shape."""
 
     family: "CovarianceFamily"

@@ -16,10 +16,11 @@ from pathlib import Path
 import numba
 import numpy as np
 from numba import njit, prange, typeof, types
-from numba.core import caching, cgutils
-from numba.core.codegen import JITCodeLibrary
-from numba.core.compiler import CompilerBase, DefaultPassBuilder
-from numba.extending import intrinsic
+from numba.core import caching
+
+from . import interpreted
+from .calls import address_of, arguments, as_integer, attempt, call, placed
+from .linked import PIPELINE
 
 # 'contract' alone: fused multiply-adds, nothing that reorders a sum or assumes away NaN and infinity.
 # Sums are vectorised by hand (vectors.py), so 'reassoc' would buy nothing here.
@@ -33,7 +34,7 @@ _WORKQUEUE_LOCK = threading.Lock()
 def _source_stamp():
     """Digest of every kernel source file, so that a change in any of them invalidates all cached kernels."""
     digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
+    for path in sorted(Path(__file__).parents[1].rglob("*.py")):
         digest.update(path.read_bytes())
     return digest.digest()
 
@@ -80,52 +81,9 @@ def _cached(dispatcher):
     return dispatcher
 
 
-class _LinkedOnly(JITCodeLibrary):
-    """The code of a kernel that only other kernels call: linked into theirs and optimised there, never by itself.
-
-    Numba would optimise every kernel and make machine code of it at each level of calls, which took half of the
-    seconds a first fit waits for.
-    """
-
-    def finalize(self):
-        for library in dict.fromkeys(self._linking_libraries):
-            self._final_module.link_in(library._get_module_for_linking(), preserve=True)
-        self._finalized = True
-
-    def get_pointer_to_function(self, name):
-        self._ensure_finalized()
-        return 0  # there is none, and no one calls it
-
-    @property
-    def codegen(self):
-        return _NoEnvironment(self._codegen)
-
-
-class _NoEnvironment:
-    """A code generator for code without an environment of its own: it takes its caller's."""
-
-    def __init__(self, codegen):
-        self._codegen = codegen
-
-    def __getattr__(self, name):
-        return getattr(self._codegen, name)
-
-    def set_env(self, name, environment):
-        pass
-
-
-class _LinkedCompiler(CompilerBase):
-    """Numba's pipeline, with a library of the kind above."""
-
-    def define_pipelines(self):
-        self.state.library = _LinkedOnly(self.state.targetctx.codegen(), self.state.func_id.func_qualname)
-        return [DefaultPassBuilder.define_nopython_pipeline(self.state)]
-
-
 def kernel(function):
     """Compile a serial function that other kernels call; it is compiled into its callers, not cached itself."""
-    options = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, **_OPTIONS}
-    return njit(pipeline_class=_LinkedCompiler, **options)(function)
+    return njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **PIPELINE, **_OPTIONS)(function)
 
 
 def chunk_kernel(function):
@@ -137,88 +95,25 @@ def chunk_kernel(function):
 # twentieth of a second. So there is one for all chunk kernels: it calls them by address and hands them a pointer.
 
 
-@intrinsic
-def arguments(typingctx, context):
-    """The tuple that a chunk kernel's context points to."""
-
-    def codegen(context, builder, signature, args):
-        place = context.get_value_type(signature.return_type).as_pointer()
-        values = builder.load(builder.bitcast(args[0], place))
-        context.nrt.incref(builder, signature.return_type, values)  # the kernel gives up what it has been given
-        return values
-
-    return context.dtype(context), codegen
-
-
-@intrinsic
-def placed(typingctx, args):
-    """Pointer to a tuple put in the caller's frame."""
-
-    def codegen(context, builder, signature, values):
-        place = cgutils.alloca_once_value(builder, values[0])
-        return builder.bitcast(place, context.get_value_type(signature.return_type))
-
-    return types.CPointer(args)(args), codegen
-
-
-def _status_of_call(context, builder, address, arg_types, args):
-    """Code that calls the compiled function of an address with a tuple of arguments, and how that ended."""
-    native = context.call_conv.get_function_type(types.none, arg_types)
-    function = builder.inttoptr(address, native.as_pointer())
-    passed = cgutils.unpack_tuple(builder, args)
-    return context.call_conv.call_function(builder, function, types.none, arg_types, passed)[0]
-
-
-@intrinsic
-def _call(typingctx, address, args):
-    """Call the compiled function of that address, whose arguments are as wide as integers."""
-
-    def codegen(context, builder, signature, values):
-        status = _status_of_call(context, builder, values[0], signature.args[1], values[1])
-        with cgutils.if_unlikely(builder, status.is_error):
-            context.call_conv.return_status_propagate(builder, status)
-        return context.get_dummy_value()
-
-    return types.none(types.intp, args), codegen
-
-
-@intrinsic
-def _attempt(typingctx, address, args, failed):
-    """`_call`, but an exception makes the integer at `failed` 1: what another thread raises would be lost."""
-
-    def codegen(context, builder, signature, values):
-        status = _status_of_call(context, builder, values[0], signature.args[1], values[1])
-        with cgutils.if_unlikely(builder, status.is_error):
-            builder.store(cgutils.intp_t(1), builder.inttoptr(values[2], cgutils.intp_t.as_pointer()))
-        return context.get_dummy_value()
-
-    return types.none(types.intp, args, types.intp), codegen
-
-
-@intrinsic
-def _as_integer(typingctx, pointer):
-    return types.intp(pointer), lambda context, builder, signature, args: builder.ptrtoint(args[0], cgutils.intp_t)
-
-
 @_cached
 @njit(parallel=True, **_OPTIONS)
 def _for_each_chunk(kernel, n_chunks, context, failed):
     for chunk in prange(n_chunks):
-        _attempt(kernel, (np.int64(chunk), context), failed)
+        attempt(kernel, (np.int64(chunk), context), failed)
 
 
 @_cached
 @njit(**_OPTIONS)
 def _one_by_one(kernel, n_chunks, context, failed):
     for chunk in range(n_chunks):
-        _call(kernel, (np.int64(chunk), context))
+        call(kernel, (np.int64(chunk), context))
 
 
 @_cached
 @njit(**_OPTIONS)
 def _launch(for_each_chunk, kernel, n_chunks, args):
     failed = placed((np.int64(0),))
-    _call(for_each_chunk, (kernel, n_chunks, _as_integer(placed(args)), _as_integer(failed)))
+    call(for_each_chunk, (kernel, n_chunks, as_integer(placed(args)), as_integer(failed)))
     if arguments(failed)[0]:  # kernels allocate, nothing else in them can fail
         raise MemoryError("Unable to allocate what a kernel works with")
 
@@ -230,19 +125,13 @@ def _address(kernel, args):
     """Where the machine code of a chunk kernel for arguments of these types is, compiled or loaded where need be."""
     key = (kernel, *map(_kind, args))
     if key not in _addresses:
-        _addresses[key] = _compiled(kernel, (types.intp, types.CPointer(typeof(args))))
+        _addresses[key] = address_of(kernel, (types.intp, types.CPointer(typeof(args))))
     return _addresses[key]
-
-
-def _compiled(dispatcher, signature):
-    dispatcher.compile(signature)
-    compiled = dispatcher.overloads[signature]
-    return compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name)
 
 
 @functools.cache
 def _loop_address(is_serial):
-    return _compiled(_one_by_one if is_serial else _for_each_chunk, (types.intp,) * 4)
+    return address_of(_one_by_one if is_serial else _for_each_chunk, (types.intp,) * 4)
 
 
 def _kind(value):
@@ -260,13 +149,55 @@ def run(kernel, grid, *args):
     The kernel's arguments are the grid and the others.
     """
     args = (grid, *args)
+    if numba.config.DISABLE_JIT:
+        return interpreted.run(kernel, grid.n_chunks, args)
     is_serial = grid.serial or _is_orphaned()
     # A parallel loop on one thread would be slower: OpenMP ends the others, and starts them anew for the next.
-    call = functools.partial(_launch, _loop_address(is_serial), _address(kernel, args), grid.n_chunks, args)
+    if _calls_by_address():
+        launch = functools.partial(_launch, _loop_address(is_serial), _address(kernel, args), grid.n_chunks, args)
+    else:
+        launch = functools.partial(_plain_loop(kernel, is_serial), grid.n_chunks, args)
     if is_serial or _is_reentrant():
-        return call()
+        return launch()
     with _WORKQUEUE_LOCK:
-        return call()
+        return launch()
+
+
+@chunk_kernel
+def _note(chunk, context):
+    (noted,) = arguments(context)
+    noted[chunk] = chunk + 1
+
+
+@functools.cache
+def _calls_by_address():
+    """Whether calls by address do with this Numba what they should, tried once; where not, with a warning."""
+    noted = np.zeros(3)
+    try:
+        _launch(_loop_address(True), _address(_note, (noted,)), len(noted), (noted,))
+    except Exception as error:  # whatever a changed inside makes of it
+        reason = f"{type(error).__name__}: {error}"
+    else:
+        if noted.tolist() == [1, 2, 3]:
+            return True
+        reason = f"got {noted.tolist()}"
+    warnings.warn(
+        f"fastem can't call its kernels by address with Numba {numba.__version__} ({reason}): it compiles a loop for "
+        "each, which takes several times as long and isn't cached on disk. Try another version of Numba.",
+        RuntimeWarning,
+        stacklevel=2,
+    )
+    return False
+
+
+@functools.cache
+def _plain_loop(kernel, is_serial):
+    @njit(parallel=not is_serial, **_OPTIONS)
+    def loop(n_chunks, args):
+        for chunk in prange(n_chunks):
+            kernel(np.int64(chunk), args)
+
+    return loop
 
 
 # GNU OpenMP ends a process that was forked from one with threads of it as soon as it enters a parallel region.

@@ -1,29 +1,23 @@
-"""Kernels as plain Python: `python -m pytest -p tests.interpreted tests/test_kernels.py`.
+"""Kernels as plain Python, where NUMBA_DISABLE_JIT=1 switches compiling off: to step through, slowly.
 
-Numba's switch for that, NUMBA_DISABLE_JIT, knows nothing of intrinsics: the SIMD operations and register tiles that
-fastem generates itself. Here each of them is the formula in its docstring, in NumPy: a vector is an array of its lanes.
-So coverage sees the kernels' lines, every index is checked, and what the generated code says has a second witness.
+That switch knows nothing of intrinsics: the SIMD operations and register tiles that fastem generates itself. Here each
+of them is the formula in its docstring, in NumPy: a vector is an array of its lanes. So coverage sees the kernels'
+lines, every index is checked, and what the generated code says has a second witness.
 """
 
 import ctypes
 import functools
 import inspect
-import os
 import sys
 
-if "numba" in sys.modules:
-    raise RuntimeError("numba is imported already: too late to switch its compiler off")
-os.environ["NUMBA_DISABLE_JIT"] = "1"
-
-import numba.extending
 import numpy as np
+
+from .cpu import REGISTER
 
 # -- memory -----------------------------------------------------------------------------------------------------------
 
 
 def lanes(like):
-    from fastem.kernels.vectors import REGISTER
-
     return REGISTER // like.itemsize
 
 
@@ -51,7 +45,7 @@ def peek(address, dtype):
 
 
 def peek_code(address, code):
-    from fastem.kernels import READ_IN_PLACE
+    from ..points import READ_IN_PLACE
 
     return peek(address, READ_IN_PLACE[code])
 
@@ -81,7 +75,7 @@ def polynomial(x, coefficients):
 
 def points_of(rows, first, count, n_points):
     """(count, n_points) of a block's rows from `first` on; tiles run over whole pairs of vectors."""
-    from fastem.kernels.vectors import GROUP
+    from ..vectors import GROUP
 
     assert n_points % GROUP == 0
     return np.stack([part(rows, first + c, 0, n_points) for c in range(count)])
@@ -137,7 +131,7 @@ def outer(width, e, i, j, n_points, out, row, *, widths, diagonal):
 
 
 def load_features(address, row_stride, rows, point, feature, like, origin, x, *, width):
-    from fastem.kernels.tiles import AHEAD
+    from ..tiles import AHEAD
 
     for i in range(feature, feature + width):
         here = vector(x, i, point)
@@ -150,19 +144,15 @@ def load_features(address, row_stride, rows, point, feature, like, origin, x, *,
 # -- calls ------------------------------------------------------------------------------------------------------------
 
 
-def attempt(function, args, failed):
-    try:
-        function(*args)
-    except MemoryError:
-        failed[0] = (1,)
+def run(kernel, n_chunks, args):
+    """Run a chunk kernel for every chunk, without the warnings that compiled code doesn't give."""
+    with np.errstate(all="ignore"):
+        for chunk in range(n_chunks):
+            kernel(chunk, args)
 
 
 STAND_INS = {
-    "arguments": lambda place: place[0],
-    "placed": lambda args: [args],
-    "_as_integer": lambda place: place,
-    "_call": lambda function, args: function(*args),
-    "_attempt": attempt,
+    "arguments": lambda args: args,
     "compiled_apart": lambda: None,
     "lanes": lanes,
     "load": lambda rows, row, point: vector(rows, row, point).copy(),
@@ -195,8 +185,8 @@ STAND_INS = {
 
 
 def intrinsic(generator):
-    """The stand-in, given what the factory that the generator is from was called with."""
-    stand_in = STAND_INS[generator.__qualname__]
+    """The stand-in, given what the factory that the generator is from was called with; None for native calls."""
+    stand_in = STAND_INS.get(generator.__qualname__)
     known = {*inspect.signature(stand_in).parameters} if inspect.isfunction(stand_in) else set()
     fixed = {name: value for name, value in _nonlocals(generator).items() if name in known}
     return functools.partial(stand_in, **fixed) if fixed else stand_in
@@ -230,26 +220,8 @@ class _Type:
 
 def type_of(value):
     """As much of Numba's type as overloads look at."""
-    from fastem.kernels.vectors import DOUBLE, SINGLE
+    from ..vectors import DOUBLE, SINGLE
 
     if isinstance(value, np.ndarray) and value.ndim == 1 and value.dtype in BITS:
         return DOUBLE if value.dtype == np.float64 else SINGLE
     return _Type(type(value))
-
-
-def _compiled(function, signature):
-    """The address of a function that `_call` takes, without the warnings that compiled code doesn't give."""
-
-    @functools.wraps(function)
-    def quiet(*args):
-        with np.errstate(all="ignore"):
-            return function(*args)
-
-    return quiet
-
-
-numba.extending.intrinsic, numba.extending.overload = intrinsic, overload
-
-import fastem.kernels._jit  # noqa: E402
-
-fastem.kernels._jit._compiled = _compiled

@@ -1,0 +1,156 @@
+"""Gaussians whose axes are the features' (diag, spherical): densities and moments of a block.
+
+For a point and a component: 4 D flops for the density, 5 D for the moments, 25 for the exp; of a point 8 D bytes are
+read, once for all components. Reached, of the machine's matrix multiplication (see triangular.py): 0.32 at D = 2,
+where exp is most of it, 0.68 at 10, 0.65 at 32 and 128. There the adding units, which the moments keep as busy as
+the multiplying ones, are the bound, and from D = 100 on the memory behind the caches: 1 KiB a point.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ..compiler.jit import kernel
+from ..points import features_themselves, one_more_than_features
+from ..tiles import moments_tile
+from ..vectors import add, fma, fnma, lanes, load, mul, splat, store, sub, sum_of_lanes
+
+_moments = moments_tile(squares=True)
+
+
+@kernel
+def axis_aligned_log_densities(parameters, active, x, n_points, work, out):
+    """out[a, b] = log weight + log-density of component active[a] at point b.
+
+    x: (at least D, n_points); out: OUT (len(active), n_points).
+    """
+    log_scale, scale, bias = parameters.log_scale, parameters.scale, parameters.bias
+    n_lanes = lanes(x)
+    for a in range(active.size):
+        k = active[a]
+        start = splat(log_scale[k], x)
+        for b in range(0, n_points, 2 * n_lanes):
+            sum0 = sum1 = start
+            for i in range(scale.shape[1]):
+                factor = splat(scale[k, i], x)
+                offset = splat(bias[k, i], x)
+                z0 = fma(load(x, i, b), factor, offset)
+                z1 = fma(load(x, i, b + n_lanes), factor, offset)
+                sum0 = fnma(z0, z0, sum0)
+                sum1 = fnma(z1, z1, sum1)
+            store(out, a, b, sum0)
+            store(out, a, b + n_lanes, sum1)
+
+
+@kernel
+def _far_log_densities(parameters, active, x, n_points, work, out):
+    """`axis_aligned_log_densities` of points from each component's mean."""
+    log_scale, scale, means = parameters.log_scale, parameters.scale, parameters.means
+    for a in range(active.size):
+        k = active[a]
+        for b in range(0, n_points, lanes(x)):
+            total = splat(log_scale[k], x)
+            for i in range(scale.shape[1]):
+                z = mul(sub(load(x, i, b), splat(means[k, i], x)), splat(scale[k, i], x))
+                total = fnma(z, z, total)
+            store(out, a, b, total)
+
+
+@kernel
+def add_mass(responsibilities, factor, active, n_points, total):
+    """responsibilities[a] *= factor[0], point by point, and total[active[a], 0] += its sum."""
+    for a in range(active.size):
+        mass = splat(0.0, factor)
+        for b in range(0, n_points, lanes(factor)):
+            r = mul(load(responsibilities, a, b), load(factor, 0, b))
+            store(responsibilities, a, b, r)
+            mass = add(mass, r)
+        total[active[a], 0] += sum_of_lanes(mass)
+
+
+@kernel
+def _add_moments(parameters, active, x, n_points, responsibilities, factor, weights, centres, work, moments):
+    """Add a block's mass, first and second moments about `centres`, for each active component.
+
+    x: (D, n_points); responsibilities: (len(active), n_points), IN to be multiplied by factor (1, n_points), OUT
+    multiplied; centres: (K, D), relative to the same origin as x; moments: IN OUT (K, 1 + 2 D).
+    """
+    n_features = x.shape[0]
+    add_mass(responsibilities, factor, active, n_points, moments)
+    for i in range(0, n_features, 4):
+        width = min(4, n_features - i)
+        for a in range(active.size):
+            _moments(width, x, i, n_points, responsibilities, a, centres, active[a], moments, 1, 1 + n_features)
+
+
+@kernel
+def axis_aligned_whitened(parameters, pruning, c, k, box):
+    """(whitened feature c of the middle of a box, how much it varies in it) for a vector of components from k on."""
+    coefficient = load(pruning.factor, c, k)
+    z = fma(coefficient, splat(box[0, c], coefficient), load(pruning.bias, c, k))
+    return z, mul(coefficient, splat(box[1, c], z))
+
+
+class AxisAligned(NamedTuple):
+    """Parameters as the kernels take them: the log-density of component k at x is, with x' = x - origin,
+
+    log_scale[k] - sum over i of (scale[k, i] x'[i] + bias[k, i])**2
+
+    The precision of `scale`, float64 or float32, is the one that densities and products of a pass are in.
+    """
+
+    origin: np.ndarray  # (D,) float64, a point amid the data
+    means: np.ndarray  # (K, D) relative to the origin
+    log_scale: np.ndarray  # (K,) log weight + log of the normalising constant
+    scale: np.ndarray  # (K, D) 1 / (sqrt(2) standard deviation)
+    bias: np.ndarray  # (K, D) -scale mean
+
+    is_far = False  # points are taken from the origin, not from each component's own mean
+
+    def zero_moments(self, n_slots):
+        """Accumulators of `n_slots` chunks: per component its mass, first and second moments."""
+        n_components, n_features = self.scale.shape
+        return np.zeros((n_slots, n_components, 1 + 2 * n_features))
+
+    coordinates = staticmethod(features_themselves)
+    log_densities = staticmethod(axis_aligned_log_densities)
+    add_moments = staticmethod(_add_moments)
+    work_rows = staticmethod(one_more_than_features)
+    whitened = staticmethod(axis_aligned_whitened)
+
+    def bounding_coefficients(self):
+        """(means, coefficients, widths, least, most) as `Pruning` has them."""
+        widths = self.scale.mean(axis=0)
+        relative = self.scale / widths
+        return self.means, self.scale, widths, relative.min(axis=1), relative.max(axis=1)
+
+    @property
+    def largest_coefficient(self):
+        """Of the absolute values of `scale`."""
+        return max(self.scale.max(), -self.scale.min())
+
+    def sum_of_terms(self, reach):
+        """Sum of the absolute terms of each whitened feature where |x - origin| is `reach`, both (K, D)."""
+        return self.scale * reach + np.abs(self.bias)
+
+    @staticmethod
+    def split_moments(moments):
+        """Views of the mass (K,), first (K, D) and second moments (K, D) in summed accumulators."""
+        n_features = moments.shape[1] // 2
+        return moments[:, 0], moments[:, 1 : 1 + n_features], moments[:, 1 + n_features :]
+
+
+class FarAxisAligned(AxisAligned):
+    """The same for components so far apart that no origin is near enough to them all: with x' = x - means[k],
+
+    log_scale[k] - sum over i of (scale[k, i] x'[i])**2
+
+    So the origin is 0, in which no point is rounded, means are not relative to anything, and bias is 0.
+    """
+
+    __slots__ = ()
+    is_far = True
+    log_densities = staticmethod(_far_log_densities)
+
+    def bounding_coefficients(self):
+        """None: components that are far apart aren't bounded."""

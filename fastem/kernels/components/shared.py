@@ -1,0 +1,121 @@
+"""Gaussians that share one covariance matrix (tied): densities and moments of a block.
+
+The common Cholesky factor whitens a block once; in whitened features every component is a unit sphere. For a point:
+D (D + 1) flops to whiten and as many for the common scatter; for a point and a component 4 D for the density, 3 D for
+the first moment, 25 for the exp: far less than a matrix for each. Reached, of the machine's matrix multiplication
+(see triangular.py): 0.6 at D = 10 and at 128, for the reasons of axis_aligned.py.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ..compiler.jit import kernel
+from ..points import one_more_than_features
+from ..tiles import moments_tile, outer_tile
+from ..vectors import fma, lanes, load, mul, splat, sqrt, store
+from .axis_aligned import add_mass, axis_aligned_log_densities, axis_aligned_whitened
+from .triangular import add_left_of_diagonal, odd_columns
+
+_first_moments = moments_tile(squares=False)
+_first_triangle = outer_tile((1, 2, 3, 4), diagonal=True)
+_next_triangle = outer_tile((4,), diagonal=True)
+
+
+@kernel
+def _whitened_block(parameters, x, n_points, y):
+    """y[j, b] = sum over i <= j of factor[j, i] x[i, b].  x: (D, n_points), y: OUT (at least D, n_points)."""
+    factor, n_lanes = parameters.factor, lanes(x)
+    for j in range(factor.shape[0]):
+        for b in range(0, n_points, 2 * n_lanes):
+            sum0 = sum1 = splat(0.0, x)
+            for i in range(j + 1):
+                coefficient = splat(factor[j, i], x)
+                sum0 = fma(load(x, i, b), coefficient, sum0)
+                sum1 = fma(load(x, i, b + n_lanes), coefficient, sum1)
+            store(y, j, b, sum0)
+            store(y, j, b + n_lanes, sum1)
+    return y
+
+
+@kernel
+def _add_scatter(e, n_features, n_points, first_row, out):
+    """out[first_row + i, j] += sum over b of e[i, b] e[j, b] for j <= i < n_features."""
+    first = odd_columns(n_features)
+    _first_triangle(first, e, 0, 0, n_points, out, first_row)
+    for i in range(first, n_features, 4):
+        add_left_of_diagonal(e, i, first, n_points, out, first_row + i)
+        _next_triangle(4, e, i, i, n_points, out, first_row + i)
+
+
+@kernel
+def _add_moments(parameters, active, x, n_points, responsibilities, factor, weights, centres, e, moments):
+    """Add a block's mass and first moments about `centres`, and the scatter of all its points about the origin.
+
+    x: (D, n_points); responsibilities: (len(active), n_points), IN to be multiplied by factor (1, n_points), OUT
+    multiplied; weights: (1, n_points), what a point's responsibilities sum to; centres: (K, D), relative to the same
+    origin as x; e: scratch (at least D, n_points); moments: IN OUT (K + D, 1 + D).
+    """
+    n_components, n_features = centres.shape
+    add_mass(responsibilities, factor, active, n_points, moments)
+    for i in range(0, n_features, 4):
+        width = min(4, n_features - i)
+        for a in range(active.size):
+            _first_moments(width, x, i, n_points, responsibilities, a, centres, active[a], moments, 1, 0)
+    for b in range(0, n_points, lanes(e)):
+        root = sqrt(load(weights, 0, b))
+        for i in range(n_features):
+            store(e, i, b, mul(root, load(x, i, b)))
+    _add_scatter(e, n_features, n_points, n_components, moments)
+
+
+class Shared(NamedTuple):
+    """Parameters as the kernels take them: the log-density of component k at x is, with y = factor (x - origin),
+
+    log_scale[k] - sum over i of (scale[k, i] y[i] + bias[k, i])**2
+
+    The precision of `factor`, float64 or float32, is the one that densities and products of a pass are in.
+    """
+
+    origin: np.ndarray  # (D,) float64, a point amid the data
+    means: np.ndarray  # (K, D) relative to the origin
+    log_scale: np.ndarray  # (K,) log weight + log of the normalising constant
+    factor: np.ndarray  # (D, D) transposed Cholesky factor of the precision / sqrt(2), lower triangular
+    scale: np.ndarray  # (K, D) ones: whitened components are spheres
+    bias: np.ndarray  # (K, D) -factor mean
+
+    is_far = False  # points are taken from the origin, not from each component's own mean
+
+    def zero_moments(self, n_slots):
+        """Accumulators of `n_slots` chunks: K rows (mass, first moment), then D rows of the common scatter."""
+        n_components, n_features = self.bias.shape
+        return np.zeros((n_slots, n_components + n_features, 1 + n_features))
+
+    coordinates = staticmethod(_whitened_block)
+    log_densities = staticmethod(axis_aligned_log_densities)  # whitened components are spheres
+    add_moments = staticmethod(_add_moments)
+    work_rows = staticmethod(one_more_than_features)
+    whitened = staticmethod(axis_aligned_whitened)
+
+    def bounding_coefficients(self):
+        """(means, coefficients, widths, least, most) as `Pruning` has them: distances are those of whitened points."""
+        widths = self.scale.mean(axis=0)
+        relative = self.scale / widths
+        return -self.bias, self.scale, widths, relative.min(axis=1), relative.max(axis=1)
+
+    @property
+    def largest_coefficient(self):
+        """Of the absolute values of `factor`."""
+        return max(self.factor.max(), -self.factor.min())
+
+    def sum_of_terms(self, reach):
+        """Sum of the absolute terms of each whitened feature where |x - origin| is `reach`, both (K, D)."""
+        return reach @ np.abs(self.factor).T + np.abs(self.bias)
+
+    @staticmethod
+    def split_moments(moments):
+        """The mass (K,), first moments (K, D) and common scatter about the origin (D, D)."""
+        n_features = moments.shape[1] - 1
+        lower = np.tril(moments[-n_features:, :-1])
+        scatter = lower + np.tril(lower, -1).T
+        return moments[:-n_features, 0], moments[:-n_features, 1:], scatter

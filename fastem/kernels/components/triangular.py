@@ -1,0 +1,201 @@
+"""Gaussians with a covariance matrix each (full): densities and moments of a block, in register tiles of four.
+
+For a point and a component: D (D + 3) flops for the density (whitened features z = U'(x - mean), U the Cholesky factor
+of the precision), D (D + 5) for the moments, 25 for the exp, a square root where D > 4; of a point 8 D bytes are read,
+once for all components, so arithmetic is the bound in every regime.
+
+Reached, of the machine's own float64 (float32) matrix multiplication, 106 (212) GFLOP/s on two cores with AVX-512, by
+asv_benchmarks/roofline.py. 1 is out of reach: a subtraction counts half of a multiply-add, an exp of 25 flops takes
+the place of 50.
+
+| D | bound | share |
+| --- | --- | --- |
+| 1 | exp and log | 0.37 |
+| 2 to 4 | exp; one tile, without roots or stores | 0.44, 0.51, 0.58 |
+| 5 to 16 | tiles, a block in the first-level cache | 0.82 (0.80) at 10 |
+| 17 to 64 | tiles, a block in the second-level cache | 0.85 (0.78) at 32 |
+| 65 to 512 | the same, four rows of the factor in the first | 0.82 (0.78) at 128, 0.65 at 512 |
+
+Seen in the assembly (`inspect_asm` of the chunk kernels): every multiply-add of the tiles is on the widest registers
+(zmm here), factors come as embedded broadcasts, loops are unrolled by LLVM, and no sum leaves its register; what is
+spilled are constants hoisted out of the loop over blocks. A matrix multiplication instead (for D of 65 and more) would
+have to leave out half of its products to keep up: it does both triangles.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ..compiler.jit import kernel
+from ..points import features_themselves, one_more_than_features
+from ..tiles import centred_tile, outer_tile, subtract_squares_tile
+from ..vectors import absolute, fma, lanes, load, splat, store, sub
+
+_first_columns = subtract_squares_tile(first=True)
+_next_columns = subtract_squares_tile(first=False)
+_only = centred_tile("only")
+_first = centred_tile("first")
+_next = centred_tile("next")
+_outer_first = outer_tile((1, 2, 3, 4))
+_outer_next = outer_tile((4,))
+
+
+@kernel
+def odd_columns(n_features):
+    """1 to 4: tiles of four columns follow those that are left over, which come first, where a triangle is narrow."""
+    return (n_features - 1) % 4 + 1
+
+
+@kernel
+def _log_densities(parameters, active, x, n_points, work, out):
+    """out[a, b] = log weight + log-density of component active[a] at point b.
+
+    x: (D, n_points); out: OUT (len(active), n_points).
+    """
+    log_scale, factor, bias = parameters.log_scale, parameters.factor, parameters.bias
+    n_features = x.shape[0]
+    first = odd_columns(n_features)
+    for a in range(active.size):
+        k = active[a]
+        _first_columns(first, log_scale[k], factor, bias, k, 0, x, n_points, out, a)
+        for j in range(first, n_features, 4):
+            _next_columns(4, log_scale[k], factor, bias, k, j, x, n_points, out, a)
+
+
+@kernel
+def _far_log_densities(parameters, active, x, n_points, offsets, out):
+    """`_log_densities` of points from each component's mean.  offsets: scratch (at least D, n_points)."""
+    log_scale, factor, bias, means = parameters.log_scale, parameters.factor, parameters.bias, parameters.means
+    n_features = x.shape[0]
+    first = odd_columns(n_features)
+    for a in range(active.size):
+        k = active[a]
+        for i in range(n_features):
+            mean = splat(means[k, i], x)
+            for b in range(0, n_points, lanes(x)):
+                store(offsets, i, b, sub(load(x, i, b), mean))
+        _first_columns(first, log_scale[k], factor, bias, k, 0, offsets, n_points, out, a)
+        for j in range(first, n_features, 4):
+            _next_columns(4, log_scale[k], factor, bias, k, j, offsets, n_points, out, a)
+
+
+@kernel
+def add_left_of_diagonal(e, i, first, n_points, out, row):
+    """out[row + p, j] += sum over b of e[i + p, b] e[j, b] for p < 4 and j < i, tile by tile as from `odd_columns`."""
+    _outer_first(first, e, i, 0, n_points, out, row)
+    for j in range(first, i, 4):
+        _outer_next(4, e, i, j, n_points, out, row)
+
+
+@kernel
+def _add_moments(parameters, active, x, n_points, responsibilities, factor, weights, centres, e, moments):
+    """Add a block's mass, first and second moments about `centres`, for each active component.
+
+    x: (D, n_points); responsibilities: (len(active), n_points), to be multiplied by factor (1, n_points);
+    centres: (K, D), relative to the same origin as x; e: scratch (D + 1, n_points);
+    moments: IN OUT (K (D + 2), D), lower triangles.
+    """
+    n_features = x.shape[0]
+    first = odd_columns(n_features)
+    for a in range(active.size):
+        k = active[a]
+        row = k * (n_features + 2)
+        if n_features <= 4:
+            _only(n_features, x, 0, n_points, responsibilities, a, factor, centres, k, e, moments, row)
+            continue
+        _first(first, x, 0, n_points, responsibilities, a, factor, centres, k, e, moments, row)
+        for i in range(first, n_features, 4):
+            _next(4, x, i, n_points, responsibilities, a, factor, centres, k, e, moments, row)
+            add_left_of_diagonal(e, i, first, n_points, moments, row + 2 + i)
+
+
+@kernel
+def _whitened(parameters, pruning, c, k, box):
+    """(whitened feature c of the middle of a box, how much it varies in it) for a vector of components from k on."""
+    z = load(pruning.bias, c, k)
+    spread = splat(0.0, z)
+    for i in range(c + 1):
+        coefficient = load(pruning.factor, c * (c + 1) // 2 + i, k)
+        z = fma(coefficient, splat(box[0, i], z), z)
+        spread = fma(absolute(coefficient), splat(box[1, i], z), spread)
+    return z, spread
+
+
+def _norm_bound(matrices):
+    """Upper bound of the spectral norm of matrices (K, D, D)."""
+    absolutes = np.abs(matrices)
+    return np.sqrt(absolutes.sum(axis=1).max(axis=1) * absolutes.sum(axis=2).max(axis=1))
+
+
+class Triangular(NamedTuple):
+    """Parameters as the kernels take them: the log-density of component k at x is, with x' = x - origin,
+
+    log_scale[k] - sum over c of (bias[k, c] + sum over i <= c of factor[k D + c, i] x'[i])**2
+
+    The precision of `factor`, float64 or float32, is the one that densities and products of a pass are in.
+    """
+
+    origin: np.ndarray  # (D,) float64, a point amid the data
+    means: np.ndarray  # (K, D) relative to the origin
+    log_scale: np.ndarray  # (K,) log weight + log of the normalising constant
+    factor: np.ndarray  # (K * D, D) transposed Cholesky factors of the precisions / sqrt(2), lower triangular
+    bias: np.ndarray  # (K, D) -factor mean
+
+    is_far = False  # points are taken from the origin, not from each component's own mean
+
+    def zero_moments(self, n_slots):
+        """Accumulators of `n_slots` chunks: per component a row of mass, of first, and D of second moments."""
+        n_components, n_features = self.bias.shape
+        return np.zeros((n_slots, n_components * (n_features + 2), n_features))
+
+    coordinates = staticmethod(features_themselves)
+    log_densities = staticmethod(_log_densities)
+    add_moments = staticmethod(_add_moments)
+    work_rows = staticmethod(one_more_than_features)
+    whitened = staticmethod(_whitened)
+
+    def bounding_coefficients(self):
+        """(means, coefficients, widths, least, most) as `Pruning` has them."""
+        n_components, n_features = self.bias.shape
+        matrices = self.factor.reshape(n_components, n_features, n_features)
+        coefficients = matrices[:, *np.tril_indices(n_features)]
+        widths = np.sqrt((matrices**2).sum(axis=1).mean(axis=0))
+        matrices = matrices / widths
+        return self.means, coefficients, widths, 1 / _norm_bound(np.linalg.inv(matrices)), _norm_bound(matrices)
+
+    @property
+    def largest_coefficient(self):
+        """Of the absolute values of `factor`."""
+        return max(self.factor.max(), -self.factor.min())
+
+    def sum_of_terms(self, reach):
+        """Sum of the absolute terms of each whitened feature where |x - origin| is `reach`, both (K, D)."""
+        factor = np.abs(self.factor).reshape(*self.bias.shape, -1)
+        return np.einsum("kci,ki->kc", factor, reach) + np.abs(self.bias)
+
+    @staticmethod
+    def split_moments(moments):
+        """The mass (K,), first (K, D) and second moments (K, D, D) in summed accumulators."""
+        n_features = moments.shape[1]
+        moments = moments.reshape(-1, n_features + 2, n_features)
+        second = np.tril(moments[:, 2:])
+        diagonal = np.einsum("kii->ki", second).copy()
+        second = second + second.transpose(0, 2, 1)
+        np.einsum("kii->ki", second)[:] = diagonal
+        return moments[:, 0, 0], moments[:, 1], second
+
+
+class FarTriangular(Triangular):
+    """The same for components so far apart that no origin is near enough to them all: with x' = x - means[k],
+
+    log_scale[k] - sum over c of (sum over i <= c of factor[k D + c, i] x'[i])**2
+
+    So the origin is 0, in which no point is rounded, means are not relative to anything, and bias is 0.
+    """
+
+    __slots__ = ()
+    is_far = True
+    log_densities = staticmethod(_far_log_densities)
+
+    def bounding_coefficients(self):
+        """None: components that are far apart aren't bounded."""
