@@ -259,7 +259,7 @@ def warm_up(
     dtype: Annotated[Literal["float64", "float32"] | None, typer.Option(help="Of the data; both by default.")] = None,
 ):
     """Compile the kernels and cache them on disk, so that no later fit waits for it."""
-    return lambda: _warm_up(types or list(FAMILIES), [dtype] if dtype else ("float64", "float32"))
+    return lambda: _warm_up(types or tuple(FAMILIES), [dtype] if dtype else ("float64", "float32"))
 
 
 def _warm_up(types, dtypes):
