@@ -56,7 +56,7 @@ OF_KERNELS = "elementary", "statistics", "pruning", "kernels", "weights", "label
 GENERATING = "tiles", "vectors"  # code for the compiler: nothing of it is run as Python
 COMPILING = {"kernel", "chunk_kernel", "intrinsic", "overload", "cache"}  # decorators whose functions aren't called
 
-SLOW_TO_IMPORT = (  # neither fastem nor numba, which tests.interpreted must come before
+SLOW_TO_IMPORT = (  # neither fastem nor numba, which looks once whether it is to compile
     "numpy", "scipy.special", "scipy.stats", "sklearn.mixture", "sklearn.cluster", "sklearn.datasets",
     "sklearn.utils.estimator_checks", "pytest", "hypothesis", "pandas", "mpmath", "pyarrow.parquet",
 )  # fmt: skip
@@ -410,7 +410,8 @@ class Overlay:
         hypothesis.settings.load_profile("mutation")
         recorder = Recorder(wanted)
         arguments = ["-q", "--tb=short", "--assert=plain", "-p", "no:cacheprovider", "-p", "no:randomly"]
-        arguments += ["--exhaustive", "-p", "tests.interpreted"] if interpreted else ["--exhaustive"]
+        arguments += ["--exhaustive"]
+        os.environ["NUMBA_DISABLE_JIT"] = "1" if interpreted else "0"
         arguments += [] if wanted is None else ["-x"]
         code = pytest.main([*arguments, *(f"tests/test_{name}.py" for name in names)], plugins=[recorder])
         if "fastem" in sys.modules:
