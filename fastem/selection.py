@@ -14,7 +14,7 @@ import numpy as np
 from sklearn.utils import check_random_state
 
 from . import kernels
-from .estimators.em_mixture import held_if_small
+from .estimators.em_mixture import in_memory_if_small
 from .estimators.gaussian_mixture import GaussianMixture
 from .fitting import em
 from .fitting.cross_validation import CrossValidation, one_step_score
@@ -22,8 +22,8 @@ from .fitting.degeneracy import degeneracy
 from .fitting.ladder import Ladder
 from .kernels.threads import thread_limits
 from .model.families import STANDARD
+from .sources.annotations import HARD, NO_ANNOTATIONS, Assignment, n_counted
 from .sources.array import sample
-from .sources.known import NOTHING_KNOWN, n_counted
 
 CRITERIA = "bic", "aic", "icl", "held_out"
 
@@ -198,13 +198,13 @@ class _Selector:
     def __init__(self, X, sample_weight, models, criterion, n_folds, one_standard_error):
         self._criterion, self._one_standard_error = criterion, one_standard_error
         self._reader = models[0]  # which checks the points for all
-        source = self._reader._source(X, reset=True, aside=(sample_weight, None), least=2)
+        source = self._reader._source(X, reset=True, excluded_columns=(sample_weight, None), least=2)
         self._reader._scan(source, reset=True)
         self._candidates = [_Candidate(model) for model in models]
         fewest = min(self._candidates, key=lambda each: each.model.n_components).model
-        known = fewest._known(source, sample_weight, None)
-        source = held_if_small(source)
-        self._all = source, known
+        annotations = fewest._known(source, sample_weight, None)
+        source = in_memory_if_small(source)
+        self._all = source, annotations
         random_state = check_random_state(self._reader.random_state)
         most = max(model.n_components for model in models)
         size = max(_POINTS, most * _POINTS_A_COMPONENT)
@@ -214,9 +214,9 @@ class _Selector:
         if self._is_whole:
             self._sample = self._all
         else:
-            self._sample = sample(source, size, random_state, known.weights), NOTHING_KNOWN
+            self._sample = sample(source, size, random_state, annotations.weights), NO_ANNOTATIONS
         self._ladder = Ladder(self._sample, random_state)
-        self._weight = float(source.n_samples if known.weights is None else known.weights.sum())
+        self._weight = float(source.n_samples if annotations.weights is None else annotations.weights.sum())
 
     def selection(self):
         """The Selection."""
@@ -274,7 +274,7 @@ class _Selector:
         """What the most probable labels' likelihood lacks, nats per point."""
         parameters = candidate.result.parameters
         soft, weight = source.log_likelihood(parameters)
-        hard, _ = source.log_likelihood(parameters, replace(NOTHING_KNOWN, assignment="hard"))
+        hard, _ = source.log_likelihood(parameters, assignment=HARD)
         return (hard - soft) / weight
 
     def _finish_all(self, status):
@@ -287,27 +287,29 @@ class _Selector:
 
     def _finish(self, candidate):
         """Over all the points, and its criteria there."""
-        model, (source, known) = candidate.model, self._all
+        model, (source, annotations) = candidate.model, self._all
         settings = model._settings(source)
         if not self._is_whole:
-            start = replace(candidate.result.parameters, family=model._family(source, known))
+            start = replace(candidate.result.parameters, family=model._family(source, annotations))
             candidate.result = None
-            candidate.result = em.run(source, start, settings, steps=settings.steps(start.family), known=known)
+            candidate.result = em.run(
+                source, start, settings, steps=settings.steps(start.family), annotations=annotations
+            )
         for name in ("n_features_in_", "feature_names_in_"):
             if hasattr(self._reader, name):
                 setattr(model, name, getattr(self._reader, name))
-        model._set_fit(candidate.result, source, known)
+        model._set_fit(candidate.result, source, annotations)
         parameters = model._parameters()
-        total, _ = source.log_likelihood(parameters, replace(known, assignment="soft"))
-        hard, _ = source.log_likelihood(parameters, replace(known, assignment="hard"))
+        total, _ = source.log_likelihood(parameters, annotations)
+        hard, _ = source.log_likelihood(parameters, annotations, HARD)
         self._fill(candidate, total, hard - total)
-        candidate.degenerate = self._degenerate(candidate, source, known)
+        candidate.degenerate = self._degenerate(candidate, source, annotations)
         if candidate.degenerate:
             candidate.status = "collapsed"
 
-    def _degenerate(self, candidate, source, known):
+    def _degenerate(self, candidate, source, annotations):
         """Components whose likelihood says nothing about the data."""
-        n_points, reg_covar = n_counted(source, known), candidate.model.reg_covar
+        n_points, reg_covar = n_counted(source, annotations), candidate.model.reg_covar
         return degeneracy(candidate.result.parameters, n_points, reg_covar).components.tolist()
 
     def _fill(self, candidate, total, gap):
@@ -353,7 +355,9 @@ class _Selector:
         """`one_step_score` of a candidate, computed once."""
         if candidate.score_in_parts is None:
             reg_covar, parameters = candidate.model.reg_covar, candidate.result.parameters
-            candidate.score_in_parts = one_step_score(self._all, parameters, reg_covar, _PARTS)
+            candidate.score_in_parts = one_step_score(
+                self._all, parameters, reg_covar, _PARTS, assignment=Assignment(candidate.model.assignment)
+            )
         return candidate.score_in_parts
 
     def _cost(self, candidate):

@@ -29,7 +29,7 @@ from fastem.model.families import FAMILIES
 from fastem.model.priors.penalized import ConjugatePrior, PenalizedFamily
 from fastem.model.priors.variational import Posterior, Priors, VariationalFamily
 from fastem.sources import ArraySource, SourceError
-from fastem.sources.known import Known
+from fastem.sources.annotations import Annotations
 
 from . import data_sets, held, naive
 from .fits import points, quietly
@@ -812,7 +812,7 @@ def test_statistics_of_is_the_inverse_of_maximize(reg_covar, kind, covariance_ty
     mixture = make_problem(500, 3, 4, covariance_type).parameters
     mixture = type(mixture)(mixture.family, mixture.weights, mixture.means + 1e4, mixture.covariances,
                             mixture.precisions_cholesky)  # fmt: skip
-    statistics = source.e_step(mixture, Known(weights))
+    statistics = source.e_step(mixture, Annotations(weights))
     family = family_with_a_prior(kind, covariance_type, 3)
     found = family.maximize(statistics, reg_covar)
     again = family.maximize(family.statistics_of(found, statistics.weight, reg_covar), reg_covar)
@@ -1096,7 +1096,7 @@ def given_responsibilities(covariance_type, prior_type, n_components=5):
     shares = np.random.default_rng(5).dirichlet([1.6, 0.9, 0.5, 0.3, 0.2][:n_components], size=len(X))
     shares = in_order_of_points(shares)
     family = model._fitted_family()
-    statistics = ArraySource(X).e_step(model._parameters(), Known(responsibilities=shares, e_step=False))
+    statistics = ArraySource(X).e_step(model._parameters(), Annotations(responsibilities=shares, e_step=False))
     return X, shares, priors_of(model), family, statistics
 
 
@@ -1159,7 +1159,7 @@ def test_statistics_of_a_union_are_those_of_summed_responsibilities(covariance_t
     together = merged_shares(merged_shares(shares, 0, 3), 2, 1)
     posterior, _ = two_posteriors(covariance_type)
     five = posterior.family.maximize(statistics, 1e-6)
-    expected = ArraySource(X).e_step(five, Known(responsibilities=together, e_step=False)).about(np.zeros((5, 3)))
+    expected = ArraySource(X).e_step(five, Annotations(responsibilities=together, e_step=False)).about(np.zeros((5, 3)))
     before = statistics.mass.copy()
     found = union(statistics, [(0, 3), (2, 1)]).about(np.zeros((5, 3)))
     for name in ("mass", "first", "second"):
@@ -1372,7 +1372,7 @@ def test_an_order_that_is_worse_is_tried_once(monkeypatch):
 
     def disorder(posterior):
         tried.append(posterior)
-        return posterior.family.maximize(ArraySource(X).e_step(posterior, Known(labels=np.arange(600) % 6)), 1e-6)
+        return posterior.family.maximize(ArraySource(X).e_step(posterior, Annotations(labels=np.arange(600) % 6)), 1e-6)
 
     monkeypatch.setattr(Posterior, "in_order", disorder)
     monkeypatch.setattr(posterior_moves, "improved", unmoved)  # whose runs try an order each

@@ -11,7 +11,7 @@ from fastem import DegenerateFitWarning, GaussianMixture
 from fastem.model.families import FAMILIES
 from fastem.model.parameters import CollapsedComponent
 from fastem.sources import ArraySource
-from fastem.sources.known import Known
+from fastem.sources.annotations import Annotations
 
 from . import naive
 from .data_sets import COVARIANCE_TYPES
@@ -75,14 +75,16 @@ def test_axis_aligned(covariance_type):
 def test_a_component_without_points_has_collapsed(covariance_type):
     problem = make_problem(100, 2, 3, covariance_type)
     labels = np.repeat([0, 2], 50)
-    statistics = ArraySource(problem.X).accumulate(problem.parameters, known=Known(labels=labels, e_step=False))
+    statistics = ArraySource(problem.X).accumulate(
+        problem.parameters, annotations=Annotations(labels=labels, e_step=False)
+    )
     family = FAMILIES[covariance_type]
     if covariance_type == "tied":
         family.maximize(statistics, 0.0)  # the others have points enough
         constant = np.c_[problem.X[:, 0], np.full(100, 7.0)]
         means = statistics.means * [1, 0] + [0, 7]
         statistics = ArraySource(constant).accumulate(
-            problem.parameters, centres=means, known=Known(labels=labels, e_step=False), exact=True
+            problem.parameters, centres=means, annotations=Annotations(labels=labels, e_step=False), exact=True
         )
     with pytest.raises(CollapsedComponent) as collapse:
         family.maximize(statistics, 0.0)

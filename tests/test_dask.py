@@ -107,7 +107,7 @@ def test_the_same_bits_with_what_is_known_of_the_points(way):
 def test_random_responsibilities_drawn_few_at_a_time(monkeypatch):
     params = {"algorithm": "em", "init_params": "random", "max_iter": 3}
     expected = fitted(X, **params)
-    monkeypatch.setattr("fastem.sources.known._VALUES", 1500)
+    monkeypatch.setattr("fastem.sources.annotations._VALUES", 1500)
     assert_same_bits(fitted(HELD["uneven"](X), **params), expected)
 
 

@@ -13,7 +13,7 @@ from fastem.fitting.initialization import from_labels
 from fastem.model import parameters as parameters_module
 from fastem.model.families import FAMILIES
 from fastem.sources import ArraySource
-from fastem.sources.known import Known
+from fastem.sources.annotations import HARD, SOFT, Annotations, Assignment
 
 from . import naive
 from .data_sets import COVARIANCE_TYPES
@@ -123,7 +123,7 @@ def test_weights(covariance_type):
     weights = np.random.default_rng(0).uniform(0.5, 2, 500)
     weights[::5] = 0
     likelihoods, responsibilities = naive.e_step(problem.X, *problem.mixture)
-    statistics = ArraySource(problem.X).accumulate(problem.parameters, known=Known(weights))
+    statistics = ArraySource(problem.X).accumulate(problem.parameters, annotations=Annotations(weights))
     assert_statistics(statistics, expected_statistics(problem, weights[:, None] * responsibilities))
     assert statistics.log_likelihood == pytest.approx(weights @ likelihoods, rel=1e-12)
     assert statistics.weight == pytest.approx(weights.sum())
@@ -137,8 +137,10 @@ def test_a_point_of_weight_zero_is_not_there(covariance_type, assignment):
     weights = np.ones(10)
     weights[3] = 0
     others = ArraySource(np.delete(problem.X, 3, axis=0))
-    expected = others.accumulate(problem.parameters, known=Known(assignment=assignment))
-    statistics = ArraySource(problem.X).accumulate(problem.parameters, known=Known(weights, assignment=assignment))
+    expected = others.accumulate(problem.parameters, assignment=Assignment(assignment))
+    statistics = ArraySource(problem.X).accumulate(
+        problem.parameters, annotations=Annotations(weights), assignment=Assignment(assignment)
+    )
     assert_statistics(statistics, (expected.mass, expected.first, expected.second), rtol=1e-13)
     assert statistics.log_likelihood == pytest.approx(expected.log_likelihood, rel=1e-14)
 
@@ -156,7 +158,7 @@ def test_labels_fix_responsibilities(covariance_type, hard):
         likelihoods = densities.max(axis=1)
         responsibilities = np.eye(4)[densities.argmax(axis=1)]
     statistics = ArraySource(problem.X).accumulate(
-        problem.parameters, known=Known(labels=labels, assignment="hard" if hard else "soft")
+        problem.parameters, annotations=Annotations(labels=labels), assignment=HARD if hard else SOFT
     )
     assert_statistics(statistics, expected_statistics(problem, responsibilities))
     assert statistics.log_likelihood == pytest.approx(likelihoods.sum(), rel=1e-12)
@@ -168,8 +170,8 @@ def test_labels_instead_of_an_e_step(covariance_type):
     labels = np.random.default_rng(0).integers(-1, 4, 400)
     weights = np.random.default_rng(1).uniform(size=400)
     responsibilities = (np.arange(4) == labels[:, None]) * weights[:, None]
-    given = Known(weights, labels, e_step=False)
-    statistics = ArraySource(problem.X).accumulate(problem.parameters, known=given)
+    given = Annotations(weights, labels, e_step=False)
+    statistics = ArraySource(problem.X).accumulate(problem.parameters, annotations=given)
     assert_statistics(statistics, expected_statistics(problem, responsibilities))
     assert statistics.log_likelihood == 0
 
@@ -178,8 +180,8 @@ def test_labels_instead_of_an_e_step(covariance_type):
 def test_responsibilities_instead_of_an_e_step(covariance_type):
     problem = make_problem(400, 3, 4, covariance_type)
     responsibilities = np.random.default_rng(0).uniform(size=(400, 4))
-    given = Known(responsibilities=responsibilities, e_step=False)
-    statistics = ArraySource(problem.X).accumulate(problem.parameters, known=given)
+    given = Annotations(responsibilities=responsibilities, e_step=False)
+    statistics = ArraySource(problem.X).accumulate(problem.parameters, annotations=given)
     assert_statistics(statistics, expected_statistics(problem, responsibilities))
 
 
@@ -247,7 +249,7 @@ def test_rare_dtypes_are_converted_block_by_block(monkeypatch):
     whole = ArraySource(X.astype(np.float64)).accumulate(problem.parameters)
     monkeypatch.setattr(array, "VALUES", 3 * 128)
     weights = np.ones(300)
-    parts = ArraySource(X).accumulate(problem.parameters, known=Known(weights))
+    parts = ArraySource(X).accumulate(problem.parameters, annotations=Annotations(weights))
     assert_statistics(parts, (whole.mass, whole.first, whole.second), rtol=1e-13)
     labels = ArraySource(X).evaluate(problem.parameters, kernels.labels, np.empty(300, np.int64))
     assert_array_equal(labels, ArraySource(X.astype(float)).evaluate(problem.parameters, kernels.labels, labels.copy()))
@@ -293,7 +295,7 @@ def test_float32_of_any_scale():
     for scale in (1e-30, 1e-17, 1.0, 1e17, 1e30):
         X = (problem.X * scale).astype(np.float32)
         parameters = from_labels(
-            ArraySource(X), FAMILIES["full"], 1, Known(labels=np.zeros(1000, np.int64)), reg_covar=0.0
+            ArraySource(X), FAMILIES["full"], 1, Annotations(labels=np.zeros(1000, np.int64)), reg_covar=0.0
         )
         covariance = np.cov(X.astype(np.float64).T, bias=True)
         assert_allclose(parameters.covariances[0] / scale**2, covariance / scale**2, rtol=1e-5)

@@ -18,7 +18,7 @@ from fastem.fitting.acceleration import Stochastic
 from fastem.kernels import cuts
 from fastem.model.families import FAMILIES
 from fastem.sources import ArraySource
-from fastem.sources.known import Known
+from fastem.sources.annotations import HARD, Annotations, Assignment
 
 from . import data_sets, naive
 from .grids import exhaustive, grid
@@ -367,10 +367,10 @@ def test_the_classification_likelihood_never_falls(name, covariance_type):
 
 def lloyd(family, X, centres, max_iter=300):
     """k-means: hard assignment with equal weights and equal variances, until the centres stay where they are."""
-    source, known = ArraySource(X), Known(assignment="hard")
+    source = ArraySource(X)
     for _ in range(max_iter):
         parameters = family.with_variances(centres, np.ones(X.shape[1]))
-        before, centres = centres, source.accumulate(parameters, known=known).means
+        before, centres = centres, source.accumulate(parameters, assignment=HARD).means
         if np.allclose(before, centres, rtol=1e-14, atol=0):
             break
     return centres, source.evaluate(parameters, kernels.labels, np.empty(len(X), np.int64))
@@ -408,8 +408,9 @@ def drawn_components(problem, seed, *, labels=None, responsibilities=None, n_at_
         weights = np.zeros(n_samples)
         few = np.arange(first, min(first + n_at_once, n_samples))
         weights[few] = 2.0 ** np.arange(len(few))
-        known = Known(weights, labels, responsibilities, assignment="stochastic", seed=seed)
-        masses = source.accumulate(problem.parameters, known=known).mass
+        known = Annotations(weights, labels, responsibilities)
+        drawn = Assignment("stochastic", seed)
+        masses = source.accumulate(problem.parameters, annotations=known, assignment=drawn).mass
         assert masses.sum() == 2.0 ** len(few) - 1
         for k in range(n_components):
             assert masses[k] == int(masses[k])  # whole points
@@ -447,7 +448,7 @@ def test_points_are_drawn_by_their_responsibilities(covariance_type):
     for place in np.random.default_rng(0).normal(size=(5, 3)) * 2:
         _, responsibilities = naive.e_step(place[None], *problem.mixture)
         source = ArraySource(np.tile(place, (n, 1)))
-        statistics = source.accumulate(problem.parameters, known=Known(assignment="stochastic", seed=7))
+        statistics = source.accumulate(problem.parameters, assignment=Assignment("stochastic", 7))
         assert_array_equal(statistics.mass, np.round(statistics.mass))
         assert statistics.mass.sum() == n
         assert_frequencies(statistics.mass, responsibilities[0], n)
@@ -458,8 +459,10 @@ def test_a_drawn_point_counts_whole_for_one_component():
     chosen = drawn_components(problem, seed=1)
     assert np.all(chosen >= 0)
     weights = np.random.default_rng(0).exponential(size=200)
-    known = Known(weights, assignment="stochastic", seed=1)
-    statistics = ArraySource(problem.X).accumulate(problem.parameters, known=known)
+    drawn = Assignment("stochastic", 1)
+    statistics = ArraySource(problem.X).accumulate(
+        problem.parameters, annotations=Annotations(weights), assignment=drawn
+    )
     assert_allclose(statistics.mass, np.bincount(chosen, weights, minlength=4), rtol=1e-12)  # draws know no weights
     means = [np.average(problem.X[chosen == k], axis=0, weights=weights[chosen == k]) for k in range(4)]
     assert_allclose(statistics.means, means, rtol=1e-10, atol=1e-10)
@@ -471,9 +474,9 @@ def test_draws_of_points_of_passes_and_of_seeds_are_independent():
     problem = make_problem(1000, 1, 2, "full")
     problem.X[:] = 0.0
     problem.weights[:], problem.means[:], problem.covariances[:] = 0.5, [[-1.0], [1.0]], 1.0
-    known = Known(seed=3)
+    drawn = Assignment("stochastic", 3)
     first, same, other, later = (
-        drawn_components(problem, seed) for seed in (3, 3, 4, known.next_pass().seed)
+        drawn_components(problem, seed) for seed in (3, 3, 4, drawn.next_pass().seed)
     )  # a point has the same responsibilities, one half, whichever draw it is
     assert_array_equal(first, same)
     for one, two in ((first, other), (first, later), (first[:-1], first[1:]), (first[:-64], first[64:])):
@@ -482,10 +485,10 @@ def test_draws_of_points_of_passes_and_of_seeds_are_independent():
 
 def test_a_point_is_drawn_alike_however_a_pass_is_cut(monkeypatch):
     problem = make_problem(20_000, 5, 3, "full")
-    known = Known(assignment="stochastic", seed=3)
-    whole = ArraySource(problem.X).accumulate(problem.parameters, known=known)
+    drawn = Assignment("stochastic", 3)
+    whole = ArraySource(problem.X).accumulate(problem.parameters, assignment=drawn)
     monkeypatch.setattr(cuts, "_FLOPS_PER_CALL", 1e6)
-    parts = ArraySource(problem.X).accumulate(problem.parameters, known=known)
+    parts = ArraySource(problem.X).accumulate(problem.parameters, assignment=drawn)
     assert_array_equal(parts.mass, whole.mass)
     assert_array_equal(parts.second, whole.second)
 

@@ -20,7 +20,7 @@ import fastem
 from fastem import BayesianGaussianMixture, GaussianMixture
 from fastem.model.families import FAMILIES
 from fastem.sources import ArraySource
-from fastem.sources.known import Known
+from fastem.sources.annotations import Annotations
 
 from .data_sets import COVARIANCE_TYPES
 from .grids import exhaustive, grid
@@ -60,7 +60,7 @@ def predictions(problem):
 
 def step(problem, sample_weight=None):
     """One of EM: weights, means, the covariances as matrices, the lower bound."""
-    statistics = ArraySource(problem.X).e_step(problem.parameters, Known(sample_weight))
+    statistics = ArraySource(problem.X).e_step(problem.parameters, Annotations(sample_weight))
     assume(statistics.mass.min() > 0.1)
     family, shape = FAMILIES[problem.covariance_type], problem.means.shape
     new = family.maximize(statistics, 1e-6)

@@ -10,7 +10,7 @@ from fastem.kernels import ordering
 from fastem.kernels import pruning as pruning_module
 from fastem.model.families import FAMILIES
 from fastem.sources import ArraySource
-from fastem.sources.known import Known
+from fastem.sources.annotations import HARD, Annotations
 
 from .data_sets import COVARIANCE_TYPES
 from .grids import grid
@@ -30,7 +30,7 @@ def scattered(n, n_features, n_components, covariance_type, *, spread=12.0, seed
     X = means[labels] + scales[labels] * rng.normal(size=(n, n_features))
     family = FAMILIES[covariance_type]
     statistics = ArraySource(X).accumulate(
-        family.with_variances(means, np.ones(n_features)), known=Known(labels=labels, e_step=False)
+        family.with_variances(means, np.ones(n_features)), annotations=Annotations(labels=labels, e_step=False)
     )
     X[::97] = rng.uniform(-side, 2 * side, (len(X[::97]), n_features))  # some from nowhere
     return X, family.maximize(statistics, 0.1)
@@ -104,11 +104,12 @@ def test_correlated_components_need_the_bounds_of_the_box(dense, monkeypatch):
 def test_hard_and_weighted(covariance_type, dense):
     X, parameters = scattered(10_000, 3, 40, covariance_type)
     weights = np.random.default_rng(1).integers(0, 3, len(X)).astype(float)
-    for given in (Known(weights), Known(weights, assignment="hard"), Known(assignment="hard")):
-        expected = dense(ArraySource(X).accumulate, parameters, known=given)
+    weighted = {"annotations": Annotations(weights)}
+    for given in (weighted, {**weighted, "assignment": HARD}, {"assignment": HARD}):
+        expected = dense(ArraySource(X).accumulate, parameters, **given)
         source = ArraySource(X)
         for _ in range(2):
-            assert_same(source.accumulate(parameters, known=given), expected, 1e-13)
+            assert_same(source.accumulate(parameters, **given), expected, 1e-13)
 
 
 @grid("dtype", [np.float64, np.float32], quick=[np.float64])

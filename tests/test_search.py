@@ -15,8 +15,8 @@ from fastem.fitting import em, initialization, search
 from fastem.fitting.progress import SILENT
 from fastem.model.families import FAMILIES
 from fastem.sources import ArraySource, BlockSource
+from fastem.sources.annotations import NO_ANNOTATIONS
 from fastem.sources.array import sample
-from fastem.sources.known import NOTHING_KNOWN
 
 from . import data_sets
 from .grids import exhaustive
@@ -121,10 +121,10 @@ def test_the_start_that_gets_further_is_run_from(monkeypatch):
     good = family.with_variances(centres, np.ones(3))
     poor = family.with_variances(centres[[0, 0, 0]], np.ones(3))  # equals stay equal
     for starts, best in (([poor, good], good), ([poor, poor, good, poor], good), ([good, poor], good)):
-        monkeypatch.setattr(initialization, "candidates", lambda *_, starts=starts: (starts, source, NOTHING_KNOWN))
+        monkeypatch.setattr(initialization, "candidates", lambda *_, starts=starts: (starts, source, NO_ANNOTATIONS))
         start = em.best_start(source, family, em.Settings(3), np.random.RandomState(0))
         assert_allclose(start.means, best.means)
-    monkeypatch.setattr(initialization, "candidates", lambda *_: ([good, good], source, NOTHING_KNOWN))
+    monkeypatch.setattr(initialization, "candidates", lambda *_: ([good, good], source, NO_ANNOTATIONS))
     assert_array_equal(em.best_start(source, family, em.Settings(3), np.random.RandomState(0)).means, good.means)
 
 

@@ -18,7 +18,7 @@ from fastem import DegenerateFitWarning, GaussianMixture, select
 from fastem.datasets import load_galaxies, load_penguins
 from fastem.fitting import cross_validation
 from fastem.sources import SourceError
-from fastem.sources.known import NOTHING_KNOWN
+from fastem.sources.annotations import NO_ANNOTATIONS
 
 from . import data_sets, held
 from .fits import assert_same_bits, mixture, points, quietly
@@ -240,7 +240,7 @@ def test_no_fit_sees_what_its_fold_leaves_out(monkeypatch):
     for sample_size in (None, 12):
         seen.clear()
         state = np.random.RandomState(0)
-        validation = cross_validation.CrossValidation((source, NOTHING_KNOWN), 3, state, sample_size)
+        validation = cross_validation.CrossValidation((source, NO_ANNOTATIONS), 3, state, sample_size)
         scores = validation.scores(models)
         folds = np.random.RandomState(0).permutation(np.arange(30) % 3)
         assert len(seen) == 3
@@ -362,13 +362,13 @@ def test_the_score_of_one_step_is_cross_validation_where_a_step_is_all():
         model = mixture(n_components, covariance_type=covariance_type, tol=1e-9).fit(X)
         source = fastem.sources.ArraySource(X)
         source.scan()
-        score = cross_validation.one_step_score((source, NOTHING_KNOWN), model._parameters(), 1e-6, 10)
+        score = cross_validation.one_step_score((source, NO_ANNOTATIONS), model._parameters(), 1e-6, 10)
         expected = 0.0
         for part in range(10):
             reference = sklearn.mixture.GaussianMixture(n_components, covariance_type=covariance_type, random_state=0)
             expected += reference.fit(X[parts != part]).score_samples(X[parts == part]).sum()
         assert score == pytest.approx(expected, rel=1e-9)
-        weighted = replace(NOTHING_KNOWN, weights=np.full(90, 2.0))
+        weighted = replace(NO_ANNOTATIONS, weights=np.full(90, 2.0))
         twice = cross_validation.one_step_score((source, weighted), model._parameters(), 1e-6, 10)
         assert twice == pytest.approx(2 * score, rel=1e-9)
 

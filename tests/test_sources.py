@@ -14,8 +14,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from fastem import sources
 from fastem.sources import ParquetSource, SourceError
+from fastem.sources.annotations import DrawnResponsibilities
 from fastem.sources.base import aligned
-from fastem.sources.known import DrawnResponsibilities
 
 from .data_sets import COVARIANCE_TYPES
 from .fits import assert_same_bits, fitted, mixture, points, quietly
@@ -95,7 +95,7 @@ def test_the_same_bits_where_little_is_read_at_a_time(way, tmp_path, monkeypatch
     for module in (sources.base, sources.array, sources.parquet):
         monkeypatch.setattr(module, "VALUES", few)
     monkeypatch.setattr(sources.array, "_MAPPED", 8 * few)
-    monkeypatch.setattr("fastem.sources.known._VALUES", 1500)
+    monkeypatch.setattr("fastem.sources.annotations._VALUES", 1500)
     for init_params in ("kmeans", "random"):
         folder = tmp_path / init_params
         folder.mkdir()
@@ -191,7 +191,7 @@ def test_drawn_responsibilities_are_a_rows_own_whenever_it_is_asked_for(ranges, 
     whole /= whole.sum(axis=1, keepdims=True)
     state = np.random.RandomState(0)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("fastem.sources.known._VALUES", 21)
+        patch.setattr("fastem.sources.annotations._VALUES", 21)
         drawn = DrawnResponsibilities(state, 3)
     for first, length in ranges:
         assert_array_equal(drawn[first : first + length], whole[first : first + length])

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
 from fastem.sources import ArraySource
-from fastem.sources.known import Known
+from fastem.sources.annotations import Annotations
 
 from . import naive
 from .data_sets import COVARIANCE_TYPES
@@ -55,7 +55,7 @@ def test_about_other_centres(covariance_type):
 def test_scaled_is_reweighted(covariance_type):
     problem = make_problem(300, 3, 2, covariance_type)
     source = ArraySource(problem.X)
-    expected = source.accumulate(problem.parameters, known=Known(np.full(300, 0.25)))
+    expected = source.accumulate(problem.parameters, annotations=Annotations(np.full(300, 0.25)))
     scaled = source.accumulate(problem.parameters).scaled(0.25)
     assert_same(scaled, expected)
     assert_allclose(scaled.magnitude, expected.magnitude, rtol=1e-12)
@@ -88,8 +88,8 @@ def test_digits_kept(covariance_type):
 @pytest.mark.parametrize("weight", [1.0, 1e-9, 1e-300])
 def test_a_component_without_points_keeps_its_centre(weight):
     problem = make_problem(100, 2, 3, "full")
-    known = Known(weights=np.full(100, weight), labels=np.zeros(100, np.int64), e_step=False)
-    statistics = ArraySource(problem.X).accumulate(problem.parameters, known=known)
+    known = Annotations(weights=np.full(100, weight), labels=np.zeros(100, np.int64), e_step=False)
+    statistics = ArraySource(problem.X).accumulate(problem.parameters, annotations=known)
     assert_allclose(statistics.means[0], problem.X.mean(axis=0), rtol=1e-12)
     assert_allclose(statistics.means[1:], problem.means[1:])
 
@@ -97,7 +97,7 @@ def test_a_component_without_points_keeps_its_centre(weight):
 @pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
 def test_means_of_less_than_a_point(covariance_type):
     problem = make_problem(300, 3, 2, covariance_type)
-    statistics = ArraySource(problem.X).accumulate(problem.parameters, known=Known(np.full(300, 1e-4)))
+    statistics = ArraySource(problem.X).accumulate(problem.parameters, annotations=Annotations(np.full(300, 1e-4)))
     assert statistics.mass.max() < 1
     _, responsibilities = naive.e_step(problem.X, *problem.mixture)
     assert_allclose(statistics.means, naive.m_step(problem.X, responsibilities, covariance_type)[1], rtol=1e-11)

@@ -13,8 +13,8 @@ from ..kernels.threads import thread_limits
 from ..model.families import FAMILIES
 from ..model.parameters import Parameters
 from ..sources import ArraySource, as_source, check_numbers
+from ..sources.annotations import SOFT, Annotations
 from ..sources.base import VALUES
-from ..sources.known import Known
 from .callback_protocol import CallbackSupportMixin
 from .conversion import ConversionMixin
 from .validation import check_sample_weight
@@ -180,14 +180,14 @@ class BaseMixture(ConversionMixin, CallbackSupportMixin, DensityMixin, BaseEstim
         source.scan(type(self).__name__)
         return self._of_source(source, kernel, dtype, n_columns)
 
-    def _total_log_likelihood(self, X, sample_weight=None, assignment="soft"):
+    def _total_log_likelihood(self, X, sample_weight=None, assignment=SOFT):
         """(log-likelihood, nats, number of points or the sum of their weights)."""
         check_is_fitted(self)
         source = self._source(X)
         self._scan(source)
         weights = check_sample_weight(source.column(sample_weight), source.n_samples, rescale=False)
         with thread_limits(self.n_threads):
-            return source.log_likelihood(self._parameters(), Known(weights, assignment=assignment))
+            return source.log_likelihood(self._parameters(), Annotations(weights), assignment)
 
     def _fitted_family(self):
         """The covariance family of the fitted mixture, with its prior where it has one."""
@@ -218,7 +218,7 @@ class BaseMixture(ConversionMixin, CallbackSupportMixin, DensityMixin, BaseEstim
         single = source.dtype == np.float32 and self.means_.dtype == np.float32
         return np.float32 if single else np.float64
 
-    def _source(self, X, reset=False, aside=(), least=1):
+    def _source(self, X, reset=False, excluded_columns=(), least=1):
         """The source for X: arrays of real numbers neither converted nor copied; not scanned yet.
 
         aside: sample weights and labels; columns by these names are no features. least: number of points.
@@ -226,7 +226,9 @@ class BaseMixture(ConversionMixin, CallbackSupportMixin, DensityMixin, BaseEstim
         source = as_source(X)
         if source is not None:
             only = None if reset else list(getattr(self, "feature_names_in_", ()))
-            return source.choosing(only=only, without=[values for values in aside if isinstance(values, str)])
+            return source.choosing(
+                only=only, without=[values for values in excluded_columns if isinstance(values, str)]
+            )
         check_numbers(X, "X")
         X = validate_data(
             self,

@@ -189,7 +189,7 @@ class BayesianGaussianMixture(EMMixture):
     def _from_a_start(self):
         return posterior_search.fit if self.algorithm == "auto" else em.fit
 
-    def _family(self, source, known):
+    def _family(self, source, annotations):
         family, n_features = FAMILIES[self.covariance_type].with_conjugate_prior(), source.n_features
         degrees = n_features if self.degrees_of_freedom_prior is None else self.degrees_of_freedom_prior
         if degrees <= n_features - 1:
@@ -199,7 +199,7 @@ class BayesianGaussianMixture(EMMixture):
             )
         mean, covariance = self._checked_priors(family, n_features)
         if mean is None or covariance is None:
-            of_all, scatter = moments(source, family, known.weights)
+            of_all, scatter = moments(source, family, annotations.weights)
             mean = of_all if mean is None else mean
             scatter = family.conjugate.of_data(scatter)
             covariance = self._covariance_of_data(scatter) if covariance is None else covariance

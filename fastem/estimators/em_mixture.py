@@ -18,8 +18,8 @@ from ..fitting.progress import CallbackTasks, PrintedLines, Progress
 from ..kernels.threads import thread_limits
 from ..model.families import FAMILIES
 from ..sources import ArraySource, SourceError
+from ..sources.annotations import Annotations, n_counted
 from ..sources.array import in_memory
-from ..sources.known import Known, n_counted
 from .base_mixture import BaseMixture
 from .callback_protocol import callbacks_torn_down
 from .streaming import StreamingMixin
@@ -29,7 +29,7 @@ from .validation import check_labels, check_sample_weight
 _SMALL = 16 << 20
 
 
-def held_if_small(source):
+def in_memory_if_small(source):
     """The source, in memory where it takes so little."""
     is_small = not isinstance(source, ArraySource) and source.nbytes <= _SMALL
     return in_memory(source) if is_small else source
@@ -62,7 +62,7 @@ class EMMixture(StreamingMixin, BaseMixture):
     _counts_weights = False
     """Whether weights are counts of points, which a prior is weighed against: not to be scaled."""
 
-    def _family(self, source, known):
+    def _family(self, source, annotations):
         """The covariance family of a fit to these points, with the prior where there is one."""
         return FAMILIES[self.covariance_type]
 
@@ -148,18 +148,18 @@ class EMMixture(StreamingMixin, BaseMixture):
         with callbacks_torn_down(self):
             tasks = []
             with self._unless_it_fails():
-                source = self._source(X, reset=True, aside=(sample_weight, labels), least=2)
+                source = self._source(X, reset=True, excluded_columns=(sample_weight, labels), least=2)
                 self._scan(source, reset=True)
-                known = self._known(source, sample_weight, labels)
-                source = held_if_small(source)
+                annotations = self._annotations(source, sample_weight, labels)
+                source = in_memory_if_small(source)
                 settings = self._settings(source)
                 tasks = self._callback_tasks(X, y, source)
                 try:
                     with thread_limits(self.n_threads):
-                        result = self._run(source, settings, known, tasks)
+                        result = self._run(source, settings, annotations, tasks)
                 except SourceError as error:
                     if error.result is not None:
-                        self._set_fit(error.result, source, known)
+                        self._set_fit(error.result, source, annotations)
                     raise
                 if not result.converged and not result.stopped and self.max_iter > 0:
                     warnings.warn(
@@ -168,36 +168,42 @@ class EMMixture(StreamingMixin, BaseMixture):
                         ConvergenceWarning,
                         stacklevel=4,
                     )
-                self._note_degeneracy(result, source, known)
-            self._set_fit(result, source, known)
+                self._note_degeneracy(result, source, annotations)
+            self._set_fit(result, source, annotations)
             for task in tasks:
                 task.end_fit()
             return source
 
-    def _run(self, source, settings, known, tasks):
-        family = self._family(source, known)
+    def _run(self, source, settings, annotations, tasks):
+        family = self._family(source, annotations)
         lines = [PrintedLines(self.verbose, self.verbose_interval, self._bound.split(",")[0])] if self.verbose else []
         progress = Progress(*lines, *tasks)
-        if known.says_all:
-            return em.fit_known(source, family, settings, known)
+        if annotations.are_complete:
+            return em.fit_labelled(source, family, settings, annotations)
         if self._goes_on():
             start = replace(self._warm_start(source), family=family)
             unfinished = getattr(self, "_unfinished", None)
             if unfinished is not None and unfinished.n_samples != source.n_samples:
                 unfinished = None  # other points
             return em.go_on(
-                source, start, settings, self.lower_bound_, known=known, unfinished=unfinished, progress=progress
+                source,
+                start,
+                settings,
+                self.lower_bound_,
+                annotations=annotations,
+                unfinished=unfinished,
+                progress=progress,
             )
         random_state = check_random_state(self.random_state)
-        return self._from_a_start(source, family, settings, random_state, known=known, progress=progress)
+        return self._from_a_start(source, family, settings, random_state, annotations=annotations, progress=progress)
 
     _from_a_start = staticmethod(search.fit)
 
-    def _note_degeneracy(self, result, source, known):
+    def _note_degeneracy(self, result, source, annotations):
         """Warn once of what reg_covar or too few points decide, and put it into the report."""
         if not result.lower_bounds:
             return  # no M-step made the mixture
-        n_points = n_counted(source, known)
+        n_points = n_counted(source, annotations)
         found = degeneracy(result.parameters, n_points, self.reg_covar)
         result.report.degenerate = found.components.tolist()
         names = getattr(self, "feature_names_in_", None)
@@ -250,7 +256,7 @@ class EMMixture(StreamingMixin, BaseMixture):
             init=self._user_start(source),
         )
 
-    def _known(self, source, sample_weight, labels, is_batch=False):
+    def _annotations(self, source, sample_weight, labels, is_batch=False):
         """What sample weights and labels say of the points, checked against them; a batch may lack anything."""
         least = 0 if is_batch else self.n_components
         if source.n_samples < least:
@@ -265,12 +271,12 @@ class EMMixture(StreamingMixin, BaseMixture):
             )
         rescale = not is_batch and not self._counts_weights
         weights = check_sample_weight(source.column(sample_weight), source.n_samples, least, rescale=rescale)
-        known = Known(weights)
+        annotations = Annotations(weights)
         if labels is not None:
-            known = check_labels(
+            annotations = check_labels(
                 source.column(labels), source.n_samples, self.n_components, weights, complete=not is_batch
             )
-        return replace(known, assignment=self.assignment)
+        return annotations
 
     def _attributes(self, result, dtype):
         """The fitted attributes: float32 for float32 data, where it can hold them, else float64."""
@@ -297,12 +303,12 @@ class EMMixture(StreamingMixin, BaseMixture):
         for name, value in self._attributes(result, dtype).items():
             setattr(self, name, value)
 
-    def _set_fit(self, result, source, known):
+    def _set_fit(self, result, source, annotations):
         if not self._goes_on():
             self.__dict__.pop("component_names_", None)  # other components
         self._set_result(result, source.dtype)
         self.n_samples_seen_ = source.n_samples
-        self._weight_seen = float(source.n_samples if known.weights is None else known.weights.sum())
+        self._weight_seen = float(source.n_samples if annotations.weights is None else annotations.weights.sum())
 
     def __sklearn_is_fitted__(self):
         return hasattr(self, "means_")

@@ -11,6 +11,7 @@ from ..fitting.initialization import moments
 from ..model.families import FAMILIES
 from ..model.parameters import Parameters
 from ..model.priors.penalized import ConjugatePrior, PenalizedFamily, default_prior
+from ..sources.annotations import HARD
 from .em_mixture import EMMixture
 from .validation import check_matrices, check_means, check_prior, check_weights
 
@@ -240,13 +241,13 @@ class GaussianMixture(EMMixture):
     def _counts_weights(self):
         return self.prior is not None
 
-    def _family(self, source, known):
+    def _family(self, source, annotations):
         family = FAMILIES[self.covariance_type]
         if self.prior is None:
             return family
         family.with_conjugate_prior()
         given = {} if self.prior == "default" else check_prior(self.prior, family, source.n_features)
-        of_all = moments(source, family, known.weights)
+        of_all = moments(source, family, annotations.weights)
         return PenalizedFamily(family, default_prior(family, self.n_components, *of_all, **given))
 
     def _fitted_family(self):
@@ -287,7 +288,7 @@ class GaussianMixture(EMMixture):
         `bic` with the likelihood of the points and their most probable labels together in place of the points' alone:
         it prefers components that don't overlap. The lower the better; weights as in `bic`.
         """
-        total, n_points = self._total_log_likelihood(X, sample_weight, assignment="hard")
+        total, n_points = self._total_log_likelihood(X, sample_weight, assignment=HARD)
         return -2 * total + self._n_parameters() * math.log(n_points)
 
     def _n_parameters(self):

@@ -66,13 +66,13 @@ class StreamingMixin:
     def _partial_fit(self, X, sample_weight, labels):
         is_first = not hasattr(self, "n_features_in_")
         with self._unless_it_fails():
-            source = self._source(X, reset=is_first, aside=(sample_weight, labels))
+            source = self._source(X, reset=is_first, excluded_columns=(sample_weight, labels))
             self._scan(source, reset=is_first)
-            known = self._known(source, sample_weight, labels, is_batch=True)
+            annotations = self._annotations(source, sample_weight, labels, is_batch=True)
             settings, online = self._settings(source), self._taken_in(source)
             random_state, parameters = check_random_state(self.random_state), online.parameters
             with thread_limits(self.n_threads):
-                online.take_in(source, known, settings, self.forgetting, random_state)
+                online.take_in(source, annotations, settings, self.forgetting, random_state)
         self._show(online, source.dtype, online.parameters is not parameters)
         self._online, self._online_params = online, self._params_that_count()
 

@@ -7,7 +7,7 @@ from sklearn.utils import check_array
 from sklearn.utils.validation import _check_sample_weight
 
 from ..sources import check_numbers
-from ..sources.known import Known
+from ..sources.annotations import Annotations
 
 
 def check_weights(weights, n_components, name="weights_init"):
@@ -108,7 +108,7 @@ def check_labels(labels, n_samples, n_components, weights=None, complete=True):
     check_numbers(labels, "labels", "Where a label is unknown it should be -1, as `labels.filled(-1)` makes it")
     labels = np.asarray(labels)
     if labels.ndim == 2 and labels.dtype.kind in "fiub":
-        return Known(weights, responsibilities=_check_shares(labels, n_samples, n_components, weights))
+        return Annotations(weights, responsibilities=_check_shares(labels, n_samples, n_components, weights))
     if labels.shape != (n_samples,):
         raise ValueError(
             f"labels should have the shape ({n_samples},), one per row of X, or, as allowed responsibilities, "
@@ -130,7 +130,7 @@ def check_labels(labels, n_samples, n_components, weights=None, complete=True):
                 f"labels leave component {missing[0]} without a point: lower n_components, or number the labels "
                 "0, 1, 2, ... without a gap"
             )
-    return Known(weights, labels)
+    return Annotations(weights, labels)
 
 
 def _check_shares(shares, n_samples, n_components, weights):

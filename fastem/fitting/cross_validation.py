@@ -7,8 +7,8 @@ from time import perf_counter
 import numpy as np
 
 from ..model.parameters import CollapsedComponent
+from ..sources.annotations import NO_ANNOTATIONS, SOFT, n_counted
 from ..sources.array import in_memory, sample
-from ..sources.known import NOTHING_KNOWN, n_counted
 from . import em
 from .degeneracy import on_few_points
 from .ladder import Ladder
@@ -29,9 +29,9 @@ class CrossValidation:
     """
 
     def __init__(self, points, n_folds, random_state, sample_size):
-        self._source, self._known = points
+        self._source, self._annotations = points
         n_samples = self._source.n_samples
-        self._weights = np.ones(n_samples) if self._known.weights is None else self._known.weights
+        self._weights = np.ones(n_samples) if self._annotations.weights is None else self._annotations.weights
         self._folds = random_state.permutation(np.arange(n_samples) % n_folds)
         self._random_state, self._sample_size = random_state, sample_size
 
@@ -50,8 +50,8 @@ class CrossValidation:
         training = self._part(~is_left_out)
         searched = training
         if self._sample_size is not None:
-            source, known = training
-            searched = sample(source, self._sample_size, self._random_state, known.weights), NOTHING_KNOWN
+            source, annotations = training
+            searched = sample(source, self._sample_size, self._random_state, annotations.weights), NO_ANNOTATIONS
         ladder = Ladder(searched, self._random_state)
         for model, held_out in zip(models, found, strict=True):
             if held_out.failure:
@@ -64,26 +64,26 @@ class CrossValidation:
             except ValueError as error:
                 held_out.failure = f"without fold {fold}: {' '.join(str(error).split())}"
             else:
-                source, known = left_out
-                held_out.add(*source.log_likelihood(parameters, replace(known, assignment="soft")))
+                source, annotations = left_out
+                held_out.add(*source.log_likelihood(parameters, annotations))
             held_out.seconds += perf_counter() - began
 
     def _fit(self, ladder, model, searched, training):
         result = ladder.fit(model)
         if searched is not training:
-            source, known = training
+            source, annotations = training
             settings = model._settings(source)
-            start = replace(result.parameters, family=model._family(source, known))
-            result = em.run(source, start, settings, steps=settings.steps(start.family), known=known)
+            start = replace(result.parameters, family=model._family(source, annotations))
+            result = em.run(source, start, settings, steps=settings.steps(start.family), annotations=annotations)
         return result.parameters
 
     def _part(self, chosen):
         """The chosen points: copied where a fit looks at them alone, else all points, the others with weight 0."""
         if self._sample_size is not None:
-            return self._source, replace(self._known, weights=np.where(chosen, self._weights, 0.0))
+            return self._source, replace(self._annotations, weights=np.where(chosen, self._weights, 0.0))
         index = np.flatnonzero(chosen)
-        weights = None if self._known.weights is None else self._known.weights[index]
-        return in_memory(self._source, index), replace(self._known, weights=weights)
+        weights = None if self._annotations.weights is None else self._annotations.weights[index]
+        return in_memory(self._source, index), replace(self._annotations, weights=weights)
 
 
 class HeldOut:
@@ -119,7 +119,7 @@ class HeldOut:
         return float(means.std(ddof=1) / math.sqrt(len(means)))
 
 
-def one_step_score(points, parameters, reg_covar, n_folds, mixture_of=None):
+def one_step_score(points, parameters, reg_covar, n_folds, mixture_of=None, assignment=SOFT):
     """Log-likelihood of each fold under the mixture that one M-step makes of the others' points, nats in all.
 
     The E-step's responsibilities are those of the mixture of all points, so this is no honest score: it tells whether
@@ -137,6 +137,8 @@ def one_step_score(points, parameters, reg_covar, n_folds, mixture_of=None):
     mixture_of : callable, default=None
         The mixture that scores, of what an M-step has made and the number of points it was made of, or None. None: the
         mixture without components on few points.
+    assignment : Assignment
+        Of the points in the M-step.
 
     Returns
     -------
@@ -144,18 +146,18 @@ def one_step_score(points, parameters, reg_covar, n_folds, mixture_of=None):
         -inf where without a fold a covariance is singular.
     """
     mixture_of = mixture_of or _without_few_points
-    source, known = points
-    weights = np.ones(source.n_samples) if known.weights is None else known.weights
+    source, annotations = points
+    weights = np.ones(source.n_samples) if annotations.weights is None else annotations.weights
     folds = np.random.RandomState(0).permutation(np.arange(source.n_samples) % n_folds)
     total = 0.0
     for fold in range(folds.max() + 1):
-        others = replace(known, weights=np.where(folds == fold, 0.0, weights))
-        left_out = replace(known, weights=np.where(folds == fold, weights, 0.0), assignment="soft")
+        others = replace(annotations, weights=np.where(folds == fold, 0.0, weights))
+        left_out = replace(annotations, weights=np.where(folds == fold, weights, 0.0))
         n_others = n_counted(source, others)
         if not n_others:
             return -math.inf
         try:
-            found = parameters.family.maximize(source.e_step(parameters, others), reg_covar, parameters)
+            found = parameters.family.maximize(source.e_step(parameters, others, assignment), reg_covar, parameters)
         except CollapsedComponent:
             return -math.inf
         mixture = mixture_of(found, n_others)

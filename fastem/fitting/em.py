@@ -14,7 +14,7 @@ import numpy as np
 from ..model.parameters import CollapsedComponent, Parameters
 from ..model.saved import Saved
 from ..sources import SourceError
-from ..sources.known import NOTHING_KNOWN
+from ..sources.annotations import NO_ANNOTATIONS, Assignment
 from . import initialization
 from .acceleration import Extrapolation, Plain, QuasiNewton, Stochastic
 from .progress import SILENT
@@ -129,7 +129,8 @@ def run(
     settings,
     *,
     steps=None,
-    known=NOTHING_KNOWN,
+    annotations=NO_ANNOTATIONS,
+    seed=0,
     lower_bound=-math.inf,
     unfinished=None,
     progress=SILENT,
@@ -145,8 +146,10 @@ def run(
     settings : Settings
     steps : Plain, QuasiNewton or Stochastic, default=Plain()
         What chooses the next mixture.
-    known : Known
+    annotations : Annotations
         Of the points.
+    seed : int
+        Of the draws of stochastic assignment.
     lower_bound : float
         What the first iteration's bound is compared with.
     unfinished : Unfinished, default=None
@@ -172,7 +175,8 @@ def run(
     if unfinished is not None:
         parameters, accepted, candidate = unfinished.parameters, unfinished.accepted, unfinished.candidate
         steps, lower_bound = unfinished.steps.copy(), unfinished.lower_bounds[-1]
-        known = replace(known, seed=unfinished.seed)
+        seed = unfinished.seed
+    assignment = Assignment(settings.assignment, seed)
     steps = steps or Plain()
     report = FitReport() if report is None else report
     result = EMResult(parameters, report=report, start=start, steps=steps, unfinished=unfinished)
@@ -186,12 +190,12 @@ def run(
     try:
         while result.n_iter < settings.max_iter:
             progress.begin_iteration(result)
-            bound, successor = _pass(source, candidate, known, settings, steps, result)
+            bound, successor = _pass(source, candidate, annotations, assignment, settings, steps, result)
             while steps.kind == "accelerated" and not steps.accepts(bound, rounding):
                 steps.reject(candidate, successor)
                 result.n_rejected += 1
                 candidate = result.parameters
-                bound, successor = _pass(source, candidate, known, settings, steps, result)
+                bound, successor = _pass(source, candidate, annotations, assignment, settings, steps, result)
             if not steps.accepts(bound, rounding):
                 # reg_covar takes the M-step away from the maximum: from the mixture before, EM leads lower.
                 result.converged = result.converged or settings.tol > 0
@@ -204,7 +208,7 @@ def run(
             result.kinds.append(steps.kind)
             result.parameters, accepted = successor, candidate
             candidate = steps.observe(candidate, successor, bound)
-            change, lower_bound, known = bound - lower_bound, bound, known.next_pass()
+            change, lower_bound, assignment = bound - lower_bound, bound, assignment.next_pass()
             result.remaining_gain, result.remaining_change = steps.remaining_gain, steps.remaining_change
             if not n_last and steps.has_converged(change, settings.tol):
                 n_last = result.n_iter + n_further
@@ -213,7 +217,15 @@ def run(
             result.unfinished = None
             trace = list(result.lower_bounds), list(result.kinds)
             result.last = Unfinished(
-                accepted, successor, candidate, steps.copy(), *trace, known.seed, source.n_samples, n_further, n_last
+                accepted,
+                successor,
+                candidate,
+                steps.copy(),
+                *trace,
+                assignment.seed,
+                source.n_samples,
+                n_further,
+                n_last,
             )
             if not is_done:
                 result.unfinished = result.last
@@ -234,9 +246,9 @@ def run(
     return result.report.of(result)
 
 
-def _pass(source, candidate, known, settings, steps, result):
+def _pass(source, candidate, annotations, assignment, settings, steps, result):
     """(lower bound of a mixture, what EM makes of it); (-inf, None) where an accelerated step collapsed it."""
-    statistics, family = source.e_step(candidate, known), candidate.family
+    statistics, family = source.e_step(candidate, annotations, assignment), candidate.family
     try:
         successor = family.maximize(statistics, settings.reg_covar, candidate)
         return np.float64(family.lower_bound(statistics, candidate, successor)), successor
@@ -276,24 +288,23 @@ def collapsed_error(collapse, when):
     )
 
 
-def best_start(source, family, settings, random_state, known=NOTHING_KNOWN):
+def best_start(source, family, settings, random_state, annotations=NO_ANNOTATIONS):
     """The start to run from: of several candidates the one that gets further in a few iterations on the sample."""
     if all(value is not None for value in settings.init):
         return initialization.user_parameters(family, None, *settings.init)
     with collapse_reported(f"at the start ({settings.init_params})"):
-        starts, sample, sample_known = initialization.candidates(
-            source, family, settings.n_components, settings.init_params, random_state, settings.reg_covar, known
+        starts, sample, sample_annotations = initialization.candidates(
+            source, family, settings.n_components, settings.init_params, random_state, settings.reg_covar, annotations
         )
     starts = [initialization.user_parameters(family, start, *settings.init) for start in starts]
     if len(starts) == 1:
         return starts[0]
-    if known.assignment == "stochastic":
-        sample_known = replace(sample_known, assignment="soft")
 
     def bound_reached(start):
         with collapse_ignored():
-            trial = replace(settings, max_iter=_TRIAL_ITERATIONS)
-            return run(sample, start, trial, known=sample_known).lower_bound
+            kind = "soft" if settings.assignment == "stochastic" else settings.assignment
+            trial = replace(settings, max_iter=_TRIAL_ITERATIONS, assignment=kind)
+            return run(sample, start, trial, annotations=sample_annotations).lower_bound
         return -math.inf
 
     bounds = [bound_reached(start) for start in starts]
@@ -302,7 +313,7 @@ def best_start(source, family, settings, random_state, known=NOTHING_KNOWN):
     return starts[best] if bounds[best] > bounds[0] + settings.tol else starts[0]
 
 
-def fit(source, family, settings, random_state, *, known=NOTHING_KNOWN, progress=SILENT):
+def fit(source, family, settings, random_state, *, annotations=NO_ANNOTATIONS, progress=SILENT):
     """The best of `settings.n_init` runs from starts of their own.
 
     Parameters
@@ -311,7 +322,7 @@ def fit(source, family, settings, random_state, *, known=NOTHING_KNOWN, progress
     family : CovarianceFamily
     settings : Settings
     random_state : RandomState
-    known : Known
+    annotations : Annotations
     progress : Progress
 
     Returns
@@ -322,13 +333,13 @@ def fit(source, family, settings, random_state, *, known=NOTHING_KNOWN, progress
     best, report = None, FitReport()
     for init in range(settings.n_init):
         progress.begin(init)
-        start = best_start(source, family, settings, random_state, known)
-        if known.assignment == "stochastic":
-            known = replace(known, seed=random_state.randint(2**31))
+        start = best_start(source, family, settings, random_state, annotations)
+        seed = random_state.randint(2**31) if settings.assignment == "stochastic" else 0
         try:
             result = run(
-                source, start, settings, steps=settings.steps(family), known=known, progress=progress, report=report
-            )
+                source, start, settings, steps=settings.steps(family), annotations=annotations, seed=seed,
+                progress=progress, report=report,
+            )  # fmt: skip
         except SourceError as error:
             if best is not None and (error.result is None or best.lower_bound > error.result.lower_bound):
                 error.result = replace(best, converged=False)
@@ -340,29 +351,29 @@ def fit(source, family, settings, random_state, *, known=NOTHING_KNOWN, progress
     return report.of(best)
 
 
-def go_on(source, start, settings, lower_bound, *, known=NOTHING_KNOWN, unfinished=None, progress=SILENT):
+def go_on(source, start, settings, lower_bound, *, annotations=NO_ANNOTATIONS, unfinished=None, progress=SILENT):
     """EM from the mixture where an earlier fit stopped, with this lower bound, or in the middle of its run."""
     progress.begin(0)
     steps = settings.steps(start.family, goes_on=True)
     result = run(
-        source, start, settings, steps=steps, known=known, lower_bound=lower_bound, unfinished=unfinished,
+        source, start, settings, steps=steps, annotations=annotations, lower_bound=lower_bound, unfinished=unfinished,
         progress=progress,
     )  # fmt: skip
     progress.end(result)
     return result
 
 
-def fit_known(source, family, settings, known):
+def fit_labelled(source, family, settings, annotations):
     """Supervised fit: every point's component is known, so one M-step maximises the likelihood of both.
 
     The lower bound is the mean of log(weight_k N(x; mean_k, covariance_k)), k the point's own component, or what the
     family's prior makes of it.
     """
     with collapse_reported("in the supervised fit"):
-        parameters = initialization.from_labels(source, family, settings.n_components, known, settings.reg_covar)
+        parameters = initialization.from_labels(source, family, settings.n_components, annotations, settings.reg_covar)
     if family is family.plain:
-        log_likelihood, weight = source.log_likelihood(parameters, known)
+        log_likelihood, weight = source.log_likelihood(parameters, annotations, Assignment(settings.assignment))
         return EMResult(parameters, [np.float64(log_likelihood / weight)], converged=True)
-    statistics = source.e_step(parameters, known)
+    statistics = source.e_step(parameters, annotations, Assignment(settings.assignment))
     parameters = family.maximize(statistics, settings.reg_covar, parameters)
     return EMResult(parameters, [np.float64(family.lower_bound(statistics, parameters, parameters))], converged=True)

@@ -9,9 +9,9 @@ from sklearn.metrics import pairwise_distances_argmin_min
 from sklearn.utils.random import sample_without_replacement
 
 from ..model.parameters import CollapsedComponent
+from ..sources.annotations import HARD, NO_ANNOTATIONS, Annotations, DrawnResponsibilities
 from ..sources.array import in_memory
 from ..sources.base import VALUES
-from ..sources.known import NOTHING_KNOWN, DrawnResponsibilities, Known
 
 # Times as many seeds as components, and iterations of k-means from them, before the seeds in excess are merged.
 _EXCESS = 2
@@ -36,7 +36,7 @@ def user_parameters(family, parameters, weights_init, means_init, precisions_ini
     return replace(parameters, weights=weights, means=means)
 
 
-def candidates(source, family, n_components, init_params, random_state, reg_covar, known=NOTHING_KNOWN):
+def candidates(source, family, n_components, init_params, random_state, reg_covar, annotations=NO_ANNOTATIONS):
     """Starts by one of scikit-learn's methods, and the points to choose between them by.
 
     Parameters
@@ -48,7 +48,7 @@ def candidates(source, family, n_components, init_params, random_state, reg_cova
     random_state : RandomState
         Drawn from as scikit-learn does, so that on data small enough to be used whole the same seed gives its start.
     reg_covar : float
-    known : Known
+    annotations : Annotations
         With labels or responsibilities the components that have some start from theirs, whatever `init_params`.
 
     Returns
@@ -56,7 +56,7 @@ def candidates(source, family, n_components, init_params, random_state, reg_cova
     starts : list of Parameters
     sample : source
         The rows that the starts come from.
-    sample_known : Known
+    sample_annotations : Annotations
         What is known of those rows.
 
     Raises
@@ -64,58 +64,62 @@ def candidates(source, family, n_components, init_params, random_state, reg_cova
     CollapsedComponent
         Where no start has positive definite covariances.
     """
-    if known.is_constrained:
-        return [_beside_the_known(source, family, n_components, random_state, reg_covar, known)], source, known
+    if annotations.is_constrained:
+        return (
+            [_beside_the_labelled(source, family, n_components, random_state, reg_covar, annotations)],
+            source,
+            annotations,
+        )
     if init_params == "random":
-        start = _from_random_responsibilities(source, family, n_components, random_state, reg_covar, known)
-        return [start], source, known
+        start = _from_random_responsibilities(source, family, n_components, random_state, reg_covar, annotations)
+        return [start], source, annotations
     if init_params == "random_from_data":
-        share = None if known.weights is None else known.weights / known.weights.sum()
+        share = None if annotations.weights is None else annotations.weights / annotations.weights.sum()
         seeds = random_state.choice(source.n_samples, size=n_components, replace=False, p=share)
-        return [_from_seeds(source.rows(seeds), source, family, reg_covar, known.weights)], source, known
-    sample, weights = _sample(source, n_components, random_state, known.weights)
-    sample_known = replace(known, weights=weights)
+        return [_from_seeds(source.rows(seeds), source, family, reg_covar, annotations.weights)], source, annotations
+    sample, weights = _sample(source, n_components, random_state, annotations.weights)
+    sample_annotations = replace(annotations, weights=weights)
     if init_params == "k-means++":
         _, seeds = kmeans_plusplus(sample.X, n_components, sample_weight=weights, random_state=random_state)
         start = _from_seeds(sample.X[seeds], sample, family, reg_covar, weights)
-        return [start], sample, sample_known
+        return [start], sample, sample_annotations
     starts = _from_kmeans(sample, family, n_components, random_state, reg_covar, weights)
-    return starts, sample, sample_known
+    return starts, sample, sample_annotations
 
 
-def from_labels(source, family, n_components, known, reg_covar):
+def from_labels(source, family, n_components, annotations, reg_covar):
     """The M-step of points whose component is known: their means, covariances and shares."""
-    return family.maximize(_of_the_labelled(source, family, n_components, known), reg_covar)
+    return family.maximize(_of_the_labelled(source, family, n_components, annotations), reg_covar)
 
 
-def _of_the_labelled(source, family, n_components, known):
+def _of_the_labelled(source, family, n_components, annotations):
     """Sufficient statistics of the points with labels, those of each component about their mean."""
-    known = replace(known, e_step=False)
-    rough = _roughly(source, family, n_components, known.weights)
-    rough = replace(rough, means=source.accumulate(rough, known=known).means)
-    return source.e_step(rough, known)
+    annotations = replace(annotations, e_step=False)
+    rough = _roughly(source, family, n_components, annotations.weights)
+    rough = replace(rough, means=source.accumulate(rough, annotations=annotations).means)
+    return source.e_step(rough, annotations)
 
 
-def _beside_the_known(source, family, n_components, random_state, reg_covar, known):
+def _beside_the_labelled(source, family, n_components, random_state, reg_covar, annotations):
     """Means of the labelled points; seeds far from them for components without any; k-means steps for the others.
 
     The labelled points count in every step for their own component, the others, or a sample of them, for the nearest
     mean, features measured by their deviations.
     """
-    labels = known.labels if known.labels is not None else _most_allowed(known.responsibilities)
-    weights = np.ones(source.n_samples) if known.weights is None else known.weights
-    labelled = _of_the_labelled(source, family, n_components, Known(known.weights, labels))
+    labels = annotations.labels if annotations.labels is not None else _most_allowed(annotations.responsibilities)
+    weights = np.ones(source.n_samples) if annotations.weights is None else annotations.weights
+    labelled = _of_the_labelled(source, family, n_components, Annotations(annotations.weights, labels))
     free = np.where(labels < 0, weights, 0.0)
     if not free.any():
         return family.maximize(labelled, reg_covar)
     sample, sample_weights = _sample(source, n_components, random_state, free)
-    given = Known(sample_weights, assignment="hard")
+    given = Annotations(sample_weights)
     _, variances = _moments_of_features(sample.X, sample_weights)
     variances = np.where(variances > 0, variances, variances.mean() or 1.0)
     means = _seeds_far_from(labelled, sample.X, sample_weights, np.sqrt(variances), random_state)
     share = free.sum() / (sample.n_samples if sample_weights is None else sample_weights.sum())
     for _ in range(_KMEANS_BESIDE):
-        others = sample.e_step(_nearest(family, means, variances), given)
+        others = sample.e_step(_nearest(family, means, variances), given, HARD)
         together = labelled + others.scaled(share).about(labelled.centres)
         before, means = means, together.means
         if (((means - before) ** 2) / variances).sum() <= 1e-4 * len(variances):
@@ -151,14 +155,14 @@ def _most_allowed(shares):
     return labels
 
 
-def in_excess(points, known, family, settings, random_state, of_one_unit):
+def in_excess(points, annotations, family, settings, random_state, of_one_unit):
     """A mixture of more components than asked for, to be fitted and merged: seeds by k-means++, a few k-means steps.
 
     Parameters
     ----------
     points : source
         Few enough for a copy.
-    known : Known
+    annotations : Annotations
         Weights, no more.
     family : CovarianceFamily
     settings : em.Settings
@@ -171,7 +175,7 @@ def in_excess(points, known, family, settings, random_state, of_one_unit):
     CollapsedComponent
         Where a seed's points have a singular covariance.
     """
-    points, weights = _counted(points, known.weights)
+    points, weights = _counted(points, annotations.weights)
     n_components, n_features = settings.n_components, points.n_features
     least = 2 * family.least_points(n_features)
     n_seeds = max(n_components, min(_EXCESS * n_components + 2, points.n_samples // least))
@@ -188,7 +192,7 @@ def moments(source, family, weights):
     Where all weights together are those of two points or fewer, of half their weight.
     """
     family = family.of_all_points
-    statistics = source.e_step(_roughly(source, family, 1, weights), Known(weights))
+    statistics = source.e_step(_roughly(source, family, 1, weights), Annotations(weights))
     mean = statistics.means
     second = statistics.about(mean).second / max(statistics.weight - 1, statistics.weight / 2)
     return mean[0], second.reshape(family.shape_of_one(source.n_features))
@@ -209,11 +213,13 @@ def _first_moments(source, weights):
     return _moments_of_features(source.rows(index), weights[index])
 
 
-def _from_random_responsibilities(source, family, n_components, random_state, reg_covar, known):
+def _from_random_responsibilities(source, family, n_components, random_state, reg_covar, annotations):
     """Uniform responsibilities, drawn block by block in scikit-learn's order: no array of (n, K)."""
-    rough = _roughly(source, family, n_components, known.weights)
+    rough = _roughly(source, family, n_components, annotations.weights)
     drawn = DrawnResponsibilities(random_state, n_components)
-    statistics = source.accumulate(rough, known=Known(known.weights, responsibilities=drawn, e_step=False))
+    statistics = source.accumulate(
+        rough, annotations=Annotations(annotations.weights, responsibilities=drawn, e_step=False)
+    )
     drawn.finish(source.n_samples)
     return family.maximize(statistics, reg_covar)
 
@@ -319,11 +325,11 @@ def _kmeans(sample, family, n_components, variances, random_state, weights, max_
     )
     means = sample.X[seeds].astype(np.float64)
     family = family.for_means_alone(sample.n_features)
-    given = Known(weights, assignment="hard")
+    given = Annotations(weights)
     tolerance = 1e-4 * _moments_of_features(scaled, weights)[1].mean()
     for _ in range(max_iter):
         before = means
-        means = sample.accumulate(_nearest(family, means, variances), known=given).means
+        means = sample.accumulate(_nearest(family, means, variances), annotations=given, assignment=HARD).means
         if (((means - before) / deviations) ** 2).sum() <= tolerance:
             break
     return means
@@ -331,8 +337,8 @@ def _kmeans(sample, family, n_components, variances, random_state, weights, max_
 
 def _from_nearest_means(sample, family, means, variances, reg_covar, weights):
     """The M-step of points that each belong to the nearest mean, features measured by their deviations."""
-    hard = Known(weights, assignment="hard")
-    return family.maximize(sample.e_step(_nearest(family, means, variances), hard), reg_covar)
+    nearest = _nearest(family, means, variances)
+    return family.maximize(sample.e_step(nearest, Annotations(weights), HARD), reg_covar)
 
 
 def _nearest(family, means, variances):

@@ -5,7 +5,7 @@ from dataclasses import replace
 from sklearn.utils import check_random_state
 
 from ..model import reduction
-from ..sources.known import n_counted
+from ..sources.annotations import n_counted
 from . import em, search
 from .degeneracy import n_degenerate
 
@@ -38,13 +38,15 @@ class Ladder:
         ValueError
             Where the points are too few, or no start leads to a mixture.
         """
-        source, known = self._points
+        source, annotations = self._points
         if model.n_components > self._n_points:
             raise ValueError(f"{model.n_components} components need as many points, not {self._n_points}")
-        family, settings = model._family(source, known), model._settings(source)
+        family, settings = model._family(source, annotations), model._settings(source)
         found = failure = None
         try:
-            found = search.fit(source, family, settings, check_random_state(model.random_state), known=known)
+            found = search.fit(
+                source, family, settings, check_random_state(model.random_state), annotations=annotations
+            )
         except em.SourceError:
             raise
         except ValueError as error:
@@ -61,12 +63,12 @@ class Ladder:
 
     def _grown(self, family, settings):
         """From the mixture before: every component split in two, EM, merged down, EM."""
-        source, known = self._points
+        source, annotations = self._points
         below = replace(self._below[1].parameters, family=family)
         few = replace(settings, tol=0.0, max_iter=_SPLIT)
-        halves = em.run(source, reduction.split(below, self._random_state), few, known=known).parameters
+        halves = em.run(source, reduction.split(below, self._random_state), few, annotations=annotations).parameters
         start = reduction.merged(halves, settings.n_components)
-        return em.run(source, start, settings, steps=settings.longer_steps(start.family), known=known)
+        return em.run(source, start, settings, steps=settings.longer_steps(start.family), annotations=annotations)
 
     def _is_better(self, grown, found, settings):
         """By more than tol, and not by more degenerate components, as in a search."""

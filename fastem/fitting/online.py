@@ -14,6 +14,7 @@ import numpy as np
 
 from .. import kernels
 from ..model.parameters import CollapsedComponent
+from ..sources.annotations import Assignment
 from ..sources.array import ArraySource, in_memory
 from . import em, search
 from .report import FitReport
@@ -79,14 +80,15 @@ class OnlineEM:
         """As a fit's."""
         return em.EMResult(self.parameters, self.lower_bounds, report=FitReport())
 
-    def take_in(self, source, known, settings, forgetting, random_state):
+    def take_in(self, source, annotations, settings, forgetting, random_state):
         """One more batch; nothing is changed where it fails."""
         if self.parameters is None or self._held is not None:
-            self._take_in_first(source, known, settings, random_state)
+            self._take_in_first(source, annotations, settings, random_state)
             return
-        if known.assignment == "stochastic":
-            known = replace(known, seed=random_state.randint(2**31) * 2**32 + len(self.lower_bounds))
-        statistics = source.e_step(self.parameters, known)
+        seed = 0
+        if settings.assignment == "stochastic":
+            seed = random_state.randint(2**31) * 2**32 + len(self.lower_bounds)
+        statistics = source.e_step(self.parameters, annotations, Assignment(settings.assignment, seed))
         if statistics.weight > 0:
             kept, factor = self._shares(statistics.weight, forgetting)
             batch = statistics.scaled(factor / statistics.weight)
@@ -170,49 +172,49 @@ class OnlineEM:
         self._first = self._first or weight
         self._wait()
 
-    def _take_in_first(self, source, known, settings, random_state):
+    def _take_in_first(self, source, annotations, settings, random_state):
         """Held points and these, fitted together; once they are enough, their statistics are all that is kept."""
         if self._held is not None:
-            source, known = _joined(self._held, (source, known), settings.n_components)
+            source, annotations = _joined(self._held, (source, annotations), settings.n_components)
         n_components = settings.n_components
         are_enough = source.n_samples >= n_components * max(_POINTS, _POINTS_A_FEATURE * source.n_features)
-        n_counted = source.n_samples if known.weights is None else np.count_nonzero(known.weights)
-        weight = float(source.n_samples if known.weights is None else known.weights.sum())
-        if n_counted < max(2, n_components) or (not are_enough and _lacks_a_component(known, n_components)):
-            self._held, self.n_samples, self.weight = (in_memory(source), known), source.n_samples, weight
+        n_counted = source.n_samples if annotations.weights is None else np.count_nonzero(annotations.weights)
+        weight = float(source.n_samples if annotations.weights is None else annotations.weights.sum())
+        if n_counted < max(2, n_components) or (not are_enough and _lacks_a_component(annotations, n_components)):
+            self._held, self.n_samples, self.weight = (in_memory(source), annotations), source.n_samples, weight
             return
-        n_fitted, family = self._n_fitted, self._family_of(source, known)
-        if known.says_all:
-            result = em.fit_known(source, family, settings, known)
+        n_fitted, family = self._n_fitted, self._family_of(source, annotations)
+        if annotations.are_complete:
+            result = em.fit_labelled(source, family, settings, annotations)
         elif self.parameters is None or are_enough or source.n_samples >= _GROWTH * n_fitted:
-            result = search.fit(source, family, settings, random_state, known=known)
+            result = search.fit(source, family, settings, random_state, annotations=annotations)
             n_fitted = source.n_samples
         else:
             start = replace(self.parameters, family=family)
-            result = em.go_on(source, start, settings, -np.inf, known=known)
-        statistics = source.e_step(result.parameters, known) if are_enough else None
-        self._held = None if are_enough else (in_memory(source), known)
+            result = em.go_on(source, start, settings, -np.inf, annotations=annotations)
+        statistics = source.e_step(result.parameters, annotations) if are_enough else None
+        self._held = None if are_enough else (in_memory(source), annotations)
         self.parameters, self._statistics, self._n_fitted = result.parameters, statistics, n_fitted
         self.n_samples, self.weight, self._first = source.n_samples, weight, weight
         self.lower_bounds.append(result.lower_bound)
 
 
-def _lacks_a_component(known, n_components):
-    return known.says_all and len(np.unique(known.labels)) < n_components
+def _lacks_a_component(annotations, n_components):
+    return annotations.are_complete and len(np.unique(annotations.labels)) < n_components
 
 
 def _joined(one, other, n_components):
     """Two batches as one, with what is known of either."""
-    sources, knowns = zip(one, other, strict=True)
+    sources, both = zip(one, other, strict=True)
     sizes = [source.n_samples for source in sources]
 
     def joined(name, unknown):
-        values = [getattr(known, name) for known in knowns]
+        values = [getattr(annotations, name) for annotations in both]
         if all(value is None for value in values):
             return None
         return np.concatenate([unknown(n) if v is None else v for v, n in zip(values, sizes, strict=True)])
 
-    knowns = _of_one_kind(knowns, sizes, n_components)
+    both = _of_one_kind(both, sizes, n_components)
     labels = joined("labels", lambda n: np.full(n, -1))
     shares = joined("responsibilities", lambda n: np.ones((n, n_components)))
     weights = joined("weights", np.ones)
@@ -220,15 +222,15 @@ def _joined(one, other, n_components):
     return ArraySource(rows), replace(other[1], weights=weights, labels=labels, responsibilities=shares)
 
 
-def _of_one_kind(knowns, sizes, n_components):
+def _of_one_kind(both, sizes, n_components):
     """The same, labels as responsibilities where another has those."""
-    if all(known.responsibilities is None for known in knowns):
-        return knowns
+    if all(annotations.responsibilities is None for annotations in both):
+        return both
     result = []
-    for known, n in zip(knowns, sizes, strict=True):
-        if known.labels is not None:
+    for annotations, n in zip(both, sizes, strict=True):
+        if annotations.labels is not None:
             shares = np.ones((n, n_components))
-            shares[known.labels >= 0] = np.eye(n_components)[known.labels[known.labels >= 0]]
-            known = replace(known, labels=None, responsibilities=shares)
-        result.append(known)
+            shares[annotations.labels >= 0] = np.eye(n_components)[annotations.labels[annotations.labels >= 0]]
+            annotations = replace(annotations, labels=None, responsibilities=shares)
+        result.append(annotations)
     return result

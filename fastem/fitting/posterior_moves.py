@@ -19,8 +19,8 @@ from .. import kernels
 from ..model import reduction
 from ..model.parameters import Parameters
 from ..model.priors.variational import n_effective
+from ..sources.annotations import Annotations
 from ..sources.array import in_memory, sample
-from ..sources.known import Known
 from . import em
 from .acceleration import Extrapolation
 from .cross_validation import one_step_score
@@ -58,7 +58,7 @@ def improved(best, points, family, settings, random_state, *, counts, stand_for,
     family : VariationalFamily
     settings : em.Settings
     random_state : RandomState
-    counts : Known
+    counts : Annotations
         How often each of the points counts.
     stand_for : float
         How many points each of these was drawn from; 1 where they are all.
@@ -125,7 +125,7 @@ class _Moves:
 
     def _needless(self, posterior):
         """Components without which the bound falls by less than the price of one in the first step, least first."""
-        counts = Known(np.full(self._some.n_samples, self._weight / self._some.n_samples))
+        counts = Annotations(np.full(self._some.n_samples, self._weight / self._some.n_samples))
 
         def bound(candidate):
             statistics = self._some.e_step(candidate, counts)
@@ -207,8 +207,8 @@ class _Moves:
             return None
         n_iter = min(n_iter, self._settings.max_iter)
         result = em.run(
-            self._points, start, replace(self._settings, max_iter=n_iter), steps=Extrapolation(), known=self._counts,
-            progress=_WhileInReach(needed, n_iter), report=self._report, name=name,
+            self._points, start, replace(self._settings, max_iter=n_iter), steps=Extrapolation(),
+            annotations=self._counts, progress=_WhileInReach(needed, n_iter), report=self._report, name=name,
         )  # fmt: skip
         stage = self._report.stages[-1]
         self._left -= _work(stage)

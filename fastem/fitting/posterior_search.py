@@ -9,8 +9,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from ..sources.annotations import Annotations
 from ..sources.array import sample
-from ..sources.known import Known
 from . import em, initialization, posterior_moves, search
 from .acceleration import Extrapolation, Plain
 from .progress import SILENT
@@ -23,7 +23,7 @@ _POINTS, _POINTS_A_COMPONENT = 20_000, 200
 _MOST, _LITTLE = 100, 1e-7
 
 
-def fit(source, family, settings, random_state, *, known, progress=SILENT):
+def fit(source, family, settings, random_state, *, annotations, progress=SILENT):
     """Variational Bayes from the best of several starts.
 
     Parameters
@@ -32,31 +32,31 @@ def fit(source, family, settings, random_state, *, known, progress=SILENT):
     family : VariationalFamily
     settings : em.Settings
     random_state : RandomState
-    known : Known
+    annotations : Annotations
     progress : Progress
 
     Returns
     -------
     result : EMResult
     """
-    if settings.assignment != "soft" or known.is_constrained:
-        return em.fit(source, family, settings, random_state, known=known, progress=progress)
+    if settings.assignment != "soft" or annotations.is_constrained:
+        return em.fit(source, family, settings, random_state, annotations=annotations, progress=progress)
     progress.begin(0)
     report = FitReport()
     size = max(_POINTS, settings.n_components * _POINTS_A_COMPONENT)
     is_whole = source.n_samples <= 2 * size
     if is_whole:
-        points, counts, trial = source, known, settings
+        points, counts, trial = source, annotations, settings
     else:
-        points = sample(source, size, random_state, known.weights)
-        weight = source.n_samples if known.weights is None else known.weights.sum()
-        counts = Known(np.full(points.n_samples, weight / points.n_samples))
+        points = sample(source, size, random_state, annotations.weights)
+        weight = source.n_samples if annotations.weights is None else annotations.weights.sum()
+        counts = Annotations(np.full(points.n_samples, weight / points.n_samples))
         trial = replace(settings, max_iter=_MOST, tol=_LITTLE * weight)
     best = None
     for i, start in enumerate(_starts(points, family, settings, random_state, counts, report)):
         # On all the points first scikit-learn's own way to the end: what it finds can only be bettered.
         steps = Plain() if is_whole else Extrapolation()
-        result = em.run(points, start, trial, steps=steps, known=counts, report=report, name=f"start {i}")
+        result = em.run(points, start, trial, steps=steps, annotations=counts, report=report, name=f"start {i}")
         progress.end_stage(report.stages[-1])
         if best is None or result.lower_bound > best.lower_bound:
             best, report.best_start = result, i
@@ -69,7 +69,7 @@ def fit(source, family, settings, random_state, *, known, progress=SILENT):
             "progress": progress,
         }
         best = posterior_moves.improved(best, points, family, trial, random_state, **moves)
-    run = {"known": known, "progress": progress, "report": report, "name": ALL}
+    run = {"annotations": annotations, "progress": progress, "report": report, "name": ALL}
     if not is_whole or best is not found:
         result = em.run(source, best.parameters, settings, steps=Extrapolation(), **run)
     else:
@@ -84,7 +84,7 @@ def _gone_on(converged, source, settings, run):
     """A run that plain steps have converged, taken on by extrapolated ones."""
     at = converged.parameters
     trace = converged.lower_bounds, converged.kinds
-    unfinished = em.Unfinished(at, at, at, Extrapolation(), *trace, run["known"].seed, source.n_samples)
+    unfinished = em.Unfinished(at, at, at, Extrapolation(), *trace, 0, source.n_samples)
     result = em.run(source, None, settings, unfinished=unfinished, **run)
     result.converged = True
     return result
@@ -107,7 +107,7 @@ def _starts(points, family, settings, random_state, counts, report):
 
 def _mixture(points, family, settings, random_state, counts, report):
     settings = replace(settings, accelerated=True, n_init=1, tol=1e-3, max_iter=_MOST)
-    result = search.fit(points, family, settings, random_state, known=counts)
+    result = search.fit(points, family, settings, random_state, annotations=counts)
     report.stages += result.report.stages
     mixture = result.parameters
     order = np.argsort(-mixture.weights, kind="stable")

@@ -18,8 +18,8 @@ from dataclasses import replace
 import numpy as np
 
 from ..model import reduction
+from ..sources.annotations import NO_ANNOTATIONS, n_counted
 from ..sources.array import in_memory, sample
-from ..sources.known import NOTHING_KNOWN, n_counted
 from . import em, initialization, relocation
 from .degeneracy import n_degenerate
 from .em import VISIBLE, best_start, collapse_ignored, run
@@ -82,7 +82,7 @@ _WIDE = 64
 _MEMORY = 16 << 20
 
 
-def fit(source, family, settings, random_state, *, known=NOTHING_KNOWN, progress=SILENT):
+def fit(source, family, settings, random_state, *, annotations=NO_ANNOTATIONS, progress=SILENT):
     """EM with everything that makes it quick: from samples to all the points, by quasi-Newton steps.
 
     Where settings ask for plain EM, points are assigned otherwise or some are known, it is `em.fit`: merging and
@@ -94,23 +94,23 @@ def fit(source, family, settings, random_state, *, known=NOTHING_KNOWN, progress
     family : CovarianceFamily
     settings : Settings
     random_state : RandomState
-    known : Known
+    annotations : Annotations
     progress : Progress
 
     Returns
     -------
     result : EMResult
     """
-    if not settings.accelerated or settings.assignment != "soft" or known.is_constrained:
-        return em.fit(source, family, settings, random_state, known=known, progress=progress)
-    return _Search(source, family, settings, random_state, known, progress).result()
+    if not settings.accelerated or settings.assignment != "soft" or annotations.is_constrained:
+        return em.fit(source, family, settings, random_state, annotations=annotations, progress=progress)
+    return _Search(source, family, settings, random_state, annotations, progress).result()
 
 
 class _Search:
     """A fit from the beginning; `points` here are always a pair, a source and what is known of it."""
 
-    def __init__(self, source, family, settings, random_state, known, progress):
-        self._all = source, known
+    def __init__(self, source, family, settings, random_state, annotations, progress):
+        self._all = source, annotations
         self._family = family
         self._settings = settings
         self._random_state = random_state
@@ -283,11 +283,11 @@ class _Search:
     def _few_points(self, points):
         """These points, or an even part of them, in memory: to see which of them a mixture fits."""
         if self._looked_at[0] is not points:
-            source, known = points
+            source, annotations = points
             size = min(source.n_samples, _LOOKED_AT)
-            is_all = size == source.n_samples and known.weights is None
+            is_all = size == source.n_samples and annotations.weights is None
             state = np.random.RandomState(0)
-            self._looked_at = points, in_memory(source) if is_all else sample(source, size, state, known.weights)
+            self._looked_at = points, in_memory(source) if is_all else sample(source, size, state, annotations.weights)
         return self._looked_at[1]
 
     def _needs_search(self):
@@ -302,8 +302,8 @@ class _Search:
         return is_plain and max(source.n_samples, _WIDE) <= source.n_features
 
     def _sample(self, size):
-        source, known = self._all
-        return sample(source, size, self._random_state, known.weights), NOTHING_KNOWN
+        source, annotations = self._all
+        return sample(source, size, self._random_state, annotations.weights), NO_ANNOTATIONS
 
     def _plain_start(self, points):
         return best_start(points[0], self._family, self._settings, self._random_state, points[1])
@@ -376,7 +376,7 @@ class _Search:
 
     def _run(self, name, points, start, settings, **kwargs):
         """`em.run`, with a stage in the report."""
-        result = run(points[0], start, settings, known=points[1], report=self._report, name=name, **kwargs)
+        result = run(points[0], start, settings, annotations=points[1], report=self._report, name=name, **kwargs)
         stage = self._report.stages[-1]
         self._spent += stage.n_passes * stage.n_samples * stage.n_components
         if name != ALL:

@@ -9,8 +9,8 @@ from .. import kernels
 from ..estimators.gaussian_mixture import GaussianMixture
 from ..estimators.validation import check_sample_weight
 from ..sources import ArraySource
+from ..sources.annotations import Annotations
 from ..sources.array import in_memory
-from ..sources.known import Known
 from ._colors import palette, to_lab
 from ._style import counted
 
@@ -134,7 +134,7 @@ def mixed_colors(model, values, order=None):
 
 def mean_log_likelihood(model, values, weights=None):
     """Nats per point, or per unit of weight."""
-    total, n_points = ArraySource(values).log_likelihood(model._parameters(), Known(weights))
+    total, n_points = ArraySource(values).log_likelihood(model._parameters(), Annotations(weights))
     return total / n_points
 
 

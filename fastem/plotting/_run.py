@@ -12,7 +12,7 @@ from ..callbacks import Frames
 from ..fitting.degeneracy import DegenerateFitWarning
 from ..model.families import FAMILIES
 from ..sources import ArraySource
-from ..sources.known import Known
+from ..sources.annotations import Annotations
 from ._mixture import Mixture
 from ._points import mean_log_likelihood
 
@@ -171,4 +171,4 @@ def _random_start(model, values, weights, seed):
 def _moments(family, values, weights):
     """Statistics of all the points as one component."""
     start = family.with_variances(values.mean(axis=0)[None], np.ones(values.shape[1]))
-    return ArraySource(values).accumulate(start, known=Known(weights))
+    return ArraySource(values).accumulate(start, annotations=Annotations(weights))

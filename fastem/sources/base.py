@@ -4,7 +4,7 @@ import numpy as np
 
 from .. import kernels
 from ..kernels import READ_IN_PLACE
-from .known import NOTHING_KNOWN
+from .annotations import NO_ANNOTATIONS, SOFT
 
 # Where moments about the old means have lost more than 7 of 16 digits (in float32 4 of 7) against those about the new
 # ones, the pass is made again about the new ones. It happens after a far-off start, or where tied clusters are tiny
@@ -106,7 +106,7 @@ class Source:
             if done == len(wanted):
                 break
 
-    def accumulate(self, parameters, *, centres=None, known=NOTHING_KNOWN, exact=False):
+    def accumulate(self, parameters, *, centres=None, annotations=NO_ANNOTATIONS, assignment=SOFT, exact=False):
         """One pass: sufficient statistics of the points under the responsibilities of these parameters.
 
         Parameters
@@ -114,8 +114,9 @@ class Source:
         parameters : Parameters
         centres : ndarray of shape (K, D), default=None
             What moments are taken about; by default the means.
-        known : Known
-            Weights, labels, responsibilities, assignment.
+        annotations : Annotations
+            Weights, labels, responsibilities.
+        assignment : Assignment
         exact : bool
             Accumulate every moment about its own centre, even where that makes the pass slower.
 
@@ -130,43 +131,47 @@ class Source:
         """
         centres = parameters.means.astype(np.float64) if centres is None else centres
         inputs = parameters.kernel_inputs(exact, single=self.precision == np.float32)
-        statistics = self._statistics(parameters.family, inputs, centres, known)
+        of_points = annotations, assignment
+        statistics = self._statistics(parameters.family, inputs, centres, *of_points)
         if not np.isfinite(statistics.second).all():
             if inputs.bias.dtype == np.float32:
-                statistics = self._statistics(parameters.family, parameters.kernel_inputs(exact), centres, known)
+                statistics = self._statistics(parameters.family, parameters.kernel_inputs(exact), centres, *of_points)
             self._check_points()
         return statistics
 
-    def _statistics(self, family, inputs, centres, known):
+    def _statistics(self, family, inputs, centres, annotations, assignment):
         offsets = (centres - inputs.origin).astype(inputs.bias.dtype)
         if offsets.dtype == np.float32:
             centres = inputs.origin + offsets  # where the kernels take them to be
-        sums = self._sums(inputs, offsets, known)
+        sums = self._sums(inputs, offsets, annotations, assignment)
         return family.statistics_of_pass(inputs, centres, sums)
 
-    def e_step(self, parameters, known=NOTHING_KNOWN):
+    def e_step(self, parameters, annotations=NO_ANNOTATIONS, assignment=SOFT):
         """`accumulate` about the means, its variances good to 9 digits (3 where it computes in float32)."""
-        statistics = self.accumulate(parameters, known=known)
+        of_points = {"annotations": annotations, "assignment": assignment}
+        statistics = self.accumulate(parameters, **of_points)
         if statistics.digits_kept < _DIGITS_KEPT[self.precision]:
-            statistics = self.accumulate(parameters, centres=statistics.means, known=known, exact=True)
+            statistics = self.accumulate(parameters, centres=statistics.means, **of_points, exact=True)
         return statistics
 
-    def log_likelihood(self, parameters, known=NOTHING_KNOWN):
+    def log_likelihood(self, parameters, annotations=NO_ANNOTATIONS, assignment=SOFT):
         """(weighted sum of the points' log-likelihoods, nats, sum of the weights): a pass without moments.
 
         With hard assignment that of each point's most probable component.
         """
         inputs = parameters.kernel_inputs(single=self.precision == np.float32)
-        *_, log_likelihood, weight = self._sums(inputs, inputs.means, known, moments=False).rounded(inputs)
+        *_, log_likelihood, weight = self._sums(inputs, inputs.means, annotations, assignment, moments=False).rounded(
+            inputs
+        )
         return log_likelihood, weight
 
-    def _sums(self, inputs, offsets, known, moments=True):
+    def _sums(self, inputs, offsets, annotations, assignment, moments=True):
         """`kernels.Sums` of a pass."""
         cells = self._cells if moments else None
-        constrained = known.is_constrained
+        constrained = annotations.is_constrained
         sums = kernels.Pass(inputs, offsets, self.n_samples, constrained=constrained, cells=cells, moments=moments)
-        for first, rows in self.parts(sums.leaf, known.most_rows):
-            sums.add(rows, known.part(first, first + len(rows)), first)
+        for first, rows in self.parts(sums.leaf, annotations.most_rows):
+            sums.add(rows, annotations.part(first, first + len(rows), assignment), first)
             if not sums.is_finite:
                 self.check_finite(rows, first)
         return sums.sums()

@@ -93,15 +93,15 @@ class DaskSource(Source):
         ]
         return self._compute(tasks)
 
-    def _sums(self, inputs, offsets, known, moments=True):
+    def _sums(self, inputs, offsets, annotations, assignment, moments=True):
         delayed = self._dask.delayed
-        settings = {"n_samples": self.n_samples, "constrained": known.is_constrained, "moments": moments}
+        settings = {"n_samples": self.n_samples, "constrained": annotations.is_constrained, "moments": moments}
         whole = kernels.Pass(inputs, offsets, cells=self._cells if moments else None, **settings)
         ranges = self._ranges(whole.leaf)
         shared = delayed((inputs, offsets, settings, self.dtype, self._threads_a_task(len(ranges))), pure=False)
         cells = [whole.cells and whole.cells.of_rows(*each) for each in ranges]
         tasks = [
-            delayed(_sums_of, nout=2)(self._pieces(*each), *each, known.of_rows(*each), part, shared)
+            delayed(_sums_of, nout=2)(self._pieces(*each), *each, annotations.of_rows(*each), assignment, part, shared)
             for each, part in zip(ranges, cells, strict=True)
         ]
         tasks, cells = zip(*tasks, strict=True)
@@ -217,7 +217,7 @@ def _head(block, length):
     return np.ascontiguousarray(as_rows(block, "a partition")[0][:length])
 
 
-def _sums_of(pieces, first, stop, known, cells, shared):
+def _sums_of(pieces, first, stop, annotations, assignment, cells, shared):
     """(`kernels.Sums`, labels of the cells) of the points from first to stop: rows [low, high) of the pieces.
 
     `_Bad` in place of the sums where a row can't be used.
@@ -230,8 +230,8 @@ def _sums_of(pieces, first, stop, known, cells, shared):
     blocks = [rows[low:high] for rows, (_, low, high, _) in zip(blocks, pieces, strict=True)]
     sums = kernels.Pass(inputs, offsets, cells=cells, **settings)
     with thread_limits(n_threads):
-        for start, rows in aligned(blocks, sums.leaf, n_features, first, known.most_rows):
-            sums.add(rows, known.part(start - first, start - first + len(rows)), start)
+        for start, rows in aligned(blocks, sums.leaf, n_features, first, annotations.most_rows):
+            sums.add(rows, annotations.part(start - first, start - first + len(rows), assignment), start)
             if not sums.is_finite and (bad := nonfinite_rows(rows)).size:
                 return _Bad(start + int(bad[0]), rows[bad[0]].copy()), None
         return sums.sums(), cells and cells.labels

@@ -1,12 +1,11 @@
-"""What is known of the points beside their position: one argument that makes a pass weighted, supervised, hard, ..."""
+"""What is known of the points beside their coordinates, and how a pass assigns them to components."""
 
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..kernels import HARD, NOTHING_GIVEN, SOFT, STOCHASTIC, Given
-
-_ASSIGNMENTS = {"soft": SOFT, "hard": HARD, "stochastic": STOCHASTIC}
+from .. import kernels
+from ..kernels import NOTHING_GIVEN, Given
 
 _VALUES = 1 << 20  # numbers drawn at a time
 
@@ -15,32 +14,53 @@ _NEXT_PASS = 0x9E3779B97F4A7C15
 
 
 @dataclass(frozen=True)
-class Known:
-    """Of all n points; a source hands each part of them what is theirs.
+class Assignment:
+    """How a point counts in the moments.
+
+    Attributes
+    ----------
+    kind : {'soft', 'hard', 'stochastic'}
+        By its responsibilities, for its most probable component alone, or for one drawn by its responsibilities.
+    seed : int
+        Of the draws.
+    """
+
+    kind: str = "soft"
+    seed: int = 0
+
+    @property
+    def code(self):
+        """As the kernels have it."""
+        return {"soft": kernels.SOFT, "hard": kernels.HARD, "stochastic": kernels.STOCHASTIC}[self.kind]
+
+    def next_pass(self):
+        """The same with draws of its own."""
+        return replace(self, seed=(self.seed + _NEXT_PASS) % 2**64)
+
+
+SOFT, HARD = Assignment("soft"), Assignment("hard")
+
+
+@dataclass(frozen=True)
+class Annotations:
+    """What is known of all n points; a source hands each part of them what is theirs.
 
     Attributes
     ----------
     weights : array of shape (n,), float64, or None
         Multiplicities.
     labels : array of shape (n,), int64, or None
-        The component a point is known to be from, -1 where unknown.
+        The component of a point, -1 where unknown.
     responsibilities : array of shape (n, K), float64, `DrawnResponsibilities` or None
-        What an E-step's responsibilities are multiplied by before they are normalised, or taken in their place.
+        They multiply the densities if `e_step`, otherwise they are used as the responsibilities.
     e_step : bool
-        False: labels or responsibilities say all, and the parameters are not looked at.
-    assignment : {'soft', 'hard', 'stochastic'}
-        How a point counts in the moments: by its responsibilities, for its most probable component alone, or for one
-        drawn by its responsibilities.
-    seed : int
-        Of the draws.
+        False: labels or responsibilities are used as they are, and the parameters are not looked at.
     """
 
     weights: np.ndarray = None
     labels: np.ndarray = None
     responsibilities: np.ndarray = None
     e_step: bool = True
-    assignment: str = "soft"
-    seed: int = 0
 
     @property
     def is_constrained(self):
@@ -48,7 +68,7 @@ class Known:
         return self.labels is not None or self.responsibilities is not None
 
     @property
-    def says_all(self):
+    def are_complete(self):
         """Whether every point's component is known."""
         if self.labels is None:
             return False
@@ -59,8 +79,8 @@ class Known:
         """The most rows that `part` should be asked for at a time; None for any number."""
         return getattr(self.responsibilities, "most_rows", None)
 
-    def part(self, start, stop):
-        """What the kernels take, of the points from start to stop."""
+    def part(self, start, stop, assignment):
+        """What the kernels take, of the points from start to stop and their assignment."""
 
         def rows(values, nothing):
             return nothing if values is None else np.asarray(values[start:stop], dtype=nothing.dtype)
@@ -70,8 +90,8 @@ class Known:
             rows(self.labels, NOTHING_GIVEN.labels),
             rows(self.responsibilities, NOTHING_GIVEN.responsibilities),
             self.e_step,
-            _ASSIGNMENTS[self.assignment],
-            np.uint64(self.seed),
+            assignment.code,
+            np.uint64(assignment.seed),
         )
 
     def of_rows(self, start, stop):
@@ -85,17 +105,13 @@ class Known:
             responsibilities=shares.of_rows(start) if drawn else None if shares is None else shares[start:stop],
         )
 
-    def next_pass(self):
-        """The same with draws of its own."""
-        return replace(self, seed=(self.seed + _NEXT_PASS) % 2**64)
+
+NO_ANNOTATIONS = Annotations()
 
 
-NOTHING_KNOWN = Known()
-
-
-def n_counted(source, known):
+def n_counted(source, annotations):
     """How many points have a positive weight."""
-    return source.n_samples if known.weights is None else int(np.count_nonzero(known.weights))
+    return source.n_samples if annotations.weights is None else int(np.count_nonzero(annotations.weights))
 
 
 class DrawnResponsibilities:
