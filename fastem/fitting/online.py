@@ -192,7 +192,8 @@ class OnlineEM:
         else:
             start = replace(self.parameters, family=family)
             result = em.go_on(source, start, settings, -np.inf, annotations=annotations)
-        statistics = source.e_step(result.parameters, annotations) if are_enough else None
+        assignment = Assignment(settings.assignment)
+        statistics = source.e_step(result.parameters, annotations, assignment) if are_enough else None
         self._held = None if are_enough else (in_memory(source), annotations)
         self.parameters, self._statistics, self._n_fitted = result.parameters, statistics, n_fitted
         self.n_samples, self.weight, self._first = source.n_samples, weight, weight

@@ -71,7 +71,7 @@ def points_of(X, model=None, feature_names=None, max_points=MAX_POINTS, sample_w
         model = GaussianMixture()
     else:
         check_is_fitted(model)
-    source = model._source(X, reset=learns, aside=(sample_weight,))
+    source = model._source(X, reset=learns, excluded_columns=(sample_weight,))
     model._scan(source, reset=learns)
     n_all = source.n_samples
     weights = check_sample_weight(source.column(sample_weight), n_all, rescale=False)
