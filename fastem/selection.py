@@ -202,7 +202,7 @@ class _Selector:
         self._reader._scan(source, reset=True)
         self._candidates = [_Candidate(model) for model in models]
         fewest = min(self._candidates, key=lambda each: each.model.n_components).model
-        annotations = fewest._known(source, sample_weight, None)
+        annotations = fewest._annotations(source, sample_weight, None)
         source = in_memory_if_small(source)
         self._all = source, annotations
         random_state = check_random_state(self._reader.random_state)

@@ -14,6 +14,7 @@ from sklearn.exceptions import ConvergenceWarning
 from fastem import GaussianMixture
 from fastem.fitting import em
 from fastem.fitting.acceleration import Extrapolation, QuasiNewton
+from fastem.fitting.plain import best_start
 from fastem.model.coordinates import Coordinates
 from fastem.model.families import FAMILIES
 from fastem.model.parameters import Parameters
@@ -184,7 +185,7 @@ def test_a_fifth_of_the_passes_where_em_crawls(name):
     X, n_components, covariance_type, seed = hard(name)
     source, family = ArraySource(X), FAMILIES[covariance_type]
     rules = em.Settings(n_components, tol=1e-7, max_iter=5000)
-    start = em.best_start(source, family, rules, np.random.RandomState(seed))
+    start = best_start(source, family, rules, np.random.RandomState(seed))
     plain = em.run(source, start, rules)
     accelerated = em.run(source, start, rules, steps=QuasiNewton(rules.reg_covar))
     assert plain.n_iter > 300

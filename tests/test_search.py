@@ -11,7 +11,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.exceptions import ConvergenceWarning
 
 from fastem import GaussianMixture
-from fastem.fitting import em, initialization, search
+from fastem.fitting import em, initialization, plain, search
 from fastem.fitting.progress import SILENT
 from fastem.model.families import FAMILIES
 from fastem.sources import ArraySource, BlockSource
@@ -122,10 +122,10 @@ def test_the_start_that_gets_further_is_run_from(monkeypatch):
     poor = family.with_variances(centres[[0, 0, 0]], np.ones(3))  # equals stay equal
     for starts, best in (([poor, good], good), ([poor, poor, good, poor], good), ([good, poor], good)):
         monkeypatch.setattr(initialization, "candidates", lambda *_, starts=starts: (starts, source, NO_ANNOTATIONS))
-        start = em.best_start(source, family, em.Settings(3), np.random.RandomState(0))
+        start = plain.best_start(source, family, em.Settings(3), np.random.RandomState(0))
         assert_allclose(start.means, best.means)
     monkeypatch.setattr(initialization, "candidates", lambda *_: ([good, good], source, NO_ANNOTATIONS))
-    assert_array_equal(em.best_start(source, family, em.Settings(3), np.random.RandomState(0)).means, good.means)
+    assert_array_equal(plain.best_start(source, family, em.Settings(3), np.random.RandomState(0)).means, good.means)
 
 
 def test_clusters_that_k_means_misses_are_found():

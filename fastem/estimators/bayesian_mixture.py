@@ -5,7 +5,7 @@ from numbers import Real
 import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from ..fitting import em, posterior_search
+from ..fitting import plain, posterior_search
 from ..fitting.initialization import moments
 from ..model.families import FAMILIES
 from ..model.priors.variational import Posterior, Priors, VariationalFamily, n_effective
@@ -186,8 +186,8 @@ class BayesianGaussianMixture(EMMixture):
     _is_accelerated = False
 
     @property
-    def _from_a_start(self):
-        return posterior_search.fit if self.algorithm == "auto" else em.fit
+    def _search(self):
+        return posterior_search.fit if self.algorithm == "auto" else plain.fit
 
     def _family(self, source, annotations):
         family, n_features = FAMILIES[self.covariance_type].with_conjugate_prior(), source.n_features

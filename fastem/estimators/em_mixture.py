@@ -12,7 +12,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from .. import kernels
-from ..fitting import em, search
+from ..fitting import em, labelled, resuming, strategies
 from ..fitting.degeneracy import DegenerateFitWarning, degeneracy, notes
 from ..fitting.progress import CallbackTasks, PrintedLines, Progress
 from ..kernels.threads import thread_limits
@@ -179,13 +179,13 @@ class EMMixture(StreamingMixin, BaseMixture):
         lines = [PrintedLines(self.verbose, self.verbose_interval, self._bound.split(",")[0])] if self.verbose else []
         progress = Progress(*lines, *tasks)
         if annotations.are_complete:
-            return em.fit_labelled(source, family, settings, annotations)
+            return labelled.fit(source, family, settings, annotations)
         if self._goes_on():
             start = replace(self._warm_start(source), family=family)
             unfinished = getattr(self, "_unfinished", None)
             if unfinished is not None and unfinished.n_samples != source.n_samples:
                 unfinished = None  # other points
-            return em.go_on(
+            return resuming.fit(
                 source,
                 start,
                 settings,
@@ -195,9 +195,11 @@ class EMMixture(StreamingMixin, BaseMixture):
                 progress=progress,
             )
         random_state = check_random_state(self.random_state)
-        return self._from_a_start(source, family, settings, random_state, annotations=annotations, progress=progress)
+        begin = strategies.chosen(settings, annotations, self._search)
+        return begin(source, family, settings, random_state, annotations=annotations, progress=progress)
 
-    _from_a_start = staticmethod(search.fit)
+    _search = None
+    """How a fit begins where `strategies.chosen` leaves it to the estimator; None for what is usual."""
 
     def _note_degeneracy(self, result, source, annotations):
         """Warn once of what reg_covar or too few points decide, and put it into the report."""

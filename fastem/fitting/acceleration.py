@@ -53,8 +53,8 @@ class Plain(Saved):
     def has_converged(self, change, tol):
         return abs(change) < tol
 
-    def kept(self, parameters):
-        """The mixture that the run is for, of its last one and those seen before."""
+    def final(self, parameters):
+        """The mixture to return: the last one, or (stochastic EM) the best one seen."""
         return parameters
 
     def copy(self):
@@ -87,7 +87,7 @@ class Stochastic(Plain):
             self._since += 1
         return tol > 0 and self._since >= self._PATIENCE
 
-    def kept(self, parameters):
+    def final(self, parameters):
         return parameters if self._best is None else self._best
 
 

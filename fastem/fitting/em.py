@@ -1,12 +1,12 @@
-"""The driver: start, then (pass, M-step) until the mean log-likelihood stops rising.
+"""One run of EM: from a mixture, (pass, M-step) until the mean log-likelihood stops rising.
 
-Dempster, Laird & Rubin 1977; Bishop 2006, section 9.2.2. The pass and the M-step live elsewhere: this file decides
-when to stop and which of several runs to keep.
+Dempster, Laird & Rubin 1977; Bishop 2006, section 9.2.2. The pass is the source's, the M-step the family's; this file
+decides when to stop. Where a run begins is decided in `plain`, `search`, `posterior_search`, `resuming` and `labelled`.
 """
 
 import math
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from time import perf_counter
 
 import numpy as np
@@ -15,13 +15,9 @@ from ..model.parameters import CollapsedComponent, Parameters
 from ..model.saved import Saved
 from ..sources import SourceError
 from ..sources.annotations import NO_ANNOTATIONS, Assignment
-from . import initialization
 from .acceleration import Extrapolation, Plain, QuasiNewton, Stochastic
 from .progress import SILENT
 from .report import ALL, FitReport
-
-# Iterations on the sample after which two starts are compared: enough to see which is the better one.
-_TRIAL_ITERATIONS = 50
 
 # A change of a weight, or of a mean in its component's deviations, that four printed digits would show.
 VISIBLE = 1e-5
@@ -41,6 +37,7 @@ class Settings:
     n_init: int = 1
     init_params: str = "kmeans"
     accelerated: bool = False
+    """Whether steps look further ahead than EM's, and starts are searched for."""
     init: tuple = (None, None, None)
     """The user's weights, means and precisions, None for those to be found."""
     assignment: str = "soft"
@@ -62,7 +59,11 @@ class Settings:
 
 @dataclass(frozen=True)
 class Unfinished(Saved):
-    """A run between two iterations: all that those to come depend on."""
+    """Checkpoint of a run.
+
+    accepted: the mixture that the last bound belongs to; parameters: what the M-step made of it; candidate: the mixture
+    that is evaluated next.
+    """
 
     accepted: Parameters
     parameters: Parameters
@@ -171,20 +172,20 @@ def run(
     ValueError
         Where a component's covariance is no longer positive definite.
     """
-    parameters = accepted = candidate = start
-    if unfinished is not None:
-        parameters, accepted, candidate = unfinished.parameters, unfinished.accepted, unfinished.candidate
-        steps, lower_bound = unfinished.steps.copy(), unfinished.lower_bounds[-1]
-        seed = unfinished.seed
-    assignment = Assignment(settings.assignment, seed)
-    steps = steps or Plain()
     report = FitReport() if report is None else report
-    result = EMResult(parameters, report=report, start=start, steps=steps, unfinished=unfinished)
-    if unfinished is not None:
+    # A pass evaluates the candidate, and the M-step makes its successor. If the candidate's bound is high enough, it is
+    # accepted; the result's parameters are then its successor, and the steps choose the next candidate.
+    if unfinished is None:
+        accepted = candidate = start
+        steps, n_further, n_last = steps or Plain(), settings.n_further, 0
+        result = EMResult(start, report=report, start=start, steps=steps)
+    else:
+        accepted, candidate = unfinished.accepted, unfinished.candidate
+        steps, lower_bound, seed = unfinished.steps.copy(), unfinished.lower_bounds[-1], unfinished.seed
+        n_further, n_last = max(settings.n_further, unfinished.n_further), unfinished.n_last
+        result = EMResult(unfinished.parameters, report=report, start=start, steps=steps, unfinished=unfinished)
         result.lower_bounds, result.kinds = list(unfinished.lower_bounds), list(unfinished.kinds)
-    n_further, n_last = settings.n_further, 0
-    if unfinished is not None:
-        n_further, n_last = max(n_further, unfinished.n_further), unfinished.n_last
+    assignment = Assignment(settings.assignment, seed)
     begin = perf_counter()
     rounding = _ROUNDING[source.precision]
     try:
@@ -234,13 +235,13 @@ def run(
                 break
     except SourceError as error:
         if name == ALL and result.n_iter:
-            result.parameters = steps.kept(result.parameters)
+            result.parameters = steps.final(result.parameters)
             result.report.add(name, source, result, perf_counter() - begin)
             result.converged = False
             error.result = result.report.of(result)
         raise
     result.unfinished = None
-    result.parameters = steps.kept(result.parameters)
+    result.parameters = steps.final(result.parameters)
     n_before = 0 if name == ALL or unfinished is None else len(unfinished.lower_bounds)
     result.report.add(name, source, result, perf_counter() - begin, n_before)
     return result.report.of(result)
@@ -286,94 +287,3 @@ def collapsed_error(collapse, when):
         "(for instance caused by singleton or collapsed samples). Try to decrease the number of components, "
         f"increase reg_covar, or scale the input data. {which} collapsed {when}."
     )
-
-
-def best_start(source, family, settings, random_state, annotations=NO_ANNOTATIONS):
-    """The start to run from: of several candidates the one that gets further in a few iterations on the sample."""
-    if all(value is not None for value in settings.init):
-        return initialization.user_parameters(family, None, *settings.init)
-    with collapse_reported(f"at the start ({settings.init_params})"):
-        starts, sample, sample_annotations = initialization.candidates(
-            source, family, settings.n_components, settings.init_params, random_state, settings.reg_covar, annotations
-        )
-    starts = [initialization.user_parameters(family, start, *settings.init) for start in starts]
-    if len(starts) == 1:
-        return starts[0]
-
-    def bound_reached(start):
-        with collapse_ignored():
-            kind = "soft" if settings.assignment == "stochastic" else settings.assignment
-            trial = replace(settings, max_iter=_TRIAL_ITERATIONS, assignment=kind)
-            return run(sample, start, trial, annotations=sample_annotations).lower_bound
-        return -math.inf
-
-    bounds = [bound_reached(start) for start in starts]
-    best = int(np.argmax(bounds))
-    # The first is scikit-learn's own start: another has to be better by more than tol, the user's idea of equal.
-    return starts[best] if bounds[best] > bounds[0] + settings.tol else starts[0]
-
-
-def fit(source, family, settings, random_state, *, annotations=NO_ANNOTATIONS, progress=SILENT):
-    """The best of `settings.n_init` runs from starts of their own.
-
-    Parameters
-    ----------
-    source : source
-    family : CovarianceFamily
-    settings : Settings
-    random_state : RandomState
-    annotations : Annotations
-    progress : Progress
-
-    Returns
-    -------
-    result : EMResult
-        Of the run with the highest lower bound, the first of equals.
-    """
-    best, report = None, FitReport()
-    for init in range(settings.n_init):
-        progress.begin(init)
-        start = best_start(source, family, settings, random_state, annotations)
-        seed = random_state.randint(2**31) if settings.assignment == "stochastic" else 0
-        try:
-            result = run(
-                source, start, settings, steps=settings.steps(family), annotations=annotations, seed=seed,
-                progress=progress, report=report,
-            )  # fmt: skip
-        except SourceError as error:
-            if best is not None and (error.result is None or best.lower_bound > error.result.lower_bound):
-                error.result = replace(best, converged=False)
-            raise
-        if best is None or result.lower_bound > best.lower_bound or best.lower_bound == -math.inf:
-            best, report.best_start = result, init
-        if progress.end(result):
-            break
-    return report.of(best)
-
-
-def go_on(source, start, settings, lower_bound, *, annotations=NO_ANNOTATIONS, unfinished=None, progress=SILENT):
-    """EM from the mixture where an earlier fit stopped, with this lower bound, or in the middle of its run."""
-    progress.begin(0)
-    steps = settings.steps(start.family, goes_on=True)
-    result = run(
-        source, start, settings, steps=steps, annotations=annotations, lower_bound=lower_bound, unfinished=unfinished,
-        progress=progress,
-    )  # fmt: skip
-    progress.end(result)
-    return result
-
-
-def fit_labelled(source, family, settings, annotations):
-    """Supervised fit: every point's component is known, so one M-step maximises the likelihood of both.
-
-    The lower bound is the mean of log(weight_k N(x; mean_k, covariance_k)), k the point's own component, or what the
-    family's prior makes of it.
-    """
-    with collapse_reported("in the supervised fit"):
-        parameters = initialization.from_labels(source, family, settings.n_components, annotations, settings.reg_covar)
-    if family is family.plain:
-        log_likelihood, weight = source.log_likelihood(parameters, annotations, Assignment(settings.assignment))
-        return EMResult(parameters, [np.float64(log_likelihood / weight)], converged=True)
-    statistics = source.e_step(parameters, annotations, Assignment(settings.assignment))
-    parameters = family.maximize(statistics, settings.reg_covar, parameters)
-    return EMResult(parameters, [np.float64(family.lower_bound(statistics, parameters, parameters))], converged=True)

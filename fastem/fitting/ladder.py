@@ -6,7 +6,7 @@ from sklearn.utils import check_random_state
 
 from ..model import reduction
 from ..sources.annotations import n_counted
-from . import em, search
+from . import em, strategies
 from .degeneracy import n_degenerate
 
 # Iterations of twice as many components as before, halves of what they were, until they have settled.
@@ -44,7 +44,7 @@ class Ladder:
         family, settings = model._family(source, annotations), model._settings(source)
         found = failure = None
         try:
-            found = search.fit(
+            found = strategies.chosen(settings, annotations)(
                 source, family, settings, check_random_state(model.random_state), annotations=annotations
             )
         except em.SourceError:

@@ -16,7 +16,7 @@ from .. import kernels
 from ..model.parameters import CollapsedComponent
 from ..sources.annotations import Assignment
 from ..sources.array import ArraySource, in_memory
-from . import em, search
+from . import em, labelled, resuming, strategies
 from .report import FitReport
 
 # Points for each component, or for each feature of it, that the first mixture is fitted to.
@@ -185,13 +185,15 @@ class OnlineEM:
             return
         n_fitted, family = self._n_fitted, self._family_of(source, annotations)
         if annotations.are_complete:
-            result = em.fit_labelled(source, family, settings, annotations)
+            result = labelled.fit(source, family, settings, annotations)
         elif self.parameters is None or are_enough or source.n_samples >= _GROWTH * n_fitted:
-            result = search.fit(source, family, settings, random_state, annotations=annotations)
+            result = strategies.chosen(settings, annotations)(
+                source, family, settings, random_state, annotations=annotations
+            )
             n_fitted = source.n_samples
         else:
             start = replace(self.parameters, family=family)
-            result = em.go_on(source, start, settings, -np.inf, annotations=annotations)
+            result = resuming.fit(source, start, settings, -np.inf, annotations=annotations)
         assignment = Assignment(settings.assignment)
         statistics = source.e_step(result.parameters, annotations, assignment) if are_enough else None
         self._held = None if are_enough else (in_memory(source), annotations)

@@ -39,8 +39,6 @@ def fit(source, family, settings, random_state, *, annotations, progress=SILENT)
     -------
     result : EMResult
     """
-    if settings.assignment != "soft" or annotations.is_constrained:
-        return em.fit(source, family, settings, random_state, annotations=annotations, progress=progress)
     progress.begin(0)
     report = FitReport()
     size = max(_POINTS, settings.n_components * _POINTS_A_COMPONENT)

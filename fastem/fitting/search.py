@@ -22,7 +22,8 @@ from ..sources.annotations import NO_ANNOTATIONS, n_counted
 from ..sources.array import in_memory, sample
 from . import em, initialization, relocation
 from .degeneracy import n_degenerate
-from .em import VISIBLE, best_start, collapse_ignored, run
+from .em import VISIBLE, collapse_ignored, run
+from .plain import best_start
 from .progress import SILENT, Progress
 from .report import ALL, FitReport
 
@@ -85,8 +86,7 @@ _MEMORY = 16 << 20
 def fit(source, family, settings, random_state, *, annotations=NO_ANNOTATIONS, progress=SILENT):
     """EM with everything that makes it quick: from samples to all the points, by quasi-Newton steps.
 
-    Where settings ask for plain EM, points are assigned otherwise or some are known, it is `em.fit`: merging and
-    splitting would take components from what is known of them.
+    For points that are softly assigned and not labelled: merging and splitting would take components from their labels.
 
     Parameters
     ----------
@@ -101,8 +101,6 @@ def fit(source, family, settings, random_state, *, annotations=NO_ANNOTATIONS, p
     -------
     result : EMResult
     """
-    if not settings.accelerated or settings.assignment != "soft" or annotations.is_constrained:
-        return em.fit(source, family, settings, random_state, annotations=annotations, progress=progress)
     return _Search(source, family, settings, random_state, annotations, progress).result()
 
 

@@ -1,0 +1,23 @@
+"""The supervised fit: every point's component is known, so one M-step is all."""
+
+import numpy as np
+
+from ..sources.annotations import Assignment
+from . import initialization
+from .em import EMResult, collapse_reported
+
+
+def fit(source, family, settings, annotations):
+    """Supervised fit: every point's component is known, so one M-step maximises the likelihood of both.
+
+    The lower bound is the mean of log(weight_k N(x; mean_k, covariance_k)), k the point's own component, or what the
+    family's prior makes of it.
+    """
+    with collapse_reported("in the supervised fit"):
+        parameters = initialization.from_labels(source, family, settings.n_components, annotations, settings.reg_covar)
+    if family is family.plain:
+        log_likelihood, weight = source.log_likelihood(parameters, annotations, Assignment(settings.assignment))
+        return EMResult(parameters, [np.float64(log_likelihood / weight)], converged=True)
+    statistics = source.e_step(parameters, annotations, Assignment(settings.assignment))
+    parameters = family.maximize(statistics, settings.reg_covar, parameters)
+    return EMResult(parameters, [np.float64(family.lower_bound(statistics, parameters, parameters))], converged=True)

@@ -1,0 +1,79 @@
+"""The starts of textbook EM: one or several, each run to its end, and the best kept."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+
+from ..sources import SourceError
+from ..sources.annotations import NO_ANNOTATIONS
+from . import initialization
+from .em import collapse_ignored, collapse_reported, run
+from .progress import SILENT
+from .report import FitReport
+
+# Iterations on the sample after which two starts are compared: enough to see which is the better one.
+_TRIAL_ITERATIONS = 50
+
+
+def best_start(source, family, settings, random_state, annotations=NO_ANNOTATIONS):
+    """The start to run from: of several candidates the one that gets further in a few iterations on the sample."""
+    if all(value is not None for value in settings.init):
+        return initialization.user_parameters(family, None, *settings.init)
+    with collapse_reported(f"at the start ({settings.init_params})"):
+        starts, sample, sample_annotations = initialization.candidates(
+            source, family, settings.n_components, settings.init_params, random_state, settings.reg_covar, annotations
+        )
+    starts = [initialization.user_parameters(family, start, *settings.init) for start in starts]
+    if len(starts) == 1:
+        return starts[0]
+
+    def bound_reached(start):
+        with collapse_ignored():
+            kind = "soft" if settings.assignment == "stochastic" else settings.assignment
+            trial = replace(settings, max_iter=_TRIAL_ITERATIONS, assignment=kind)
+            return run(sample, start, trial, annotations=sample_annotations).lower_bound
+        return -math.inf
+
+    bounds = [bound_reached(start) for start in starts]
+    best = int(np.argmax(bounds))
+    # The first is scikit-learn's own start: another has to be better by more than tol, the user's idea of equal.
+    return starts[best] if bounds[best] > bounds[0] + settings.tol else starts[0]
+
+
+def fit(source, family, settings, random_state, *, annotations=NO_ANNOTATIONS, progress=SILENT):
+    """The best of `settings.n_init` runs from starts of their own.
+
+    Parameters
+    ----------
+    source : source
+    family : CovarianceFamily
+    settings : Settings
+    random_state : RandomState
+    annotations : Annotations
+    progress : Progress
+
+    Returns
+    -------
+    result : EMResult
+        Of the run with the highest lower bound, the first of equals.
+    """
+    best, report = None, FitReport()
+    for init in range(settings.n_init):
+        progress.begin(init)
+        start = best_start(source, family, settings, random_state, annotations)
+        seed = random_state.randint(2**31) if settings.assignment == "stochastic" else 0
+        try:
+            result = run(
+                source, start, settings, steps=settings.steps(family), annotations=annotations, seed=seed,
+                progress=progress, report=report,
+            )  # fmt: skip
+        except SourceError as error:
+            if best is not None and (error.result is None or best.lower_bound > error.result.lower_bound):
+                error.result = replace(best, converged=False)
+            raise
+        if best is None or result.lower_bound > best.lower_bound or best.lower_bound == -math.inf:
+            best, report.best_start = result, init
+        if progress.end(result):
+            break
+    return report.of(best)
