@@ -720,8 +720,8 @@ def test_a_sample_is_enough_for_the_start(monkeypatch):
     """Where points are many: and the same in blocks as in memory."""
     from fastem.fitting import posterior_search
 
-    monkeypatch.setattr(posterior_search, "_POINTS", 400)
-    monkeypatch.setattr(posterior_search, "_POINTS_A_COMPONENT", 1)
+    monkeypatch.setattr(posterior_search, "_SAMPLE_SIZE", 400)
+    monkeypatch.setattr(posterior_search, "_SAMPLE_SIZE_A_COMPONENT", 1)
     for covariance_type in COVARIANCE_TYPES:
         model = bayesian(covariance_type=covariance_type, max_iter=500)
         sampled = quietly(clone(model), X_OF_SOURCES)
@@ -1054,8 +1054,8 @@ def test_splits_find_the_groups_that_a_start_lacks(covariance_type):
 @grid("covariance_type", COVARIANCE_TYPES, quick=["full"])
 def test_unneeded_components_are_emptied_on_a_sample(covariance_type, monkeypatch):
     """Whose points count ten times: what a component gains there by chance doesn't keep it."""
-    monkeypatch.setattr(posterior_search, "_POINTS", 800)
-    monkeypatch.setattr(posterior_search, "_POINTS_A_COMPONENT", 1)
+    monkeypatch.setattr(posterior_search, "_SAMPLE_SIZE", 800)
+    monkeypatch.setattr(posterior_search, "_SAMPLE_SIZE_A_COMPONENT", 1)
     X, groups = apart(8000, 9, 4, 3.0, seed=1)
     model = quietly(bayesian(13, covariance_type=covariance_type, max_iter=1000), X)
     assert model.n_components_effective_ == 4

@@ -129,7 +129,7 @@ print(len(caught), "NUMBA_CACHE_DIR" in str(caught[0].message), caught[0].catego
 BOUNDS = """
 import numpy as np
 from numba import njit
-from fastem.kernels import HARD, NOTHING_GIVEN, STOCHASTIC, cuts, passes, points
+from fastem.kernels import HARD, NO_POINT_ANNOTATIONS, STOCHASTIC, cuts, passes, points
 from fastem.kernels.compiler.calls import placed
 from fastem.kernels.pruning import no_pruning, pruning
 from tests.problems import make_problem
@@ -151,12 +151,12 @@ for covariance_type in ("full", "tied", "diag", "spherical"):
                 sinks = [passes.Sink(what, centres, moments, out, labels) for what in range(5)]
                 everything = no_pruning(inputs)
                 for given in (
-                    NOTHING_GIVEN,
-                    NOTHING_GIVEN._replace(assignment=HARD),
-                    NOTHING_GIVEN._replace(assignment=STOCHASTIC),
-                    NOTHING_GIVEN._replace(labels=np.zeros(150, np.int64), weights=np.ones(150)),
-                    NOTHING_GIVEN._replace(responsibilities=np.ones((150, n_components)), e_step=False),
-                    NOTHING_GIVEN._replace(responsibilities=np.ones((150, n_components))),
+                    NO_POINT_ANNOTATIONS,
+                    NO_POINT_ANNOTATIONS._replace(assignment=HARD),
+                    NO_POINT_ANNOTATIONS._replace(assignment=STOCHASTIC),
+                    NO_POINT_ANNOTATIONS._replace(labels=np.zeros(150, np.int64), weights=np.ones(150)),
+                    NO_POINT_ANNOTATIONS._replace(responsibilities=np.ones((150, n_components)), e_step=False),
+                    NO_POINT_ANNOTATIONS._replace(responsibilities=np.ones((150, n_components))),
                 ):
                     for sink in sinks:
                         over_chunk(grid, data, inputs, everything, given, cells, np.zeros((1, 8)), sink)
@@ -172,7 +172,7 @@ for covariance_type in ("full", "tied", "diag", "spherical"):
             out, labels = np.empty((700, 35)), np.empty(700, np.int64)
             for what in range(5):
                 sink = passes.Sink(what, inputs.means, moments, out, labels)
-                over_chunk(some, data, inputs, pruned, NOTHING_GIVEN, cells, np.zeros((1, 8)), sink)
+                over_chunk(some, data, inputs, pruned, NO_POINT_ANNOTATIONS, cells, np.zeros((1, 8)), sink)
             n_runs += 1
 print(n_runs)
 """

@@ -51,9 +51,9 @@ def dense(monkeypatch):
 def pairs_looked_at(monkeypatch):
     """The shares of pairs of point and component that the passes to come look at."""
     shares = []
-    finish = ordering.Cells.finish
+    finish = ordering.NearestComponents.finish
     monkeypatch.setattr(
-        ordering.Cells,
+        ordering.NearestComponents,
         "finish",
         lambda self, n_components, share: (shares.append(share), finish(self, n_components, share)),
     )
@@ -170,8 +170,8 @@ def test_points_of_any_distance(dense):
 
 
 def test_memory_of_cells_is_bounded():
-    assert kernels.Cells(1000).labels.nbytes == 2000
-    assert kernels.Cells(10**9).labels.nbytes == 0
+    assert kernels.NearestComponents(1000).labels.nbytes == 2000
+    assert kernels.NearestComponents(10**9).labels.nbytes == 0
 
 
 def test_tree_leaves_hold_about_as_many_means_each():

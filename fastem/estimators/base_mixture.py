@@ -166,19 +166,19 @@ class BaseMixture(ConversionMixin, CallbackSupportMixin, DensityMixin, BaseEstim
         if hasattr(source, "lazily"):
             self._check_features(source)
             dtype = dtype or self._result_dtype(source)
-            return source.lazily(partial(self._of_rows, kernel, dtype, n_columns), dtype, n_columns)
+            return source.lazily(partial(self._evaluate_rows, kernel, dtype, n_columns), dtype, n_columns)
         self._scan(source)
-        return self._of_source(source, kernel, dtype or self._result_dtype(source), n_columns)
+        return self._evaluate_source(source, kernel, dtype or self._result_dtype(source), n_columns)
 
-    def _of_source(self, source, kernel, dtype, n_columns=None):
+    def _evaluate_source(self, source, kernel, dtype, n_columns=None):
         shape = source.n_samples if n_columns is None else (source.n_samples, n_columns)
         with thread_limits(self.n_threads):
             return source.evaluate(self._parameters(), kernel, np.empty(shape, dtype))
 
-    def _of_rows(self, kernel, dtype, n_columns, rows):
+    def _evaluate_rows(self, kernel, dtype, n_columns, rows):
         source = ArraySource(np.asarray(rows))
         source.scan(type(self).__name__)
-        return self._of_source(source, kernel, dtype, n_columns)
+        return self._evaluate_source(source, kernel, dtype, n_columns)
 
     def _total_log_likelihood(self, X, sample_weight=None, assignment=SOFT):
         """(log-likelihood, nats, number of points or the sum of their weights)."""

@@ -124,7 +124,7 @@ class EMMixture(StreamingMixin, BaseMixture):
         """
         source = self._fit(X, y, sample_weight, labels)
         if isinstance(source, ArraySource):
-            return self._of_source(source, kernels.labels, np.int64)
+            return self._evaluate_source(source, kernels.labels, np.int64)
         return self.predict(X)
 
     @contextmanager

@@ -1,6 +1,6 @@
 """What may stand in a model's file: each value is checked, as it is decoded, to be of the kind that belongs there.
 
-A kind is a function of a value as JSON has it, of where it stands and of a `Given`; it returns the object, or raises a
+A kind is a function of a value as JSON has it, of where it stands and of a `Context`; it returns the object, or raises a
 ValueError that says what is wrong. What no kind is asked for is not looked at. Kernels check no bounds: arrays of the
 right shapes are what keeps a file from reading others' memory.
 """
@@ -17,7 +17,7 @@ from ..model.families.base import CovarianceFamily
 _ROUNDING = 1e-5
 
 
-class Given(NamedTuple):
+class Context(NamedTuple):
     """What the kinds go by: the file's arrays by name, each of them taken once, and the mixture's shape."""
 
     arrays: dict
@@ -36,118 +36,120 @@ def wrong(where, expected, value):
 # -- values -----------------------------------------------------------------------------------------------------------
 
 
-def integer(value, where, given, least=0, most=2**63 - 1):
+def integer(value, where, context, least=0, most=2**63 - 1):
     """An int from `least` to `most`."""
     if type(value) is not int or not least <= value <= most:
         raise wrong(where, f"an integer from {least} to {most}", value)
     return value
 
 
-def seed(value, where, given):
+def seed(value, where, context):
     """An int of 64 bits."""
-    return integer(value, where, given, most=2**64 - 1)
+    return integer(value, where, context, most=2**64 - 1)
 
 
-def number(value, where, given):
+def number(value, where, context):
     """A float, which may be infinite or NaN."""
     if type(value) not in (int, float):
         raise wrong(where, "a number", value)
     return float(value)
 
 
-def non_negative(value, where, given):
+def non_negative(value, where, context):
     """A float of 0 or more."""
-    if not number(value, where, given) >= 0:
+    if not number(value, where, context) >= 0:
         raise wrong(where, "a number of 0 or more", value)
     return float(value)
 
 
-def positive(value, where, given):
+def positive(value, where, context):
     """A float above 0."""
-    if not number(value, where, given) > 0:
+    if not number(value, where, context) > 0:
         raise wrong(where, "a number above 0", value)
     return float(value)
 
 
-def boolean(value, where, given):
+def boolean(value, where, context):
     """True or False."""
     if type(value) is not bool:
         raise wrong(where, "true or false", value)
     return value
 
 
-def text(value, where, given):
+def text(value, where, context):
     """A str."""
     if type(value) is not str:
         raise wrong(where, "a string", value)
     return value
 
 
-def step(value, where, given):
+def step(value, where, context):
     """The kind of a step to a mixture."""
     if value not in ("plain", "accelerated"):
         raise wrong(where, "'plain' or 'accelerated'", value)
     return value
 
 
-def n_features(value, where, given):
+def n_features(value, where, context):
     """As many as the means have."""
-    if integer(value, where, given) != given.n_features:
-        raise wrong(where, f"{given.n_features}, as means_ have it", value)
+    if integer(value, where, context) != context.n_features:
+        raise wrong(where, f"{context.n_features}, as means_ have it", value)
     return value
 
 
-def family(value, where, given):
+def family(value, where, context):
     """The covariance family, that of the whole model."""
-    if value != {"@family": given.family.name}:
-        raise wrong(where, f"that of the model, {given.family.name!r}", value)
-    return given.family
+    if value != {"@family": context.family.name}:
+        raise wrong(where, f"that of the model, {context.family.name!r}", value)
+    return context.family
 
 
-def random_state(value, where, given):
+def random_state(value, where, context):
     """A RandomState."""
     match value:
-        case {"@random_state": ["MT19937", {"@array": str(name)}, position, has_gauss, gauss]} if name in given.arrays:
-            key = given.arrays.pop(name)
+        case {"@random_state": ["MT19937", {"@array": str(name)}, position, has_gauss, gauss]} if (
+            name in context.arrays
+        ):
+            key = context.arrays.pop(name)
         case _:
             raise wrong(where, "the state of a Mersenne Twister", value)
     if key.dtype != np.uint32 or key.shape != (624,) or not key[1:].any():  # from zeros come zeros, for ever
         raise wrong(where, "a state of 624 words of 32 bits, not all 0", key)
     # numpy would read its state at any position.
-    state = key, integer(position, where, given, most=624), integer(has_gauss, where, given, most=1)
+    state = key, integer(position, where, context, most=624), integer(has_gauss, where, context, most=1)
     result = np.random.RandomState()
-    result.set_state(("MT19937", *state, number(gauss, where, given)))
+    result.set_state(("MT19937", *state, number(gauss, where, context)))
     return result
 
 
-def parameter(value, where, given):
+def parameter(value, where, context):
     """An argument of a constructor, which looks at it itself: a scalar, nested lists, an array or a RandomState."""
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, list):
-        return [parameter(each, where, given) for each in value]
+        return [parameter(each, where, context) for each in value]
     if isinstance(value, dict) and where == "params.prior":
-        return {key: parameter(each, f"{where}.{key}", given) for key, each in value.items()}
+        return {key: parameter(each, f"{where}.{key}", context) for key, each in value.items()}
     if isinstance(value, dict) and "@array" in value:
-        return _taken(value, where, given)
+        return _taken(value, where, context)
     if isinstance(value, dict) and "@strings" in value:
-        return strings(value, where, given)
-    return random_state(value, where, given)
+        return strings(value, where, context)
+    return random_state(value, where, context)
 
 
 # -- arrays -----------------------------------------------------------------------------------------------------------
 
 
-def _taken(value, where, given):
+def _taken(value, where, context):
     match value:
-        case {"@array": str(name)} if name in given.arrays:
-            return given.arrays.pop(name)
+        case {"@array": str(name)} if name in context.arrays:
+            return context.arrays.pop(name)
     raise wrong(where, "an array in the file that stands for nothing else", value)
 
 
-def _floats(value, where, given, shape):
+def _floats(value, where, context, shape):
     """An array of this shape, None being any length."""
-    values = _taken(value, where, given)
+    values = _taken(value, where, context)
     if values.dtype not in (np.float32, np.float64):
         raise ValueError(f"{where} should be of dtype float32 or float64, but is {values.dtype}")
     fits = len(values.shape) == len(shape) and all(b in (None, a) for a, b in zip(values.shape, shape, strict=True))
@@ -163,68 +165,70 @@ def _finite(values, where):
     return values
 
 
-def weights(value, where, given):
+def weights(value, where, context):
     """Weights (K,)."""
-    values = _finite(_floats(value, where, given, (given.n_components,)), where)
+    values = _finite(_floats(value, where, context, (context.n_components,)), where)
     if (values < 0).any() or abs(values.sum(dtype=np.float64) - 1) > _ROUNDING:
         raise ValueError(f"{where} should be 0 or more and sum to 1")
     return values
 
 
-def means(value, where, given):
+def means(value, where, context):
     """Means (K, D)."""
-    return _finite(_floats(value, where, given, (given.n_components, given.n_features)), where)
+    return _finite(_floats(value, where, context, (context.n_components, context.n_features)), where)
 
 
-def matrices(value, where, given):
+def matrices(value, where, context):
     """Covariances or precisions in the family's shape."""
-    values = _floats(value, where, given, given.family.shape(given.n_components, given.n_features))
+    values = _floats(value, where, context, context.family.shape(context.n_components, context.n_features))
     if np.isnan(values).any():  # float32 has those of some data infinite
         raise ValueError(f"{where} holds NaN")
     return values
 
 
-def factors(value, where, given):
+def factors(value, where, context):
     """Cholesky factors of precisions in the family's shape."""
-    values = _finite(_floats(value, where, given, given.family.shape(given.n_components, given.n_features)), where)
-    if not given.family.are_factors(values):
+    values = _finite(
+        _floats(value, where, context, context.family.shape(context.n_components, context.n_features)), where
+    )
+    if not context.family.are_factors(values):
         raise ValueError(f"{where} should be upper triangular with a positive diagonal")
     return values
 
 
-def point(value, where, given):
+def point(value, where, context):
     """A value for each feature, (D,)."""
-    return _finite(_floats(value, where, given, (given.n_features,)), where)
+    return _finite(_floats(value, where, context, (context.n_features,)), where)
 
 
-def of_one_component(value, where, given):
+def of_one_component(value, where, context):
     """As one component's covariance, or a number where that is one."""
-    shape = given.family.shape_of_one(given.n_features)
+    shape = context.family.shape_of_one(context.n_features)
     if not shape and not isinstance(value, dict):
-        return positive(value, where, given)
-    return _finite(_floats(value, where, given, shape), where)
+        return positive(value, where, context)
+    return _finite(_floats(value, where, context, shape), where)
 
 
-def counts(value, where, given):
+def counts(value, where, context):
     """Positive numbers (K,)."""
-    values = _finite(_floats(value, where, given, (given.n_components,)), where)
+    values = _finite(_floats(value, where, context, (context.n_components,)), where)
     if not (values > 0).all():
         raise ValueError(f"{where} should be above 0")
     return values
 
 
-def degrees_of_freedom(value, where, given):
+def degrees_of_freedom(value, where, context):
     """One for each component, or one for all where they share a covariance."""
-    return np.float64(positive(value, where, given)) if given.family.is_shared else counts(value, where, given)
+    return np.float64(positive(value, where, context)) if context.family.is_shared else counts(value, where, context)
 
 
-def concentration(value, where, given):
+def concentration(value, where, context):
     """Of a Dirichlet distribution, or a pair for its process' sticks."""
     if isinstance(value, list):
         if len(value) != 2:
             raise wrong(where, "a pair", value)
-        return tuple(counts(each, f"{where}[{i}]", given) for i, each in enumerate(value))
-    return counts(value, where, given)
+        return tuple(counts(each, f"{where}[{i}]", context) for i, each in enumerate(value))
+    return counts(value, where, context)
 
 
 # -- what is made of others -------------------------------------------------------------------------------------------
@@ -233,51 +237,51 @@ def concentration(value, where, given):
 def list_of(kind):
     """A list of any length."""
 
-    def decode(value, where, given):
+    def decode(value, where, context):
         if not isinstance(value, list):
             raise wrong(where, "a list", value)
-        return [kind(each, f"{where}[{i}]", given) for i, each in enumerate(value)]
+        return [kind(each, f"{where}[{i}]", context) for i, each in enumerate(value)]
 
     return decode
 
 
 def optional(kind):
     """That kind or None."""
-    return lambda value, where, given: None if value is None else kind(value, where, given)
+    return lambda value, where, context: None if value is None else kind(value, where, context)
 
 
-def strings(value, where, given):
+def strings(value, where, context):
     """An array of str objects."""
     match value:
         case {"@strings": list(values)}:
-            return np.array(list_of(text)(values, where, given), dtype=object)
+            return np.array(list_of(text)(values, where, context), dtype=object)
     raise wrong(where, "strings", value)
 
 
-def feature_names(value, where, given):
+def feature_names(value, where, context):
     """A string for each feature."""
-    values = strings(value, where, given)
-    if len(values) != given.n_features:
-        raise ValueError(f"{where} should be {given.n_features} strings, one for each feature, but are {len(values)}")
+    values = strings(value, where, context)
+    if len(values) != context.n_features:
+        raise ValueError(f"{where} should be {context.n_features} strings, one for each feature, but are {len(values)}")
     return values
 
 
-def component_names(value, where, given):
+def component_names(value, where, context):
     """A string for each component, each another one."""
-    values = strings(value, where, given)
-    if len(values) != given.n_components or len(set(values)) < len(values):
-        raise ValueError(f"{where} should be {given.n_components} different strings, one for each component")
+    values = strings(value, where, context)
+    if len(values) != context.n_components or len(set(values)) < len(values):
+        raise ValueError(f"{where} should be {context.n_components} different strings, one for each component")
     return values
 
 
-def visited(value, where, given):
+def visited(value, where, context):
     """What a quasi-Newton run keeps of a pass."""
     match value:
         case {"@visited": [number_of_points, [*theta], [*successor]]} if len(theta) == len(successor) == 3:
             return Visited(
-                integer(number_of_points, where, given),
-                [kind(v, where, given) for kind, v in zip((weights, means, factors), theta, strict=True)],
-                [kind(v, where, given) for kind, v in zip((weights, means, matrices), successor, strict=True)],
+                integer(number_of_points, where, context),
+                [kind(v, where, context) for kind, v in zip((weights, means, factors), theta, strict=True)],
+                [kind(v, where, context) for kind, v in zip((weights, means, matrices), successor, strict=True)],
             )
     raise wrong(where, "a pass and its arrays", value)
 
@@ -285,10 +289,10 @@ def visited(value, where, given):
 def dict_of(**kinds):
     """A dict of values, each of its kind."""
 
-    def decode(value, where, given):
+    def decode(value, where, context):
         if not isinstance(value, dict):
             raise wrong(where, "a dict", value)
-        return all_of(kinds, value, where, given)
+        return all_of(kinds, value, where, context)
 
     return decode
 
@@ -300,10 +304,10 @@ def record(cls, may_lack=(), /, **kinds):
     """
     name = cls.__name__
 
-    def decode(value, where, given):
+    def decode(value, where, context):
         match value:
             case {"@class": found, "fields": dict(fields)} if found == name:
-                return cls.from_state(all_of(kinds, fields, where, given, may_lack))
+                return cls.from_state(all_of(kinds, fields, where, context, may_lack))
         raise wrong(where, f"an object of class {name}", value)
 
     return decode
@@ -312,18 +316,18 @@ def record(cls, may_lack=(), /, **kinds):
 def one_of(**records):
     """One of several records, by its name."""
 
-    def decode(value, where, given):
+    def decode(value, where, context):
         match value:
             case {"@class": str(name)} if name in records:
-                return records[name](value, where, given)
+                return records[name](value, where, context)
         raise wrong(where, f"an object of class {' or '.join(records)}", value)
 
     return decode
 
 
-def all_of(kinds, values, where, given, may_lack=()):
+def all_of(kinds, values, where, context, may_lack=()):
     """A dict of values decoded, each of its kind."""
     lacking = [name for name in kinds if name not in values and name not in may_lack]
     if lacking:
         raise ValueError(f"{where} lack {', '.join(lacking)}")
-    return {name: kind(values[name], f"{where}.{name}", given) for name, kind in kinds.items() if name in values}
+    return {name: kind(values[name], f"{where}.{name}", context) for name, kind in kinds.items() if name in values}

@@ -98,19 +98,19 @@ def unpacked(header, arrays, classes):
     if unknown:
         writer = reprlib.repr(header.get("written_by", "another fastem"))
         raise ValueError(f"it has the parameter {unknown[0]!a}, which {_writer()} doesn't know: {writer} wrote it")
-    given = decoding.Given(arrays)
-    model = cls(**{name: decoding.parameter(value, f"params.{name}", given) for name, value in params.items()})
+    context = decoding.Context(arrays)
+    model = cls(**{name: decoding.parameter(value, f"params.{name}", context) for name, value in params.items()})
     model._validate_params()
     return with_attributes(model, attributes, arrays)
 
 
 def with_attributes(model, attributes, arrays):
     """The model, which has valid parameters, made a fitted one by encoded attributes; ValueError says what is wrong."""
-    given = decoding.Given(arrays, FAMILIES[model.covariance_type])
-    means = decoding.means(attributes.get("means_"), "attributes.means_", given)
-    given = given._replace(n_components=means.shape[0], n_features=means.shape[1])
+    context = decoding.Context(arrays, FAMILIES[model.covariance_type])
+    means = decoding.means(attributes.get("means_"), "attributes.means_", context)
+    context = context._replace(n_components=means.shape[0], n_features=means.shape[1])
     kinds = {name: kind for name, kind in _kinds_of(model).items() if name != "means_"}
-    decoded = decoding.all_of(kinds, attributes, "attributes", given, may_lack=_OPTIONAL)
+    decoded = decoding.all_of(kinds, attributes, "attributes", context, may_lack=_OPTIONAL)
     for name, value in {"means_": means, **decoded}.items():
         setattr(model, name, value)
     return model

@@ -33,7 +33,7 @@ _MOST_EM_STEPS = 5.0
 _MOST_REG_COVAR = 0.1
 
 # A gain that no bound could show, nats.
-_NOTHING = 1e-14
+_INVISIBLE_GAIN = 1e-14
 
 
 class Plain(Saved):
@@ -256,7 +256,7 @@ class QuasiNewton(_Guarded):
         self.remaining_gain = max(0.5 * gradients[-1] @ direction, self._aitken())
         self.remaining_change = coordinates.change(direction)
         if not pairs:
-            if len(self._bounds) < 3 and self.remaining_gain > _NOTHING:
+            if len(self._bounds) < 3 and self.remaining_gain > _INVISIBLE_GAIN:
                 self.remaining_gain = self._unknown  # nothing to tell fast from slow by
             return None
         length = np.abs(direction / coordinates.deviations).max()

@@ -17,10 +17,10 @@ from .progress import SILENT
 from .report import ALL, FitReport
 
 # Points of a sample, at least, and for each component.
-_POINTS, _POINTS_A_COMPONENT = 20_000, 200
+_SAMPLE_SIZE, _SAMPLE_SIZE_A_COMPONENT = 20_000, 200
 
 # Iterations on a sample, and the change of the bound, nats per point, that ends them.
-_MOST, _LITTLE = 100, 1e-7
+_TRIAL_ITERATIONS, _TRIAL_TOL = 100, 1e-7
 
 
 def fit(source, family, settings, random_state, *, annotations, progress=SILENT):
@@ -41,7 +41,7 @@ def fit(source, family, settings, random_state, *, annotations, progress=SILENT)
     """
     progress.begin(0)
     report = FitReport()
-    size = max(_POINTS, settings.n_components * _POINTS_A_COMPONENT)
+    size = max(_SAMPLE_SIZE, settings.n_components * _SAMPLE_SIZE_A_COMPONENT)
     is_whole = source.n_samples <= 2 * size
     if is_whole:
         points, counts, trial = source, annotations, settings
@@ -49,7 +49,7 @@ def fit(source, family, settings, random_state, *, annotations, progress=SILENT)
         points = sample(source, size, random_state, annotations.weights)
         weight = source.n_samples if annotations.weights is None else annotations.weights.sum()
         counts = Annotations(np.full(points.n_samples, weight / points.n_samples))
-        trial = replace(settings, max_iter=_MOST, tol=_LITTLE * weight)
+        trial = replace(settings, max_iter=_TRIAL_ITERATIONS, tol=_TRIAL_TOL * weight)
     best = None
     for i, start in enumerate(_starts(points, family, settings, random_state, counts, report)):
         # On all the points first scikit-learn's own way to the end: what it finds can only be bettered.
@@ -104,7 +104,7 @@ def _starts(points, family, settings, random_state, counts, report):
 
 
 def _mixture(points, family, settings, random_state, counts, report):
-    settings = replace(settings, accelerated=True, n_init=1, tol=1e-3, max_iter=_MOST)
+    settings = replace(settings, accelerated=True, n_init=1, tol=1e-3, max_iter=_TRIAL_ITERATIONS)
     result = search.fit(points, family, settings, random_state, annotations=counts)
     report.stages += result.report.stages
     mixture = result.parameters

@@ -64,7 +64,7 @@ _FREE = 2e8
 # than a wink; up to the second a fit goes on beyond tol; beyond the third a sample is taken even where the points are
 # few for their parameters.
 _EXP = 20
-_WINK = 1e7
+_INSTANT_PASS = 1e7
 _QUICK_PASS = 5e7
 _LONG_PASS = 1e9
 
@@ -437,7 +437,7 @@ def sample_sizes(source, family, n_components, tol):
     most = max(_MEMORY // (8 * n_features), 4 * n_components * n_features)
     first = min(first, most, n_samples // 4 if n_samples * n_free > _LONG_PASS else n_samples)
     growth = n_samples / first
-    if n_samples * (n_free + _EXP * n_components) < _WINK or growth < _LEAST_GROWTH:
+    if n_samples * (n_free + _EXP * n_components) < _INSTANT_PASS or growth < _LEAST_GROWTH:
         return []
     n_sizes = round(math.log(growth) / math.log(_GROWTH))
     sizes = []

@@ -3,14 +3,14 @@
 from .components.axis_aligned import AxisAligned, FarAxisAligned
 from .components.shared import Shared
 from .components.triangular import FarTriangular, Triangular
-from .ordering import Cells
+from .ordering import NearestComponents
 from .passes import (
     HARD,
-    NOTHING_GIVEN,
+    NO_POINT_ANNOTATIONS,
     SOFT,
     STOCHASTIC,
-    Given,
     Pass,
+    PointAnnotations,
     in_single,
     labels,
     log_likelihoods,
@@ -21,16 +21,16 @@ from .sums import Sums
 
 __all__ = [
     "HARD",
-    "NOTHING_GIVEN",
+    "NO_POINT_ANNOTATIONS",
     "READ_IN_PLACE",
     "SOFT",
     "STOCHASTIC",
     "AxisAligned",
-    "Cells",
     "FarAxisAligned",
     "FarTriangular",
-    "Given",
+    "NearestComponents",
     "Pass",
+    "PointAnnotations",
     "Shared",
     "Sums",
     "Triangular",

@@ -165,11 +165,11 @@ def draw(seed, first_row, rows, count, n_components, responsibilities, weights, 
 
 
 @kernel
-def set_weights(given, rows, count, n_points, weights):
+def set_weights(annotations, rows, count, n_points, weights):
     """weights: OUT (1, n_points), 0 for the points that only fill the block up."""
-    if given.weights.size:
+    if annotations.weights.size:
         for b in range(count):
-            weights[0, b] = given.weights[rows[b]]
+            weights[0, b] = annotations.weights[rows[b]]
     else:
         for b in range(count):
             weights[0, b] = 1.0
@@ -213,16 +213,16 @@ def copy_row(source, target):
 
 
 @kernel
-def copy_responsibilities(given, rows, count, weights, factor, responsibilities):
+def copy_responsibilities(annotations, rows, count, weights, factor, responsibilities):
     """Take responsibilities (K, ..) from what is given, and multiply each point's weight by their sum."""
     copy_row(weights, factor)
     for b in range(count):
         total = 0.0
         for k in range(responsibilities.shape[0]):
-            if given.labels.size:
-                r = 1.0 if given.labels[rows[b]] == k else 0.0
+            if annotations.labels.size:
+                r = 1.0 if annotations.labels[rows[b]] == k else 0.0
             else:
-                r = given.responsibilities[rows[b], k]
+                r = annotations.responsibilities[rows[b], k]
             responsibilities[k, b] = r
             total += r
         weights[0, b] *= total

@@ -1,6 +1,6 @@
 """The order that points are read in where components are many: near ones together, window by window within a chunk.
 
-By the component that each was most probable from in the last pass over them (`Cells`), or, in few dimensions, by the
+By the component that each was most probable from in the last pass over them (`NearestComponents`), or, in few dimensions, by the
 leaves of a k-d tree over the means. No point is moved, only read in another order, which takes 16 bytes for each point
 of a window.
 """
@@ -13,7 +13,7 @@ from .compiler.jit import kernel
 from .points import load_block, number_rows, whole_groups
 from .tiles import AHEAD
 
-MOST_COMPONENTS = 2**15  # that `Cells` can tell apart
+MOST_COMPONENTS = 2**15  # that `NearestComponents` can tell apart
 MOST_FEATURES_IN_TREE = 4  # beyond, its planes cut every component to pieces
 _MOST_CELL_BYTES = 32 << 20
 
@@ -29,7 +29,7 @@ def window_size(order, n_components):
     return min(n_components * _POINTS_PER_COMPONENT, _LARGEST_WINDOW) if order else 0
 
 
-class Cells:
+class NearestComponents:
     """What a pass over points leaves to the next: the component each is most probable from, 2 bytes a point.
 
     The lowest bit tells points that are far from it even so: one of them among others would make a block's bounds as

@@ -42,7 +42,7 @@ _FLUSHED = {np.dtype(np.float64): 700.0, np.dtype(np.float32): 80.0}
 SOFT, HARD, STOCHASTIC = range(3)
 
 
-class Given(NamedTuple):
+class PointAnnotations(NamedTuple):
     """What is known of the points beside their position; an empty array where nothing is."""
 
     weights: np.ndarray  # (n,) float64, a point's multiplicity
@@ -54,10 +54,12 @@ class Given(NamedTuple):
 
     def part(self, start, stop):
         """The same of the points from start to stop."""
-        return Given(self.weights[start:stop], self.labels[start:stop], self.responsibilities[start:stop], *self[3:])
+        return PointAnnotations(
+            self.weights[start:stop], self.labels[start:stop], self.responsibilities[start:stop], *self[3:]
+        )
 
 
-NOTHING_GIVEN = Given(np.empty(0), np.empty(0, np.int64), np.empty((0, 0)), True, SOFT, np.uint64(0))
+NO_POINT_ANNOTATIONS = PointAnnotations(np.empty(0), np.empty(0, np.int64), np.empty((0, 0)), True, SOFT, np.uint64(0))
 
 
 def in_single(parameters):
@@ -150,7 +152,7 @@ def _new_block(parameters, n_features, size):
 
 
 @kernel
-def _e_step(parameters, pruning, given, cells, wants_labels, block, count, n_points, box, upper):
+def _e_step(parameters, pruning, annotations, cells, wants_labels, block, count, n_points, box, upper):
     """Log-densities of a block; returns how many components may matter there."""
     n_active = block.components.size
     coordinates = block_coordinates(parameters, block.x, n_points, block.work)
@@ -159,11 +161,11 @@ def _e_step(parameters, pruning, given, cells, wants_labels, block, count, n_poi
     active = block.components[:n_active]
     log_densities = block.responsibilities
     block_log_densities(parameters, active, coordinates, n_points, block.work, log_densities)
-    if given.labels.size:
-        exclude_other_components(given.labels, block.rows, count, log_densities)
-    if given.responsibilities.size:
-        allow(given.responsibilities, block.rows, count, log_densities)
-    if given.assignment == HARD or cells.size or wants_labels:
+    if annotations.labels.size:
+        exclude_other_components(annotations.labels, block.rows, count, log_densities)
+    if annotations.responsibilities.size:
+        allow(annotations.responsibilities, block.rows, count, log_densities)
+    if annotations.assignment == HARD or cells.size or wants_labels:
         find_largest(log_densities, active, n_points, block.factor, block.log_likelihoods)
     if cells.size:
         note_cells(parameters, block.rows, count, block.factor, block.log_likelihoods, cells)
@@ -171,20 +173,20 @@ def _e_step(parameters, pruning, given, cells, wants_labels, block, count, n_poi
 
 
 @kernel
-def _share_out(given, grid, block, count, n_points, n_active):
+def _share_out(annotations, grid, block, count, n_points, n_active):
     """Turn log-densities into responsibilities, or take those given; the weighted sum of the log-likelihoods."""
     weights, factor, responsibilities = block.weights, block.factor, block.responsibilities
-    if not given.e_step:
-        copy_responsibilities(given, block.rows, count, weights, factor, responsibilities)
+    if not annotations.e_step:
+        copy_responsibilities(annotations, block.rows, count, weights, factor, responsibilities)
         return 0.0
-    if given.assignment == HARD:
+    if annotations.assignment == HARD:
         active = block.components[:n_active]
         log_likelihood = assign(responsibilities, active, weights, n_points, factor, block.log_likelihoods)
         copy_row(weights, factor)
         return log_likelihood
     log_likelihood = normalise(responsibilities, n_active, weights, n_points, factor, block.log_likelihoods)
-    if given.assignment == STOCHASTIC:
-        draw(given.seed, grid.first_row, block.rows, count, n_active, responsibilities, weights, factor)
+    if annotations.assignment == STOCHASTIC:
+        draw(annotations.seed, grid.first_row, block.rows, count, n_active, responsibilities, weights, factor)
     return log_likelihood
 
 
@@ -195,9 +197,9 @@ def _share_out(given, grid, block, count, n_points, n_active):
 def _pass_over_chunk(chunk, context):
     """Visit the blocks of one chunk: E-step, then into the sink. Log-likelihood and weight go to totals[chunk].
 
-    cells: IN OUT as in `Cells`, or empty.
+    cells: IN OUT as in `NearestComponents`, or empty.
     """
-    grid, points, parameters, pruning, given, cells, totals, sink = arguments(context)
+    grid, points, parameters, pruning, annotations, cells, totals, sink = arguments(context)
     block = _new_block(parameters, points.n_features, grid.block)
     n_active = block.components.size
     prune = pruning.order > 0
@@ -231,17 +233,17 @@ def _pass_over_chunk(chunk, context):
                     number_rows(first + position, count, n_points, block.rows)
                 position += count
                 load_block(points, block.rows, n_points, parameters.origin, block.x)
-                set_weights(given, block.rows, count, n_points, block.weights)
-                weight += sum_of_row(block.weights, n_points) if given.weights.size else count
-                if given.e_step:
+                set_weights(annotations, block.rows, count, n_points, block.weights)
+                weight += sum_of_row(block.weights, n_points) if annotations.weights.size else count
+                if annotations.e_step:
                     wants_labels = sink.what == _LABELS
                     n_active = _e_step(
-                        parameters, pruning, given, cells, wants_labels, block, count, n_points, box, upper
+                        parameters, pruning, annotations, cells, wants_labels, block, count, n_points, box, upper
                     )
                 if sink.what == _LABELS:
                     _take_labels(sink, block, count)
                 else:
-                    log_likelihood += _share_out(given, grid, block, count, n_points, n_active)
+                    log_likelihood += _share_out(annotations, grid, block, count, n_points, n_active)
                     _take(sink, sums, totals[chunk], parameters, block, count, n_points, n_active)
         if apart:
             add_leaf(sums, sink.moments[chunk, 0], sink.moments[chunk, 1])
@@ -257,9 +259,9 @@ _NO_CELLS = np.empty(0, np.uint16)
 _NO_LABELS = np.empty(0, np.int64)
 
 
-def _over_chunks(grid, data, parameters, pruned, given, cells, totals, sink):
+def _over_chunks(grid, data, parameters, pruned, annotations, cells, totals, sink):
     try:
-        run(_pass_over_chunk, grid, data, parameters, pruned, given, cells, totals, sink)
+        run(_pass_over_chunk, grid, data, parameters, pruned, annotations, cells, totals, sink)
     except MemoryError:
         sums = sink.moments.shape[2:]
         itemsize = parameters.log_scale.itemsize
@@ -318,14 +320,14 @@ class Pass:
         self._moments = np.zeros((n_slots if moments else 1, 2, *shape))
         self._totals = np.zeros((n_slots, 8))  # a cache line each
 
-    def add(self, X, given=NOTHING_GIVEN, first=0):
+    def add(self, X, annotations=NO_POINT_ANNOTATIONS, first=0):
         """Add points.
 
         Parameters
         ----------
         X : ndarray of shape (n, D), of a dtype in `READ_IN_PLACE`, any layout
             Finite values.
-        given : Given
+        annotations : PointAnnotations
             Weights, labels, responsibilities, assignment.
         first : int
             The number of the first among all.
@@ -335,7 +337,7 @@ class Pass:
         for start, stop, grid, data in calls(self._grid, points(X), len(self._centres), self._most_chunks, first):
             self._n_chunks = max(self._n_chunks, grid.n_chunks)
             cells = _NO_CELLS if self.cells is None else self.cells.labels_of(first + start, first + stop)
-            part = given.part(start, stop)
+            part = annotations.part(start, stop)
             _over_chunks(grid, data, self._parameters, self._pruned, part, cells, self._totals, sink)
 
     @property
@@ -385,7 +387,7 @@ def _evaluate(X, parameters, what, out, labels):
     moments, totals = np.zeros((1, 2, 0, 0)), np.zeros((MAX_CHUNKS, 8))
     for start, stop, call, data in calls(grid, points(X), n_components, MAX_CHUNKS):
         sink = Sink(what, parameters.means, moments, out[start:stop], labels[start:stop])
-        _over_chunks(call, data, parameters, pruned, NOTHING_GIVEN, _NO_CELLS, totals, sink)
+        _over_chunks(call, data, parameters, pruned, NO_POINT_ANNOTATIONS, _NO_CELLS, totals, sink)
 
 
 def log_likelihoods(X, parameters, out):

@@ -84,7 +84,7 @@ class MahalanobisDisplay:
         """
         points = points_of(X, model, None, max_points, sample_weight)
         mixture = Mixture.of(model)
-        labels = model._of_source(ArraySource(points.values), kernels.labels, np.int64)
+        labels = model._evaluate_source(ArraySource(points.values), kernels.labels, np.int64)
         members = [np.flatnonzero(labels == k) for k in range(len(mixture))]
         distances = [_squared_distances(points.values[of], mixture, k) for k, of in enumerate(members)]
         order = [np.argsort(values, kind="stable") for values in distances]

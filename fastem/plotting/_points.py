@@ -114,7 +114,7 @@ def responsibilities(model, values):
         rows = slice(start, min(start + step, len(values)))
         shape = rows.stop - start, len(model.weights_)
         source = ArraySource(values[rows])
-        yield rows, model._of_source(source, kernels.responsibilities, np.float64, shape[1])
+        yield rows, model._evaluate_source(source, kernels.responsibilities, np.float64, shape[1])
 
 
 def mixed_colors(model, values, order=None):

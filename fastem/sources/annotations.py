@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from .. import kernels
-from ..kernels import NOTHING_GIVEN, Given
+from ..kernels import NO_POINT_ANNOTATIONS, PointAnnotations
 
 _VALUES = 1 << 20  # numbers drawn at a time
 
@@ -85,10 +85,10 @@ class Annotations:
         def rows(values, nothing):
             return nothing if values is None else np.asarray(values[start:stop], dtype=nothing.dtype)
 
-        return Given(
-            rows(self.weights, NOTHING_GIVEN.weights),
-            rows(self.labels, NOTHING_GIVEN.labels),
-            rows(self.responsibilities, NOTHING_GIVEN.responsibilities),
+        return PointAnnotations(
+            rows(self.weights, NO_POINT_ANNOTATIONS.weights),
+            rows(self.labels, NO_POINT_ANNOTATIONS.labels),
+            rows(self.responsibilities, NO_POINT_ANNOTATIONS.responsibilities),
             self.e_step,
             assignment.code,
             np.uint64(assignment.seed),

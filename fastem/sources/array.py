@@ -28,7 +28,7 @@ class ArraySource(Source):
         self.X = X.view(np.uint8) if X.dtype == np.bool_ else X
         self.n_samples, self.n_features = X.shape
         self.dtype = self.X.dtype
-        self._cells = kernels.Cells(len(X))
+        self._cells = kernels.NearestComponents(len(X))
         self._file = _MappedFile.under(self.X)
 
     def scan(self, estimator="GaussianMixture"):

@@ -37,7 +37,7 @@ class BlockSource(Source):
             raise SourceError(f"{self._what} gave no rows")
         if bad:
             raise nonfinite_error(bad, self.where(first), is_nan, estimator)
-        self._cells = kernels.Cells(self.n_samples)
+        self._cells = kernels.NearestComponents(self.n_samples)
 
     _what = "the function that makes blocks"
 

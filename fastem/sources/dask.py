@@ -1,9 +1,9 @@
 """Points in a Dask array or dataframe: each worker runs the kernels on the partitions it has.
 
-What travels: parameters to the workers, sums back (with many components 2 bytes a point both ways, see `Cells`), and of
-the points a sample for the start (16 MiB at most) and, since a leaf is summed by one worker, the first rows of a
-partition (fewer than a leaf's, 2,048 as a rule) to the worker of the one before. So the sums are the same bits for any
-partitions, and for the same points in memory.
+What travels: parameters to the workers, and sums back. With many components 2 bytes a point travel both ways (see
+`NearestComponents`). Of the points a sample for the start travels (16 MiB at most). A leaf is summed by one worker, so
+the first rows of a partition (fewer than a leaf's, 2,048 as a rule) travel to the worker of the one before. So the sums
+are the same bits for any partitions, and for the same points in memory.
 """
 
 import contextlib
@@ -62,7 +62,7 @@ class DaskSource(Source):
         lengths = [length for length, *_ in looked]
         self._starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
         self.n_samples = int(self._starts[-1])
-        self._cells = kernels.Cells(self.n_samples)
+        self._cells = kernels.NearestComponents(self.n_samples)
         if self.n_samples == 0:
             raise SourceError("the Dask collection has no rows")
         for number, (_, width, *_) in enumerate(looked):
