@@ -1,7 +1,7 @@
 """What may stand in a model's file: each value is checked, as it is decoded, to be of the kind that belongs there.
 
-A kind is a function of a value as JSON has it, of where it stands and of a `Context`; it returns the object, or raises a
-ValueError that says what is wrong. What no kind is asked for is not looked at. Kernels check no bounds: arrays of the
+A kind is a function of a value as JSON has it, of where it stands and of a `Context`. It returns the object, or raises
+a ValueError that says what is wrong. What no kind is asked for is not looked at. Kernels check no bounds: arrays of the
 right shapes are what keeps a file from reading others' memory.
 """
 

@@ -1,8 +1,8 @@
 """The order that points are read in where components are many: near ones together, window by window within a chunk.
 
-By the component that each was most probable from in the last pass over them (`NearestComponents`), or, in few dimensions, by the
-leaves of a k-d tree over the means. No point is moved, only read in another order, which takes 16 bytes for each point
-of a window.
+They are ordered by the component that each was most probable from in the last pass (`NearestComponents`), or, in few
+dimensions, by the leaves of a k-d tree over the means. No point is moved, only read in another order. That takes 16
+bytes for each point of a window.
 """
 
 import copy
