@@ -50,7 +50,7 @@ def _status_of_call(context, builder, address, arg_types, args):
 
 @intrinsic
 def call(typingctx, address, args):
-    """Call the compiled function at that address; an exception in it is raised here."""
+    """Call the compiled function at that address, and raise its exceptions; a pointer is passed as an integer."""
 
     def codegen(context, builder, signature, values):
         status = _status_of_call(context, builder, values[0], signature.args[1], values[1])

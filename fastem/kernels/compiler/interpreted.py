@@ -199,7 +199,7 @@ def _nonlocals(function):
 
 
 def overload(function):
-    """Replace a function for compiled code by one that picks its body by its arguments, as Numba does by their types."""
+    """Replace a compiled-only function by one that picks its body by its arguments, as Numba does by their types."""
 
     def register(choose):
         @functools.wraps(function)

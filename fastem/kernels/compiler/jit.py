@@ -82,7 +82,7 @@ def _cached(dispatcher):
 
 
 def kernel(function):
-    """Compile a serial function for other kernels to call; it becomes part of its callers and has no cache of its own."""
+    """Compile a serial function that other kernels call; its code and its cache are part of theirs."""
     return njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **PIPELINE, **_OPTIONS)(function)
 
 
