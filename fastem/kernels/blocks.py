@@ -40,7 +40,7 @@ def _overload_log_densities(parameters, active, coordinates, n_points, work, out
 
 
 def add_block_moments(parameters, active, x, n_points, responsibilities, factor, weights, centres, work, moments):
-    """Add a block's moments about `centres`; its responsibilities are responsibilities[a, b] * factor[0, b]."""
+    """Add a block's statistics about `centres`; its responsibilities are responsibilities[a, b] * factor[0, b]."""
     parameters.add_moments(parameters, active, x, n_points, responsibilities, factor, weights, centres, work, moments)
 
 

@@ -1,4 +1,4 @@
-"""Parameters of a mixture for the kernels: a file for each kind of density, a NamedTuple of arrays with its own kernels.
+"""Parameters of a mixture as kernels take them: for each kind of density a file with a NamedTuple and its kernels.
 
 Kernels call these compiled static methods of the parameters' type (with arguments as in `blocks.py` and `pruning.py`):
 

@@ -72,7 +72,8 @@ def add_mass(responsibilities, factor, active, n_points, total):
 def _add_moments(parameters, active, x, n_points, responsibilities, factor, weights, centres, work, moments):
     """Add a block's mass, first and second moments about `centres`, for each active component.
 
-    x: (D, n_points); responsibilities: (len(active), n_points), IN unnormalised, OUT multiplied by factor (1, n_points); centres: (K, D), relative to the same origin as x; moments: IN OUT (K, 1 + 2 D).
+    x: (D, n_points); responsibilities: (len(active), n_points), IN unnormalised, OUT multiplied by `factor`,
+    (1, n_points); centres: (K, D), relative to the same origin as x; moments: IN OUT (K, 1 + 2 D).
     """
     n_features = x.shape[0]
     add_mass(responsibilities, factor, active, n_points, moments)

@@ -52,9 +52,9 @@ def _add_scatter(e, n_features, n_points, first_row, out):
 def _add_moments(parameters, active, x, n_points, responsibilities, factor, weights, centres, e, moments):
     """Add a block's mass and first moments about `centres`, and the scatter of all its points about the origin.
 
-    x: (D, n_points); responsibilities: (len(active), n_points), IN unnormalised, OUT multiplied by factor (1, n_points);
-    weights: (1, n_points), sums of each point's normalised responsibilities; centres: (K, D), relative to the same
-    origin as x; e: scratch (at least D, n_points); moments: IN OUT (K + D, 1 + D).
+    x: (D, n_points); responsibilities: (len(active), n_points), IN unnormalised, OUT multiplied by `factor`,
+    (1, n_points); weights: (1, n_points), the sum of each point's multiplied responsibilities; centres: (K, D),
+    relative to the same origin as x; e: scratch (at least D, n_points); moments: IN OUT (K + D, 1 + D).
     """
     n_components, n_features = centres.shape
     add_mass(responsibilities, factor, active, n_points, moments)

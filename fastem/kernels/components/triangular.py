@@ -18,8 +18,8 @@ multiply-add but counts as one flop, not two, and an exp counts as 25 flops but 
 
 The assembly (`inspect_asm` of the chunk kernels) shows that every multiply-add of the tiles uses the widest registers
 (zmm here), that factors are loaded as embedded broadcasts, that LLVM unrolls the loops, and that no sum leaves its
-register; only constants hoisted out of the loop over blocks are spilled. Matrix multiplication would be slower for large
-D too (65 and more), because it computes both triangles: twice the products.
+register; only constants hoisted out of the loop over blocks are spilled. A matrix multiplication would be slower, also
+for D of 65 and more: it computes both triangles, twice the products.
 """
 
 from typing import NamedTuple
@@ -91,7 +91,7 @@ def add_left_of_diagonal(e, i, first, n_points, out, row):
 def _add_moments(parameters, active, x, n_points, responsibilities, factor, weights, centres, e, moments):
     """Add a block's mass, first and second moments about `centres`, for each active component.
 
-    x: (D, n_points); responsibilities: (len(active), n_points), unnormalised; factor: (1, n_points), normalises them;
+    x: (D, n_points); responsibilities: (len(active), n_points), unnormalised; factor: (1, n_points), multiplies them;
     centres: (K, D), relative to the same origin as x; e: scratch (D + 1, n_points);
     moments: IN OUT (K (D + 2), D), lower triangles.
     """
@@ -144,7 +144,7 @@ class Triangular(NamedTuple):
     is_far = False  # points are taken relative to the origin, not to each component's own mean
 
     def zero_moments(self, n_slots):
-        """Accumulators of `n_slots` chunks: per component a row for the mass, one for first moments, D for second ones."""
+        """Accumulators of `n_slots` chunks: per component rows of mass (one), first (one) and second moments (D)."""
         n_components, n_features = self.bias.shape
         return np.zeros((n_slots, n_components * (n_features + 2), n_features))
 
