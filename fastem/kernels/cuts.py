@@ -23,9 +23,9 @@ _LEAF = 2048  # points in a leaf: adding a leaf's sums to the chunk's then costs
 _FEWEST_LEAVES = 8  # leaves, so that threads can share few points
 # Ctrl-C waits for a kernel call, so calls are capped at about 0.25 s, but each still has work for every thread. If a
 # point takes long, leaves are shorter.
-_FLOPS_PER_CALL = 2e9  # of a call, or more if threads need them
-_FLOPS_PER_THREAD = 8e9  # of a call, at most, unless that is less than a leaf
-_LEAVES_A_THREAD = 4  # leaves of a call for each thread, at most, if these are more than _FLOPS_PER_CALL
+_FLOPS_PER_CALL = 2e9  # of a call; more only if threads would be without leaves
+_FLOPS_PER_THREAD = 8e9  # of a thread in a call, at most, and so of a leaf (unless of _LEAST_IN_LEAF points)
+_LEAVES_A_THREAD = 4  # leaves for each thread in a call of more than _FLOPS_PER_CALL, at most
 _LEAST_IN_LEAF = 256  # points: the time to add up a leaf's sums is still negligible
 _FLOPS_PER_WINDOW = 2e11  # of a window before pruning, which skips most of them
 _LEAST_IN_WINDOW = 16  # points in a window for each component
@@ -45,7 +45,7 @@ class Grid(NamedTuple):
 
 
 def _block_size(n_features, itemsize):
-    """Points in a block: about 20 KiB of features, which fit in the first-level cache.
+    """Points in a block, a multiple of 64: about 20 KiB of features, which fit in the first-level cache.
 
     At least 1 KiB of each feature, so that the loops over points outweigh the sums at their ends; at most 256 points.
     """

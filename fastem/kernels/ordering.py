@@ -47,7 +47,7 @@ class NearestComponents:
         self._first = 0  # index of the first point
 
     def of_rows(self, start, stop):
-        """The same for the points from start to stop, with a copy of their labels, for a pass in another process."""
+        """The same for the points from start to stop, with a copy of their labels, for a pass run elsewhere."""
         part = copy.copy(self)
         part.labels, part._first, part._pause = self.labels[start:stop].copy(), start, 0
         return part
@@ -156,7 +156,7 @@ def sort_window(points, pruning, cells, first, count, origin, rows, x, keys, sta
 
 @kernel
 def block_length(pruning, position, count, starts, cell):
-    """(number of points in the block that begins at `position` of a window, the cell or leaf it ends in).
+    """(number of points in the block at `position` of a window, cell or leaf where the search for the next end starts).
 
     A block never spans two cells, since components with consecutive numbers may lie far apart. Consecutive leaves of
     the tree are near each other, so a block may span several; it ends with a leaf if it is at least half full then.

@@ -50,7 +50,7 @@ class Coordinates:
 
         By Fisher's identity (Salakhutdinov, Roweis & Ghahramani 2003, eq. 3) it is the gradient of EM's auxiliary
         function, which depends on the M-step's weights, means and covariances alone. With reg_covar in the
-        covariances, it is still zero exactly where the M-step changes nothing.
+        covariances, it is zero where the M-step changes nothing.
         """
         new_weights, new_means, new_covariances = successor
         moved = new_means - means
@@ -83,7 +83,7 @@ class Coordinates:
     def change(self, coordinates):
         """Largest change from the reference: of a weight, or of a mean in units of its component's deviations.
 
-        Infinity if the coordinates overflow.
+        Infinity if the weights overflow.
         """
         log_ratio, offsets, _ = np.split(coordinates, self._cuts)
         of_weights = np.abs(self._weights(log_ratio) - self._reference.weights)

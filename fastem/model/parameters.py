@@ -11,8 +11,8 @@ from .saved import Saved
 if TYPE_CHECKING:
     from .families import CovarianceFamily
 
-# Distance of a mean from the common origin, in deviations of its component. Beyond it, points are taken relative to each
-# component's own mean; up to it, whitened features are accurate to 2**-30.
+# Distance of a mean from the common origin, in deviations of its component. Beyond it, points are taken relative to
+# each component's own mean; up to it, whitened features are accurate to 2**-30.
 _FAR = 2.0**22
 _MOST_IN_SINGLE = 1e36  # largest variance or precision in float32: 3e38 with room for sums of squares
 
@@ -39,7 +39,7 @@ class Parameters(Saved):
     precisions_cholesky: np.ndarray
 
     def __post_init__(self):
-        # The rounding of matrix products depends on the memory layout, so a mixture read from a file needs the same one.
+        # The rounding of matrix products depends on memory layout: a mixture read from a file needs the same layout.
         for name in ("weights", "means", "covariances", "precisions_cholesky"):
             object.__setattr__(self, name, np.ascontiguousarray(getattr(self, name)))
 
@@ -80,10 +80,10 @@ class Parameters(Saved):
         return self.family.precisions(self.precisions_cholesky)
 
     def in_order(self):
-        """The mixture with components in the order that its prior prefers; None if nothing is to be reordered."""
+        """The mixture with components in the order that its prior prefers; None if there is nothing to reorder."""
 
     def beyond(self, before, factor):
-        """The mixture extrapolated from `before`: `factor` times the step from it to this one, in sufficient statistics.
+        """The mixture extrapolated by `factor` times the step from `before` to this one, in sufficient statistics.
 
         Statistics are linear in the points, and the M-step keeps the result in its family. None if a covariance is
         not positive definite, or if a component would lose nearly all its points.

@@ -9,7 +9,7 @@ _HALF = 0.8
 
 
 def merged(parameters, n_components):
-    """The mixture reduced to n_components: again and again, the pair whose union loses the least log-likelihood is merged.
+    """The mixture reduced to n_components by merging, one at a time, the pair whose union loses least log-likelihood.
 
     The loss is that of the classification likelihood (Runnalls 2007, eq. 16; for a common covariance it is Ward's,
     1963). More seeds than components, fitted and then merged, find better optima than as many seeds as components.

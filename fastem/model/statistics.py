@@ -76,7 +76,7 @@ class SufficientStatistics:
 
     @property
     def resolution(self):
-        """Variance that the rounding of coordinates alone causes, (K, D) or (1, D): smaller ones can't be told from 0."""
+        """Variance that rounding of coordinates alone causes, (K, D) or (1, D): smaller ones can't be told from 0."""
         sizes = np.abs(self.centres)
         if not self.is_far:
             sizes = sizes.max(axis=0, keepdims=True)
@@ -86,9 +86,9 @@ class SufficientStatistics:
 
     @property
     def is_hidden(self):
-        """Whether a component's own coordinates may be far finer than `resolution`, which is that of the farthest centre.
+        """Whether a component's coordinates may be much finer than `resolution`, (K, D), or (1, D) if pooled.
 
-        (K, D), or (1, D) if pooled.
+        Without `is_far`, the resolution is that of the farthest centre.
         """
         sizes = np.abs(self.centres)
         hidden = (sizes < _NEAR_ZERO * sizes.max(axis=0)) & (not self.is_far)
@@ -116,7 +116,7 @@ class SufficientStatistics:
         return replace(self, centres=centres, first=moved, second=self.second - change)
 
     def of(self, index):
-        """The statistics of the components with these indices; pooled moments and totals over all points are unchanged."""
+        """The statistics of the components with these indices; pooled moments and totals over points are unchanged."""
         own = ["centres", "mass", "first"] + ([] if self.is_pooled else ["second", "magnitude"])
         return replace(self, **{name: getattr(self, name)[index] for name in own})
 
