@@ -1,4 +1,7 @@
-"""One block of points: log-densities and moments by what the parameters offer, responsibilities between the two."""
+"""The steps of a pass over one block of points: log-densities, responsibilities, moments.
+
+Log-densities and moments are computed by the methods of the parameters' type; responsibilities are the same for all.
+"""
 
 import numpy as np
 
@@ -7,11 +10,11 @@ from .compiler.jit import kernel
 from .elementary import exp, log
 from .vectors import add, div, lanes, load, mul, select_greater, splat, store, sub, sum_of_lanes
 
-# -- what the type of the parameters offers ---------------------------------------------------------------------------
+# -- methods of the parameters' type ----------------------------------------------------------------------------------
 
 
 def block_coordinates(parameters, x, n_points, work):
-    """What the log-densities are computed from, in work or not."""
+    """The coordinates that log-densities are computed from: rows of x itself or of `work`."""
     return parameters.coordinates(parameters, x, n_points, work)
 
 
@@ -37,7 +40,7 @@ def _overload_log_densities(parameters, active, coordinates, n_points, work, out
 
 
 def add_block_moments(parameters, active, x, n_points, responsibilities, factor, weights, centres, work, moments):
-    """Add a block's statistics about `centres`, given its responsibilities up to a factor for each point."""
+    """Add a block's statistics about `centres`; its responsibilities are responsibilities[a, b] * factor[0, b]."""
     parameters.add_moments(parameters, active, x, n_points, responsibilities, factor, weights, centres, work, moments)
 
 
@@ -67,11 +70,12 @@ def _overload_work_rows(parameters):
 
 @kernel
 def normalise(log_densities, n_components, weights, n_points, factor, log_likelihoods):
-    """Turn log-densities into responsibilities, but for a factor for each point.
+    """Turn log-densities into unnormalised responsibilities and a factor for each point that normalises them.
 
     log_densities: IN (n_components, n_points), OUT exp(log-density - the point's largest); weights: (1, n_points);
-    factor: OUT (1, n_points), weight / sum of those; log_likelihoods: OUT (1, n_points), log-sum-exp, -inf where
-    every density is 0. Returns the weighted sum of the latter, points of weight 0 left out.
+    factor: OUT (1, n_points), weight / sum of the exps over the components; log_likelihoods: OUT (1, n_points),
+    log-sum-exp, -inf where every density is 0. Returns the weighted sum of the log-likelihoods; points of weight 0
+    are left out.
     """
     zero = splat(0.0, log_densities)
     nowhere = splat(-np.inf, log_densities)
@@ -96,7 +100,7 @@ def normalise(log_densities, n_components, weights, n_points, factor, log_likeli
 
 @kernel
 def find_largest(log_densities, active, n_points, best, largest):
-    """The component of the largest log-density, the first of equals, and that log-density: OUT (1, n_points)."""
+    """best: OUT (1, n_points), the component with the largest log-density (the first if tied); largest: that value."""
     for b in range(0, n_points, lanes(log_densities)):
         top = load(log_densities, 0, b)
         index = splat(active[0], top)
@@ -112,7 +116,7 @@ def find_largest(log_densities, active, n_points, best, largest):
 def assign(log_densities, active, weights, n_points, best, largest):
     """Hard assignment: log_densities: OUT 1 for each point's most probable component, 0 for the others.
 
-    best, largest: (1, n_points), as from `find_largest`. Returns the weighted sum of the latter.
+    best, largest: (1, n_points), from `find_largest`. Returns the weighted sum of `largest`.
     """
     total = 0.0
     for b in range(n_points):
@@ -130,7 +134,7 @@ def assign(log_densities, active, weights, n_points, best, largest):
 
 @kernel
 def _uniform(seed, number):
-    """A number in [0, 1) for each (seed, number), as if drawn (Steele, Lea & Flood 2014, SplitMix64)."""
+    """A pseudo-random number in [0, 1) that depends on (seed, number) alone (Steele, Lea & Flood 2014, SplitMix64)."""
     z = seed + np.uint64(number + 1) * np.uint64(0x9E3779B97F4A7C15)
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
@@ -139,10 +143,10 @@ def _uniform(seed, number):
 
 @kernel
 def draw(seed, first_row, rows, count, n_components, responsibilities, weights, factor):
-    """Stochastic assignment: each point counts for one component alone, drawn by its responsibilities.
+    """Stochastic assignment: each point is assigned to one component, drawn with its responsibilities as probabilities.
 
-    responsibilities: (n_components, count), IN up to a factor for each point, OUT 1 or 0; weights: (1, count);
-    factor: OUT (1, count), the weight, 0 for a point without any responsibility.
+    responsibilities: (n_components, count), IN unnormalised, OUT 1 for the component drawn and 0 for the others;
+    weights: (1, count); factor: OUT (1, count), the weight, 0 for a point whose responsibilities are all 0.
     """
     for b in range(count):
         total = 0.0
@@ -153,7 +157,7 @@ def draw(seed, first_row, rows, count, n_components, responsibilities, weights, 
         for a in range(n_components):
             r = responsibilities[a, b]
             responsibilities[a, b] = 0.0
-            if left >= 0 and r > 0:  # rounding may leave a little: then the last one with any
+            if left >= 0 and r > 0:  # if rounding leaves left >= 0 to the end: the last with r > 0
                 chosen = a
             left -= r
         if chosen >= 0:
@@ -161,12 +165,12 @@ def draw(seed, first_row, rows, count, n_components, responsibilities, weights, 
         factor[0, b] = weights[0, b] if chosen >= 0 else 0.0
 
 
-# -- what is given of the points ---------------------------------------------------------------------------------------
+# -- annotations of the points -----------------------------------------------------------------------------------------
 
 
 @kernel
 def set_weights(annotations, rows, count, n_points, weights):
-    """weights: OUT (1, n_points), 0 for the points that only fill the block up."""
+    """weights: OUT (1, n_points), 0 for the padding from `count` on."""
     if annotations.weights.size:
         for b in range(count):
             weights[0, b] = annotations.weights[rows[b]]
@@ -179,7 +183,7 @@ def set_weights(annotations, rows, count, n_points, weights):
 
 @kernel
 def sum_of_row(values, n_points):
-    """Of values (1, n_points)."""
+    """The sum of values (1, n_points)."""
     total = splat(0.0, values)
     for b in range(0, n_points, lanes(values)):
         total = add(total, load(values, 0, b))
@@ -188,7 +192,7 @@ def sum_of_row(values, n_points):
 
 @kernel
 def allow(shares, rows, count, log_densities):
-    """Multiply each density by the share, (n, K), that is allowed to that component of that point."""
+    """Multiply the density of each point in each component by shares[point, component], (n, K)."""
     for b in range(count):
         for k in range(log_densities.shape[0]):
             share = shares[rows[b], k]
@@ -197,7 +201,7 @@ def allow(shares, rows, count, log_densities):
 
 @kernel
 def exclude_other_components(labels, rows, count, log_densities):
-    """A point known to be from one component has density 0 in every other."""
+    """Set the density of a labelled point to 0 in every component but its own."""
     for b in range(count):
         label = labels[rows[b]]
         if label >= 0:
@@ -214,7 +218,7 @@ def copy_row(source, target):
 
 @kernel
 def copy_responsibilities(annotations, rows, count, weights, factor, responsibilities):
-    """Take responsibilities (K, ..) from what is given, and multiply each point's weight by their sum."""
+    """Copy responsibilities (K, ..) from the annotations, and multiply each point's weight by their sum."""
     copy_row(weights, factor)
     for b in range(count):
         total = 0.0

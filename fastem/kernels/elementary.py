@@ -28,18 +28,19 @@ _LOG2_E = 1.0 / math.log(2.0)
 
 
 class _Constants(NamedTuple):
-    """Of one precision."""
+    """The constants of one precision."""
 
     round: float  # adding it leaves the nearest integer in the low bits
-    # ln 2 in two parts, the first of so few bits that n times it is exact for the n of the precision.
+    # ln 2 = ln2_high + ln2_low: ln2_high has so few bits that n * ln2_high is exact for every exponent n.
     ln2_high: float
     ln2_low: float
-    # exp of anything below is returned as 0, so that no result, and no product of one with a number of ordinary size,
-    # is a denormal: they slow everything that touches them several times over.
+    # exp of anything below is 0, so that neither a result nor its product with an ordinary number is denormal:
+    # arithmetic with denormals is several times slower.
     exp_lowest: float
     # Coefficients of (exp(r) - 1 - r) / r**2 on [-ln(2) / 2, ln(2) / 2], highest power first: Chebyshev fits.
     exp: tuple
-    # Of (log(1 + f) - 2 s) / s**3 in z = s**2, s = f / (2 + f), highest power first: Sun's fdlibm, e_log.c, e_logf.c.
+    # Coefficients of (log(1 + f) - 2 s) / s**3 in z = s**2, s = f / (2 + f), highest power first: Sun's fdlibm,
+    # e_log.c and e_logf.c.
     log: tuple
 
 
@@ -73,7 +74,7 @@ _CONSTANTS = {
 
 
 def exp(x):
-    """e**x up to the largest power, 0 below -690 (float32: -70) and for NaN."""
+    """e**x for x up to the largest exponent of its precision; 0 for x below -690 (float32: -70) and for NaN."""
     raise NotImplementedError("compiled code only")
 
 

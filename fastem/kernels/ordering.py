@@ -1,8 +1,8 @@
-"""The order that points are read in where components are many: near ones together, window by window within a chunk.
+"""With many components, the order in which a chunk's points are read: near points together, window by window.
 
-They are ordered by the component that each was most probable from in the last pass (`NearestComponents`), or, in few
-dimensions, by the leaves of a k-d tree over the means. No point is moved, only read in another order. That takes 16
-bytes for each point of a window.
+Points are sorted by their most probable component in the last pass (`NearestComponents`) or, with few features, by the
+leaves of a k-d tree over the means. The points are not moved, only read in another order, which takes 16 bytes for each
+point of a window.
 """
 
 import copy
@@ -13,41 +13,41 @@ from .compiler.jit import kernel
 from .points import load_block, number_rows, whole_groups
 from .tiles import AHEAD
 
-MOST_COMPONENTS = 2**15  # that `NearestComponents` can tell apart
-MOST_FEATURES_IN_TREE = 4  # beyond, its planes cut every component to pieces
-_MOST_CELL_BYTES = 32 << 20
+MOST_COMPONENTS = 2**15  # components that fit in the 16-bit labels of `NearestComponents`
+MOST_FEATURES_IN_TREE = 4  # features for the tree: with more, its planes cut through every component
+_MOST_CELL_BYTES = 32 << 20  # of labels
 
-BLOCK = 64
-_POINTS_PER_COMPONENT = 64  # in a window
-_LARGEST_WINDOW = 1 << 18
+BLOCK = 64  # points in a block, at most, when they are sorted
+_POINTS_PER_COMPONENT = 64  # points in a window for each component
+_LARGEST_WINDOW = 1 << 18  # points
 
 NO_ORDER, BY_TREE, BY_CELL = range(3)
 
 
 def window_size(order, n_components):
-    """How many points are put in order at a time; 0 for no order."""
+    """How many points are sorted at a time; 0 without an order."""
     return min(n_components * _POINTS_PER_COMPONENT, _LARGEST_WINDOW) if order else 0
 
 
 class NearestComponents:
-    """What a pass over points leaves to the next: the component each is most probable from, 2 bytes a point.
+    """Each point's most probable component, 2 bytes a point: one pass records it, the next sorts the points by it.
 
-    The lowest bit tells points that are far from it even so: one of them among others would make a block's bounds as
-    wide as its distance. Nothing is kept where that would be more than 32 MiB (16 million points), and for some passes
-    after one in which the bounds left too few components out to pay.
+    The lowest bit of a label marks points far from their component. They get blocks of their own, because one such
+    point would widen the bounds of a whole block. No labels are kept if they would take more than 32 MiB (16 million
+    points), and none are used for some passes after one whose bounds skipped too few components to pay.
     """
 
-    _PAUSE = 16  # passes
-    _PAYS = 0.6  # share of the pairs of point and component that may remain
+    _PAUSE = 16  # passes without labels after one that didn't pay
+    _PAYS = 0.6  # share of the pairs (point, component) evaluated, up to which pruning pays
 
     def __init__(self, n_samples):
         self.labels = np.zeros(n_samples if 2 * n_samples <= _MOST_CELL_BYTES else 0, np.uint16)
-        self._n_components = 0  # of the pass that left the labels
-        self._pause = 0
-        self._first = 0  # the number of the first point
+        self._n_components = 0  # of the pass that recorded the labels; 0: none did
+        self._pause = 0  # passes
+        self._first = 0  # index of the first point
 
     def of_rows(self, start, stop):
-        """Those of the points from start to stop, for a pass over them elsewhere; their labels are a copy."""
+        """The same for the points from start to stop, with a copy of their labels, for a pass run elsewhere."""
         part = copy.copy(self)
         part.labels, part._first, part._pause = self.labels[start:stop].copy(), start, 0
         return part
@@ -57,16 +57,16 @@ class NearestComponents:
         return self.labels[start - self._first : stop - self._first]
 
     def known_for(self, n_components):
-        """Whether the labels are of a pass with as many components."""
+        """Whether the labels come from a pass with this many components."""
         return self.labels.size > 0 and self._n_components == n_components
 
     def resting(self):
-        """Whether this pass is one of those that don't try."""
+        """Count down the pause by a pass; True while it lasts and the labels are not used."""
         self._pause = max(0, self._pause - 1)
         return self._pause > 0
 
     def finish(self, n_components, share):
-        """Note a pass: how many components it had, and which share of pairs was not left out."""
+        """Record a pass: its number of components, and the share of pairs (point, component) that it evaluated."""
         if self.known_for(n_components) and share > self._PAYS:
             self._pause = self._PAUSE
             self._n_components = 0
@@ -76,9 +76,9 @@ class NearestComponents:
 
 @kernel
 def note_cells(parameters, rows, count, best, largest, cells):
-    """cells: OUT 2 * component + whether it is far, for the rows of a block; best, largest: (1, count)."""
+    """cells: OUT 2 * component + 1 if far from it, else + 0, for the rows of a block; best, largest: (1, count)."""
     half = parameters.bias.shape[1] / 2
-    far = half + 5 * np.sqrt(half)  # five deviations beyond the mean of half a chi-squared
+    far = half + 5 * np.sqrt(half)  # mean + 5 deviations of half a chi-squared variable with D degrees of freedom
     for b in range(count):
         component = np.int64(best[0, b])
         distance = parameters.log_scale[component] - largest[0, b]
@@ -89,10 +89,10 @@ def note_cells(parameters, rows, count, best, largest, cells):
 
 
 def make_tree(means, widths):
-    """A balanced k-d tree over the means: each node halves its means across the feature they are most apart in.
+    """A balanced k-d tree over the means: each node halves its means along the feature with the largest range.
 
-    widths: (D,) the inverse of a usual deviation, to compare features by. Returns (features, thresholds), the root
-    first, then each level in order.
+    widths: (D,) 1 / a typical deviation, so that ranges are comparable. Returns (features, thresholds) of the nodes,
+    the root first, then level by level.
     """
     n_levels = int(np.log2(len(means)))
     n_leaves = 2**n_levels
@@ -114,7 +114,7 @@ def make_tree(means, widths):
 
 @kernel
 def _leaf(features, thresholds, x, b):
-    """The leaf that point b of a block is in, counted from 0."""
+    """Index of the leaf that point b of a block is in, from 0."""
     node = 0
     while node < features.size:
         node = 2 * node + 1 + (1 if x[features[node], b] > thresholds[node] else 0)
@@ -126,7 +126,7 @@ def _leaf(features, thresholds, x, b):
 
 @kernel
 def sort_window(points, pruning, cells, first, count, origin, rows, x, keys, starts, order):
-    """order: OUT (count,) the rows first.. by leaf or cell; starts: OUT (2 K + 1,) where in it each of them begins.
+    """order: OUT (count,) the rows from `first` on, sorted by leaf or cell; starts: OUT (2 K + 1,) where each begins.
 
     rows, x: a block's scratch; keys: scratch (count,).
     """
@@ -146,7 +146,7 @@ def sort_window(points, pruning, cells, first, count, origin, rows, x, keys, sta
         starts[keys[p] + 1] += 1
     for key in range(1, starts.size):
         starts[key] += starts[key - 1]
-    for p in range(count):  # fills each cell from its start, which moves to the next one's
+    for p in range(count):  # each starts[key] moves on to the start of the next cell
         order[starts[keys[p]]] = first + p
         starts[keys[p]] += 1
     for key in range(starts.size - 1, 0, -1):
@@ -156,10 +156,10 @@ def sort_window(points, pruning, cells, first, count, origin, rows, x, keys, sta
 
 @kernel
 def block_length(pruning, position, count, starts, cell):
-    """(points in the block at a position of a window, the cell to look for the next one's end from).
+    """(number of points in the block at `position` of a window, cell or leaf where the search for the next end starts).
 
-    A block ends with its cell, neighbours by number being far apart; leaves that are neighbours are near each other, so
-    that one ends with a leaf where that leaves it at least half full.
+    A block never spans two cells, since components with consecutive numbers may lie far apart. Consecutive leaves of
+    the tree are near each other, so a block may span several; it ends with a leaf if it is at least half full then.
     """
     end = min(position + BLOCK, count)
     if pruning.order == BY_CELL:
@@ -175,7 +175,7 @@ def block_length(pruning, position, count, starts, cell):
 
 @kernel
 def take_rows(order, window, position, count, n_points, rows):
-    """`number_rows` of a window whose rows are taken in an order of their own."""
+    """`number_rows` for a window whose rows are read in the given order."""
     for b in range(n_points):
         rows[b] = order[position + min(b, count - 1)]
     for b in range(n_points, n_points + AHEAD):

@@ -1,7 +1,7 @@
 """The passes over the points: accumulate sufficient statistics, or evaluate a fitted mixture.
 
-Three tiers: `_pass_over_chunk` runs over one chunk's blocks, `run` runs the chunks in parallel, `Pass` and the
-functions after it are Python.
+Three levels: the kernel `_pass_over_chunk` runs over the blocks of one chunk, `run` runs the chunks in parallel, and
+`Pass` and the functions after it are the Python interface.
 """
 
 import math
@@ -34,26 +34,27 @@ from .pruning import active_components, is_worth_trying, no_pruning, pruning, pr
 from .sums import LEAVES, LOG_LIKELIHOOD, LOOKED_AT, WEIGHT, Sums, add_leaf, add_up, two_sum
 from .tiles import AHEAD
 
-# Responsibilities below e**-37 / K are left out of statistics, where components are many: together below the rounding
-# of their sum. A log-likelihood leaves out what would be flushed to 0 anyway: a row's doesn't depend on its block.
+# Pruning margins, nats: a component may be skipped if its log-density is lower than the largest by more than this.
+# Statistics (log K is added): all responsibilities skipped at a point sum to less than the rounding of their total.
 _NEGLIGIBLE = 37.0
+# Log-likelihoods: only what exp flushes to 0 is skipped, so that a point's value doesn't depend on its block.
 _FLUSHED = {np.dtype(np.float64): 700.0, np.dtype(np.float32): 80.0}
 
 SOFT, HARD, STOCHASTIC = range(3)
 
 
 class PointAnnotations(NamedTuple):
-    """What is known of the points beside their position; an empty array where nothing is."""
+    """What is known about the points besides X; an array is empty if nothing is."""
 
     weights: np.ndarray  # (n,) float64, a point's multiplicity
     labels: np.ndarray  # (n,) int64, the component a point is known to be from, -1 where unknown
-    responsibilities: np.ndarray  # (n, K) float64, what an E-step's are multiplied by, or taken in their place
-    e_step: bool  # False: labels or responsibilities say all, and the parameters are not looked at
-    assignment: int  # SOFT; HARD: a point counts for its most probable component alone; STOCHASTIC: for a drawn one
+    responsibilities: np.ndarray  # (n, K) float64, multiplies the densities if `e_step`, else the responsibilities
+    e_step: bool  # False: the labels or responsibilities given are used as they are, without the parameters
+    assignment: int  # SOFT; HARD: each point to its most probable component; STOCHASTIC: to one drawn at random
     seed: np.uint64  # of the draws
 
     def part(self, start, stop):
-        """The same of the points from start to stop."""
+        """The annotations of the points from start to stop."""
         return PointAnnotations(
             self.weights[start:stop], self.labels[start:stop], self.responsibilities[start:stop], *self[3:]
         )
@@ -63,7 +64,7 @@ NO_POINT_ANNOTATIONS = PointAnnotations(np.empty(0), np.empty(0, np.int64), np.e
 
 
 def in_single(parameters):
-    """The same kernel inputs in float32: passes over them compute in it. The origin stays float64."""
+    """The same kernel inputs in float32, so that passes compute in float32. The origin stays float64."""
     return type(parameters)(parameters.origin, *(value.astype(np.float32) for value in parameters[1:]))
 
 
@@ -81,11 +82,11 @@ _STATISTICS, _TOTALS, _LOG_LIKELIHOODS, _RESPONSIBILITIES, _LABELS = range(5)
 
 
 class Sink(NamedTuple):
-    """What a pass is for, and where that goes; of one type for all, so that one kernel is compiled and not several."""
+    """What a pass computes, and where it writes it. One type serves all purposes, so that one kernel is compiled."""
 
-    what: int
-    centres: np.ndarray  # (K, D) what moments are about, relative to the origin
-    moments: np.ndarray  # (n_chunks, 2, ...) sums and their errors, as the parameters' `zero_moments`
+    what: int  # _STATISTICS, _TOTALS, ...
+    centres: np.ndarray  # (K, D) the centres of the moments, relative to the origin
+    moments: np.ndarray  # (n_chunks, 2, ...) sums and their errors, each shaped as in `zero_moments`
     out: np.ndarray  # (n, 1) log-likelihoods or (n, K) responsibilities
     labels: np.ndarray  # (n,) int64
 
@@ -107,13 +108,13 @@ def _take(sink, sums, totals, parameters, block, count, n_points, n_active):
         for b in range(count):
             for a in range(n_active):
                 sink.out[block.rows[b], active[a]] = block.responsibilities[a, b] * block.factor[0, b]
-            if block.log_likelihoods[0, b] == -np.inf:  # farther than any density reaches: to the one that is its label
+            if block.log_likelihoods[0, b] == -np.inf:  # every density is 0: component 0, as `labels` says
                 sink.out[block.rows[b], 0] = 1.0
 
 
 @kernel
 def _take_labels(sink, block, count):
-    """Write the components that `find_largest` has found."""
+    """Write the components that `find_largest` found."""
     for b in range(count):
         sink.labels[block.rows[b]] = np.int64(block.factor[0, b])
 
@@ -122,16 +123,16 @@ def _take_labels(sink, block, count):
 
 
 class Block(NamedTuple):
-    """Scratch for a block of points; a point in each column of what is two-dimensional."""
+    """Scratch for a block of points; two-dimensional arrays have a column for each point."""
 
     x: np.ndarray  # (D, ...) relative to the origin
-    work: np.ndarray  # what the parameters' own kernels keep
-    responsibilities: np.ndarray  # (K, ...) log-densities before
+    work: np.ndarray  # scratch of the parameters' own kernels
+    responsibilities: np.ndarray  # (K, ...) log-densities, overwritten by responsibilities
     weights: np.ndarray  # (1, ...)
-    factor: np.ndarray  # (1, ...) what responsibilities are multiplied by
+    factor: np.ndarray  # (1, ...) multiplies the responsibilities
     log_likelihoods: np.ndarray  # (1, ...)
-    rows: np.ndarray  # the points' numbers
-    components: np.ndarray  # (K,) those that may matter first
+    rows: np.ndarray  # indices of the points
+    components: np.ndarray  # (K,) component indices; the active ones come first
 
 
 @kernel
@@ -153,7 +154,7 @@ def _new_block(parameters, n_features, size):
 
 @kernel
 def _e_step(parameters, pruning, annotations, cells, wants_labels, block, count, n_points, box, upper):
-    """Log-densities of a block; returns how many components may matter there."""
+    """Compute a block's log-densities of its active components; returns their number."""
     n_active = block.components.size
     coordinates = block_coordinates(parameters, block.x, n_points, block.work)
     if pruning.order > 0:
@@ -174,7 +175,7 @@ def _e_step(parameters, pruning, annotations, cells, wants_labels, block, count,
 
 @kernel
 def _share_out(annotations, grid, block, count, n_points, n_active):
-    """Turn log-densities into responsibilities, or take those given; the weighted sum of the log-likelihoods."""
+    """Turn log-densities into responsibilities, or copy those given; returns the weighted sum of log-likelihoods."""
     weights, factor, responsibilities = block.weights, block.factor, block.responsibilities
     if not annotations.e_step:
         copy_responsibilities(annotations, block.rows, count, weights, factor, responsibilities)
@@ -195,9 +196,9 @@ def _share_out(annotations, grid, block, count, n_points, n_active):
 
 @chunk_kernel
 def _pass_over_chunk(chunk, context):
-    """Visit the blocks of one chunk: E-step, then into the sink. Log-likelihood and weight go to totals[chunk].
+    """Run the E-step over one chunk's blocks, write to the sink, and add log-likelihood and weight to totals[chunk].
 
-    cells: IN OUT as in `NearestComponents`, or empty.
+    cells: IN OUT the labels of `NearestComponents`, or empty.
     """
     grid, points, parameters, pruning, annotations, cells, totals, sink = arguments(context)
     block = _new_block(parameters, points.n_features, grid.block)
@@ -208,7 +209,7 @@ def _pass_over_chunk(chunk, context):
     )
     first_leaf, last_leaf = chunk_bounds(grid, points.n_samples, chunk)
     accumulates = sink.what == _STATISTICS
-    sums = sink.moments[chunk, 0] if accumulates else np.zeros((0, 0))  # the first leaf's are the chunk's
+    sums = sink.moments[chunk, 0] if accumulates else np.zeros((0, 0))  # the first leaf is summed in place
     apart = False
     for leaf in range(first_leaf, last_leaf):
         if accumulates and not apart and totals[chunk, LEAVES] > 0:
@@ -274,29 +275,29 @@ def _over_chunks(grid, data, parameters, pruned, annotations, cells, totals, sin
 
 
 class Pass:
-    """E-step and accumulation of the sufficient statistics, over all the points or part by part, in any order.
+    """E-step and accumulation of the sufficient statistics, over all points at once or in parts, in any order.
 
     Parameters
     ----------
     parameters : Triangular, Shared or AxisAligned
-        Their precision is that of the products; all sums over more than a block are in float64.
+        Products are computed in their precision, float64 or float32; sums over more than a block are in float64.
     centres : ndarray of shape (K, D)
-        What first and second moments are taken about, relative to `parameters.origin`, in the parameters' precision.
+        The centres of the moments, relative to `parameters.origin`, in the parameters' precision.
     n_samples : int
-        Of all parts together.
+        The number of points in all parts together.
     constrained : bool
         Labels or responsibilities will be given.
-    cells : Cells, default=None
-        What earlier passes over the same points left, where components are many.
+    cells : NearestComponents, default=None
+        The labels that earlier passes over the same points recorded; used with many components.
     moments : bool
-        False: totals alone.
+        False: only the totals (log-likelihood, weight) are summed.
 
     Attributes
     ----------
-    cells : Cells or None
-        None where this pass doesn't use them.
+    cells : NearestComponents or None
+        None if this pass doesn't use them.
     leaf : int
-        Every part begins at a multiple of it, and ends at one or with the last point.
+        Points in a leaf. Every part begins at a multiple of it, and ends at one or at the last point.
     """
 
     def __init__(self, parameters, centres, n_samples, *, constrained=False, cells=None, moments=True):
@@ -321,7 +322,7 @@ class Pass:
         self._totals = np.zeros((n_slots, 8))  # a cache line each
 
     def add(self, X, annotations=NO_POINT_ANNOTATIONS, first=0):
-        """Add points.
+        """Add the statistics of some points.
 
         Parameters
         ----------
@@ -330,7 +331,7 @@ class Pass:
         annotations : PointAnnotations
             Weights, labels, responsibilities, assignment.
         first : int
-            The number of the first among all.
+            Index of the first of these points among all points.
         """
         what, nothing = _STATISTICS if self._has_moments else _TOTALS, np.empty((0, 0), self._centres.dtype)
         sink = Sink(what, self._centres, self._moments, nothing, _NO_LABELS)
@@ -351,23 +352,23 @@ class Pass:
         return math.isfinite(self.log_likelihood)
 
     def no_sums(self):
-        """`Sums` of no points."""
+        """Zero `Sums`, as of no points."""
         return Sums(np.zeros(self._moments.shape[1:]), np.zeros((2, 4)))
 
     def sums(self):
-        """`Sums` of all that was added; the pass begins anew."""
+        """`Sums` of all points added so far; resets the pass to no points."""
         result = self.no_sums()
         self.add_to(result, 1.0)
         self.finish(result)
         return result
 
     def finish(self, sums):
-        """Note in the cells, where they are in use, how many pairs of point and component were looked at."""
+        """Record in the cells, if used, the share of the pairs (point, component) that was evaluated."""
         if self.cells is not None:
             self.cells.finish(len(self._centres), sums.totals[0, 2] / (self._n_samples * len(self._centres)))
 
     def add_to(self, sums, factor):
-        """Add to `Sums` those of all that was added, weights multiplied by a factor; the pass begins anew."""
+        """Add factor times the sums of all points added so far to `sums`; resets the pass to no points."""
         n_chunks = max(1, self._n_chunks)
         moments = self._moments[: n_chunks if self._has_moments else 0]
         grid = self._grid._replace(n_chunks=1, serial=True)
@@ -379,7 +380,7 @@ class Pass:
 
 def _evaluate(X, parameters, what, out, labels):
     n_components, n_features = parameters.means.shape
-    if what == _RESPONSIBILITIES:  # all are asked for
+    if what == _RESPONSIBILITIES:  # the output has a column for each component
         pruned = no_pruning(parameters)
     else:
         pruned = pruning(parameters, 1.0 if what == _LABELS else _FLUSHED[parameters.bias.dtype])
@@ -391,7 +392,7 @@ def _evaluate(X, parameters, what, out, labels):
 
 
 def log_likelihoods(X, parameters, out):
-    """out[i] = log of the mixture's density at X[i], nats.  out: OUT (n,) float64 or float32."""
+    """out[i] = log-density of the mixture at X[i], nats.  out: OUT (n,) float64 or float32."""
     _evaluate(X, parameters, _LOG_LIKELIHOODS, out.reshape(-1, 1), _NO_LABELS)
 
 
@@ -401,5 +402,5 @@ def responsibilities(X, parameters, out):
 
 
 def labels(X, parameters, out):
-    """out[i] = component of the highest responsibility, without computing any exp.  out: OUT (n,) int64."""
+    """out[i] = component with the largest responsibility at X[i]; needs no exp.  out: OUT (n,) int64."""
     _evaluate(X, parameters, _LABELS, np.empty((0, 0), parameters.bias.dtype), out)

@@ -1,8 +1,8 @@
-"""Any array of points, read in place, block by block.
+"""Reads any array of points in place, block by block.
 
-A pass sees its data as (address, strides, dtype): one compiled kernel serves C- and Fortran-ordered, strided,
-read-only and memory-mapped arrays of every dtype in `READ_IN_PLACE`, without a copy and without a compile of
-its own. A block is transposed into scratch [feature, point], so that the loops over points are contiguous.
+A kernel gets its data as (address, strides, dtype). So one compiled kernel reads C- and Fortran-ordered, strided,
+read-only and memory-mapped arrays of every dtype in `READ_IN_PLACE`, without a copy and without compiling again. A
+block is transposed into scratch [feature, point], so that the loops over points are contiguous.
 """
 
 from typing import NamedTuple
@@ -19,7 +19,7 @@ from .vectors import GROUP, compiled_apart, lanes
 
 _DTYPES = (np.float64, np.float32, np.uint8, np.int32, np.int64)
 READ_IN_PLACE = tuple(np.dtype(dtype) for dtype in _DTYPES)
-"""The dtypes that kernels read as they are; other numeric arrays are converted block by block by their source."""
+"""The dtypes that kernels read directly; a source converts other numeric arrays block by block."""
 
 _FLOAT64, _FLOAT32 = 0, 1
 
@@ -29,7 +29,7 @@ _load_4 = transposing_load(4)
 
 
 class Points(NamedTuple):
-    """Where the points lie. The array must outlive every kernel call that is given its Points."""
+    """The memory layout of an array of points. The array must outlive every kernel call that gets its `Points`."""
 
     address: int
     row_stride: int  # bytes
@@ -40,7 +40,7 @@ class Points(NamedTuple):
 
 
 def points(X):
-    """Describe a two-dimensional array of a dtype in `READ_IN_PLACE`, of any layout, to the kernels."""
+    """The `Points` of a two-dimensional array of any layout, with a dtype in `READ_IN_PLACE`."""
     address, _ = X.__array_interface__["data"]
     return Points(address, *X.strides, READ_IN_PLACE.index(X.dtype), *X.shape)
 
@@ -74,7 +74,7 @@ def _peek(typingctx, address, code):
 
 @kernel
 def number_rows(first, count, n_points, rows):
-    """rows: OUT first, first + 1, .. for n_points and the `AHEAD` to come; the count-th is repeated to fill up."""
+    """rows: OUT first, first + 1, .. for n_points + `AHEAD`; from count to n_points the last point is repeated."""
     for b in range(n_points + AHEAD):
         rows[b] = first + b
     for b in range(count, n_points):
@@ -83,7 +83,7 @@ def number_rows(first, count, n_points, rows):
 
 @kernel
 def whole_groups(count):
-    """The number of points that tiles run over for a count: whole pairs of vectors."""
+    """The count rounded up to whole pairs of vectors, which tiles run over."""
     return -(-count // GROUP) * GROUP
 
 
@@ -97,7 +97,7 @@ def _copy_block(points, rows, n_points, origin, x):
 
 @kernel
 def _transpose_block(points, rows, n_points, origin, x, like):
-    """`_copy_block` for two features or more whose values lie side by side."""
+    """`_copy_block` for at least two features that are contiguous in memory."""
     n_features = x.shape[0]
     for b in range(0, n_points, lanes(x)):
         if n_features < 4:
@@ -123,8 +123,8 @@ def load_block(points, rows, n_points, origin, x):
         _copy_block(points, rows, n_points, origin, x)
 
 
-# Rows of scratch start on a cache line of their own and lie an odd number of lines apart: rows a power of two
-# bytes apart fall into the same cache sets and evict each other.
+# Each row of scratch starts on a cache line, an odd number of lines after the row before: rows a power of two bytes
+# apart would share cache sets and evict each other.
 _LINE = 64  # bytes
 
 
@@ -139,8 +139,10 @@ def _address_of(typingctx, a):
 
 @kernel
 def scratch(n_rows, n_points, like):
-    """Zeroed rows of like's dtype for a block of n_points (a multiple of 64) points: aligned, padded against
-    cache conflicts."""
+    """Zeroed scratch (n_rows, at least n_points) of like's dtype, aligned and padded against cache conflicts.
+
+    n_points: a multiple of 64.
+    """
     line = _LINE // like.itemsize
     lines = n_points // line
     width = (lines + 1 - lines % 2) * line
@@ -151,11 +153,11 @@ def scratch(n_rows, n_points, like):
 
 @kernel
 def features_themselves(parameters, x, n_points, work):
-    """The coordinates of a component that takes a block's features as they are."""
+    """`coordinates` of parameters that use a block's features unchanged."""
     return x
 
 
 @kernel
 def one_more_than_features(parameters):
-    """Rows of scratch of a component that keeps a row for each feature, and a root of the responsibilities."""
+    """`work_rows` of parameters that keep a row for each feature and one for the root of the responsibilities."""
     return parameters.bias.shape[1] + 1

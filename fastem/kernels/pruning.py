@@ -1,9 +1,9 @@
-"""Leaving out components that can't matter to a block, where there are many of them and near points lie together.
+"""Pruning: with many components, and near points in a block, components that can't matter to the block are skipped.
 
-A component is left out of a block where an upper bound of its density there is below a lower bound of the best
-density at every point of the block, times e**-margin: exact to the rounding of the sum, after the bounding of blocks
-by Moore 1999, 'Very fast EM-based mixture model clustering using multiresolution kd-trees'. Work per block and
-component: D (D + 1) multiply-adds, two points' densities, with a component in each lane.
+A component is skipped in a block if an upper bound of its density there is below e**-margin times a lower bound of the
+largest density, valid at every point of the block. The result is exact to the rounding of the sum. Blocks are bounded
+as in Moore 1999, 'Very fast EM-based mixture model clustering using multiresolution kd-trees'. The work for a block and
+a component is D (D + 1) multiply-adds, as much as two points' densities, with a component in each lane.
 """
 
 from typing import NamedTuple
@@ -30,32 +30,32 @@ from .vectors import (
     sub,
 )
 
-_FEWEST_COMPONENTS = 32  # below, a pass is too quick to win from it
-_MOST_FEATURES = 32  # beyond, blocks are too wide for bounds to tell components apart
-_COMPONENTS_PADDED = 16  # to whole vectors of either precision
+_FEWEST_COMPONENTS = 32  # components; with fewer, a pass is too quick to gain from pruning
+_MOST_FEATURES = 32  # features; with more, blocks are too wide for the bounds to tell components apart
+_COMPONENTS_PADDED = 16  # components are padded to a multiple of this: whole vectors of either precision
 
 
 class Pruning(NamedTuple):
-    """What orders the points and bounds the components; all arrays are empty where nothing is left out.
+    """What sorts the points and bounds the components; all arrays are empty if nothing is pruned.
 
-    Distances are measured in features multiplied by `widths`; a component in each column of all that follows.
+    Distances are measured in features multiplied by `widths`. The arrays after it have a column for each component.
     """
 
     order: int  # NO_ORDER, BY_TREE or BY_CELL
-    margin: float  # nats; see above
-    features: np.ndarray  # (2**levels - 1,) int64, the feature that a node of the tree splits, level by level
-    thresholds: np.ndarray  # (2**levels - 1,) where, relative to the origin
-    widths: np.ndarray  # (D,) about 1 / a usual deviation, so that all features count alike
-    means: np.ndarray  # (D, K padded) in these measures
-    least: np.ndarray  # (1, K padded) what a distance of 1 is at least in whitened features
-    most: np.ndarray  # (1, K padded) and at most
+    margin: float  # nats; see the top of this file
+    features: np.ndarray  # (2**levels - 1,) int64, the feature that each node of the tree splits, level by level
+    thresholds: np.ndarray  # (2**levels - 1,) where each node splits it, relative to the origin
+    widths: np.ndarray  # (D,) about 1 / a typical deviation, so that features are comparable
+    means: np.ndarray  # (D, K padded) multiplied by `widths`
+    least: np.ndarray  # (1, K padded) the least length in whitened features of a vector of length 1
+    most: np.ndarray  # (1, K padded) the greatest
     factor: np.ndarray  # (D (D + 1) / 2 or D, K padded) the whitening coefficients
     bias: np.ndarray  # (D, K padded)
     log_scale: np.ndarray  # (1, K padded), -inf in the padding
 
 
 def no_pruning(parameters):
-    """Every component counts in every block."""
+    """A `Pruning` with which every component is active in every block."""
     dtype = parameters.bias.dtype
     return Pruning(NO_ORDER, 0.0, *_no_tree(dtype), np.empty(0, dtype), *[np.empty((0, 0), dtype)] * 6)
 
@@ -65,13 +65,13 @@ def _no_tree(dtype):
 
 
 def is_worth_trying(parameters):
-    """Whether these are so many components, in so few features, that bounds may leave some out."""
+    """Whether there are enough components, in few enough features, for bounds to skip some."""
     n_components, n_features = parameters.bias.shape
     return n_components >= _FEWEST_COMPONENTS and n_features <= _MOST_FEATURES and not parameters.is_far
 
 
 def pruning(parameters, margin, by_cell=False):
-    """The order and the bounds' coefficients for a pass."""
+    """The `Pruning` for a pass: by the cells of the last pass, or else by a tree over the means."""
     n_features = parameters.bias.shape[1]
     if not is_worth_trying(parameters) or not (by_cell or n_features <= MOST_FEATURES_IN_TREE):
         return no_pruning(parameters)
@@ -100,7 +100,7 @@ def _columns(values, padding=0.0):
 
 @kernel
 def pruning_scratch(pruning, window, n_components, n_features, like):
-    """(order, keys, starts, box, upper) as the functions below take them."""
+    """(order, keys, starts) for `sort_window`, (box, upper) for `active_components`."""
     length = window if pruning.order else 0
     return (
         np.empty(length, np.int64),
@@ -116,7 +116,10 @@ def pruning_scratch(pruning, window, n_components, n_features, like):
 
 @kernel
 def _measure(x, n_points, widths, box):
-    """The box round a block: its middle, OUT box[0], and half its widths, OUT box[1]; returns its radius, measured."""
+    """The bounding box of a block: box[0]: OUT its middle; box[1]: OUT half its widths.
+
+    Returns the largest distance of a point from the middle, in features multiplied by `widths`.
+    """
     for i in range(widths.size):
         low = high = load(x, i, 0)
         for b in range(lanes(x), n_points, lanes(x)):
@@ -136,13 +139,13 @@ def _measure(x, n_points, widths, box):
     return np.sqrt(max_of_lanes(largest))
 
 
-# The bounds' own rounding in float32, relative to the squares they bound.
+# Factors that allow for the rounding of the bounds themselves in float32.
 _LESS, _MORE = 1 - 2.0**-18, 1 + 2.0**-18
 
 
 @kernel
 def _bounds(log_scale, near, far):
-    """(upper, lower) bound of a log-density whose whitened length is between near and far; near may be negative."""
+    """(upper, lower) bound of the log-density of points at whitened distances from near (may be negative) to far."""
     zero = splat(0.0, near)
     near = select_greater(near, zero, mul(near, splat(_LESS, near)), zero)
     far = mul(far, splat(_MORE, near))
@@ -151,7 +154,7 @@ def _bounds(log_scale, near, far):
 
 @kernel
 def _bounds_of_distance(pruning, k, radius, box):
-    """Bounds of the log-densities of a vector of components from k on, by their means' distance from the middle."""
+    """(upper, lower) bounds for a vector of components from k on, from the distance of their means to the middle."""
     square = splat(0.0, radius)
     for i in range(pruning.widths.size):
         d = sub(load(pruning.means, i, k), splat(box[0, i] * pruning.widths[i], radius))
@@ -163,7 +166,7 @@ def _bounds_of_distance(pruning, k, radius, box):
 
 
 def _whitened(parameters, pruning, c, k, box):
-    """(whitened feature c of the middle, how much it varies in the box) for a vector of components from k on."""
+    """(z_c in the middle of the box, how far z_c varies from that in the box) for a vector of components from k on."""
     return parameters.whitened(parameters, pruning, c, k, box)
 
 
@@ -175,10 +178,10 @@ def _overload_whitened(parameters, pruning, c, k, box):
 
 @kernel
 def _bounds_in_box(parameters, pruning, k, radius, box):
-    """The same by whitening the middle, far closer where components are long and thin.
+    """(upper, lower) bounds by whitening the middle: far tighter for long and thin components.
 
     In the box |z_c| lies between |z_c(middle)| -+ sum_i |factor_ci| half_i, and the length of z between
-    |z(middle)| -+ most * radius; of the two the better counts.
+    |z(middle)| -+ most * radius; the tighter of the two is used.
     """
     zero = splat(0.0, radius)
     near = far = square = zero
@@ -200,7 +203,7 @@ def _bounds_in_box(parameters, pruning, k, radius, box):
 
 @kernel
 def active_components(parameters, pruning, x, n_points, box, upper, active):
-    """The components that may matter to a block, in order: OUT active[: the number returned].
+    """active: OUT the components that may matter to a block, in ascending order; returns their number.
 
     x: (at least D, n_points) the coordinates of the block; box: scratch (2, D);
     upper: scratch (1, K padded).

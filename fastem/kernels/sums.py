@@ -1,7 +1,7 @@
-"""Sums that carry their rounding errors: the same bits in any order and grouping, so in chunks, parts and machines.
+"""Sums that carry their rounding errors, so that threads, parts and machines add up to the same bits.
 
-A pair (high, low) has twice the digits of a number. What is rounded to one at the end doesn't depend on the order of
-the additions but with a probability of some 2**-50.
+A pair (high, low) has twice the digits of a float64. Rounded to a float64 at the end, it is the same in any order and
+grouping of the additions, but for a probability of about 2**-50.
 """
 
 from typing import NamedTuple
@@ -11,14 +11,14 @@ import numpy as np
 from .compiler.calls import arguments
 from .compiler.jit import chunk_kernel, kernel
 
-# Columns of a chunk's totals, pairs of a sum and its error: log-likelihood, weight, pairs of point and component looked
-# at, and how many leaves the moments hold.
+# Columns of a chunk's totals, each followed by the column of its error: log-likelihood, weight, number of pairs (point,
+# component) evaluated, and number of leaves added to the moments.
 LOG_LIKELIHOOD, WEIGHT, LOOKED_AT, LEAVES = range(0, 8, 2)
 
 
 @kernel
 def two_sum(high, low, value):
-    """high + low + value as a pair, to twice the digits (Knuth 1969, section 4.2.2, theorem B)."""
+    """The pair high + low + value, to twice the digits of a float64 (Knuth 1969, section 4.2.2, theorem B)."""
     total = high + value
     added = total - high
     return total, low + ((high - (total - added)) + (value - added))
@@ -26,7 +26,7 @@ def two_sum(high, low, value):
 
 @kernel
 def _add_pairs(values, have_errors, sums):
-    """sums += values, pairs (2, ...) both, C-contiguous; values = 0."""
+    """sums += values, then values = 0. Both are pairs (2, ...), C-contiguous."""
     high, low = sums[0].reshape(-1), sums[1].reshape(-1)
     values, errors = values[0].reshape(-1), values[1].reshape(-1)
     for i in range(values.size):
@@ -40,7 +40,7 @@ def _add_pairs(values, have_errors, sums):
 
 @kernel
 def _add_scaled(factor, values, sums):
-    """sums += factor * values, the values rounded before: pairs (2, ...) both, C-contiguous; values = 0."""
+    """sums += factor * values, each value rounded to a float64 first, then values = 0. Both are pairs as above."""
     high, low = sums[0].reshape(-1), sums[1].reshape(-1)
     values, errors = values[0].reshape(-1), values[1].reshape(-1)
     for i in range(values.size):
@@ -50,7 +50,7 @@ def _add_scaled(factor, values, sums):
 
 @kernel
 def add_leaf(leaf, high, low):
-    """high + low += leaf, element by element, and leaf = 0."""
+    """high + low += leaf, element by element, then leaf = 0."""
     leaf, high, low = leaf.reshape(-1), high.reshape(-1), low.reshape(-1)
     for i in range(leaf.size):
         high[i], low[i] = two_sum(high[i], low[i], leaf[i])
@@ -59,9 +59,9 @@ def add_leaf(leaf, high, low):
 
 @chunk_kernel
 def add_up(chunk, context):
-    """sums, (2, ...), and total, (2, 4): IN OUT, to be added to the sums over chunks times a factor; those then are 0.
+    """sums, (2, ...), and total, (2, 4): IN OUT, plus factor times the sums over all chunks, which are reset to 0.
 
-    One call does it.
+    It runs as a single chunk: one call adds up all chunks.
     """
     _, factor, moments, totals, sums, total = arguments(context)
     n_chunks = totals.shape[0]
@@ -83,20 +83,20 @@ def add_up(chunk, context):
 
 
 class Sums(NamedTuple):
-    """Unrounded sums of a pass over some of the points, to be added to those of others: pairs of a sum and its error.
+    """Unrounded sums of a pass over some of the points, as pairs of a sum and its error.
 
-    Their sum is the same bits in any order, whichever leaves each of them holds.
+    `Sums` of different leaves can be added in any order and grouping, to the same bits.
     """
 
-    moments: np.ndarray  # (2, ...) as the parameters' `zero_moments` has them
-    totals: np.ndarray  # (2, 4) log-likelihood, weight, pairs of point and component looked at, leaves
+    moments: np.ndarray  # (2, ...) each shaped as in the parameters' `zero_moments`
+    totals: np.ndarray  # (2, 4) log-likelihood, weight, pairs (point, component) evaluated, leaves
 
     def __add__(self, other):
-        """The sums of both."""
+        """The sums over both sets of points."""
         return Sums(_sum_of_pairs(self.moments, other.moments), _sum_of_pairs(self.totals, other.totals))
 
     def rounded(self, parameters):
-        """What `parameters` split them into.
+        """The sums rounded to float64, split into the moments of `parameters`.
 
         Returns
         -------
@@ -105,8 +105,8 @@ class Sums(NamedTuple):
         first : ndarray of shape (K, D)
             Sum of weight times responsibility times (x - centre).
         second : ndarray
-            The same of the outer products, (K, D, D); their diagonals, (K, D), for axis-aligned parameters; for
-            shared ones the scatter of all points about the origin, (D, D).
+            Sum of weight times responsibility times (x - centre)(x - centre)', (K, D, D). Axis-aligned parameters: its
+            diagonals, (K, D). Shared ones: the scatter of all points about the origin, (D, D).
         log_likelihood : float
             Weighted sum over the points, nats; 0 without an E-step.
         weight : float

@@ -1,4 +1,4 @@
-"""How many threads a fit uses: Numba's by the user's wish, BLAS's one."""
+"""How many threads a fit uses: for Numba as many as the user sets, for BLAS one."""
 
 import contextlib
 import functools
@@ -12,10 +12,10 @@ from threadpoolctl import ThreadpoolController
 
 @contextlib.contextmanager
 def thread_limits(n_threads):
-    """Hold Numba, in this Python thread, to at most n_threads threads (None: its current setting) and BLAS to one.
+    """Limit Numba, in this Python thread, to n_threads threads (None: its current setting), and BLAS to one.
 
-    The M-step's small matrices gain nothing from BLAS threads, and those, spinning between calls, take the cores
-    from the kernels: a fit of 500 points was 90 times slower with them.
+    The M-step's small matrices gain nothing from BLAS threads. Between calls these spin and take cores from the
+    kernels: a fit of 500 points was 90 times slower with them.
     """
     with numba_limit(n_threads):
         holder = _Holder([1] * len(_blas_libraries()))
@@ -28,7 +28,7 @@ def thread_limits(n_threads):
 
 @contextlib.contextmanager
 def numba_limit(n_threads):
-    """Hold Numba, in this Python thread, to at most n_threads threads; None: its current setting."""
+    """Limit Numba, in this Python thread, to n_threads threads; None: its current setting."""
     setting = _NUMBA.setting
     holder = None if n_threads is None else _Holder(min(n_threads, numba.config.NUMBA_NUM_THREADS))
     try:
@@ -39,7 +39,7 @@ def numba_limit(n_threads):
 
 
 class _Holder:
-    """Somebody who holds a setting at a value."""
+    """A request, by one Python thread, that a setting have this value."""
 
     def __init__(self, value):
         self.value = value
@@ -47,33 +47,35 @@ class _Holder:
 
 
 class _Setting:
-    """A setting that is what the last to come holds it at, and what it was before once nobody holds it.
+    """A global setting with nested holders: the newest wins; the original value is restored when none remain.
 
-    An interrupt may keep a holder from leaving. It is gone with its frame, though, and whoever comes or leaves next
-    puts the setting right.
+    An interrupt may keep a holder from being released. But holders are referenced weakly: such a holder dies with its
+    frame, and the next `hold` or `release` corrects the setting.
     """
 
     def __init__(self, read, write):
         self._read, self._write = read, write
         self._lock = threading.Lock()
         self._holders = []  # weak references
-        self._before = None  # None where nobody holds it
-        self._now = None  # None where that isn't known
+        self._before = None  # the original value; None if there are no holders
+        self._now = None  # the value last written; None if unknown
 
     def hold(self, holder):
-        """Hold it at the holder's value; None: nobody more does."""
+        """Set it to the value of a new holder; None: no new holder."""
         if holder is not None or self._holders:
             with self._lock:
                 self._settle([*self._holders, weakref.ref(holder)] if holder else self._holders)
 
     def release(self, holder):
-        """What the others hold it at."""
+        """Remove a holder; set the value of the newest that remains, or the original one."""
         if holder is not None:
             with self._lock:
                 self._settle([reference for reference in self._holders if reference() is not holder])
 
     def forget_other_threads(self):
-        """For a forked process, which has one thread; another may have held the lock. The next to come settles it."""
+        """In a forked process, which has one thread: renew the lock, which another thread may have held, and drop the
+        holders of other threads. The next `hold` or `release` corrects the setting.
+        """
         self._lock = threading.Lock()
         here = threading.get_ident()
         self._holders = [reference for reference in self._holders if getattr(reference(), "thread", None) == here]
@@ -93,7 +95,7 @@ class _Setting:
 
 
 class _OfThisThread(threading.local):
-    """Numba's setting is one of each Python thread."""
+    """Numba's setting, of which each Python thread has its own."""
 
     def __init__(self):
         self.setting = _Setting(numba.get_num_threads, numba.set_num_threads)

@@ -1,8 +1,8 @@
-"""Register tiles: the loops where a pass spends its time, generated so that their sums never leave registers.
+"""Register tiles: the innermost loops of a pass, generated so that their sums stay in registers.
 
-Each tile runs over a block's points, a vector of them (two in the density) at a time, and keeps 8 to 16 sums in
-registers: enough independent ones to hide the latency of a fused multiply-add, and few enough for the 16 registers
-of AVX2. Per multiply-add a tile loads half a vector or less. Sums over the points end in `_add_lane_sums`.
+Each tile loops over a block's points, one vector of points (for densities two) at a time, and keeps 8 to 16 sums in
+registers. So many independent sums hide the latency of a fused multiply-add, and still fit the 16 registers of AVX2.
+Per multiply-add a tile loads half a vector or less. `_add_lane_sums` writes the sums over the points to memory.
 """
 
 import functools
@@ -32,7 +32,7 @@ def _over_points(builder, n_points, step):
 
 
 def _each(builder, width, widths):
-    """`for w in _each(...)`: code for each of these widths; the one that `width` turns out to be is run."""
+    """`for w in _each(...)`: generate code for each of these widths; at run time that for `width` is run."""
     for candidate in widths:
         with builder.if_then(builder.icmp_signed("==", width, width.type(candidate))):
             yield candidate
@@ -68,7 +68,7 @@ class _Sums:
 
 @functools.cache
 def subtract_squares_tile(first):
-    """Intrinsic for consecutive columns of a triangular transformation: 1 to 4, or 4 where not `first`.
+    """Intrinsic for consecutive columns of a triangular transformation: 1 to 4 of them if `first`, else 4.
 
     The intrinsic (width, start, factor, bias, k, j, x, n_points, out, row) sets, for every point b of the block,
 
@@ -134,7 +134,7 @@ def subtract_squares_tile(first):
 
 
 def _add_lane_sums(builder, vector, out, pieces):
-    """Add sums over the points to float64 `out`: each piece is (row, column, the vectors of up to 4 columns)."""
+    """Add the lane sums of vectors to float64 `out`: each piece is (row, first column, vectors of up to 4 columns)."""
     groups = [[]]
     for row, column, values in pieces:
         if sum(len(values) for *_, values in groups[-1]) + len(values) > vector.lanes:
@@ -156,7 +156,7 @@ def _triangle(height):
 
 
 def _triangle_pieces(builder, vector, sums, row, column, height):
-    """The rows of a lower triangular tile, filled up with zeros above the diagonal."""
+    """The rows of a lower triangular tile, padded with zeros above the diagonal."""
     zero = vector.constant(0.0)
     for r in range(height):
         values = [sums[r, c] if c <= r else zero for c in range(height)]
@@ -165,19 +165,19 @@ def _triangle_pieces(builder, vector, sums, row, column, height):
 
 @functools.cache
 def centred_tile(kind):
-    """Intrinsic for the moments of consecutive features of one component: 1 to 4, or 4 where kind is 'next'.
+    """Intrinsic for the moments of consecutive features of one component: 1 to 4 of them, or 4 if kind is 'next'.
 
     The intrinsic (height, x, i, n_points, responsibilities, a, factor, centres, k, e, out, row) takes, with d the
-    features i..i+height-1 less the component's centre and r = responsibilities[a] * factor[0],
+    features i..i+height-1 minus the component's centre and r = responsibilities[a] * factor[0],
 
-        out[row, 0]                   += sum of r            (not where kind is 'next')
+        out[row, 0]                   += sum of r            (unless kind is 'next')
         out[row + 1, i + c]           += sum of r d[c]
         out[row + 2 + i + p, i + c]   += sum of r d[p] d[c]  for c <= p
 
-    and leaves e = sqrt(r) d in rows i.. of scratch e, for the tiles off the diagonal, and sqrt(r) in its row D. So
-    the arithmetic and stores that make e run beside the multiply-adds of the diagonal, almost for nothing.
+    and stores sqrt(r) d in rows i.. of scratch e, for the tiles off the diagonal, and sqrt(r) in its row D. These
+    operations overlap with the multiply-adds of the diagonal, so that they cost almost nothing.
 
-    kind: 'first' makes sqrt(r), 'next' finds it made, 'only' (all D features are in this tile) needs no e at all.
+    kind: 'first' stores sqrt(r), 'next' loads it, and 'only' (one tile has all D features) doesn't use e.
     """
 
     heights = (4,) if kind == "next" else (1, 2, 3, 4)
@@ -243,9 +243,9 @@ def centred_tile(kind):
 
 @functools.cache
 def moments_tile(squares):
-    """Intrinsic for the first moments of 1 to 4 consecutive features, and the second ones if `squares`.
+    """Intrinsic for the first moments of 1 to 4 consecutive features and, if `squares`, their second moments.
 
-    The intrinsic (width, x, i, n_points, r, a, centres, k, out, first, second) adds, with d the features i.. less the
+    The intrinsic (width, x, i, n_points, r, a, centres, k, out, first, second) adds, with d the features i.. minus the
     centre,
 
         out[k, first + i + c]  += sum over points b of r[a, b] d[c, b]
@@ -296,13 +296,13 @@ def moments_tile(squares):
 
 @functools.cache
 def outer_tile(widths, diagonal=False):
-    """Intrinsic for a tile, 4 high and of one of these widths, of a sum of outer products.
+    """Intrinsic for a tile of a sum of outer products, 4 high and of one of these widths.
 
     The intrinsic (width, e, i, j, n_points, out, row) adds, for p < 4 and c < width,
 
         out[row + p, j + c] += sum over points b of e[i + p, b] e[j + c, b]
 
-    and, on the diagonal (j = i), the lower triangle of the square tile of that width.
+    or, if `diagonal` (j = i), the lower triangle of the square tile of that width.
     """
 
     @intrinsic
@@ -344,20 +344,20 @@ def outer_tile(widths, diagonal=False):
 
 # -- transposing loads --------------------------------------------------------------------------------------------
 
-AHEAD = 32  # how many points before they are loaded their cache lines are asked for
+AHEAD = 32  # points: a point's cache line is prefetched so many points before it is loaded
 
 
 @functools.cache
 def transposing_load(width):
     """Intrinsic that loads `width` (2 or 4) features of as many points as a vector has lanes.
 
-    The intrinsic (address, row_stride, rows, point, feature, like, origin, x) sets, for the features i from `feature`
-    on and the points b from `point` on,
+    The intrinsic (address, row_stride, rows, point, feature, like, origin, x) sets, for these features i from
+    `feature` on and points b from `point` on,
 
         x[i, b] = X[rows[b], i] - origin[i]
 
     X is a matrix of the dtype of `like` whose rows are contiguous, row_stride bytes apart; rows: int64 row numbers,
-    `AHEAD` more than there are points. The difference is taken in float64, whatever the precisions of X and x are.
+    `AHEAD` more than there are points. The difference is taken in float64, whatever the precisions of X and x.
     """
 
     @intrinsic
@@ -393,8 +393,8 @@ def transposing_load(width):
                 values = builder.fsub(values, offset)
                 return values if vector == DOUBLE else builder.fptrunc(values, ir.VectorType(ir.FloatType(), width))
 
-            # A vector is made of groups of `width` lanes, a group holding as many points. First, point j of every
-            # group with its features side by side, then the transposition of all groups at once.
+            # A vector has groups of `width` lanes; a group covers `width` points. First, points[j] gets the features of
+            # point j of every group, side by side; then all groups are transposed at once.
             groups = range(vector.lanes // width)
             points = []
             for j in range(width):
@@ -404,7 +404,7 @@ def transposing_load(width):
                     parts = [shuffle(builder, a, b, both) for a, b in zip(parts[::2], parts[1::2], strict=True)]
                 points.append(parts[0])
 
-            def choose(a, b, lanes):  # lanes of a group of a, or of b counted from `width` on
+            def choose(a, b, lanes):  # in each group: lanes of a, or from `width` on those of b
                 lanes = [lane + (vector.lanes - width) * (lane >= width) for lane in lanes]
                 return shuffle(builder, a, b, [width * group + lane for group in groups for lane in lanes])
 
@@ -428,4 +428,4 @@ def _prefetch(builder, pointer):
     number = ir.IntType(32)
     signature = ir.FunctionType(ir.VoidType(), [pointer.type, number, number, number])
     function = cgutils.get_or_insert_function(builder.module, signature, "llvm.prefetch.p0")
-    builder.call(function, [pointer, number(0), number(3), number(1)])  # for reading, to stay, data
+    builder.call(function, [pointer, number(0), number(3), number(1)])  # read, keep in all cache levels, data cache

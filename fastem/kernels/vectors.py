@@ -1,12 +1,12 @@
 """SIMD vectors as Numba values: one register of float64 or float32, a point in each lane.
 
-Left to itself LLVM vectorises an inner loop over points only where it can prove that rows of one scratch array
-don't overlap, and then stores every partial sum to memory. These few operations say what is meant instead:
-accumulators stay in registers for any number of features, which makes the loops 2.5 to 5 times faster than
-plain ones and quick to compile. A lane never looks at another lane, except in sums at the end of a loop.
+LLVM vectorises an inner loop over points only if it can prove that rows of one scratch array don't overlap, and then
+it stores every partial sum to memory. With these operations accumulators stay in registers for any number of features:
+the loops run 2.5 to 5 times faster than plain ones, and compile quickly. Lanes are independent of each other, except in
+sums and maxima at the end of a loop.
 
-Rows of scratch are indexed [row, point]; blocks are whole multiples of 64 points, so of two registers of either
-type. Bounds are checked where Numba's are, with NUMBA_BOUNDSCHECK=1.
+Scratch is indexed [row, point]. Tiles run over whole pairs of registers (`GROUP`). Bounds are checked if Numba's are,
+with NUMBA_BOUNDSCHECK=1.
 """
 
 import functools
@@ -21,7 +21,7 @@ from .compiler.cpu import REGISTER
 from .compiler.extending import intrinsic
 
 GROUP = 2 * REGISTER // 4
-"""Tiles run over whole pairs of vectors of either precision: this many points, or a multiple."""
+"""Points in a pair of float32 vectors; tiles run over multiples of this, whole pairs of vectors of either precision."""
 
 INT64 = ir.IntType(64)
 _INT32 = ir.IntType(32)
@@ -76,7 +76,7 @@ def broadcast(builder, vector, scalar):
 
 
 def call_llvm(builder, vector, name, *args):
-    """Call LLVM's intrinsic of that name on vectors, e.g. llvm.fmuladd (fused wherever the CPU fuses)."""
+    """Call LLVM's intrinsic of that name on vectors, e.g. llvm.fmuladd (fused if the CPU has such an instruction)."""
     signature = ir.FunctionType(vector.llvm, [vector.llvm] * len(args))
     suffix = f"v{vector.lanes}f{vector.element.bitwidth}"
     return builder.call(cgutils.get_or_insert_function(builder.module, signature, f"llvm.{name}.{suffix}"), args)
@@ -87,7 +87,7 @@ def plus(builder, index, offset):
 
 
 class Rows:
-    """A two-dimensional C-contiguous array of float64 or float32 seen from generated code."""
+    """A two-dimensional C-contiguous array of float64 or float32, as generated code accesses it."""
 
     def __init__(self, context, builder, array_type, array):
         self.context = context
@@ -136,9 +136,9 @@ def check_rows(*arrays):
 
 
 def sum_lanes(builder, vector, values):
-    """The sums of the lanes of up to `vector.lanes` values, in one vector: lane l has the l-th value's sum.
+    """One vector whose lane l is the sum of the lanes of values[l]; there are at most `vector.lanes` values.
 
-    Pairs of values are interleaved and added, which takes 3 operations for each value against 2 log2(lanes) + 1.
+    Pairs of values are interleaved and added: 3 operations a value, where separate sums take 2 log2(lanes) + 1.
     """
     undefined = ir.Constant(vector.llvm, ir.Undefined)
     values = values + [None] * (vector.lanes - len(values))
@@ -160,7 +160,7 @@ def sum_lanes(builder, vector, values):
 
 @intrinsic
 def compiled_apart(typingctx):
-    """Keep the kernel that this is called in a function of its own: worth it where it is long and called twice."""
+    """Prevent inlining of the kernel that calls this: worth it if that kernel is long and called more than once."""
 
     def codegen(context, builder, signature, args):
         builder.function.attributes.add("noinline")
@@ -174,7 +174,7 @@ def compiled_apart(typingctx):
 
 @intrinsic
 def lanes(typingctx, rows):
-    """How many points a vector of this scratch holds, a constant."""
+    """Number of points in a vector of this scratch, a compile-time constant."""
     count = vector_of(rows).lanes
     return types.intp(rows), lambda context, builder, signature, args: ir.Constant(INT64, count)
 
@@ -204,7 +204,7 @@ def store(typingctx, rows, row, point, value):
 
 @intrinsic
 def splat(typingctx, scalar, like):
-    """The scalar in every lane of a vector like that vector, or like those of that scratch."""
+    """A vector with the scalar in every lane, of the type of `like` (a vector or scratch)."""
     vector = vector_of(like)
 
     def codegen(context, builder, signature, args):
@@ -262,7 +262,7 @@ def fnma(typingctx, a, b, c):
 
 @functools.cache
 def polynomial(coefficients):
-    """Intrinsic (x) for the polynomial with these coefficients, the highest power's first, by Horner's rule."""
+    """Intrinsic (x): the polynomial with these coefficients, highest power first, by Horner's rule."""
 
     @intrinsic
     def evaluate(typingctx, x):
@@ -321,7 +321,7 @@ def max_of_lanes(typingctx, a):
 
 @intrinsic
 def any_not_less(typingctx, a, b):
-    """Whether a < b fails in any lane (as it does for NaN)."""
+    """Whether any lane has not a < b (NaN included)."""
 
     def codegen(context, builder, signature, args):
         lanes = builder.fcmp_unordered(">=", *args)
@@ -334,14 +334,14 @@ def any_not_less(typingctx, a, b):
 
 
 def _round_bits(vector):
-    """Bits of 1.5 * 2**mantissa_bits: an integer added to them is that number plus the integer."""
+    """The bits of the number 1.5 * 2**mantissa_bits; these bits plus an integer are the bits of that number plus it."""
     bias = (1 << (vector.element.bitwidth - vector.mantissa_bits - 2)) - 1
     return ((bias + vector.mantissa_bits) << vector.mantissa_bits) | (1 << (vector.mantissa_bits - 1))
 
 
 @intrinsic
 def power_of_two(typingctx, shifted):
-    """2**n for integers n of normal powers, given as n + 1.5 * 2**52 (2**23), whose low bits hold n."""
+    """2**n (a normal number) for an integer n, given as n + 1.5 * 2**52 (float32: 2**23), whose low bits hold n."""
     vector = shifted
     bias = (1 << (vector.element.bitwidth - vector.mantissa_bits - 2)) - 1
 
@@ -362,7 +362,7 @@ def _exponent_bits(builder, vector, bits):
 
 @intrinsic
 def exponent(typingctx, a):
-    """e, as a floating-point number, such that a = m * 2**e with m in [sqrt(1/2), sqrt(2)); a positive and normal."""
+    """The float e such that a = m * 2**e with m in [sqrt(1/2), sqrt(2)); a must be positive and normal."""
     magic = _round_bits(a)
 
     def generate(builder, value):
@@ -375,7 +375,7 @@ def exponent(typingctx, a):
 
 @intrinsic
 def mantissa(typingctx, a):
-    """m in [sqrt(1/2), sqrt(2)) such that a = m * 2**e; a positive and normal."""
+    """The m in [sqrt(1/2), sqrt(2)) such that a = m * 2**e for an integer e; a must be positive and normal."""
 
     def generate(builder, value):
         bits = builder.bitcast(value, a.bits)

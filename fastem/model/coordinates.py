@@ -1,21 +1,21 @@
-"""Coordinates of a mixture in which every point is a valid mixture and EM's step is, near the reference, the gradient.
+"""Coordinates of mixtures: every vector is a valid mixture, and near the reference EM's step is the gradient.
 
-Log-weights, means and factors of the precisions, each relative to a reference mixture and in units of its components'
-own deviations, times the square root of their weights: so the complete data's information matrix is the identity
-(Xu & Jordan 1996 write EM as a gradient step with that matrix's inverse), lengths mean the same for every component,
-and neither the data's scale nor their origin matters.
+The coordinates are log-weights, means and precision factors, each relative to a reference mixture, in units of its
+components' own deviations and multiplied by the square root of their weights. So the information matrix of the complete
+data is the identity (Xu & Jordan 1996 write EM as a gradient step with that matrix's inverse), lengths are comparable
+between components, and neither the scale nor the origin of the data matters.
 """
 
 import numpy as np
 
 from .parameters import Parameters
 
-# Weights below are measured as if they were this: a component without points shouldn't need infinite steps.
+# Weight, as which all smaller ones are scaled: otherwise a component without points would need infinite steps.
 _SMALLEST_WEIGHT = 1e-10
 
 
 class Coordinates:
-    """Coordinates about a reference mixture; arrays may have leading axes, for many mixtures at once.
+    """Coordinates relative to a reference mixture. Arrays may have leading axes, for many mixtures at once.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ class Coordinates:
         self.deviations = np.concatenate(
             [self._root, np.repeat(self._root, n_features), self._factors.deviations(self._root)]
         )
-        """What one deviation of a component is in each coordinate."""
+        """(P,) length, in each coordinate, of one deviation of its component."""
 
     def encode(self, weights, means, precisions_cholesky):
         """(..., P) coordinates of mixtures."""
@@ -46,11 +46,11 @@ class Coordinates:
         )
 
     def gradient(self, weights, means, precisions_cholesky, successor):
-        """(..., P) gradient of the mean log-likelihood, from a mixture and what EM makes of it.
+        """(..., P) gradient of the mean log-likelihood at a mixture, from its successor: (weights, means, covariances).
 
-        Fisher's identity (Salakhutdinov, Roweis & Ghahramani 2003, eq. 3): it is the gradient of EM's auxiliary
-        function, and that needs the M-step's weights, means and covariances alone. Where they hold reg_covar, it is
-        zero where the M-step changes nothing.
+        By Fisher's identity (Salakhutdinov, Roweis & Ghahramani 2003, eq. 3) it is the gradient of EM's auxiliary
+        function, which depends on the M-step's weights, means and covariances alone. With reg_covar in the
+        covariances, it is zero where the M-step changes nothing.
         """
         new_weights, new_means, new_covariances = successor
         moved = new_means - means
@@ -59,7 +59,7 @@ class Coordinates:
         return _join((new_weights - weights) / self._root, share * to_means, to_factors / self._factor_deviations)
 
     def in_features(self, offsets):
-        """Offsets, (K, D), from units of each component's own deviations to those of the data."""
+        """Convert offsets, (K, D), from units of each component's own deviations to units of the data."""
         return self._factors.unwhiten(offsets)
 
     @property
@@ -83,7 +83,7 @@ class Coordinates:
     def change(self, coordinates):
         """Largest change from the reference: of a weight, or of a mean in units of its component's deviations.
 
-        Infinity for a step to no mixture.
+        Infinity if the weights overflow.
         """
         log_ratio, offsets, _ = np.split(coordinates, self._cuts)
         of_weights = np.abs(self._weights(log_ratio) - self._reference.weights)

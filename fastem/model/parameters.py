@@ -1,4 +1,4 @@
-"""A mixture, by its parameters: what an M-step makes and a pass takes."""
+"""A mixture by its parameters: the result of an M-step, and the input of a pass."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -11,17 +11,17 @@ from .saved import Saved
 if TYPE_CHECKING:
     from .families import CovarianceFamily
 
-# Distance of a component's mean from an origin of all, in the component's deviations, from which points are taken from
-# each component's own mean: whitened features are good to 2**-30.
+# Distance of a mean from the common origin, in deviations of its component. Beyond it, points are taken relative to
+# each component's own mean; up to it, whitened features are accurate to 2**-30.
 _FAR = 2.0**22
-_MOST_IN_SINGLE = 1e36  # float32's 3e38 less what sums of squares may add
+_MOST_IN_SINGLE = 1e36  # largest variance or precision in float32: 3e38 with room for sums of squares
 
-# Share of a component's points that an extrapolation leaves it, at least.
+# Share of its points that an extrapolation must leave to each component.
 _LEAST_SHARE = 0.1
 
 
 class CollapsedComponent(ValueError):
-    """A covariance matrix is not positive definite; `component` is its index, None where all share it."""
+    """A covariance matrix is not positive definite; `component` is its index, or None if all share it."""
 
     def __init__(self, component):
         super().__init__(component)
@@ -39,7 +39,7 @@ class Parameters(Saved):
     precisions_cholesky: np.ndarray
 
     def __post_init__(self):
-        # Products of matrices round by their layout: one that comes back from a file must be laid out as it was.
+        # The rounding of matrix products depends on memory layout: a mixture read from a file needs the same layout.
         for name in ("weights", "means", "covariances", "precisions_cholesky"):
             object.__setattr__(self, name, np.ascontiguousarray(getattr(self, name)))
 
@@ -62,16 +62,16 @@ class Parameters(Saved):
 
     @property
     def fits_single(self):
-        """Whether float32 can hold covariances and precisions: deviations of some 1e-18 to 1e18."""
+        """Whether float32 can hold the covariances and precisions: deviations from about 1e-18 to 1e18."""
         largest = np.abs(self.covariances).max(), np.abs(self.precisions_cholesky.astype(np.float64)).max() ** 2
         return bool(max(largest) < _MOST_IN_SINGLE)
 
     def squared_lengths(self, offsets):
-        """offset_k' precision_k offset_k of an offset, (K, D), from each component's mean, (K,)."""
+        """offset_k' precision_k offset_k, (K,), for offsets from the components' means, (K, D)."""
         return (self.family.whitened(offsets, self.precisions_cholesky) ** 2).sum(axis=1)
 
     def share_of(self, reg_covar):
-        """Upper bound of reg_covar's share of each covariance's smallest variance, (K,), or (1,) where all share it."""
+        """Upper bound of reg_covar's share of each covariance's smallest variance, (K,), or (1,) for a shared one."""
         n_covariances = 1 if self.family.is_shared else len(self.means)
         return reg_covar * (self.precisions_cholesky**2).reshape(n_covariances, -1).sum(axis=1)
 
@@ -80,13 +80,13 @@ class Parameters(Saved):
         return self.family.precisions(self.precisions_cholesky)
 
     def in_order(self):
-        """The mixture with its components in the order that its prior prefers; None where there is no such order."""
+        """The mixture with components in the order that its prior prefers; None if there is nothing to reorder."""
 
     def beyond(self, before, factor):
-        """The mixture as far again from one before it: `factor` times the step, in sufficient statistics.
+        """The mixture extrapolated by `factor` times the step from `before` to this one, in sufficient statistics.
 
-        These are linear in the points, and the M-step keeps the mixture in its family. None where there is none, or
-        where a component would lose nearly all its points.
+        Statistics are linear in the points, and the M-step keeps the result in its family. None if a covariance is
+        not positive definite, or if a component would lose nearly all its points.
         """
         family = self.family
         now, then = (family.statistics_of(parameters, 1.0, 0.0) for parameters in (self, before))
@@ -99,10 +99,10 @@ class Parameters(Saved):
             return None
 
     def kernel_inputs(self, exact=False, single=False):
-        """What the kernels take. A component of weight 0 gets log-density -inf.
+        """The parameters as the kernels take them. A component of weight 0 gets log-density -inf.
 
-        exact: every moment is accumulated about its own centre, where a faster pass would take common ones apart.
-        single: in float32 where that is safe, so that the pass computes in float32.
+        exact: accumulate each component's moments about its own centre, even if a faster pass could sum one common
+        scatter. single: in float32 if that is safe, so that the pass computes in float32.
         """
         inputs = self.family.kernel_inputs(self, exact)
         if self._are_far(inputs):
@@ -110,18 +110,18 @@ class Parameters(Saved):
         return in_single(inputs) if single and self._is_safe_in_single(inputs) else inputs
 
     def _are_far(self, inputs):
-        """Whether rounding x - origin to float64 would move points of a component by too much of its deviations."""
+        """Whether rounding x - origin to float64 is too coarse, measured in a component's deviations."""
         offsets = np.abs(inputs.means)
         with np.errstate(over="ignore", invalid="ignore"):
             bound = 2 * inputs.largest_coefficient * offsets.sum(axis=1).max()
             return bool(bound > _FAR and inputs.sum_of_terms(offsets).max() > _FAR)
 
     def _is_safe_in_single(self, inputs):
-        """Whether float32 can tell points apart that a component tells apart.
+        """Whether float32 is accurate enough for every component.
 
         Rounding x - origin and the terms of z = U'(x - mean) to float32 moves z by 2**-24 times the sum of their
-        absolute values. This sum is bounded for points within five deviations of their component, so that z is good
-        to 2**-14; deviations are such that no square of a difference overflows or is lost.
+        absolute values. For points within five deviations of a mean that sum must be below 2**10, so that z is
+        accurate to 2**-14. Deviations must lie in a range in which squares neither overflow nor underflow.
         """
         deviations = np.sqrt(self.family.variances(self.covariances, *self.means.shape))
         if not (deviations.min() > 1e-12 and deviations.max() < 1e12):

@@ -1,18 +1,18 @@
-"""A mixture with fewer components, or more: those that together lose least are merged, each one is split in two."""
+"""Mixtures with fewer or more components: merge the pairs whose union loses least, or split components in two."""
 
 import numpy as np
 
 from .families.parts import mixture_of
 
-# How far apart, in deviations, the halves of a component lie from its mean.
+# Distance of each half of a split component from its mean, in deviations.
 _HALF = 0.8
 
 
 def merged(parameters, n_components):
-    """The mixture with the pairs merged, one after another, whose union loses the least log-likelihood.
+    """The mixture reduced to n_components by merging, one at a time, the pair whose union loses least log-likelihood.
 
-    The loss is that of giving every point to one component (Runnalls 2007, eq. 16; for one common covariance that is
-    Ward 1963). Seeds in excess, fitted and then merged, find better optima than as many seeds as components.
+    The loss is that of the classification likelihood (Runnalls 2007, eq. 16; for a common covariance it is Ward's,
+    1963). More seeds than components, fitted and then merged, find better optima than as many seeds as components.
     """
     parts = parameters.family.parts(parameters)
     alive = np.arange(len(parameters.means))
@@ -36,9 +36,9 @@ def _all_losses(parts, alive):
 
 
 def without_one(parameters, rank=0, spared=()):
-    """The mixture with one pair merged: the one whose union loses least, or the rank-th after it.
+    """The mixture with one pair merged: that of the least loss, or the one `rank` places after it.
 
-    spared: an index into the pairs (i, j), i < j, that stay apart.
+    spared: an index into the (K, K) losses of pairs (i, j), i < j, that must not be merged.
     """
     parts = parameters.family.parts(parameters)
     alive = np.arange(len(parameters.means))
@@ -51,7 +51,7 @@ def without_one(parameters, rank=0, spared=()):
 
 
 def split(parameters, random_state):
-    """Every component as two halves, moved apart along a random direction in units of its own deviations."""
+    """The mixture with every component split into two halves, apart along a direction random in its own deviations."""
     offsets = _halves_apart(parameters, random_state)
     means = np.concatenate([parameters.means + offsets, parameters.means - offsets])
     covariances = parameters.family.parts(parameters).halves(offsets)
@@ -59,7 +59,7 @@ def split(parameters, random_state):
 
 
 def split_one(parameters, k, random_state):
-    """Component k as two halves, as in `split`; the others as they are."""
+    """The mixture with component k split as in `split`; the others are unchanged."""
     parts = parameters.family.parts(parameters)
     offsets = np.zeros(parameters.means.shape)
     offsets[k] = _halves_apart(parameters, random_state)[k]
@@ -71,7 +71,7 @@ def split_one(parameters, k, random_state):
 
 
 def with_component(parameters, mean, weight):
-    """The mixture with one component more, of this weight: at `mean`, (D,), with the covariance of the others' mean."""
+    """The mixture with a component added: its mean (D,), its weight, and the mean of the other covariances."""
     parts = parameters.family.parts(parameters)
     weights = np.append((1 - weight) * parameters.weights, weight)
     return mixture_of(parameters.family, weights, np.vstack([parameters.means, mean]), parts.with_typical())

@@ -1,18 +1,18 @@
-"""What files hold beside arrays: objects that hand out their state and can be made of it again."""
+"""Objects that can be saved in a file: they return their state, and are made from it again."""
 
 from dataclasses import is_dataclass
 
 
 class Saved:
-    """An object whose `from_state(state())` is the same again. Names in a state are those of the file format."""
+    """An object equal to `from_state(state())`. The names in a state are part of the file format."""
 
     def state(self):
-        """A dict of all that the object is made of: numbers, strings, arrays, lists of them, and other such objects."""
+        """All attributes as a dict: numbers, strings, arrays, lists of these, and other `Saved` objects."""
         return dict(vars(self))
 
     @classmethod
     def from_state(cls, state):
-        """The object again; whoever read the state from a file has checked what it holds."""
+        """The object with this state. A state from a file must have been checked by the caller."""
         if is_dataclass(cls):
             return cls(**state)
         self = object.__new__(cls)

@@ -1,4 +1,4 @@
-"""Sufficient statistics of a Gaussian mixture: what one pass over the points returns, and all an M-step needs."""
+"""Sufficient statistics of a Gaussian mixture: the result of a pass over the points, and the input of an M-step."""
 
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -7,39 +7,39 @@ import numpy as np
 
 _EPS = np.finfo(np.float64).eps
 
-_NEAR_ZERO = 2.0**-20  # of the distance of the farthest centre from 0
+_NEAR_ZERO = 2.0**-20  # share of the farthest centre's distance from 0, in a feature
 
 _SUMS = "mass", "first", "second", "magnitude", "log_likelihood", "weight"
 
 
 @dataclass(frozen=True)
 class SufficientStatistics:
-    """Sums over points x_i with weight w_i and responsibilities r_ik, a value that can be merged and scaled.
+    """Sums over points x_i with weights w_i and responsibilities r_ik. They can be added and scaled.
 
-    Moments are taken about a centre for each component, near its mean, so that no digits are lost however far the
-    data lie from the origin (Chan, Golub & LeVeque 1983, 'Algorithms for computing the sample variance').
+    Each component's moments are taken about a centre near its mean, so that no digits are lost, however far the data
+    lie from the origin (Chan, Golub & LeVeque 1983, 'Algorithms for computing the sample variance').
 
     Attributes
     ----------
     centres : ndarray of shape (K, D)
-        c_k, what the moments are taken about.
+        c_k, the centres that the moments are taken about.
     mass : ndarray of shape (K,)
         N_k = sum of w_i r_ik.
     first : ndarray of shape (K, D)
         Sum of w_i r_ik (x_i - c_k).
     second : ndarray of shape (K, D, D), (K, D) or (D, D)
-        Sum of w_i r_ik (x_i - c_k)(x_i - c_k)': as matrices, their diagonals, or pooled over the components.
+        Sum of w_i r_ik (x_i - c_k)(x_i - c_k)': matrices, or their diagonals, or one matrix summed over components.
     structure : {'full', 'diag', 'pooled'}
-        Which of the three `second` is.
+        Which of these three `second` is.
     magnitude : ndarray of shape (K, D) or (1, D)
-        The diagonal of `second` as it was accumulated: its rounding error is some eps times this.
+        The diagonal of `second` as it was accumulated; the rounding error of `second` is about eps times this.
     log_likelihood : float
-        Sum of w_i log p(x_i), nats; 0 where the responsibilities were given.
+        Sum of w_i log p(x_i), nats; 0 if the responsibilities were given.
     weight : float
         Sum of w_i.
     is_far : bool
-        Whether points were taken from the centres themselves, not from an origin of all before: then coordinates of
-        one component aren't rounded by what is as large as another's.
+        Whether the pass took points relative to each centre, not to a common origin. Then a component's coordinates are
+        not rounded at the scale of another's, larger ones.
     """
 
     centres: np.ndarray
@@ -64,19 +64,19 @@ class SufficientStatistics:
 
     @property
     def means(self):
-        """Weighted mean of each component's points, (K, D); the centre of one without any."""
+        """Weighted mean of each component's points, (K, D); the centre if it has none."""
         return self.centres + self.first / np.where(self.mass > 0, self.mass, 1.0)[:, None]
 
     @property
     def diagonal(self):
-        """The diagonals of `second`, (K, D), or (1, D) where pooled."""
+        """The diagonals of `second`, (K, D), or (1, D) if pooled."""
         if self.structure == "diag":
             return self.second
         return np.atleast_2d(np.diagonal(self.second, axis1=-2, axis2=-1))
 
     @property
     def resolution(self):
-        """Variance, (K, D) or (1, D), that the rounding of coordinates alone makes: no smaller one is told from 0."""
+        """Variance that rounding of coordinates alone causes, (K, D) or (1, D): smaller ones can't be told from 0."""
         sizes = np.abs(self.centres)
         if not self.is_far:
             sizes = sizes.max(axis=0, keepdims=True)
@@ -86,14 +86,17 @@ class SufficientStatistics:
 
     @property
     def is_hidden(self):
-        """Whether a component's own coordinates may be finer than the resolution, far ones' being so: as that has."""
+        """Whether a component's coordinates may be much finer than `resolution`, (K, D), or (1, D) if pooled.
+
+        Without `is_far`, the resolution is that of the farthest centre.
+        """
         sizes = np.abs(self.centres)
         hidden = (sizes < _NEAR_ZERO * sizes.max(axis=0)) & (not self.is_far)
         return hidden.any(axis=0, keepdims=True) if self.is_pooled else hidden
 
     @property
     def digits_kept(self):
-        """Smallest share of an accumulated second moment that is left about the means: 1e-7 has lost 7 digits."""
+        """Smallest ratio of a second moment about the means to the accumulated one: 1e-7 means 7 digits lost."""
         moved = self.first * (self.first / np.where(self.mass > 0, self.mass, 1.0)[:, None])  # no overflow
         left = self.diagonal - (moved.sum(axis=0) if self.is_pooled else moved)
         some = self.magnitude > 0
@@ -113,7 +116,7 @@ class SufficientStatistics:
         return replace(self, centres=centres, first=moved, second=self.second - change)
 
     def of(self, index):
-        """Those of some components, by their numbers; pooled moments and what is of all points stay."""
+        """The statistics of the components with these indices; pooled moments and totals over points are unchanged."""
         own = ["centres", "mass", "first"] + ([] if self.is_pooled else ["second", "magnitude"])
         return replace(self, **{name: getattr(self, name)[index] for name in own})
 

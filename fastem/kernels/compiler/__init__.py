@@ -1,1 +1,1 @@
-"""The only place that touches Numba's insides: compiling, caching, calling in parallel, and how wide a register is."""
+"""Compiling, caching, parallel calls and register width: all code that depends on Numba's internals."""

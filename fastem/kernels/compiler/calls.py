@@ -1,8 +1,8 @@
-"""Calls of compiled functions by their address: what relies on how Numba passes arguments and reports errors.
+"""Calls of compiled functions by address, which rely on how Numba passes arguments and reports errors.
 
-A parallel function optimises all that it calls three times over, and every array that it is given costs it a
-twentieth of a second. So there is one for all chunk kernels: it calls them by address and hands them a pointer.
-A release of Numba may change either; `works` tells.
+Numba optimises everything that a parallel function calls three times, and each array argument adds 0.05 s. So one
+parallel function serves all chunk kernels: it calls them by address and passes a pointer to their arguments. A new
+Numba may break this; `jit._calls_by_address` tests it.
 """
 
 from numba import types
@@ -12,13 +12,13 @@ from .extending import intrinsic
 
 
 def _kept(context, builder, kind, values):
-    context.nrt.incref(builder, kind, values)  # the kernel gives up what it has been given
+    context.nrt.incref(builder, kind, values)  # the kernel releases its arguments when it returns
     return values
 
 
 @intrinsic
 def arguments(typingctx, context):
-    """The tuple that a chunk kernel's context points to, or is."""
+    """The tuple of arguments of a chunk kernel: its context, or what that points to."""
     if isinstance(context, types.BaseTuple):
         return context(context), lambda target, builder, signature, args: _kept(target, builder, context, args[0])
 
@@ -31,7 +31,7 @@ def arguments(typingctx, context):
 
 @intrinsic
 def placed(typingctx, args):
-    """Pointer to a tuple put in the caller's frame."""
+    """Pointer to a copy of the tuple in the caller's stack frame."""
 
     def codegen(context, builder, signature, values):
         place = cgutils.alloca_once_value(builder, values[0])
@@ -41,7 +41,7 @@ def placed(typingctx, args):
 
 
 def _status_of_call(context, builder, address, arg_types, args):
-    """Code that calls the compiled function of an address with a tuple of arguments, and how that ended."""
+    """Generate a call of the compiled function at an address with a tuple of arguments; returns its status."""
     native = context.call_conv.get_function_type(types.none, arg_types)
     function = builder.inttoptr(address, native.as_pointer())
     passed = cgutils.unpack_tuple(builder, args)
@@ -50,7 +50,7 @@ def _status_of_call(context, builder, address, arg_types, args):
 
 @intrinsic
 def call(typingctx, address, args):
-    """Call the compiled function of that address, whose arguments are as wide as integers."""
+    """Call the compiled function at that address, and raise its exceptions; a pointer is passed as an integer."""
 
     def codegen(context, builder, signature, values):
         status = _status_of_call(context, builder, values[0], signature.args[1], values[1])
@@ -63,7 +63,7 @@ def call(typingctx, address, args):
 
 @intrinsic
 def attempt(typingctx, address, args, failed):
-    """`call`, but an exception makes the integer at `failed` 1: what another thread raises would be lost."""
+    """`call`, but an exception sets the integer at `failed` to 1: one raised in another thread would be lost."""
 
     def codegen(context, builder, signature, values):
         status = _status_of_call(context, builder, values[0], signature.args[1], values[1])
@@ -80,7 +80,7 @@ def as_integer(typingctx, pointer):
 
 
 def address_of(dispatcher, signature):
-    """Where the machine code of a function for arguments of these types is, compiled or loaded where need be."""
+    """Address of a function's machine code for arguments of these types; compiles it or loads it from the cache."""
     dispatcher.compile(signature)
     compiled = dispatcher.overloads[signature]
     return compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name)

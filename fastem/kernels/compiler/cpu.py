@@ -1,11 +1,11 @@
-"""The processor that code is compiled for: the user's NUMBA_CPU_FEATURES, or this machine's."""
+"""The CPU that code is compiled for: that of NUMBA_CPU_FEATURES if set, else this machine's."""
 
 import llvmlite.binding
 import numba
 
 
 def has(feature):
-    """Whether code may use a feature by LLVM's name, such as 'avx512f'."""
+    """Whether compiled code may use a CPU feature, by its LLVM name, such as 'avx512f'."""
     chosen = numba.config.CPU_FEATURES
     if chosen is None:
         return bool(llvmlite.binding.get_host_cpu_features().get(feature))
@@ -13,4 +13,4 @@ def has(feature):
 
 
 REGISTER = 64 if has("avx512f") else 32
-"""A vector's bytes: 64 with AVX-512; 32 with AVX2 and, as two registers each, with SSE or NEON."""
+"""Bytes of a vector: 64 with AVX-512; 32 with AVX2, and with SSE or NEON, where it takes two registers."""

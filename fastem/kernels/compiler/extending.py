@@ -1,4 +1,4 @@
-"""Numba's `intrinsic` and `overload`, or what stands in for them where NUMBA_DISABLE_JIT switches compiling off."""
+"""Numba's `intrinsic` and `overload`, or their plain Python stand-ins if NUMBA_DISABLE_JIT is set."""
 
 import numba
 

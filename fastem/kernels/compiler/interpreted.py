@@ -1,8 +1,8 @@
-"""Kernels as plain Python, where NUMBA_DISABLE_JIT=1 switches compiling off: to step through, slowly.
+"""Kernels as plain Python, for NUMBA_DISABLE_JIT=1: slow, but a debugger can step through them.
 
-That switch knows nothing of intrinsics: the SIMD operations and register tiles that fastem generates itself. Here each
-of them is the formula in its docstring, in NumPy: a vector is an array of its lanes. So coverage sees the kernels'
-lines, every index is checked, and what the generated code says has a second witness.
+That switch doesn't replace intrinsics: the SIMD operations and register tiles that fastem generates itself. Here each
+of them is its docstring's formula in NumPy, with an array of lanes for a vector. So coverage sees the kernels' lines,
+every index is checked, and the generated code can be compared with a second implementation.
 """
 
 import ctypes
@@ -22,7 +22,7 @@ def lanes(like):
 
 
 def part(rows, row, point, count):
-    """A view of rows[row, point : point + count], all of it there."""
+    """A view of rows[row, point : point + count], which must be within bounds."""
     assert 0 <= row < rows.shape[0] and 0 <= point <= point + count <= rows.shape[1], "scratch out of bounds"
     return rows[row, point : point + count]
 
@@ -116,7 +116,7 @@ def centred(height, x, i, n_points, responsibilities, a, factor, centres, k, e, 
 
 def moments(width, x, i, n_points, r, a, centres, k, out, first, second, *, squares):
     d = points_of(x, i, width, n_points) - part(centres, k, i, width)[:, None]
-    weighted = part(r, a, 0, n_points) * d  # first, lest a point of weight 0 count whose square overflows
+    weighted = part(r, a, 0, n_points) * d  # before squaring: a point of weight 0 adds 0 even if its square overflows
     add_to(out, k, first + i, weighted.sum(axis=1))
     if squares:
         add_to(out, k, second + i, (weighted * d).sum(axis=1))
@@ -136,7 +136,7 @@ def load_features(address, row_stride, rows, point, feature, like, origin, x, *,
     for i in range(feature, feature + width):
         here = vector(x, i, point)
         for lane in range(len(here)):
-            rows[point + lane + AHEAD]  # is asked for
+            rows[point + lane + AHEAD]  # would be prefetched: checks the index
             place = address + rows[point + lane] * row_stride + i * like.itemsize
             here[lane] = peek(place, like.dtype) - origin[i]
 
@@ -145,7 +145,7 @@ def load_features(address, row_stride, rows, point, feature, like, origin, x, *,
 
 
 def run(kernel, n_chunks, args):
-    """Run a chunk kernel for every chunk, without the warnings that compiled code doesn't give."""
+    """Run a chunk kernel for every chunk, without NumPy's warnings, as compiled code gives none."""
     with np.errstate(all="ignore"):
         for chunk in range(n_chunks):
             kernel(chunk, args)
@@ -185,7 +185,7 @@ STAND_INS = {
 
 
 def intrinsic(generator):
-    """The stand-in, given what the factory that the generator is from was called with; None for native calls."""
+    """The stand-in for an intrinsic, with its factory's arguments bound; None for one that calls native code."""
     stand_in = STAND_INS.get(generator.__qualname__)
     known = {*inspect.signature(stand_in).parameters} if inspect.isfunction(stand_in) else set()
     fixed = {name: value for name, value in _nonlocals(generator).items() if name in known}
@@ -193,18 +193,18 @@ def intrinsic(generator):
 
 
 def _nonlocals(function):
-    """What a function's enclosing one was called with, whether or not it uses it itself."""
+    """The local variables of the function that encloses this one, whether or not it uses them."""
     frame = sys._getframe(2)
     return frame.f_locals if "<locals>" in function.__qualname__ else {}
 
 
 def overload(function):
-    """Replace what compiled code alone can call by one that chooses by its arguments, as Numba does by their types."""
+    """Replace a compiled-only function by one that picks its body by its arguments, as Numba does by their types."""
 
     def register(choose):
         @functools.wraps(function)
         def call(*args):
-            with np.errstate(all="ignore"):  # as compiled code
+            with np.errstate(all="ignore"):  # compiled code gives no warnings
                 return choose(*map(type_of, args))(*args)
 
         sys.modules[function.__module__].__dict__[function.__name__] = call
@@ -219,7 +219,7 @@ class _Type:
 
 
 def type_of(value):
-    """As much of Numba's type as overloads look at."""
+    """A stand-in for the value's Numba type, with what overloads use of it."""
     from ..vectors import DOUBLE, SINGLE
 
     if isinstance(value, np.ndarray) and value.ndim == 1 and value.dtype in BITS:

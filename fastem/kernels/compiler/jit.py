@@ -1,8 +1,8 @@
-"""The one place that names Numba options, the disk cache and the guard round parallel calls.
+"""Compilation of kernels: Numba's options, the disk cache, and safe parallel calls.
 
-Kernels are compiled on first use and cached on disk. Numba stamps a cached kernel with the source of its own
-file only, so an upgrade that changes a *callee's* file would go on running the old machine code; here the stamp
-covers every kernel file instead.
+Kernels are compiled on first use and cached on disk. Numba invalidates a cached kernel only if the kernel's own source
+file changes, so after an upgrade that changes a *callee's* file the old machine code would run. Here the stamp covers
+every kernel file instead.
 """
 
 import functools
@@ -22,8 +22,8 @@ from . import interpreted
 from .calls import address_of, arguments, as_integer, attempt, call, placed
 from .linked import PIPELINE
 
-# 'contract' alone: fused multiply-adds, nothing that reorders a sum or assumes away NaN and infinity.
-# Sums are vectorised by hand (vectors.py), so 'reassoc' would buy nothing here.
+# 'contract' allows fused multiply-adds, but no reordering of sums, and NaN and infinity stay valid. Sums are vectorised
+# by hand (vectors.py), so 'reassoc' would gain nothing.
 _OPTIONS = {"error_model": "numpy", "fastmath": {"contract"}, "nogil": True}
 
 # Numba's workqueue layer aborts the process when two Python threads enter parallel regions at once.
@@ -40,7 +40,7 @@ def _source_stamp():
 
 
 class _IndexFile(caching.IndexDataCacheFile):
-    """Numba's list of cached kernels; one of another fastem, whose types are gone, is no list."""
+    """Numba's index of cached kernels; one written by another fastem, whose types are gone, counts as empty."""
 
     def _load_index(self):
         try:
@@ -76,23 +76,22 @@ def _cached(dispatcher):
         return dispatcher
     try:
         dispatcher._cache = _KernelCache(dispatcher.py_func)
-    except RuntimeError:  # Numba found no place
+    except RuntimeError:  # Numba found no writable folder
         _warn_uncached()
     return dispatcher
 
 
 def kernel(function):
-    """Compile a serial function that other kernels call; it is compiled into its callers, not cached itself."""
+    """Compile a serial function that other kernels call; its code and its cache are part of theirs."""
     return njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **PIPELINE, **_OPTIONS)(function)
 
 
 def chunk_kernel(function):
-    """Compile and cache a serial kernel (chunk, context) for `run`; `arguments(context)` are what `run` was given."""
+    """Compile and cache a serial kernel (chunk, context) for `run`; `arguments(context)` are the arguments of `run`."""
     return _cached(njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **_OPTIONS)(function))
 
 
-# A parallel function optimises all that it calls three times over, and every array that it is given costs it a
-# twentieth of a second. So there is one for all chunk kernels: it calls them by address and hands them a pointer.
+# One parallel function for all chunk kernels, called by address: see calls.py.
 
 
 @_cached
@@ -114,7 +113,7 @@ def _one_by_one(kernel, n_chunks, context, failed):
 def _launch(for_each_chunk, kernel, n_chunks, args):
     failed = placed((np.int64(0),))
     call(for_each_chunk, (kernel, n_chunks, as_integer(placed(args)), as_integer(failed)))
-    if arguments(failed)[0]:  # kernels allocate, nothing else in them can fail
+    if arguments(failed)[0]:  # nothing in a kernel but an allocation can fail
         raise MemoryError("Unable to allocate what a kernel works with")
 
 
@@ -122,7 +121,7 @@ _addresses = {}
 
 
 def _address(kernel, args):
-    """Where the machine code of a chunk kernel for arguments of these types is, compiled or loaded where need be."""
+    """Address of a chunk kernel's machine code for arguments of these types; compiles it or loads it from the cache."""
     key = (kernel, *map(_kind, args))
     if key not in _addresses:
         _addresses[key] = address_of(kernel, (types.intp, types.CPointer(typeof(args))))
@@ -135,7 +134,7 @@ def _loop_address(is_serial):
 
 
 def _kind(value):
-    """What tells argument types apart, at a tenth of the cost of Numba's typeof."""
+    """A key that differs between Numba types of arguments, at a tenth of the cost of Numba's typeof."""
     if isinstance(value, tuple):
         return type(value), *map(_kind, value)
     if isinstance(value, np.ndarray):
@@ -144,15 +143,16 @@ def _kind(value):
 
 
 def run(kernel, grid, *args):
-    """Run a chunk kernel for every chunk, in parallel; on one thread where the grid says that there is little to do.
+    """Run a chunk kernel for every chunk: in parallel, or on one thread if `grid.serial`.
 
-    The kernel's arguments are the grid and the others.
+    The kernel's arguments are (grid, *args).
     """
     args = (grid, *args)
     if numba.config.DISABLE_JIT:
         return interpreted.run(kernel, grid.n_chunks, args)
     is_serial = grid.serial or _is_orphaned()
-    # A parallel loop on one thread would be slower: OpenMP ends the others, and starts them anew for the next.
+    # A serial run has a loop of its own: for a parallel loop on one thread, OpenMP would end its other threads and
+    # start them again at the next call.
     if _calls_by_address():
         launch = functools.partial(_launch, _loop_address(is_serial), _address(kernel, args), grid.n_chunks, args)
     else:
@@ -171,11 +171,11 @@ def _note(chunk, context):
 
 @functools.cache
 def _calls_by_address():
-    """Whether calls by address do with this Numba what they should, tried once; where not, with a warning."""
+    """Whether calls by address work with this Numba, tested once; warns if not."""
     noted = np.zeros(3)
     try:
         _launch(_loop_address(True), _address(_note, (noted,)), len(noted), (noted,))
-    except Exception as error:  # whatever a changed inside makes of it
+    except Exception as error:  # changed internals may raise anything
         reason = f"{type(error).__name__}: {error}"
     else:
         if noted.tolist() == [1, 2, 3]:
@@ -200,13 +200,13 @@ def _plain_loop(kernel, is_serial):
     return loop
 
 
-# GNU OpenMP ends a process that was forked from one with threads of it as soon as it enters a parallel region.
+# GNU OpenMP kills a process at its first parallel region if the process was forked from one with OpenMP threads.
 _state = {"has forked": False}
 
 
 def _after_fork():
     global _WORKQUEUE_LOCK
-    _WORKQUEUE_LOCK = threading.Lock()  # a thread that isn't here may have held the other
+    _WORKQUEUE_LOCK = threading.Lock()  # a thread of the parent process may have held the old one
     _state["has forked"] = numba.np.ufunc.parallel._is_initialized
 
 

@@ -1,9 +1,9 @@
-"""Gaussians whose axes are the features' (diag, spherical): densities and moments of a block.
+"""Gaussians whose axes are those of the features (diag, spherical): densities and moments of a block.
 
-For a point and a component: 4 D flops for the density, 5 D for the moments, 25 for the exp; of a point 8 D bytes are
-read, once for all components. Reached, of the machine's matrix multiplication (see triangular.py): 0.32 at D = 2,
-where exp is most of it, 0.68 at 10, 0.65 at 32 and 128. There the adding units, which the moments keep as busy as
-the multiplying ones, are the bound, and from D = 100 on the memory behind the caches: 1 KiB a point.
+For a point and a component: 4 D flops for the density, 5 D for the moments, 25 for the exp. A point's 8 D bytes are
+read once for all components. Share reached of the machine's matrix multiplication (see triangular.py): 0.32 at D = 2,
+where exp takes most of the time, 0.68 at 10, 0.65 at 32 and 128. From D = 10 on the add units are the bound, since the
+moments use them as much as the multiply units, and from D = 100 on main memory: 1 KiB a point.
 """
 
 from typing import NamedTuple
@@ -44,7 +44,7 @@ def axis_aligned_log_densities(parameters, active, x, n_points, work, out):
 
 @kernel
 def _far_log_densities(parameters, active, x, n_points, work, out):
-    """`axis_aligned_log_densities` of points from each component's mean."""
+    """`axis_aligned_log_densities` of points relative to each component's mean."""
     log_scale, scale, means = parameters.log_scale, parameters.scale, parameters.means
     for a in range(active.size):
         k = active[a]
@@ -58,7 +58,7 @@ def _far_log_densities(parameters, active, x, n_points, work, out):
 
 @kernel
 def add_mass(responsibilities, factor, active, n_points, total):
-    """responsibilities[a] *= factor[0], point by point, and total[active[a], 0] += its sum."""
+    """responsibilities[a] *= factor[0], point by point, and total[active[a], 0] += the sum over the points."""
     for a in range(active.size):
         mass = splat(0.0, factor)
         for b in range(0, n_points, lanes(factor)):
@@ -72,8 +72,8 @@ def add_mass(responsibilities, factor, active, n_points, total):
 def _add_moments(parameters, active, x, n_points, responsibilities, factor, weights, centres, work, moments):
     """Add a block's mass, first and second moments about `centres`, for each active component.
 
-    x: (D, n_points); responsibilities: (len(active), n_points), IN to be multiplied by factor (1, n_points), OUT
-    multiplied; centres: (K, D), relative to the same origin as x; moments: IN OUT (K, 1 + 2 D).
+    x: (D, n_points); responsibilities: (len(active), n_points), IN unnormalised, OUT multiplied by `factor`,
+    (1, n_points); centres: (K, D), relative to the same origin as x; moments: IN OUT (K, 1 + 2 D).
     """
     n_features = x.shape[0]
     add_mass(responsibilities, factor, active, n_points, moments)
@@ -85,7 +85,7 @@ def _add_moments(parameters, active, x, n_points, responsibilities, factor, weig
 
 @kernel
 def axis_aligned_whitened(parameters, pruning, c, k, box):
-    """(whitened feature c of the middle of a box, how much it varies in it) for a vector of components from k on."""
+    """(z_c in the middle of a box, how far z_c varies from that in it) for a vector of components from k on."""
     coefficient = load(pruning.factor, c, k)
     z = fma(coefficient, splat(box[0, c], coefficient), load(pruning.bias, c, k))
     return z, mul(coefficient, splat(box[1, c], z))
@@ -96,7 +96,7 @@ class AxisAligned(NamedTuple):
 
     log_scale[k] - sum over i of (scale[k, i] x'[i] + bias[k, i])**2
 
-    The precision of `scale`, float64 or float32, is the one that densities and products of a pass are in.
+    The precision of `scale`, float64 or float32, is that of a pass's densities and products.
     """
 
     origin: np.ndarray  # (D,) float64, a point amid the data
@@ -105,10 +105,10 @@ class AxisAligned(NamedTuple):
     scale: np.ndarray  # (K, D) 1 / (sqrt(2) standard deviation)
     bias: np.ndarray  # (K, D) -scale mean
 
-    is_far = False  # points are taken from the origin, not from each component's own mean
+    is_far = False  # points are taken relative to the origin, not to each component's own mean
 
     def zero_moments(self, n_slots):
-        """Accumulators of `n_slots` chunks: per component its mass, first and second moments."""
+        """Accumulators of `n_slots` chunks: a row for each component, of mass, first and second moments."""
         n_components, n_features = self.scale.shape
         return np.zeros((n_slots, n_components, 1 + 2 * n_features))
 
@@ -119,18 +119,18 @@ class AxisAligned(NamedTuple):
     whitened = staticmethod(axis_aligned_whitened)
 
     def bounding_coefficients(self):
-        """(means, coefficients, widths, least, most) as `Pruning` has them."""
+        """(means, coefficients, widths, least, most) as in `Pruning`."""
         widths = self.scale.mean(axis=0)
         relative = self.scale / widths
         return self.means, self.scale, widths, relative.min(axis=1), relative.max(axis=1)
 
     @property
     def largest_coefficient(self):
-        """Of the absolute values of `scale`."""
+        """The largest absolute value in `scale`."""
         return max(self.scale.max(), -self.scale.min())
 
     def sum_of_terms(self, reach):
-        """Sum of the absolute terms of each whitened feature where |x - origin| is `reach`, both (K, D)."""
+        """Sum of the absolute terms of each whitened feature, (K, D), for |x - origin| = `reach`, (K, D)."""
         return self.scale * reach + np.abs(self.bias)
 
     @staticmethod
@@ -141,11 +141,11 @@ class AxisAligned(NamedTuple):
 
 
 class FarAxisAligned(AxisAligned):
-    """The same for components so far apart that no origin is near enough to them all: with x' = x - means[k],
+    """`AxisAligned` for components so far apart that no origin is near enough to all: with x' = x - means[k],
 
     log_scale[k] - sum over i of (scale[k, i] x'[i])**2
 
-    So the origin is 0, in which no point is rounded, means are not relative to anything, and bias is 0.
+    The origin is 0, so that x - origin isn't rounded and the means are absolute; bias is 0.
     """
 
     __slots__ = ()
@@ -153,4 +153,4 @@ class FarAxisAligned(AxisAligned):
     log_densities = staticmethod(_far_log_densities)
 
     def bounding_coefficients(self):
-        """None: components that are far apart aren't bounded."""
+        """None: there is no pruning for components far apart."""

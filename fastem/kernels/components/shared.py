@@ -1,9 +1,9 @@
 """Gaussians that share one covariance matrix (tied): densities and moments of a block.
 
 The common Cholesky factor whitens a block once; in whitened features every component is a unit sphere. For a point:
-D (D + 1) flops to whiten and as many for the common scatter; for a point and a component 4 D for the density, 3 D for
-the first moment, 25 for the exp: far less than a matrix for each. Reached, of the machine's matrix multiplication
-(see triangular.py): 0.6 at D = 10 and at 128, for the reasons of axis_aligned.py.
+D (D + 1) flops to whiten and as many for the common scatter. For a point and a component: 4 D for the density, 3 D for
+the first moment, 25 for the exp, far less than with a matrix for each component. Share reached of the machine's matrix
+multiplication (see triangular.py): 0.6 at D = 10 and at 128, for the reasons given in axis_aligned.py.
 """
 
 from typing import NamedTuple
@@ -52,9 +52,9 @@ def _add_scatter(e, n_features, n_points, first_row, out):
 def _add_moments(parameters, active, x, n_points, responsibilities, factor, weights, centres, e, moments):
     """Add a block's mass and first moments about `centres`, and the scatter of all its points about the origin.
 
-    x: (D, n_points); responsibilities: (len(active), n_points), IN to be multiplied by factor (1, n_points), OUT
-    multiplied; weights: (1, n_points), what a point's responsibilities sum to; centres: (K, D), relative to the same
-    origin as x; e: scratch (at least D, n_points); moments: IN OUT (K + D, 1 + D).
+    x: (D, n_points); responsibilities: (len(active), n_points), IN unnormalised, OUT multiplied by `factor`,
+    (1, n_points); weights: (1, n_points), the sum of each point's multiplied responsibilities; centres: (K, D),
+    relative to the same origin as x; e: scratch (at least D, n_points); moments: IN OUT (K + D, 1 + D).
     """
     n_components, n_features = centres.shape
     add_mass(responsibilities, factor, active, n_points, moments)
@@ -74,7 +74,7 @@ class Shared(NamedTuple):
 
     log_scale[k] - sum over i of (scale[k, i] y[i] + bias[k, i])**2
 
-    The precision of `factor`, float64 or float32, is the one that densities and products of a pass are in.
+    The precision of `factor`, float64 or float32, is that of a pass's densities and products.
     """
 
     origin: np.ndarray  # (D,) float64, a point amid the data
@@ -84,7 +84,7 @@ class Shared(NamedTuple):
     scale: np.ndarray  # (K, D) ones: whitened components are spheres
     bias: np.ndarray  # (K, D) -factor mean
 
-    is_far = False  # points are taken from the origin, not from each component's own mean
+    is_far = False  # points are taken relative to the origin, not to each component's own mean
 
     def zero_moments(self, n_slots):
         """Accumulators of `n_slots` chunks: K rows (mass, first moment), then D rows of the common scatter."""
@@ -98,18 +98,18 @@ class Shared(NamedTuple):
     whitened = staticmethod(axis_aligned_whitened)
 
     def bounding_coefficients(self):
-        """(means, coefficients, widths, least, most) as `Pruning` has them: distances are those of whitened points."""
+        """(means, coefficients, widths, least, most) as in `Pruning`, all for whitened features."""
         widths = self.scale.mean(axis=0)
         relative = self.scale / widths
         return -self.bias, self.scale, widths, relative.min(axis=1), relative.max(axis=1)
 
     @property
     def largest_coefficient(self):
-        """Of the absolute values of `factor`."""
+        """The largest absolute value in `factor`."""
         return max(self.factor.max(), -self.factor.min())
 
     def sum_of_terms(self, reach):
-        """Sum of the absolute terms of each whitened feature where |x - origin| is `reach`, both (K, D)."""
+        """Sum of the absolute terms of each whitened feature, (K, D), for |x - origin| = `reach`, (K, D)."""
         return reach @ np.abs(self.factor).T + np.abs(self.bias)
 
     @staticmethod

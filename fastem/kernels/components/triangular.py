@@ -1,12 +1,12 @@
 """Gaussians with a covariance matrix each (full): densities and moments of a block, in register tiles of four.
 
 For a point and a component: D (D + 3) flops for the density (whitened features z = U'(x - mean), U the Cholesky factor
-of the precision), D (D + 5) for the moments, 25 for the exp, a square root where D > 4; of a point 8 D bytes are read,
-once for all components, so arithmetic is the bound in every regime.
+of the precision), D (D + 5) for the moments, 25 for the exp, and a square root if D > 4. A point's 8 D bytes are read
+once for all components, so arithmetic is the bound for every D.
 
-Reached, of the machine's own float64 (float32) matrix multiplication, 106 (212) GFLOP/s on two cores with AVX-512, by
-asv_benchmarks/roofline.py. 1 is out of reach: a subtraction counts half of a multiply-add, an exp of 25 flops takes
-the place of 50.
+The table has the share reached of the machine's float64 (float32) matrix multiplication, 106 (212) GFLOP/s on two cores
+with AVX-512, measured by asv_benchmarks/roofline.py. A share of 1 is impossible: a subtraction takes as long as a
+multiply-add but counts as one flop, not two, and an exp counts as 25 flops but takes the time of 50.
 
 | D | bound | share |
 | --- | --- | --- |
@@ -14,12 +14,12 @@ the place of 50.
 | 2 to 4 | exp; one tile, without roots or stores | 0.44, 0.51, 0.58 |
 | 5 to 16 | tiles, a block in the first-level cache | 0.82 (0.80) at 10 |
 | 17 to 64 | tiles, a block in the second-level cache | 0.85 (0.78) at 32 |
-| 65 to 512 | the same, four rows of the factor in the first | 0.82 (0.78) at 128, 0.65 at 512 |
+| 65 to 512 | the same, four rows of the factor in the first level | 0.82 (0.78) at 128, 0.65 at 512 |
 
-Seen in the assembly (`inspect_asm` of the chunk kernels): every multiply-add of the tiles is on the widest registers
-(zmm here), factors come as embedded broadcasts, loops are unrolled by LLVM, and no sum leaves its register; what is
-spilled are constants hoisted out of the loop over blocks. A matrix multiplication instead (for D of 65 and more) would
-have to leave out half of its products to keep up: it does both triangles.
+The assembly (`inspect_asm` of the chunk kernels) shows that every multiply-add of the tiles uses the widest registers
+(zmm here), that factors are loaded as embedded broadcasts, that LLVM unrolls the loops, and that no sum leaves its
+register; only constants hoisted out of the loop over blocks are spilled. A matrix multiplication would be slower, also
+for D of 65 and more: it computes both triangles, twice the products.
 """
 
 from typing import NamedTuple
@@ -42,7 +42,7 @@ _outer_next = outer_tile((4,))
 
 @kernel
 def odd_columns(n_features):
-    """1 to 4: tiles of four columns follow those that are left over, which come first, where a triangle is narrow."""
+    """Width of the first tile, 1 to 4, before tiles of four: the odd columns come where the triangle is narrow."""
     return (n_features - 1) % 4 + 1
 
 
@@ -64,7 +64,7 @@ def _log_densities(parameters, active, x, n_points, work, out):
 
 @kernel
 def _far_log_densities(parameters, active, x, n_points, offsets, out):
-    """`_log_densities` of points from each component's mean.  offsets: scratch (at least D, n_points)."""
+    """`_log_densities` of points relative to each component's mean.  offsets: scratch (at least D, n_points)."""
     log_scale, factor, bias, means = parameters.log_scale, parameters.factor, parameters.bias, parameters.means
     n_features = x.shape[0]
     first = odd_columns(n_features)
@@ -81,7 +81,7 @@ def _far_log_densities(parameters, active, x, n_points, offsets, out):
 
 @kernel
 def add_left_of_diagonal(e, i, first, n_points, out, row):
-    """out[row + p, j] += sum over b of e[i + p, b] e[j, b] for p < 4 and j < i, tile by tile as from `odd_columns`."""
+    """out[row + p, j] += sum over b of e[i + p, b] e[j, b] for p < 4 and j < i, in tiles as by `odd_columns`."""
     _outer_first(first, e, i, 0, n_points, out, row)
     for j in range(first, i, 4):
         _outer_next(4, e, i, j, n_points, out, row)
@@ -91,7 +91,7 @@ def add_left_of_diagonal(e, i, first, n_points, out, row):
 def _add_moments(parameters, active, x, n_points, responsibilities, factor, weights, centres, e, moments):
     """Add a block's mass, first and second moments about `centres`, for each active component.
 
-    x: (D, n_points); responsibilities: (len(active), n_points), to be multiplied by factor (1, n_points);
+    x: (D, n_points); responsibilities: (len(active), n_points), unnormalised; factor: (1, n_points), multiplies them;
     centres: (K, D), relative to the same origin as x; e: scratch (D + 1, n_points);
     moments: IN OUT (K (D + 2), D), lower triangles.
     """
@@ -111,7 +111,7 @@ def _add_moments(parameters, active, x, n_points, responsibilities, factor, weig
 
 @kernel
 def _whitened(parameters, pruning, c, k, box):
-    """(whitened feature c of the middle of a box, how much it varies in it) for a vector of components from k on."""
+    """(z_c in the middle of a box, how far z_c varies from that in it) for a vector of components from k on."""
     z = load(pruning.bias, c, k)
     spread = splat(0.0, z)
     for i in range(c + 1):
@@ -132,7 +132,7 @@ class Triangular(NamedTuple):
 
     log_scale[k] - sum over c of (bias[k, c] + sum over i <= c of factor[k D + c, i] x'[i])**2
 
-    The precision of `factor`, float64 or float32, is the one that densities and products of a pass are in.
+    The precision of `factor`, float64 or float32, is that of a pass's densities and products.
     """
 
     origin: np.ndarray  # (D,) float64, a point amid the data
@@ -141,10 +141,10 @@ class Triangular(NamedTuple):
     factor: np.ndarray  # (K * D, D) transposed Cholesky factors of the precisions / sqrt(2), lower triangular
     bias: np.ndarray  # (K, D) -factor mean
 
-    is_far = False  # points are taken from the origin, not from each component's own mean
+    is_far = False  # points are taken relative to the origin, not to each component's own mean
 
     def zero_moments(self, n_slots):
-        """Accumulators of `n_slots` chunks: per component a row of mass, of first, and D of second moments."""
+        """Accumulators of `n_slots` chunks: per component rows of mass (one), first (one) and second moments (D)."""
         n_components, n_features = self.bias.shape
         return np.zeros((n_slots, n_components * (n_features + 2), n_features))
 
@@ -155,7 +155,7 @@ class Triangular(NamedTuple):
     whitened = staticmethod(_whitened)
 
     def bounding_coefficients(self):
-        """(means, coefficients, widths, least, most) as `Pruning` has them."""
+        """(means, coefficients, widths, least, most) as in `Pruning`."""
         n_components, n_features = self.bias.shape
         matrices = self.factor.reshape(n_components, n_features, n_features)
         coefficients = matrices[:, *np.tril_indices(n_features)]
@@ -165,11 +165,11 @@ class Triangular(NamedTuple):
 
     @property
     def largest_coefficient(self):
-        """Of the absolute values of `factor`."""
+        """The largest absolute value in `factor`."""
         return max(self.factor.max(), -self.factor.min())
 
     def sum_of_terms(self, reach):
-        """Sum of the absolute terms of each whitened feature where |x - origin| is `reach`, both (K, D)."""
+        """Sum of the absolute terms of each whitened feature, (K, D), for |x - origin| = `reach`, (K, D)."""
         factor = np.abs(self.factor).reshape(*self.bias.shape, -1)
         return np.einsum("kci,ki->kc", factor, reach) + np.abs(self.bias)
 
@@ -186,11 +186,11 @@ class Triangular(NamedTuple):
 
 
 class FarTriangular(Triangular):
-    """The same for components so far apart that no origin is near enough to them all: with x' = x - means[k],
+    """`Triangular` for components so far apart that no origin is near enough to all: with x' = x - means[k],
 
     log_scale[k] - sum over c of (sum over i <= c of factor[k D + c, i] x'[i])**2
 
-    So the origin is 0, in which no point is rounded, means are not relative to anything, and bias is 0.
+    The origin is 0, so that x - origin isn't rounded and the means are absolute; bias is 0.
     """
 
     __slots__ = ()
@@ -198,4 +198,4 @@ class FarTriangular(Triangular):
     log_densities = staticmethod(_far_log_densities)
 
     def bounding_coefficients(self):
-        """None: components that are far apart aren't bounded."""
+        """None: there is no pruning for components far apart."""

@@ -1,4 +1,4 @@
-"""Covariance families, by the names that `covariance_type` has for them.
+"""Covariance families by name, as in `covariance_type`.
 
 Formulas: Bishop 2006, 'Pattern Recognition and Machine Learning', eqs. 9.24 to 9.26; the constrained families as in
 scikit-learn.
@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 
 class _Registry(Mapping):
-    """Families by name, in order; a module is imported when its family is asked for, so that names cost nothing."""
+    """Families by name, in order. A family's module is imported at its first use, so that listing names is cheap."""
 
     def __init__(self, **modules):
         self._modules = modules
@@ -27,13 +27,13 @@ class _Registry(Mapping):
         return len(self._families)
 
     def register(self, family):
-        """Make an object of a family known by its name, in place of an earlier one; return it."""
+        """Add a family under its name, replacing any earlier one; return it."""
         self._families[family.name] = family
         return family
 
 
 FAMILIES = _Registry(full="full", tied="tied", diag="diagonal", spherical="spherical")
-"""All families. Whatever chooses among names looks here each time."""
+"""All families, registered ones included; code that validates names reads this at each call."""
 
 STANDARD = tuple(FAMILIES)
 """scikit-learn's four."""

@@ -1,4 +1,4 @@
-"""Families without covariances between features. The factors of their precisions are inverse deviations."""
+"""Families without covariances between features; their precision factors are inverse deviations."""
 
 import math
 
@@ -12,13 +12,13 @@ from .base import EPS, CovarianceFamily, flat, log_scale, origin_and_offsets
 
 
 class AxisAlignedFamily(CovarianceFamily):
-    """Variances in place of matrices."""
+    """A family with variances instead of matrices."""
 
     is_axis_aligned = True
 
     def covariances(self, statistics, mass, reg_covar):
-        # A component that is a single point keeps, as in scikit-learn, the least variance there is; one without
-        # any mass has none.
+        # As in scikit-learn, a component on a single point keeps the least variance that rounding leaves (here the
+        # resolution), and one without mass has variance 0.
         variances = np.maximum(statistics.second / mass[:, None], statistics.resolution)
         variances[statistics.mass <= 10 * EPS] = 0.0
         return variances + reg_covar
@@ -92,7 +92,7 @@ class AxisAlignedFamily(CovarianceFamily):
 
 
 class AxisAlignedCoordinates:
-    """Ratios of inverse deviations, the mixture's to the reference's, one for each feature or one for all of them."""
+    """Log-ratios of inverse deviations, the mixture's to the reference's: for each feature, or one for all features."""
 
     def __init__(self, reference):
         self._shape = reference.precisions_cholesky.shape

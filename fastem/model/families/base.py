@@ -1,7 +1,7 @@
-"""What a covariance family is: all that depends on the shape of a mixture's covariances, in one object.
+"""The base class of covariance families: an object with everything that depends on the form of the covariances.
 
-A new family is a subclass in a file of its own, registered by `families.register`. Nothing outside this folder and the
-kernels asks for a family's name or the shape of its arrays. What a family can't do raises `NotInFamily`, in words.
+A new family is a subclass in a file of its own, registered by `FAMILIES.register`. No code outside this folder and the
+kernels depends on a family's name or the shape of its arrays. Unsupported operations raise `NotInFamily`.
 """
 
 import math
@@ -15,36 +15,36 @@ EPS = np.finfo(np.float64).eps
 
 
 class NotInFamily(ValueError):
-    """A covariance family lacks an ability."""
+    """An operation or value that a covariance family doesn't support."""
 
     def __init__(self, family, what):
         super().__init__(f"covariance_type={family.name!r} {what}")
 
 
 class CovarianceFamily:
-    """What all families have in common."""
+    """The interface of all families, with the methods common to them."""
 
     name: str
-    """As `covariance_type` has it."""
+    """The name in `covariance_type`."""
     is_shared = False
-    """Whether all components have one covariance."""
+    """Whether all components share one covariance."""
     is_axis_aligned = False
-    """Whether covariances between features are zero, so that factors of precisions are inverse deviations."""
+    """Whether covariances between features are zero; precision factors are then inverse deviations."""
     has_coordinates = True
-    """Whether every point of `factor_coordinates` is a covariance of the family, as quasi-Newton steps need it; else
-    steps are taken further in sufficient statistics."""
+    """Whether every vector of `factor_coordinates` is a covariance of the family, as quasi-Newton steps need; otherwise
+    steps are extrapolated in sufficient statistics."""
     bounds_the_successor = False
-    """Whether `lower_bound` is that of the mixture the M-step makes; else of the one before it."""
+    """Whether `lower_bound` is the bound of the mixture after the M-step; otherwise of the one before it."""
     conjugate = None
-    """What a conjugate prior does to the covariances, an object of `conjugate`; None: there is none."""
+    """A `conjugate.Conjugate`, for conjugate priors of the covariances; None: not supported."""
 
     @property
     def as_sklearn(self):
-        """The `covariance_type` under which scikit-learn has arrays of the same shape and meaning."""
+        """The `covariance_type` of scikit-learn whose arrays have the same shape and meaning."""
         return self.name
 
     def with_conjugate_prior(self):
-        """The family itself; raises NotInFamily where no prior goes with it."""
+        """The family itself; raises NotInFamily if it supports no conjugate prior."""
         if self.conjugate is None:
             raise NotInFamily(self, "goes with no prior: take 'full', 'tied', 'diag' or 'spherical'")
         return self
@@ -59,8 +59,8 @@ class CovarianceFamily:
     def maximize(self, statistics, reg_covar, candidate=None):
         """M-step: the parameters that maximise the expected log-likelihood, reg_covar added to every variance.
 
-        candidate: the mixture that the responsibilities came from. Raises CollapsedComponent where a covariance matrix
-        is not positive definite.
+        candidate: the mixture that the responsibilities are from. Raises CollapsedComponent if a covariance matrix is
+        not positive definite.
         """
         mass, means, covariances = self.moments(statistics, reg_covar)
         return Parameters(self, mass / mass.sum(), means, covariances, self.precisions_cholesky(covariances))
@@ -72,7 +72,7 @@ class CovarianceFamily:
         return mass, means, self.covariances(statistics.about(means), mass, reg_covar)
 
     def lower_bound(self, statistics, candidate, successor):
-        """What is maximised, of the candidate: the mean log-likelihood, nats per unit of weight."""
+        """The objective of EM for the candidate: the mean log-likelihood, nats per unit of weight."""
         return statistics.lower_bound
 
     def covariances(self, statistics, mass, reg_covar):
@@ -80,9 +80,9 @@ class CovarianceFamily:
         raise NotImplementedError
 
     def constrained(self, mass, covariances):
-        """The family's covariances for components with so many points, (K,), and these covariances in its shape.
+        """Covariances under the family's constraint, from each component's points, (K,), and own covariance.
 
-        It is what a constraint adds to the M-step. The covariances as they are, where nothing constrains them.
+        This is the step that a constraint adds to the M-step. Without one, covariances are returned unchanged.
         """
         return covariances
 
@@ -91,7 +91,7 @@ class CovarianceFamily:
         raise NotImplementedError
 
     def precisions(self, precisions_cholesky):
-        """The precisions, by their factors."""
+        """The precisions, from their factors."""
         raise NotImplementedError
 
     def with_precisions(self, weights, means, precisions):
@@ -101,7 +101,7 @@ class CovarianceFamily:
     # -- statistics ---------------------------------------------------------------------------------------------------
 
     def statistics_of(self, parameters, weight, reg_covar):
-        """Statistics of so much weight from which `maximize` makes these parameters."""
+        """Statistics of total weight `weight` from which `maximize` returns these parameters."""
         mass = weight * parameters.weights.astype(np.float64)
         means = parameters.means.astype(np.float64)
         covariances = parameters.covariances.astype(np.float64)
@@ -109,11 +109,11 @@ class CovarianceFamily:
         return self.statistics(means[0], means, mass, np.zeros(means.shape), second, 0.0, weight)
 
     def _second_moments(self, mass, covariances, means, reg_covar):
-        """As a pass sums them, of components with so many points, less what reg_covar has added."""
+        """Second moments as a pass sums them, from each component's points and covariance, without reg_covar."""
         raise NotImplementedError
 
     def statistics_of_pass(self, inputs, centres, sums):
-        """Statistics about the centres, from `kernels.Sums` of a pass with these kernel inputs."""
+        """Statistics about the centres, from the `kernels.Sums` of a pass with these kernel inputs."""
         return replace(self.statistics(inputs.origin, centres, *sums.rounded(inputs)), is_far=inputs.is_far)
 
     def statistics(self, origin, centres, mass, first, second, log_likelihood, weight):
@@ -123,35 +123,35 @@ class CovarianceFamily:
     # -- shapes and their checks --------------------------------------------------------------------------------------
 
     def shape(self, n_components, n_features):
-        """Of `covariances_`, of precisions and of their factors."""
+        """Shape of the covariances, the precisions and their factors."""
         raise NotImplementedError
 
     def shape_of_one(self, n_features):
-        """Of one component's covariance."""
+        """Shape of one component's covariance."""
         return self.shape(1, n_features)[0 if self.is_shared else 1 :]
 
     def check(self, values, n_components, n_features, what):
-        """Raise ValueError where covariances or precisions (`what`), in this shape, are none of this family."""
+        """Raise ValueError if these values, in the family's shape, are not valid covariances or precisions (`what`)."""
         raise NotImplementedError
 
     def are_factors(self, factors):
-        """Whether an array in this shape holds what `precisions_cholesky` makes."""
+        """Whether an array in the family's shape is a valid result of `precisions_cholesky`."""
         raise NotImplementedError
 
     def may_be_factors(self, factors):
-        """Whether an array in this shape may be factors of precisions, in which users may have written."""
+        """Whether an array in the family's shape, possibly edited by a user, may be precision factors."""
         raise NotImplementedError
 
     def upper_factors(self, factors):
-        """Factors of precisions as this family has them, from those that a user may have set."""
+        """Precision factors in the family's own form, from factors that a user may have set."""
         raise NotImplementedError
 
     def chosen(self, values, index):
-        """What components with these numbers have, of covariances or of factors; all of it where that is shared."""
+        """Covariances or factors of the components with these indices; if shared, all of them."""
         return values if self.is_shared else values[index]
 
     def repeated(self, values, n_components):
-        """Covariances of so many equal components, from those of one."""
+        """Covariances of n_components equal components, from those of one."""
         return values if self.is_shared else np.repeat(values, n_components, axis=0)
 
     def matrices(self, covariances, n_components, n_features):
@@ -159,7 +159,7 @@ class CovarianceFamily:
         raise NotImplementedError
 
     def of_matrices(self, matrices):
-        """Covariances in this shape from matrices, (K, D, D), that are in the family."""
+        """Covariances in the family's shape, from matrices, (K, D, D), that satisfy its constraint."""
         raise NotImplementedError
 
     def variances(self, covariances, n_components, n_features):
@@ -167,7 +167,7 @@ class CovarianceFamily:
         return np.diagonal(self.matrices(covariances, n_components, n_features), axis1=1, axis2=2)
 
     def diagonals(self, precisions_cholesky, n_components, n_features):
-        """The diagonals of the factors of the precisions, (K, D), or (D,) where they are shared."""
+        """The diagonals of the precision factors, (K, D), or (D,) if shared."""
         raise NotImplementedError
 
     def whitened(self, offsets, precisions_cholesky):
@@ -185,31 +185,31 @@ class CovarianceFamily:
         return n_components - 1 + n_components * n_features + self.n_free(n_components, n_features)
 
     def least_points(self, n_features):
-        """Points that a component's own covariance needs so that it is not singular."""
+        """Number of points that a component needs for a covariance of its own that is not singular."""
         raise NotImplementedError
 
     def points_lacking(self, mass, n_features):
-        """Whether each component, by the points it holds, (K,), has fewer than its covariance needs."""
+        """Whether each component, with so many points, (K,), has fewer than its covariance needs, (K,)."""
         return mass < self.least_points(n_features)
 
     def points_needed(self, n_components, n_features):
-        """In words: the points that a covariance needs so that it is not singular."""
+        """A phrase for messages: the points needed for covariances that are not singular."""
         return f"{self.least_points(n_features)} for each component"
 
     # -- starts -------------------------------------------------------------------------------------------------------
 
     def axis_aligned(self, variances, n_components):
-        """Covariances with these variances of the features, (D,), in every component."""
+        """Covariances with these variances of the features, (D,), for every component."""
         raise NotImplementedError
 
     def at_points(self, points, variance):
-        """Parameters of equal weights, each component with one of the points, (K, D), and this variance."""
+        """Parameters with equal weights, a mean at each of the points, (K, D), and this variance in every feature."""
         return self.with_variances(points, np.full(points.shape[1], variance))
 
     def with_variances(self, means, variances):
-        """Parameters of equal weights and the same variance of each feature, (D,), in every component.
+        """Parameters with equal weights and the same variances of the features, (D,), in every component.
 
-        Hard assignment under these is k-means' to the nearest mean, features measured by their deviations.
+        Their hard assignment is that of k-means: to the nearest mean, with features in units of their deviations.
         """
         variances = np.asarray(variances, dtype=np.float64)
         covariances = self.axis_aligned(variances, len(means))
@@ -220,39 +220,39 @@ class CovarianceFamily:
 
     @property
     def for_nearest_means(self):
-        """The family of `with_variances` for any variances, whose passes return statistics that this one's take."""
+        """A family that supports `with_variances` for any variances, and whose statistics fit this family's M-step."""
         return self
 
     def for_means_alone(self, n_features):
-        """As `for_nearest_means`, where the means alone are wanted: what takes least work."""
+        """The family with the cheapest pass, when only means are needed (k-means)."""
         return self.for_nearest_means
 
     @property
     def of_all_points(self):
-        """The family that has all points' covariance, as one component, in the shape of one of this family's."""
+        """The family with which to compute the covariance of all points, as one component; see `Conjugate.of_data`."""
         raise NotImplementedError
 
     # -- steps, merging, splitting ------------------------------------------------------------------------------------
 
     def factor_coordinates(self, reference):
-        """Coordinates of factors of precisions about those of a reference mixture; see `coordinates.Coordinates`."""
+        """Coordinates of precision factors relative to those of a reference mixture; see `coordinates.Coordinates`."""
         raise NotImplementedError
 
     def parts(self, parameters):
-        """The components as `parts.Parts`, which can be merged and split."""
+        """The components as a `parts.Parts`, to be merged and split."""
         raise NotImplementedError
 
     # -- points and mixtures at random --------------------------------------------------------------------------------
 
     def draw(self, random_state, mean, covariance, n_samples):
-        """Points, (n, D), of a component with this mean and one component's covariance."""
+        """Random points, (n, D), of a component with this mean and covariance."""
         raise NotImplementedError
 
     def random_shapes(self, n_components, n_features, rng):
-        """Of random components: logarithms of the variances (K, D) along the axes, orthogonal matrices (K, D, D).
+        """Random covariances: logarithms of the variances along the axes, (K, D), and the axes, orthogonal (K, D, D).
 
-        The more features, the more similar are the components, for their differences add up: two components'
-        divergence is about 1 nat.
+        The differences between components are smaller with more features, because they add up: the divergence of
+        two components is about 1 nat.
         """
         raise NotImplementedError
 
@@ -263,19 +263,19 @@ class CovarianceFamily:
     # -- kernels ------------------------------------------------------------------------------------------------------
 
     def kernel_inputs(self, parameters, exact):
-        """What the kernels take; see `Parameters.kernel_inputs`."""
+        """The parameters as the kernels take them; see `Parameters.kernel_inputs`."""
         raise NotImplementedError
 
     def far_kernel_inputs(self, parameters):
-        """The same for components far apart: points are taken from each component's own mean."""
+        """The same for components far apart: points are taken relative to each component's own mean."""
         raise NotImplementedError
 
 
 def least_variances(statistics, reg_covar):
-    """The least variances, (K, D) or (1, D), of features that vary by no more than rounding: 0.
+    """Variances, (K, D) or (1, D), given to features that vary by no more than rounding: 0, or the resolution.
 
-    But the resolution where it says nothing about a component beside one that is far, and reg_covar is below it: the
-    next pass then sees these far apart, and the component's own variance.
+    It is the resolution if that is set by another component far away (`is_hidden`) and is larger than reg_covar > 0.
+    The next pass then takes points relative to each component's own mean and finds the component's own variance.
     """
     resolution = statistics.resolution
     return np.where(statistics.is_hidden & (resolution > reg_covar) & (reg_covar > 0), resolution, 0.0)
@@ -288,12 +288,12 @@ def log_scale(parameters):
 
 
 def origin_and_offsets(parameters):
-    """A point amid the data, (D,), and the means relative to it: the kernels work on x - origin."""
+    """The origin, a point amid the data, (D,), and the means relative to it; kernels compute with x - origin."""
     means = parameters.means.astype(np.float64)
     origin = parameters.weights.astype(np.float64) @ means / max(float(parameters.weights.sum()), EPS)
     return origin, means - origin
 
 
 def flat(values):
-    """Values with their last two axes as one."""
+    """Values with their last two axes joined."""
     return values.reshape(*values.shape[:-2], -1)

@@ -1,7 +1,7 @@
-"""Conjugate priors of covariances: Wishart distributed precision matrices, Gamma distributed precisions.
+"""Conjugate priors of covariances: Wishart for precision matrices, Gamma for scalar precisions.
 
 A prior counts as points, and adds its scale to the scatter of the components' points (Gelman et al. 2013, 'Bayesian
-Data Analysis', section 3.6). Here is what depends on a covariance's shape; what is common is in `model.priors`.
+Data Analysis', section 3.6). This file has the parts that depend on the covariances' shape, `model.priors` the rest.
 """
 
 import math
@@ -9,23 +9,23 @@ import math
 import numpy as np
 from scipy.special import digamma, gammaln
 
-# Least eigenvalue of features' correlations below which they are linearly dependent.
+# Eigenvalue of the features' correlation matrix below which features count as linearly dependent.
 _DEPENDENT = 1e-10
 
 
 class Conjugate:
-    """The prior of each component's own covariance."""
+    """The conjugate prior of covariances; its methods' defaults are those of one covariance for each component."""
 
     def degrees(self, prior, mass):
-        """Degrees of freedom of the posterior, from the prior's and the points of each component, (K,)."""
+        """Degrees of freedom of the posterior, from those of the prior and the points of each component, (K,)."""
         return prior + mass
 
     def n_averaged(self, n_components, n_features):
-        """How many scatters one covariance is the mean of."""
+        """Number of scatters that one covariance averages: tied pools K components, spherical D features."""
         return 1
 
     def scatter(self, mass, covariances, n_features):
-        """Of so many points of each component, (K,), with these covariances."""
+        """Scatter of each component's points, from their number, (K,), and covariances."""
         return of_each(mass, covariances) * covariances
 
     def scatter_of_offsets(self, shares, offsets):
@@ -33,45 +33,45 @@ class Conjugate:
         raise NotImplementedError
 
     def counts(self, of_means, mass, n_features):
-        """Factors |covariance|**(-1/2) in the posterior's density, those of the prior's degrees of freedom left out.
+        """Powers of |covariance|**(-1/2) in the posterior density, without those of the prior's degrees of freedom.
 
-        of_means: how many the prior of one mean has.
+        of_means: the power in the prior of one mean, 1 or 0.
         """
         raise NotImplementedError
 
     def of_data(self, covariance):
-        """The covariance of all points, as `family.of_all_points` has it, in the shape of one component's."""
+        """The covariance of all points, from the form of `family.of_all_points` to that of one component."""
         return covariance
 
     def scale_of_data(self, covariance):
-        """As `of_data`, for a prior that doesn't tell features apart where they have a variance each."""
+        """As `of_data`, for the default scale of a prior: diag gets the same value for every feature."""
         raise NotImplementedError
 
     def log_density(self, parameters, degrees, scale):
         """Log-density of all covariances under inverse Wishart (or Gamma) priors, nats.
 
-        But for a constant where features without spread make the scale singular.
+        Up to a constant if features without spread make the scale singular.
         """
         raise NotImplementedError
 
     def log_normalizers(self, degrees, covariances, n_features):
-        """log B of the Wishart distribution of each precision (Bishop 2006, eq. B.79), (K,), but for powers of pi.
+        """log B of the Wishart distribution of each precision (Bishop 2006, eq. B.79), (K,), without powers of pi.
 
         degrees: (K,). covariances: inverses of the expected precisions.
         """
         raise NotImplementedError
 
     def squares(self, precisions, second):
-        """Sum over components of the traces of precision and second moments."""
+        """Sum over components of trace(precision second moments)."""
         return float((precisions * second).sum())
 
     def expected(self, posterior, priors):
-        """(E[log |precision_k|], (K,); KL(posterior || prior) of all precisions) under conjugate distributions."""
+        """(E[log |precision_k|], (K,); KL(posterior || prior) summed over precisions) under conjugate distributions."""
         raise NotImplementedError
 
 
 class Wishart(Conjugate):
-    """Of a precision matrix for each component."""
+    """The prior of a precision matrix for each component."""
 
     def scatter_of_offsets(self, shares, offsets):
         return shares[:, None, None] * offsets[:, :, None] * offsets[:, None, :]
@@ -80,7 +80,7 @@ class Wishart(Conjugate):
         return n_features + 1 + of_means + mass
 
     def scale_of_data(self, covariance):
-        """Where it is singular, its variances serve, as in mclust where there are too few points."""
+        """The covariance or, if singular, its diagonal, as mclust does with too few points."""
         return np.diag(np.diagonal(covariance)) if _is_singular(covariance) else covariance
 
     def log_density(self, parameters, degrees, scale):
@@ -107,7 +107,7 @@ class Wishart(Conjugate):
 
 
 class SharedWishart(Wishart):
-    """Of one precision matrix: scikit-learn's posterior takes a K-th of all the points for each component's."""
+    """The prior of one shared precision matrix: as in scikit-learn, the posterior counts 1 / K of all points."""
 
     def degrees(self, prior, mass):
         return prior + mass.mean()
@@ -126,7 +126,7 @@ class SharedWishart(Wishart):
 
 
 class Gamma(Conjugate):
-    """Of a precision for each component and feature."""
+    """The prior of a precision for each component and feature."""
 
     def scatter_of_offsets(self, shares, offsets):
         return shares[:, None] * offsets**2
@@ -149,10 +149,10 @@ class Gamma(Conjugate):
 
     def expected(self, posterior, priors):
         n_components, n_features = posterior.means.shape
-        times = self.n_averaged(n_components, n_features)  # one variance is seen by every feature
+        times = self.n_averaged(n_components, n_features)  # features that share one variance
         precisions = posterior.precisions().reshape(n_components, -1)
         scale = times * np.asarray(priors.covariance)
-        with np.errstate(divide="ignore"):  # of a feature without spread: the evidence is -inf, as of singular scales
+        with np.errstate(divide="ignore"):  # a feature without spread: the evidence is -inf, as with singular scales
             log_scale = np.log(scale)
         found, prior = times * posterior.degrees_of_freedom[:, None], times * priors.degrees_of_freedom
         log_precision, divergence = _expected(found, prior, 1, np.log(precisions), log_scale, precisions * scale)
@@ -160,7 +160,7 @@ class Gamma(Conjugate):
 
 
 class SharedGamma(Gamma):
-    """Of a precision for each component: every feature's square counts."""
+    """The prior of one precision for each component, pooled over the features."""
 
     def n_averaged(self, n_components, n_features):
         return n_features
@@ -185,26 +185,28 @@ class SharedGamma(Gamma):
 
 
 def of_each(values, covariances):
-    """One value for each component, or one for all, against covariances."""
+    """One value for each component, or one for all, in a shape that multiplies covariances."""
     return np.reshape(values, (-1, *[1] * (covariances.ndim - 1))) if np.ndim(values) else values
 
 
 def log_wishart_normalizer(degrees, dimension, log_inverse_scale):
-    """log B(W, degrees) (Bishop 2006, eq. B.79) but for powers of pi."""
+    """log B(W, degrees) (Bishop 2006, eq. B.79) without powers of pi."""
     gammas = sum(gammaln(0.5 * (degrees - i)) for i in range(dimension))
     return 0.5 * degrees * (log_inverse_scale - dimension * math.log(2)) - gammas
 
 
 def _log_inverse_wishart(degrees, dimension, log_scale, log_precision, traces):
-    """Sum of the log-densities of covariances, by log |precision| and the trace of scale times precision."""
+    """Sum of the log-densities of covariances, from log |precision| and trace(scale precision)."""
     normalizer = log_wishart_normalizer(degrees, dimension, log_scale)
     normalizer -= 0.25 * dimension * (dimension - 1) * math.log(math.pi)
     return float((normalizer + 0.5 * (degrees + dimension + 1) * log_precision - 0.5 * traces).sum())
 
 
 def _expected(found, prior, dimension, log_mean, log_scale, traces):
-    """(E[log |precision|] of each, KL of all) for Wishart distributions with so many degrees of freedom and these
-    logarithms of the determinants of their means; log_scale and traces, with the means, are of the prior's scale.
+    """(E[log |precision|] of each, summed KL(posterior || prior)) of Wishart distributions.
+
+    found, prior: degrees of freedom; log_mean: log |E[precision]|; log_scale: log |prior scale|; traces:
+    trace(prior scale E[precision]).
     """
     log_precision = _expected_log(found, dimension) + log_mean - dimension * np.log(found)
     divergence = (
@@ -218,12 +220,12 @@ def _expected(found, prior, dimension, log_mean, log_scale, traces):
 
 
 def _expected_log(degrees, dimension):
-    """E[log |precision|] less log |scale| (Bishop 2006, eq. B.81)."""
+    """E[log |precision|] - log |scale| (Bishop 2006, eq. B.81)."""
     return dimension * math.log(2) + sum(digamma(0.5 * (degrees - i)) for i in range(dimension))
 
 
 def _is_singular(covariance):
-    """Whether features that vary are linearly dependent."""
+    """Whether the features that vary are linearly dependent."""
     deviations = np.sqrt(np.diagonal(covariance))
     vary = np.flatnonzero(deviations)
     correlations = covariance[np.ix_(vary, vary)] / deviations[vary, None] / deviations[vary]

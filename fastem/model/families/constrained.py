@@ -1,19 +1,19 @@
-"""Ellipsoidal families whose components' covariances depend on each other, as mclust's have it."""
+"""Ellipsoidal families with a constraint between the components' covariances, such as mclust's models."""
 
 import numpy as np
 
 from .base import NotInFamily
 from .full import Full
 
-# Relative difference of covariances by which a user's may miss the family.
+# Relative difference by which a user's covariances may break the constraint.
 _TOLERANCE = 1e-6
 
 
 class Constrained(Full):
-    """Covariance matrices (K, D, D) under a constraint. A subclass has `name`, `constrained` and `n_free`.
+    """Covariance matrices (K, D, D) under a constraint. Subclasses define `name`, `constrained` and `n_free`.
 
-    Each component's own covariance and number of points are all that the M-step needs (Celeux & Govaert 1995,
-    'Gaussian parsimonious clustering models', section 4): `constrained` makes of them the family's.
+    The M-step needs only each component's own covariance and number of points (Celeux & Govaert 1995, 'Gaussian
+    parsimonious clustering models', section 4). `constrained` computes the family's covariances from them.
     """
 
     has_coordinates = False

@@ -1,6 +1,6 @@
-"""Families with covariance matrices: what those of each component and a common one share.
+"""Families with covariance matrices: the code common to `full` and `tied`.
 
-Precisions are held as Cholesky factors U, upper triangular, precision = U U'.
+Precisions are stored as upper triangular Cholesky factors U, precision = U U'.
 """
 
 import math
@@ -13,12 +13,12 @@ from ..parameters import CollapsedComponent
 from . import FAMILIES
 from .base import CovarianceFamily, flat, least_variances, log_scale, origin_and_offsets
 
-# Features beyond which LAPACK inverts a triangle.
+# Number of features above which LAPACK inverts triangular matrices.
 _LONG_ROW = 256
 
 
 class Ellipsoidal(CovarianceFamily):
-    """Covariance matrices."""
+    """A family with covariance matrices."""
 
     def _second_moments(self, mass, covariances, means, reg_covar):
         within = self.matrices(covariances, *means.shape) - reg_covar * np.eye(means.shape[1])
@@ -38,10 +38,10 @@ class Ellipsoidal(CovarianceFamily):
         return not (factors > 0).all()
 
     def upper_factors(self, factors):
-        """Upper triangular U with U U' = F F' where F isn't that.
+        """Factors F themselves if upper triangular, else the upper triangular U with U U' = F F'.
 
-        As scikit-learn's, densities are those of the precision F F' for any F; the lower triangle of NumPy's `cholesky`
-        is often set by hand. Raises ValueError where F is singular, or upper triangular without a positive diagonal.
+        As in scikit-learn, the precision is F F' for any F: users often set the lower triangular factors of NumPy's
+        `cholesky`. Raises ValueError where F is singular, or upper triangular without a positive diagonal.
         """
         if not np.tril(factors, -1).any():
             if (np.diagonal(factors, axis1=-2, axis2=-1) > 0).all():
@@ -97,8 +97,10 @@ class Ellipsoidal(CovarianceFamily):
 
 
 def regular(matrices, statistics, mass, reg_covar):
-    """Covariance matrices (n, D, D) of components with so many points, in place: variances that are no more than
-    rounding as `least_variances` has them, uncorrelated with others, then reg_covar added.
+    """Regularise covariance matrices (n, D, D) in place; returns them.
+
+    Variances no larger than rounding are set to `least_variances`, and their covariances to 0. Then reg_covar is added
+    to all variances. mass: (n,), points of each matrix.
     """
     diagonal = np.diag_indices(matrices.shape[1])
     rounding = statistics.diagonal / mass[:, None] <= statistics.resolution
@@ -110,8 +112,10 @@ def regular(matrices, statistics, mass, reg_covar):
 
 
 def _has_cholesky_factors(matrix):
-    """Whether a symmetric matrix is positive definite, whatever the scales of its features: eigenvalues would tell
-    small scales from zero only beside others like them. Factors of covariances and of precisions begin at either end.
+    """Whether a symmetric matrix is positive definite, whatever the scales of its features.
+
+    Eigenvalues can't tell a feature of small scale from 0 beside one of large scale. Both Cholesky factors are tried:
+    that of covariances begins at the first feature, that of precisions at the last.
     """
     try:
         np.linalg.cholesky([matrix, matrix[::-1, ::-1]])
@@ -121,7 +125,7 @@ def _has_cholesky_factors(matrix):
 
 
 def precision_factors(covariances):
-    """Upper triangular U with U U' the inverse of each covariance matrix, (K, D, D)."""
+    """Upper triangular U, (K, D, D), with U U' = the inverse of each covariance matrix."""
     try:
         lower = np.linalg.cholesky(covariances)
     except np.linalg.LinAlgError:
@@ -141,9 +145,9 @@ def _first_singular(matrices):
 
 
 def inverse_of_lower(lower):
-    """Inverses of lower triangular matrices (K, D, D): forward substitution, row by row for all at once.
+    """Inverses of lower triangular matrices (K, D, D), by forward substitution, row by row for all matrices at once.
 
-    Where rows are long, by LAPACK, which passes through memory less often.
+    For long rows LAPACK is used, which makes fewer passes over memory.
     """
     inverse = np.zeros_like(lower)
     if lower.shape[1] > _LONG_ROW:
@@ -159,16 +163,17 @@ def inverse_of_lower(lower):
 
 def from_precisions(precisions):
     """Covariances and upper triangular U with U U' = precision, both (K, D, D)."""
-    # The factor is the ordinary Cholesky factor with rows and columns reversed, before and after.
+    # U is the ordinary Cholesky factor of the matrix with rows and columns reversed, itself reversed again.
     factors = np.linalg.cholesky(precisions[:, ::-1, ::-1])[:, ::-1, ::-1]
     inverse = inverse_of_lower(factors.transpose(0, 2, 1))
     return inverse @ inverse.transpose(0, 2, 1), factors
 
 
 class TriangularCoordinates:
-    """Lower triangular P = U'L, U the mixture's precision factor and L the reference's covariance factor.
+    """Coordinates of precision factors: sqrt(2) times the log of P's diagonal, and the elements of P left of it.
 
-    One for each component or one for all. Coordinates: sqrt(2) log of P's diagonal, and P left of it.
+    P = U'L is lower triangular, with U the mixture's precision factor and L the reference's covariance factor. There is
+    a P for each component or one for all.
     """
 
     def __init__(self, reference):

@@ -9,8 +9,8 @@ from .conjugate import Wishart
 from .ellipsoidal import Ellipsoidal, from_precisions, precision_factors, regular
 from .parts import Parts
 
-# k-means needs no covariances, but up to here the kernel of full ones is quick enough, and it will be needed anyway:
-# another would have to be compiled or loaded first.
+# Number of features up to which k-means uses the kernel of full covariances, though it needs none: that kernel is quick
+# enough and needed later anyway, while another would have to be compiled or loaded.
 _FEW_FEATURES = 16
 
 

@@ -1,4 +1,4 @@
-"""Components that can be merged, one pair after another, and split: what `reduction` asks a family for."""
+"""Components to be merged, pair by pair, and split: each family's part of `reduction`."""
 
 import numpy as np
 
@@ -6,14 +6,14 @@ from ..parameters import Parameters
 
 
 def mixture_of(family, weights, means, covariances):
-    """The mixture with these covariances, or those that the family's constraint makes of them."""
+    """The mixture with these weights, normalised, means, and covariances under the family's constraint."""
     weights = weights / weights.sum()
     covariances = family.constrained(weights, covariances)
     return Parameters(family, weights, means, covariances, family.precisions_cholesky(covariances))
 
 
 class Parts:
-    """Components that can be merged, each with a covariance of its own.
+    """Components to be merged and split, each with its own covariance.
 
     Parameters
     ----------
@@ -40,16 +40,16 @@ class Parts:
         apart = self.weights[i] * self.log_volumes[i] + self.weights[others] * self.log_volumes[others]
         with np.errstate(invalid="ignore"):
             losses = weights * self.log_volume(covariances) - apart
-        return np.where(np.isnan(losses), 0.0, losses)  # of flat components, whose union is as flat
+        return np.where(np.isnan(losses), 0.0, losses)  # NaN: flat components with a flat union
 
     def merge(self, i, j):
-        """Make component i the union of both."""
+        """Replace component i by the union of i and j."""
         (self.weights[i],), (self.means[i],), covariance = self._unions(i, np.array([j]))
         self.covariances[i] = covariance[0]
         self.log_volumes[i] = self.log_volume(covariance)[0]
 
     def _unions(self, i, others):
-        """Weights, means and covariances of component i joined with each of the others."""
+        """Weights, means and covariances of the unions of component i with each of the others."""
         weights = self.weights[i] + self.weights[others]
         share = self.weights[others] / np.maximum(weights, 1e-300)
         apart = self.means[others] - self.means[i]
@@ -58,13 +58,13 @@ class Parts:
         return weights, self.means[i] + share[:, None] * apart, within + share_ * (1 - share_) * self.spread(apart)
 
     def mixture(self, alive):
-        """The mixture of the components with these numbers."""
+        """The mixture of the components with these indices."""
         return mixture_of(self.family, self.weights[alive], self.means[alive], self.covariances[alive])
 
     def halves(self, offsets):
-        """Covariances of two halves of each component whose means lie +-offsets from its own."""
+        """Covariances of the two halves of each component, whose means are its own + and - offsets."""
         return np.concatenate([self.covariances - self.spread(offsets)] * 2)
 
     def with_typical(self):
-        """The covariances, and one more: their mean."""
+        """The covariances, and their weighted mean appended."""
         return np.concatenate([self.covariances, np.tensordot(self.weights, self.covariances, axes=1)[None]])

@@ -40,7 +40,7 @@ class Tied(Ellipsoidal):
     def statistics(self, origin, centres, mass, first, second, log_likelihood, weight):
         if second.ndim == 3:
             pooled = scatter = second.sum(axis=0)
-        else:  # from the scatter of all points about the origin to each component's about its own centre
+        else:  # from the scatter about the origin to that about each component's centre
             scatter = second
             offsets = centres - origin
             cross = first.T @ offsets
@@ -92,13 +92,13 @@ FAMILY = Tied()
 
 
 class _TiedParts:
-    """As `Parts`, with a common covariance to which every merger adds."""
+    """As `Parts`, but with a common covariance, which every merger increases."""
 
     def __init__(self, parameters):
         self.family = parameters.family
         self.weights, self.means = parameters.weights.copy(), parameters.means.copy()
         self.covariance = parameters.covariances.copy()
-        self.at_first = parameters.covariances  # all losses are measured by it (Ward), whatever was merged before
+        self.at_first = parameters.covariances  # the metric of all losses (Ward), unchanged by mergers
 
     def losses(self, i, others):
         weights = self.weights[i] + self.weights[others]

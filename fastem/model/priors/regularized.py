@@ -1,7 +1,7 @@
-"""Covariance families with a conjugate prior: `maximize` and `lower_bound` are their own, all else is as in the family.
+"""Covariance families with a conjugate prior: they override `maximize` and `lower_bound` of a plain family.
 
-The prior counts as so many points (`shrinkage`) at its mean, and adds its `scale` to the scatter of the components'
-points (Gelman et al. 2013, 'Bayesian Data Analysis', section 3.6).
+The prior counts as `shrinkage` points at its mean, and adds its `scale` to the scatter of the components' points
+(Gelman et al. 2013, 'Bayesian Data Analysis', section 3.6).
 """
 
 from dataclasses import replace
@@ -11,12 +11,12 @@ import numpy as np
 from ..families.conjugate import of_each
 from ..parameters import Parameters
 
-# Points of a component below which it has none.
+# Number of points below which a component counts as empty.
 _NO_POINTS = 1e-10
 
 
 class RegularizedFamily:
-    """A covariance family whose `maximize` and `lower_bound` a subclass makes its own.
+    """A covariance family with a prior. Subclasses define `maximize` and `lower_bound`; all else is the plain family's.
 
     Parameters
     ----------
@@ -31,33 +31,34 @@ class RegularizedFamily:
         return replace(self.plain.with_precisions(weights, means, precisions), family=self)
 
     def __getattr__(self, name):
-        if name == "plain":  # not there yet, while it is being unpickled or copied
+        if name == "plain":  # not set yet while the object is unpickled or copied
             raise AttributeError(name)
         return getattr(self.plain, name)
 
     def at_points(self, points, variance):
-        """As if each component had one of the points, (K, D), reg_covar being the variance."""
+        """The M-step's result if each component had one of the points, (K, D), and reg_covar were `variance`."""
         plain = self.plain.at_points(points, variance)
         return self.maximize(self.plain.statistics_of(plain, len(points), variance), variance)
 
 
 def with_prior(family, mass, means, covariances, *, shrinkage, mean, scale, counts):
-    """(means, covariances) of components after their points and the prior, from those of the points alone.
+    """(means, covariances) of components with the prior, from those of their points alone.
 
     Parameters
     ----------
     family : CovarianceFamily
     mass : ndarray of shape (K,)
-        Points of each component.
+        Number of points of each component.
     means, covariances : ndarray
-        Of these points.
+        Means and covariances of these points.
     shrinkage : float
+        Number of points that the prior of the mean counts as.
     mean : ndarray of shape (D,)
-        The prior's.
+        The prior mean.
     scale : ndarray
         The prior's scatter, in the shape of one component's covariance.
     counts : ndarray of shape (K,), or float for tied
-        What the sum of scatters is divided by.
+        Divisor of the sum of scatters.
     """
     scatter = family.conjugate.scatter(mass, covariances, means.shape[1]) + _between(
         family, mass, means - mean, shrinkage
@@ -67,7 +68,7 @@ def with_prior(family, mass, means, covariances, *, shrinkage, mean, scale, coun
 
 
 def without_prior(family, mass, means, covariances, *, shrinkage, mean, scale, counts):
-    """The reverse of `with_prior`: the mixture of the points alone, as `Parameters` without factors."""
+    """The inverse of `with_prior`: the mixture of the points alone, as `Parameters` without precision factors."""
     has_points = mass[:, None] > _NO_POINTS
     means = np.where(has_points, means + shrinkage / np.maximum(mass, _NO_POINTS)[:, None] * (means - mean), means)
     scatter = of_each(counts, covariances) * covariances - scale
@@ -78,7 +79,7 @@ def without_prior(family, mass, means, covariances, *, shrinkage, mean, scale, c
 
 
 def _between(family, mass, offsets, shrinkage):
-    """What the distance of the components' means from the prior's adds to their scatter."""
+    """The scatter of the components' means about the prior mean."""
     return (
         0.0 if shrinkage == 0 else family.conjugate.scatter_of_offsets(mass * shrinkage / (mass + shrinkage), offsets)
     )

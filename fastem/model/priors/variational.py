@@ -1,9 +1,9 @@
 """Variational Bayes: a posterior over weights, means and precisions in place of a single mixture.
 
-It takes the same pass: the expected log-density of a point under the posterior is a Gaussian's with another constant
-(Bishop 2006, eqs. 10.64 to 10.66), and the posterior is made from the same sufficient statistics (eqs. 10.58 to
-10.63). Posteriors of tied, diagonal and spherical covariances are scikit-learn's, which treats each as the Wishart
-distribution of a full matrix; so is `lower_bound`.
+The pass is that of EM: the expected log-density of a point under the posterior is a Gaussian's with another constant
+(Bishop 2006, eqs. 10.64 to 10.66), and the posterior is computed from the same sufficient statistics (eqs. 10.58 to
+10.63). Posteriors of tied, diagonal and spherical covariances are those of scikit-learn, which treats each as the
+Wishart distribution of a full matrix; `lower_bound` is scikit-learn's too.
 """
 
 import math
@@ -16,30 +16,30 @@ from ..families.conjugate import of_each
 from ..parameters import CollapsedComponent, Parameters
 from .regularized import RegularizedFamily, with_prior, without_prior
 
-# Share of the most points of a component by which others may differ and count as equal.
+# Share of the largest component's points: numbers of points that differ by less count as equal.
 _TIED = 1e-9
 
-# Share of a component's points that an extrapolation leaves it, at least.
+# Share of its points that an extrapolation must leave to each component.
 _LEAST_SHARE = 0.1
 
-# Concentration of a weight whose expected logarithm, -1e10, leaves a component no point.
+# Concentration of a weight; its expected logarithm, about -1e10, leaves the component no point.
 _NO_WEIGHT = 1e-10
 
-# Points below which a component is one that the data don't need.
+# Number of points below which a component is not needed by the data.
 _ONE_POINT = 1.0
 
 
 def n_effective(mass):
-    """How many components, with so many points each, the data need."""
+    """Number of components that the data need, from the number of points of each."""
     return int((mass >= _ONE_POINT).sum())
 
 
 @dataclass(frozen=True)
 class Priors:
-    """What is believed before the points are seen; the arguments of `BayesianGaussianMixture` of the same names."""
+    """The parameters of the priors, named as the arguments of `BayesianGaussianMixture` without `_prior`."""
 
     is_process: bool
-    """Whether weights have a Dirichlet process' prior (sticks broken), else a Dirichlet distribution's."""
+    """Whether the weights' prior is a Dirichlet process (stick-breaking), else a Dirichlet distribution."""
     weight_concentration: float
     mean_precision: float
     mean: np.ndarray
@@ -57,12 +57,12 @@ class Posterior(Parameters):
     ----------
     weight_concentration : ndarray of shape (K,), or (2, K) for a Dirichlet process
     mean_precision : ndarray of shape (K,)
-        How many points each mean is as certain as.
+        Precision of each mean, as a number of points.
     degrees_of_freedom : ndarray of shape (K,), or () for tied
     lower_bound : float
-        scikit-learn's, nats in all: of the responsibilities that the posterior was made from; NaN at the start.
+        scikit-learn's lower bound, total nats, with the responsibilities that the posterior is from; NaN at the start.
     evidence : float
-        Lower bound of the log-evidence of the points, nats in all, with every term in it; NaN at the start.
+        Lower bound of the log-evidence of the points, total nats, with no term left out; NaN at the start.
     """
 
     weight_concentration: np.ndarray
@@ -72,9 +72,9 @@ class Posterior(Parameters):
     evidence: float = math.nan
 
     def beyond(self, before, factor):
-        """The posterior as far again from one before it, `factor` times the step, in natural parameters.
+        """The posterior extrapolated by `factor` times the step from `before` to this one, in natural parameters.
 
-        None where there is none, or where a component would lose nearly all its points.
+        None if that is not a posterior, or if a component would lose nearly all its points.
         """
         family, priors = self.family.plain, self.family.priors
 
@@ -109,7 +109,7 @@ class Posterior(Parameters):
         )
 
     def in_order(self):
-        """The posterior with the sticks of a Dirichlet process in the order of their points; None where they are."""
+        """The posterior with components by decreasing points; None if they are so, or without a Dirichlet process."""
         mass = self.mass
         order = np.argsort(-mass, kind="stable")
         if not self.family.priors.is_process or (np.diff(mass) <= _TIED * mass.max()).all():
@@ -128,24 +128,24 @@ class Posterior(Parameters):
         )
 
     def without(self, components):
-        """The posterior under which points have no responsibilities for these components, (n,), only for the others."""
+        """The posterior under which these components, (n,), get no responsibilities."""
         concentration = self.weight_concentration.copy()
         concentration[(0, components) if self.family.priors.is_process else components] = _NO_WEIGHT
         return replace(self, weight_concentration=concentration, lower_bound=math.nan, evidence=math.nan)
 
     def _scatter(self):
-        """About the prior's mean, and the prior's: linear in the points."""
+        """Scatter of points and prior about the prior mean, averaged as covariances are: linear in the points."""
         of_offsets = _of_offsets(self.family.plain, self.mean_precision, self.means - self.family.priors.mean)
         return of_each(self.degrees_of_freedom, self.covariances) * self.covariances + of_offsets
 
     @property
     def mass(self):
-        """How many points each component has, (K,)."""
+        """Number of points of each component, (K,)."""
         return self.mean_precision - self.family.priors.mean_precision
 
     @property
     def log_weights(self):
-        """What stands in place of the log-weights in an E-step, (K,): the constants of Bishop's eq. 10.46."""
+        """The log-weights of an E-step, (K,): the constants of Bishop's eq. 10.46."""
         n_features = self.means.shape[1]
         steps = np.arange(n_features)[:, None]
         log_precision = n_features * math.log(2) + digamma(0.5 * (self.degrees_of_freedom - steps)).sum(axis=0)
@@ -164,7 +164,7 @@ class Posterior(Parameters):
 
 
 class VariationalFamily(RegularizedFamily):
-    """A covariance family whose M-step makes the posterior.
+    """A covariance family whose M-step computes the posterior.
 
     Parameters
     ----------
@@ -179,9 +179,9 @@ class VariationalFamily(RegularizedFamily):
         self.priors = priors
 
     def maximize(self, statistics, reg_covar, candidate=None):
-        """The posterior from statistics; with its bounds where the mixture that responsibilities came from is given.
+        """The posterior from statistics; with its bounds if `candidate`, the source of the responsibilities, is given.
 
-        Raises CollapsedComponent where a covariance matrix is not positive definite.
+        Raises CollapsedComponent if a covariance matrix is not positive definite.
         """
         priors, family = self.priors, self.plain
         mass, means, covariances = family.moments(statistics, reg_covar)
@@ -202,7 +202,7 @@ class VariationalFamily(RegularizedFamily):
         return posterior if candidate is None else self._with_bounds(posterior, statistics, candidate)
 
     def statistics_of(self, parameters, weight, reg_covar):
-        """Statistics of all the weight that the posterior is from, of which `maximize` makes it."""
+        """Statistics from which `maximize` returns this posterior; their weight is that of its points, not `weight`."""
         mass = np.maximum(parameters.mean_precision.astype(np.float64) - self.priors.mean_precision, 0.0)
         means, covariances = parameters.means.astype(np.float64), parameters.covariances.astype(np.float64)
         prior = self._prior(parameters.degrees_of_freedom.astype(np.float64), *means.shape)
@@ -210,14 +210,17 @@ class VariationalFamily(RegularizedFamily):
         return self.plain.statistics_of(points, mass.sum(), reg_covar)
 
     def _prior(self, degrees, n_components, n_features):
-        """As `with_prior` takes it: a prior of each scatter that a covariance is the mean of."""
+        """The arguments of `with_prior`.
+
+        Tied pools K components, spherical D features: scale and counts are multiplied accordingly.
+        """
         priors = self.priors
         times = self.plain.conjugate.n_averaged(n_components, n_features)
         scale, counts = times * priors.covariance, times * degrees
         return {"shrinkage": priors.mean_precision, "mean": priors.mean, "scale": scale, "counts": counts}
 
     def lower_bound(self, statistics, candidate, successor):
-        """scikit-learn's, of the successor, nats in all."""
+        """scikit-learn's lower bound of the successor, total nats."""
         return successor.lower_bound
 
     def _concentration(self, mass):
@@ -229,17 +232,17 @@ class VariationalFamily(RegularizedFamily):
         return np.stack([1.0 + mass, prior + behind])
 
     def log_evidence_of_weights(self, mass):
-        """What the weights add to the log-evidence of so many points of each component, (..., K), nats.
+        """The weights' term of the log-evidence, nats, from the number of points of each component, (..., K).
 
-        Sticks are in the order of their points; what doesn't depend on these is left out.
+        With a Dirichlet process, components are first sorted by decreasing points. Constants are left out.
         """
         mass = -np.sort(-mass, axis=-1) if self.priors.is_process else mass
         return _log_normalizer_of_weights(self._concentration(mass), self.priors.is_process)
 
     def log_evidence_of_groups(self, statistics, reg_covar):
-        """Log-evidence of each component's points as of one Gaussian, (K,), nats; for each its own precisions.
+        """Log-evidence of each component's points under a single Gaussian with precisions of its own, (K,), nats.
 
-        What doesn't depend on the points of a single component is left out (Bishop 2006, eq. B.79; Murphy 2007,
+        Terms that don't depend on the points of a single component are left out (Bishop 2006, eq. B.79; Murphy 2007,
         'Conjugate Bayesian analysis of the Gaussian distribution', eq. 266).
         """
         family, priors = self.plain, self.priors
@@ -256,10 +259,10 @@ class VariationalFamily(RegularizedFamily):
         return posterior
 
     def _evidence(self, posterior, statistics):
-        """The bound of the log-evidence but for the entropy of the responsibilities (Bishop 2006, eqs. 10.70 to 10.77).
+        """The bound of the log-evidence without the entropy of the responsibilities (Bishop 2006, eqs. 10.70 to 10.77).
 
-        Diagonal, spherical and tied precisions have the Gamma and Wishart distributions that their priors are
-        conjugate to; the posterior found need not be the best of them, but every one gives a lower bound.
+        Diagonal and spherical precisions are Gamma distributed, tied ones Wishart distributed, as their priors are.
+        The posterior found need not be the best of these distributions, but every one gives a lower bound.
         """
         priors, mass, n_features = self.priors, statistics.mass, posterior.means.shape[1]
         log_precision, divergence = self.plain.conjugate.expected(posterior, priors)
@@ -277,7 +280,7 @@ class VariationalFamily(RegularizedFamily):
         )
 
     def _divergence_of_weights(self, posterior):
-        """KL(posterior || prior) of the weights."""
+        """KL(posterior || prior) of the weights, nats."""
         prior, found = self.priors.weight_concentration, posterior.weight_concentration
         if self.priors.is_process:
             broken, left = found
@@ -292,7 +295,7 @@ class VariationalFamily(RegularizedFamily):
 
 
 def _of_offsets(family, mean_precision, offsets):
-    """What offsets of the means from the prior's make of the scatter that covariances have a share of."""
+    """Scatter of the means' offsets from the prior mean, averaged as covariances are."""
     scatter = family.conjugate.scatter_of_offsets(mean_precision, offsets)
     return scatter / family.conjugate.n_averaged(*offsets.shape)
 
@@ -307,11 +310,11 @@ def _expected_weights(concentration):
 
 
 def _expected_log_joint(candidate, statistics):
-    """Sum over points and components of r_ik log(weighted density), the responsibilities' own, nats."""
+    """Sum over points and components of r_ik log(weighted density under the candidate), nats."""
     n_features = candidate.means.shape[1]
     constants = candidate.log_weights + candidate.log_determinants - 0.5 * n_features * math.log(2 * math.pi)
     empty = statistics.mass == 0
-    constants = np.where(empty, 0.0, constants)  # which may be -inf
+    constants = np.where(empty, 0.0, constants)  # they may be -inf
     return statistics.mass @ constants - 0.5 * _squares(candidate, statistics.about(candidate.means))
 
 
@@ -321,7 +324,7 @@ def _squares(parameters, statistics):
 
 
 def _log_normalizers(posterior):
-    """scikit-learn's lower bound but for the entropy: the posterior's normalisers, terms of the prior left out."""
+    """scikit-learn's lower bound without the entropy: the posterior's normalisers; prior terms are left out."""
     n_components, n_features = posterior.means.shape
     degrees = np.broadcast_to(posterior.degrees_of_freedom, n_components)
     log_det = posterior.log_determinants - 0.5 * n_features * np.log(degrees)
