@@ -6,6 +6,7 @@ as in Moore 1999, 'Very fast EM-based mixture model clustering using multiresolu
 a component is D (D + 1) multiply-adds, as much as two points' densities, with a component in each lane.
 """
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -33,6 +34,8 @@ from .vectors import (
 _FEWEST_COMPONENTS = 32  # components; with fewer, a pass is too quick to gain from pruning
 _MOST_FEATURES = 32  # features; with more, blocks are too wide for the bounds to tell components apart
 _COMPONENTS_PADDED = 16  # components are padded to a multiple of this: whole vectors of either precision
+_LOOKED_AT = 64  # means, at most, at which the share of components that remain is estimated
+_FARTHEST = 2.0  # deviations that the farthest point of a block is beyond the usual distance sqrt(D) from its mean
 
 
 class Pruning(NamedTuple):
@@ -68,6 +71,20 @@ def is_worth_trying(parameters):
     """Whether there are enough components, in few enough features, for bounds to skip some."""
     n_components, n_features = parameters.bias.shape
     return n_components >= _FEWEST_COMPONENTS and n_features <= _MOST_FEATURES and not parameters.is_far
+
+
+def expected_share(parameters, margin):
+    """About the share of pairs of block and component that bounds won't leave out, judged by the parameters alone.
+
+    A block is taken to be the points of one component, a ball round its mean in whitened features.
+    """
+    n_components, n_features = parameters.bias.shape
+    some = parameters.means[:: -(-n_components // _LOOKED_AT)]
+    radius = (math.sqrt(n_features) + _FARTHEST) * math.sqrt(0.5)
+    nearest = np.maximum(np.sqrt(parameters.whitened_squares(some)) - radius, 0.0) ** 2
+    upper = parameters.log_scale - nearest
+    lower = parameters.log_scale[:: -(-n_components // _LOOKED_AT)] - radius**2
+    return float(np.mean(upper > lower[:, None] - margin))
 
 
 def pruning(parameters, margin, by_cell=False):

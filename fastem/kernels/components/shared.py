@@ -103,6 +103,10 @@ class Shared(NamedTuple):
         relative = self.scale / widths
         return -self.bias, self.scale, widths, relative.min(axis=1), relative.max(axis=1)
 
+    def whitened_squares(self, x):
+        """Half the squared Mahalanobis distance of points relative to the origin, (m, D), from each mean: (m, K)."""
+        return (((x @ self.factor.T)[:, None] * self.scale + self.bias) ** 2).sum(axis=2)
+
     @property
     def largest_coefficient(self):
         """The largest absolute value in `factor`."""

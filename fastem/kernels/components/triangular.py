@@ -163,6 +163,11 @@ class Triangular(NamedTuple):
         matrices = matrices / widths
         return self.means, coefficients, widths, 1 / _norm_bound(np.linalg.inv(matrices)), _norm_bound(matrices)
 
+    def whitened_squares(self, x):
+        """Half the squared Mahalanobis distance of points relative to the origin, (m, D), from each mean: (m, K)."""
+        factor = self.factor.reshape(*self.bias.shape, -1)
+        return ((np.einsum("kci,mi->mkc", factor, x) + self.bias) ** 2).sum(axis=2)
+
     @property
     def largest_coefficient(self):
         """The largest absolute value in `factor`."""
