@@ -63,8 +63,8 @@ class DataDisplay(PointsDisplay):
         labels : array-like of int or str of shape (n,), default=None
             The group of each point; -1, '' or None if it is unknown.
         sample_weight : array-like of shape (n,), default=None
-            Multiplicities, as in `fit`. Bars and cells count them, the area of a marker is proportional to them, and the
-            shares, means and covariances of groups are weighted.
+            Multiplicities, as in `fit`. Bars and cells count them, the area of a marker is proportional to them, and
+            the shares, means and covariances of groups are weighted.
         features : list of int or str, default=None
             Features to show, by number or name. Default: all if there are at most 6; otherwise the 6 that separate the
             groups most, or the first 6 without labels.
