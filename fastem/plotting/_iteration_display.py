@@ -60,16 +60,16 @@ class IterationDisplay:
         Parameters
         ----------
         frames : Frames or list of fitted models
-            `fastem.callbacks.Frames` of a fit, of which the best run is shown, or the models of its iterations.
+            `fastem.callbacks.Frames` of a fit (its best run is shown), or the models of the iterations of a run.
         X : array-like of shape (n, D), or a source as in `fit`
         sample_weight : array-like of shape (n,), default=None
-            Multiplicities, as in `fit`: bars and cells count them, markers' areas are proportional to them.
+            Multiplicities, as in `fit`. Bars and cells count them; the area of a marker is proportional to them.
         n_frames : int, default=6
-            Pictures, chosen so that about as much moves between any two.
+            Number of panels. Iterations are chosen with about the same motion between neighbours.
         chosen : list of int, default=None
-            The iterations (`n_iter_`) to show instead.
+            Iterations (`n_iter_`) to show in place of `n_frames` chosen ones.
         features : list of int or str, default=None
-            One or two to show; by default the two that separate the last frame's components best.
+            One or two features to show; by default the two that separate the last frame's components best.
         feature_names : list of str of length D, default=None
         max_points : int, default=1_000_000
             If there are more points, an even sample is drawn.

@@ -20,9 +20,9 @@ _MARKS = {
 class LogLikelihoodDisplay:
     """The log-likelihood by iteration: use `from_estimator` or `from_frames` to make one.
 
-    For a fit it shows `lower_bounds_` over all the points, with quasi-Newton steps marked. Before them, on grey, it shows
-    what each stage of the search reached. With many points the stages use samples, whose log-likelihood differs from
-    that of all points by chance. For several starts it shows one curve each, the best one in colour.
+    For a fit it shows `lower_bounds_` over all the points, with quasi-Newton steps marked. Before them, on grey, it
+    shows what each stage of the search reached. With many points the stages use samples, whose log-likelihood differs
+    from that of all points by chance. For several starts it shows one curve each, the best one in colour.
 
     Parameters
     ----------
@@ -203,7 +203,7 @@ class LogLikelihoodDisplay:
         ]
 
     def _range(self):
-        """Limits of the log-likelihood. If the first iteration gains far more than all others, it lies below the axes."""
+        """Limits of the axis. If the first iteration gains far more than all others, it lies below the axes."""
         curves, reached = [y for _, y in self.curves], [stage.lower_bound for stage in self.stages]
         highest = max(*reached, *(y[-1] for y in curves), -np.inf)
         lowest = min(*reached, *(y.min() for y in curves), np.inf)
