@@ -1,10 +1,10 @@
-"""The README's tables: seconds beside scikit-learn's, with the fit reached.
+"""The README's tables: seconds and log-likelihood beside scikit-learn's.
 
     python asv_benchmarks/beside_sklearn.py [fits | iterations]
 
-Whole fits with the defaults of each, the medians of three seeds; and iterations from the same start, where a
-difference of two runs of different length leaves the start and the set-up out. One run, every row both libraries one
-after the other, all cores for each.
+`fits` times whole fits with each library's defaults: medians of three seeds. `iterations` times iterations from the
+same start: the difference of two runs of different length, so that start and set-up don't count. In each row the two
+libraries run one after the other, on all cores.
 """
 
 import platform

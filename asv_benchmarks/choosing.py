@@ -1,17 +1,17 @@
-"""How many components are chosen, and how well labels agree: fastem beside scikit-learn's loops, from the same seeds.
+"""Number of components chosen and agreement of labels: fastem beside loops over scikit-learn, with the same seeds.
 
     python asv_benchmarks/choosing.py [--seeds 1] [--jobs 2] [--json FILE] [DATA SET ...]
 
-`fastem.select` by three criteria and `fastem.BayesianGaussianMixture` with 20 components, beside what users of
-scikit-learn write: a loop over its GaussianMixture by BIC, ICL or 5-fold cross-validation, and its own
-BayesianGaussianMixture. All choose among the same combinations: 1 to 9 components (digits: 1 to 12) of four covariance
-types. Forty-eight sets are simulated, their number of components known, ten are real, with classes; K=1 to 6, n=30 to
-5,000, D=1 to 20, overlap (the Bayes error, `fastem.datasets.make_mixture`) from none to half.
+`fastem.select` by three criteria and `fastem.BayesianGaussianMixture` with 20 components are compared with what users
+of scikit-learn write: a loop over its GaussianMixture by BIC, ICL or 5-fold cross-validation, and its own
+BayesianGaussianMixture. `select` and the loops choose among the same combinations: 1 to 9 components (digits: 1 to 12)
+of four covariance types. Ten sets are real, with classes. Forty-eight are simulated: K is 1 to 6, n 30 to 5,000, D 1 to
+20, and the overlap (the Bayes error, see `fastem.datasets.make_mixture`) 0 to 0.5.
 
-A Markdown row for each set: the number chosen by each, and the adjusted Rand index of its labels with the true ones.
-Then the share of right numbers, the mean index, and how many winners have collapsed components
-(`fastem.fitting.degeneracy`).
-A Bayesian mixture's number is that of its components in use: in scikit-learn those that weigh more than 0.01.
+The output has a Markdown row for each set: the number that each method chose, and the adjusted Rand index of its labels
+with the true ones. Then follow the share of right numbers, the mean index, and the number of winners with collapsed
+components (`fastem.fitting.degeneracy`). The number of a Bayesian mixture is that of its components in use; for
+scikit-learn these are the components of weight above 0.01.
 """
 
 import argparse
@@ -55,7 +55,7 @@ SIMULATED = [  # points, features, components, covariance type, overlap
 
 
 def simulated(n_samples, n_features, n_components, covariance_type, overlap, seed):
-    """(points, the component of each); a single Gaussian of random shape has none to overlap with."""
+    """(points, the component of each). K=1 is one Gaussian of random shape, which `make_mixture` doesn't make."""
     if n_components == 1:
         rng = np.random.default_rng(seed)
         root = np.eye(n_features) + 0.6 * rng.normal(size=(n_features, n_features)) / math.sqrt(n_features)
@@ -121,7 +121,7 @@ def load(name, seed):
 
 
 def of_fastem(X, most, seed):
-    """The model that each criterion chooses."""
+    """The model that `fastem.select` chooses by each criterion."""
 
     def select(criterion):
         return fastem.select(X, range(1, most + 1), TYPES, criterion, random_state=seed, n_threads=1)
@@ -132,7 +132,7 @@ def of_fastem(X, most, seed):
 
 
 def is_best(selection, criterion):
-    """Whether another criterion chooses the same among the same fits."""
+    """True if another criterion chooses the same fit."""
     results = selection.results_
     status = results["status"]
     values = np.where(status == status[selection.best_index_], results[criterion], np.inf)
@@ -140,7 +140,7 @@ def is_best(selection, criterion):
 
 
 def of_sklearn(X, most, seed):
-    """The same by loops over scikit-learn's GaussianMixture; what fails is left out."""
+    """The model that loops over scikit-learn's GaussianMixture choose by each criterion, without fits that fail."""
     fits = []
     folds = list(KFold(5, shuffle=True, random_state=seed).split(X))
     for covariance_type in TYPES:
@@ -175,7 +175,7 @@ def is_collapsed(model, X):
 
 
 def outcomes(name, seed):
-    """Of each method: (number chosen, adjusted Rand index, whether the winner has collapsed components)."""
+    """(name, true number, dict of method to (number chosen, adjusted Rand index, whether the winner collapsed))."""
     warnings.simplefilter("ignore")
     X, y, most = load(name, seed)
     found = {}
@@ -189,7 +189,7 @@ def outcomes(name, seed):
 
 
 def summary(title, rows):
-    """Shares and means over rows of a kind, a column for each method."""
+    """Print a table of shares and means over these rows, with a column for each method."""
     if not rows:
         return
     print(f"\n| {title}, {len(rows)} sets | {' | '.join(METHODS)} |")

@@ -1,10 +1,10 @@
-"""How many components: fastem beside scikit-learn, seconds and the bound or criterion reached.
+"""Time to choose the number of components, and the bound or BIC reached: fastem beside scikit-learn.
 
     python asv_benchmarks/components_beside_sklearn.py            # a quarter of an hour
     python asv_benchmarks/components_beside_sklearn.py select     # or bayesian, one of the two
 
-`select` over 1 to 15 components and four covariance types at 1,000,000 x 4, beside the loop over scikit-learn's
-GaussianMixture and its BIC; BayesianGaussianMixture with 16 components at 1,000,000 x 10, with the defaults of each.
+`select` over 1 to 15 components and four covariance types at 1,000,000 x 4 is compared with a loop over scikit-learn's
+GaussianMixture by BIC. BayesianGaussianMixture with 16 components at 1,000,000 x 10 uses each library's defaults.
 """
 
 import sys
@@ -33,7 +33,7 @@ def row(name, seconds, reached, ratio=""):
 
 
 def select():
-    """The lowest BIC of sixty mixtures; the lower the better."""
+    """Time and lowest BIC of sixty mixtures; lower is better."""
     X = make_mixture(1_000_000, 8, 4, overlap=0.1, random_state=1).data
     fastem.select(X[:50_000], range(1, 3))  # loads the kernels
     ours, selection = timed(lambda: fastem.select(X, COUNTS, TYPES, random_state=0))
@@ -48,7 +48,7 @@ def select():
 
 
 def bayesian():
-    """scikit-learn's bound, in which both have the same terms left out, nats in all; the higher the better."""
+    """Time and `lower_bound_`, nats in all, with the same terms omitted as in scikit-learn; higher is better."""
     X = make_mixture(1_000_000, 16, 10, overlap=0.1, random_state=0).data
     params = {"n_components": 16, "random_state": 0}
     fastem.BayesianGaussianMixture(**params).fit(X[:50_000])

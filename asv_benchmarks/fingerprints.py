@@ -1,10 +1,10 @@
-"""Do the numbers stay? A digest of each of some 400 fits, recorded before a change of structure and compared after it.
+"""Digests of some 400 fits, recorded before a change of structure and compared after it: the numbers must not change.
 
     python asv_benchmarks/fingerprints.py record FILE
     python asv_benchmarks/fingerprints.py compare FILE [--only TEXT]
 
-A digest is of every bit of the fitted attributes, of the labels, scores and densities, and of a sample drawn. It is
-the same on one machine only: sums are ordered by the width of its vectors.
+A digest covers every bit of the fitted attributes, of labels, densities and responsibilities, and of a sample drawn.
+Digests of different machines may differ, because the width of vectors decides the order of sums.
 """
 
 import argparse
@@ -44,7 +44,7 @@ DATA = {
 
 
 def fits():
-    """(name, a function that returns a fitted model and points to look at it with)."""
+    """(name, a function that returns a fitted model and the points to evaluate it at)."""
     for (name, (X, labels, k)), kind in itertools.product(DATA.items(), TYPES):
         rng = np.random.default_rng(9)
         weights = rng.uniform(0.0, 2.0, size=len(X)).round(2)

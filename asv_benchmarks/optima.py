@@ -1,10 +1,11 @@
-"""Which optimum each reaches: 'auto' beside 'em' and scikit-learn, all with their defaults, from the same seeds.
+"""Optima reached by 'auto', 'em' and scikit-learn, all with their defaults and with the same seeds.
 
     python asv_benchmarks/optima.py [--seeds 20] [--json FILE] [DATA SET ...]
     python asv_benchmarks/optima.py --starts [--seeds 5] [DATA SET ...]    # what a larger n_init buys
 
-A Markdown row for each data set and covariance type: medians over the seeds of the mean log-likelihood reached, and
-'auto' against each of the others; within 1e-3 nats per point is a tie. Times are sums over the seeds.
+The output has a Markdown row for each data set and covariance type: medians over the seeds of the mean log-likelihood
+reached, and 'auto' against each of the others. A difference within 1e-3 nats per point is a tie. Times are sums over
+the seeds.
 """
 
 import argparse
@@ -41,7 +42,7 @@ def pixels(name):
 
 
 def gaussians(n_samples, n_features, n_components, distance, *, weights=None, stretch=1.0, seed=0):
-    """Gaussians of random shape, axes stretched by up to `stretch`, centres about `distance` deviations apart."""
+    """Points of Gaussians of random shape: axes shrunk by up to `stretch`, centres some `distance` deviations apart."""
     rng = np.random.default_rng(seed)
     centres = rng.normal(size=(n_components, n_features)) * distance / math.sqrt(2 * n_features)
     labels = rng.choice(n_components, size=n_samples, p=weights)
@@ -93,7 +94,7 @@ DATA_SETS = {  # name: (points, number of components)
 
 
 def fit(method, X, n_components, covariance_type, seed):
-    """(lower bound, seconds, n_iter, whether the trace falls); a fit that fails reaches -inf."""
+    """(lower bound, seconds, n_iter, whether the lower bounds ever fall); -inf for a fit that fails."""
     begin = time.perf_counter()
     try:
         model = METHODS[method](n_components, covariance_type=covariance_type, random_state=seed).fit(X)
@@ -105,7 +106,7 @@ def fit(method, X, n_components, covariance_type, seed):
 
 
 def fit_with(n_init, method, X, n_components, covariance_type, seed):
-    """(lower bound, seconds) of a fit with so many starts; one that fails reaches -inf."""
+    """(lower bound, seconds) of a fit with this n_init; -inf for one that fails."""
     begin = time.perf_counter()
     try:
         model = METHODS[method](n_components, covariance_type=covariance_type, random_state=seed, n_init=n_init).fit(X)
@@ -115,7 +116,7 @@ def fit_with(n_init, method, X, n_components, covariance_type, seed):
 
 
 def print_starts(data_sets, n_seeds):
-    """What a larger n_init buys: medians over the seeds beside scikit-learn's n_init=10, and what it costs."""
+    """Print gain and cost of a larger n_init: medians over the seeds beside scikit-learn's n_init=10, and times."""
     n_cells = n_falls = n_losses = 0
     heads = [f"n_init={n}" for n in STARTS]
     print(f"| data | covariance | {' | '.join(heads)} | scikit-learn, n_init=10 | times n_init=1 |")

@@ -1,12 +1,12 @@
-"""How near a pass comes to what the machine can do, regime by regime; the tables in the kernels' headers.
+"""Speed of a pass relative to the machine's peak, for each regime; the source of the tables in the kernels' headers.
 
     python asv_benchmarks/roofline.py
 
-Flops are those of the formulas for each pair of point and component (full: density D (D + 3), moments D (D + 5);
-axis-aligned: 4 D and 5 D; tied: 4 D and 3 D, and 2 D (D + 1) for each point; 25 for an exp), bytes the points' own,
-read once. The roofs are measured: NumPy's float64 or float32 matrix multiplication on all threads, and a sum over an
-array larger than the caches. A share of 1 of the first takes nothing but fused multiply-adds: a subtraction is half
-of one, an exp half of 25.
+Operations are counted by the formulas for each pair of point and component. Full covariances: D (D + 3) for the density
+and D (D + 5) for the moments. Axis-aligned: 4 D and 5 D. Tied: 4 D and 3 D, and 2 D (D + 1) for each point. An exp
+counts 25. Bytes are those of the points, read once. The two peaks are measured: NumPy's float64 or float32 matrix
+multiplication on all threads, and a sum over an array larger than the caches. A share of 1 of the first peak is only
+possible with fused multiply-adds alone: a subtraction uses half of one, an exp half of 25.
 """
 
 import functools

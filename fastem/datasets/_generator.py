@@ -1,7 +1,8 @@
-"""Points from a Gaussian mixture, drawn at random, whose components overlap as much as is asked for.
+"""Points from a random Gaussian mixture whose components have a given overlap.
 
-The mixture is built where its components are about round: positions and shapes are drawn, and positions moved apart
-until the Bayes error is the one asked for. Then all of it is stretched and turned, which leaves the error as it is.
+The mixture is built in coordinates in which its components are about round. Positions and shapes are drawn, and
+positions are scaled until the Bayes error is the one asked for. Then a random linear map, which leaves the error
+unchanged, stretches and turns the mixture.
 """
 
 from numbers import Integral, Real
@@ -10,9 +11,9 @@ import numpy as np
 
 from ..model.families import FAMILIES
 
-# Pairs of components times reference points, which bound what an evaluation of the error takes: some 10 ms.
+# Pairs of components times reference points: limits the time of one evaluation of the error to some 10 ms.
 _N_EVALUATED = 1 << 20
-# How much shapes differ, tried in turn: very different ones can't overlap much, wherever they are.
+# Scale of the differences between shapes, tried in turn: very different shapes can't overlap much at any distance.
 _DIVERSITIES = 1.0, 0.5, 0.25, 0.0
 
 
@@ -27,15 +28,15 @@ def make_mixture(
     dtype=np.float64,
     random_state=None,
 ):
-    """Draw a Gaussian mixture whose components overlap by a given amount, and points from it.
+    """Draw a Gaussian mixture whose components have a given overlap, and points from it.
 
-    The overlap is the Bayes error: the probability that the component a point is drawn from isn't its most probable
-    one given the point,
+    The overlap is the Bayes error: the probability that the component from which a point is drawn isn't the most
+    probable one given the point,
 
         overlap = 1 - E[max_k r_k(x)],    r_k(x) = w_k N(x; m_k, S_k) / sum_l w_l N(x; m_l, S_l).
 
-    No classifier errs less, and 1 - overlap is the accuracy that a perfect fit's `predict` has in the long run. Two
-    components of equal weight and covariance whose means are d standard deviations apart overlap by Phi(-d / 2).
+    No classifier has a lower error, and a perfect fit's `predict` has the accuracy 1 - overlap in the limit of many
+    points. Two components of equal weight and covariance with means d standard deviations apart overlap by Phi(-d / 2).
 
     Parameters
     ----------
@@ -45,14 +46,14 @@ def make_mixture(
     n_features : int, default=2
         D.
     overlap : float, default=0.05
-        Above 0 and at most 0.999 * (1 - max(weights)): always answering the heaviest component errs by what follows
-        the factor.
+        Above 0 and at most 0.999 * (1 - max(weights)); 1 - max(weights) is the error of always predicting the heaviest
+        component.
     covariance_type : {'full', 'tied', 'diag', 'spherical'}, default='full'
-        As of `GaussianMixture`.
+        As in `GaussianMixture`.
     weights : array-like of shape (n_components,), default=None
-        Positive shares, summing to 1; None: equal ones. How many points a component gets is drawn by them.
+        Positive, summing to 1; None: equal weights. The number of points of a component is random.
     dtype : {float64, float32}, default=float64
-        Of the points.
+        Type of the points.
     random_state : int, RandomState or None, default=None
         An int draws the same mixture and points every time.
 
@@ -68,21 +69,21 @@ def make_mixture(
         model : GaussianMixture
             The mixture itself.
         overlap : float
-            Its overlap, estimated from some 2**20 / K points other than `data`; within 0.1 % of the one asked for.
+            Its overlap, estimated from some 2**20 / K points other than `data`; within 0.1 % of the given one.
         overlap_error : float
-            Standard error of this estimate: with the defaults 0.3 % of it, with 100 components 3 %. The smaller the
-            overlap the larger its share; an overlap below 1e-5 is only roughly met.
+            Standard error of this estimate: with the defaults 0.3 % of it, with 100 components 3 %. The relative error
+            grows as the overlap falls; an overlap below 1e-5 is only roughly met.
 
     Raises
     ------
     TypeError, ValueError
-        A bad argument, by its name.
+        If an argument is invalid; the message names it.
 
     Notes
     -----
-    Some pairs of components overlap more than others: the overlap is that of all. Maitra and Melnykov's MixSim [2]_
-    controls that of pairs. Components are of about the same size, and more alike where they couldn't overlap as much
-    otherwise.
+    The overlap is that of all components together; some pairs overlap more than others. Maitra and Melnykov's MixSim
+    [2]_ controls the overlap of pairs. Components are of about the same size; their shapes are more alike if they
+    couldn't overlap as much otherwise.
 
     References
     ----------
@@ -124,7 +125,7 @@ def make_mixture(
 
 
 def _checked(n_samples, n_components, n_features, overlap, covariance_type, weights, dtype):
-    """The weights, float64; raises where an argument is out of its range."""
+    """The weights as float64; raises if an argument is out of its range."""
     from sklearn.utils import check_scalar
 
     from ..estimators.validation import check_weights
@@ -151,13 +152,13 @@ def _checked(n_samples, n_components, n_features, overlap, covariance_type, weig
 
 
 def _separated(weights, n_features, overlap, family, rng):
-    """Means (K, D) and roots of covariances (K, D, D) that overlap as asked, and the error at each reference point."""
+    """Means (K, D) and roots of covariances (K, D, D) with the given overlap, and the error at each reference point."""
     from scipy.optimize import brentq
 
     n_components = len(weights)
     directions = rng.standard_normal((n_components, n_features))
     logs, axes = family.random_shapes(n_components, n_features, rng)
-    # The same points for every evaluation: so the error, though estimated, is a smooth function of the distance.
+    # Every evaluation uses the same points, so that the estimated error is a smooth function of the distance.
     points = rng.standard_normal((max(16, _N_EVALUATED // n_components**2), n_features))
 
     for diversity in _DIVERSITIES:
@@ -175,8 +176,9 @@ def _separated(weights, n_features, overlap, family, rng):
 def _bayes_error(weights, directions, roots, points):
     """A function of the distance: the probability of error (n,) at each reference point, averaged over components.
 
-    Point z of component k, at distance * m_k + A_k z, is A_l^-1 (distance * (m_k - m_l) + A_k z) from component l in
-    its deviations: half the square is a polynomial of the distance, of which the coefficients are made once.
+    The reference point z of component k lies at distance * m_k + A_k z. In standard deviations of component l it is
+    A_l^-1 (distance * (m_k - m_l) + A_k z) away from it. Half the squared norm is a polynomial in the distance, whose
+    coefficients are computed once.
     """
     n_components = len(weights)
     inverses = np.linalg.inv(roots)

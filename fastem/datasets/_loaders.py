@@ -1,4 +1,4 @@
-"""The data sets: a table NAME.csv and what it is, NAME.txt, for each function `load_NAME`."""
+"""The data sets: `load_NAME` reads the table NAME.csv and its description NAME.txt."""
 
 import csv
 from importlib.resources import files
@@ -39,15 +39,15 @@ def load_faithful():
 
 
 def load_galaxies():
-    """Load the velocities of 82 galaxies: 1 feature, several modes; how many components?
+    """Load the velocities of 82 galaxies: 1 feature, several modes, an uncertain number of components.
 
     Returns
     -------
     sklearn.utils.Bunch
-        As of `load_faithful`, with
+        As in `load_faithful`, with
 
         data : ndarray of shape (82, 1), float64
-            Velocities away from us, in km/s, in rising order.
+            Velocities away from us, in km/s, in ascending order.
         feature_names : list of str
             ``['velocity']``.
 
@@ -55,7 +55,7 @@ def load_galaxies():
     ----------
     K. Roeder, *Density estimation with confidence sets exemplified by superclusters and voids in the galaxies*,
     Journal of the American Statistical Association 85 (1990), 617-624; the data set `galaxies` of R's package `MASS`,
-    its misprint put right.
+    with its misprint corrected.
 
     Examples
     --------
@@ -72,7 +72,7 @@ def load_penguins():
     Returns
     -------
     sklearn.utils.Bunch
-        As of `load_faithful`, with
+        As in `load_faithful`, with
 
         data : ndarray of shape (342, 4), float64
             Length and depth of the bill and length of the flipper, in mm, and body mass, in g.
@@ -104,7 +104,7 @@ def load_reaven_miller():
     Returns
     -------
     sklearn.utils.Bunch
-        As of `load_faithful`, with
+        As in `load_faithful`, with
 
         data : ndarray of shape (145, 3), float64
             Areas under the curves of plasma glucose and insulin in a glucose tolerance test, and steady state plasma
@@ -132,7 +132,7 @@ def load_reaven_miller():
 
 
 def _load(name, is_labelled=False):
-    """The Bunch of a table with a header, the last column of which holds names of classes where it is labelled."""
+    """The Bunch of a table with a header. If it is labelled, its last column holds names of classes."""
     from sklearn.utils import Bunch
 
     folder = files(__package__)

@@ -1,6 +1,6 @@
-"""Pictures of mixtures, as scikit-learn's displays are made: `MixtureDisplay.from_estimator(model, X)`.
+"""Pictures of mixtures in the manner of scikit-learn's displays: `MixtureDisplay.from_estimator(model, X)`.
 
-They need matplotlib, `pip install 'fastem[plot]'`, which is imported when the first one is drawn.
+They need matplotlib (`pip install 'fastem[plot]'`), which is imported when the first picture is drawn.
 """
 
 from ._animate import animate_fit

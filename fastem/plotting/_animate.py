@@ -1,4 +1,4 @@
-"""animate_fit: a film of EM, from the random start to convergence."""
+"""animate_fit: a film of EM from a random start to convergence."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from ._points import points_of
 from ._points_display import chosen_features
 from ._run import moments, random_run, run_of
 
-_MAX_POINTS = 20_000  # of which as many fits are made as there are starts to choose from
+_MAX_POINTS = 20_000  # points fitted and drawn, at most; as many fits are made as there are starts
 
 
 def animate_fit(
@@ -26,13 +26,13 @@ def animate_fit(
     last_seconds=2.5,
     size=(800, 400),
 ):
-    """Write a film of the fit: the components on their way, and the log-likelihood rising beside them.
+    """Write a film of the fit: components moving over the points, and the curve of the log-likelihood beside them.
 
     Without `frames`, a clone of the model is fitted by textbook EM from random starts (Gaussians about random points)
-    until nothing moves, and the film shows the run that ends where the model is: at the same log-likelihood, or where
-    none does (or the model isn't fitted) the highest one. Between two iterations the picture goes on a straight line
-    from one to the other; the title says which two. An iteration takes the more time the
-    farther components move in it, so that the first iterations and those that change much have most of the time.
+    until nothing visible moves. The film shows the run that ends at the model's log-likelihood; if none does, or the
+    model isn't fitted, it shows the run that ends highest. Between two iterations parameters are interpolated
+    linearly, and the title names the two. An iteration takes more time the farther components move in it, so the early
+    iterations, which change much, take most of the film.
 
     Parameters
     ----------
@@ -40,17 +40,17 @@ def animate_fit(
         Fitted or not.
     X : array-like of shape (n, D), or a source as in `fit`
     path : str or Path
-        Of the `.gif` or `.mp4` file; the latter needs ffmpeg.
+        Of a `.gif` or `.mp4` file; `.mp4` needs ffmpeg.
     sample_weight : array-like of shape (n,), default=None
-        Multiplicities, as in `fit`: the film's own fit, bars and cells count them, markers' areas are proportional to
-        them.
+        Multiplicities, as in `fit`. The film's own fit, bars and cells count them; the area of a marker is proportional
+        to them.
     frames : Frames or list of fitted models, default=None
-        The iterations of a fit that was made, from `fastem.callbacks.Frames`.
+        The iterations of a fit, recorded by `fastem.callbacks.Frames`.
     features : list of int or str, default=None
-        One or two to show; by default the two that separate the components best.
+        One or two features to show; by default the two that separate the components best.
     feature_names : list of str of length D, default=None
     max_points : int, default=20_000
-        Of more an even sample is fitted and drawn.
+        If there are more points, an even sample is fitted and drawn.
     max_frames : int, default=64
         Pictures in the film.
     fps : float, default=12.5
@@ -67,9 +67,9 @@ def animate_fit(
     Raises
     ------
     ValueError
-        Where X doesn't suit the model, or the file's name is neither .gif nor .mp4.
+        If X doesn't suit the model, or the file's name ends in neither .gif nor .mp4.
     RuntimeError
-        Where ffmpeg is needed and not found.
+        If ffmpeg is needed and not found.
     ImportError
         Without matplotlib or Pillow.
     """

@@ -1,16 +1,17 @@
-"""Many points in a plane: markers where they are few, an image of their number and colour where they are many."""
+"""Points in a plane: markers if they are few, an image of their number and colour per cell if they are many."""
 
 import numpy as np
 
 from ._colors import to_rgb
 
 FEW = 5_000
-"""Up to so many points are drawn one by one."""
-_SIZES = 0.05, 20  # least and largest area of a marker, in that of the mean weight: one is seen, one hides no others
+"""Points drawn as markers, at most; more are drawn as an image."""
+# Area of a marker relative to one of mean weight, least and most: still visible, and not hiding others.
+_SIZES = 0.05, 20
 
 
 class Cloud:
-    """Points on axes, to be coloured, and coloured again.
+    """Points on axes, which can be recoloured.
 
     Parameters
     ----------
@@ -19,7 +20,7 @@ class Cloud:
     bounds : ((float, float), (float, float))
         Limits of both axes.
     share : float
-        Of a usual axes' width; smaller ones need fewer cells.
+        Width of the axes relative to usual ones; smaller axes need fewer cells.
     weights : ndarray of shape (n,), default=None
         Of the points.
 
@@ -27,7 +28,7 @@ class Cloud:
     ----------
     artist : PathCollection or AxesImage
     counts : ndarray of shape (rows, columns) or None
-        Points in each cell of the image; with weights, which are of any scale, their sum over the mean weight.
+        Points in each cell of the image; with weights, their sum divided by the mean weight. None for markers.
     """
 
     def __init__(self, ax, xy, bounds, share=1.0, weights=None):
@@ -59,13 +60,13 @@ class Cloud:
         self._opacity = np.where(counts > 0, np.clip(0.12 + 0.88 * shade, 0, 1), 0).reshape(self._shape)
 
     def paint(self, values, color_of=to_rgb):
-        """Colour the points: those in a cell by their mean.
+        """Colour the points; a cell of an image gets the colour of its points' mean value.
 
         Parameters
         ----------
         values : ndarray of shape (n, c)
         color_of : callable
-            From (m, c) to colours, (m, 3) in sRGB; by default the values are OKLab.
+            Maps values (m, c) to colours (m, 3) in sRGB; the default takes OKLab values.
         """
         if self.counts is None:
             self._markers(color_of(values))

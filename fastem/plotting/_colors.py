@@ -1,9 +1,9 @@
-"""Colours that everyone can tell apart, and their mixtures."""
+"""Colours that colour-blind readers can tell apart, and mixtures of them."""
 
 import numpy as np
 
-# Okabe & Ito 2008 without yellow and black, which are lost among white paper and ink, then four of Tol's 'muted'; the
-# first ones differ in lightness, too.
+# Okabe & Ito 2008 without yellow and black, which are hard to see beside white paper and ink, then four of Tol's
+# 'muted'. The first ones also differ in lightness.
 _FIRST = (
     "#0072B2",
     "#D55E00",
@@ -36,7 +36,7 @@ _OKLAB = np.array(
 
 
 def palette(n):
-    """n colours, (n, 3) in sRGB from 0 to 1: a fixed list of ten, then hues a golden angle apart."""
+    """n colours, (n, 3) in sRGB from 0 to 1: a fixed list of ten, then hues a golden angle apart in OKLab."""
     rgb = np.array([[int(color[i : i + 2], 16) for i in (1, 3, 5)] for color in _FIRST]) / 255
     more = np.arange(max(0, n - len(rgb)))
     lightness = np.array([0.72, 0.42, 0.58])[more % 3]
@@ -53,12 +53,12 @@ def to_lab(rgb):
 
 
 def to_rgb(lab):
-    """OKLab to sRGB, clipped to what a screen can show."""
+    """OKLab to sRGB, clipped to the range of a screen."""
     light = (np.asarray(lab) @ np.linalg.inv(_OKLAB).T) ** 3 @ np.linalg.inv(_CONES).T
     light = np.clip(light, 0, 1)
     return np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
 
 
 def tint(rgb, amount):
-    """A colour nearer to white: 0 leaves it, 1 is white."""
+    """A colour mixed with white: amount 0 is the colour, 1 is white."""
     return np.asarray(rgb) * (1 - amount) + amount

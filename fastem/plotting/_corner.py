@@ -1,4 +1,4 @@
-"""All pairs of several features: a triangle of planes, with each feature by itself on the diagonal."""
+"""All pairs of several features: a triangle of planes, with the single features on the diagonal."""
 
 import numpy as np
 
@@ -7,13 +7,13 @@ from ._style import own_figure, shifted
 
 
 def corner(fig, mixture, points, lab, colors, *, title, handles=None, size=None):
-    """Draw it.
+    """Draw a triangle of panels and its legend.
 
     Parameters
     ----------
     fig : Figure, SubFigure or None
     mixture : Mixture or None
-        None: the points alone.
+        None: draw the points alone.
     points : Points
     lab : ndarray of shape (n, 3)
     colors : ndarray of shape (K, 3)
@@ -69,7 +69,7 @@ def _plane(ax, mixture, points, pair, bounds, colors, share, lab):
 
 
 def _words(fig, place, title, handles):
-    """Title and legend in the triangle above the diagonal, which is empty."""
+    """Put title and legend in the empty triangle above the diagonal; return the legend."""
     ax = fig.add_subplot(place)
     ax.set_axis_off()
     ax.text(1, 1, title, ha="right", va="top", transform=ax.transAxes)

@@ -1,4 +1,4 @@
-"""DataDisplay: points before any fit, and the Gaussians of known groups."""
+"""DataDisplay: points without a fit, and the Gaussians of known groups."""
 
 import numpy as np
 
@@ -13,25 +13,25 @@ _UNKNOWN = to_lab([0.62, 0.62, 0.62])
 
 
 class DataDisplay(PointsDisplay):
-    """The points alone, or in the colours of known groups with the Gaussian of each: use `from_data` to make one.
+    """The points alone, or in the colours of known groups with each group's Gaussian: use `from_data` to make one.
 
-    Drawn as `MixtureDisplay` draws, without the densest regions.
+    It looks like `MixtureDisplay`, without the highest-density regions.
 
     Parameters
     ----------
     points : Points
         Of the features shown.
     lab : ndarray of shape (n, 3)
-        OKLab colours of the points; those of unknown group are grey.
+        OKLab colours of the points; points of unknown group are grey.
     mixture : Mixture or None
-        For each group its share of the known points, their mean, and their covariance (divided by their number): what
-        `fit` makes of labelled points, but for `reg_covar`.
+        For each group its share of the known points, their mean and their covariance (divided by their number). `fit`
+        with labels gives the same, plus `reg_covar`.
     title : str
 
     Attributes
     ----------
     ax_, axes_, figure_, panels_, points_, ellipses_, legend_
-        As those of `MixtureDisplay`.
+        As in `MixtureDisplay`.
 
     Examples
     --------
@@ -59,23 +59,23 @@ class DataDisplay(PointsDisplay):
 
         Parameters
         ----------
-        X : array-like of shape (n, D), or a source as `fit` takes
+        X : array-like of shape (n, D), or a source as in `fit`
         labels : array-like of int or str of shape (n,), default=None
-            The known group of each point; -1, '' or None where unknown.
+            The group of each point; -1, '' or None if it is unknown.
         sample_weight : array-like of shape (n,), default=None
-            Multiplicities, as in `fit`: bars and cells count them, markers' areas are proportional to them, groups'
-            shares, means and covariances are weighted.
+            Multiplicities, as in `fit`. Bars and cells count them, the area of a marker is proportional to them, and
+            the shares, means and covariances of groups are weighted.
         features : list of int or str, default=None
-            Those to show, by number or name; by default all, of more than 6 the first 6, or those that separate the
-            groups most.
+            Features to show, by number or name. Default: all if there are at most 6; otherwise the 6 that separate the
+            groups most, or the first 6 without labels.
         feature_names : list of str of length D, default=None
             By default X's.
         max_points : int, default=1_000_000
-            Of more points an even sample is drawn.
+            If there are more points, an even sample is drawn.
         ax : Axes, default=None
-            For one or two features; by default those of a new figure.
+            Axes for one or two features; by default those of a new figure.
         fig : Figure or SubFigure, default=None
-            For more features.
+            Figure for more features; by default a new one.
         legend : bool, default=True
 
         Returns
@@ -85,7 +85,7 @@ class DataDisplay(PointsDisplay):
         Raises
         ------
         ValueError
-            Where X holds NaN, or there aren't as many labels as points.
+            If X holds NaN, or the number of labels is not that of the points.
         ImportError
             Without matplotlib.
         """
@@ -106,7 +106,7 @@ class DataDisplay(PointsDisplay):
 
 
 def _coded(labels, points):
-    """(number of the group of each point drawn, -1 where unknown, names of the groups)."""
+    """(number of each drawn point's group, -1 if unknown; names of the groups)."""
     labels = np.asarray(labels)
     if labels.shape != (points.n_all,):
         raise ValueError(f"labels should be one for each of {points.n_all} points, but got the shape {labels.shape}")
@@ -123,9 +123,9 @@ def _coded(labels, points):
 
 
 def _gaussians(points, codes, names):
-    """Shares, means and covariances of the groups with these names.
+    """The mixture of the groups with these names: their shares, means and covariances.
 
-    By hand rather than by `fit`: a group of one point, or in a plane, has a covariance but no density.
+    It isn't made by `fit`, because a group of one point, or in a plane, has a covariance but no density.
     """
     weights = np.ones(len(points)) if points.weights is None else points.weights
     members = [codes == k for k in range(len(names))]

@@ -1,4 +1,4 @@
-"""The pictures of a film of a fit: points, components and log-likelihood at any moment between two iterations."""
+"""The pictures of a film: points, components and log-likelihood at any moment of a fit, between iterations too."""
 
 import numpy as np
 
@@ -8,22 +8,22 @@ from ._panels import LinePanel, PlanePanel, bounds_of
 from ._points import mixed_colors
 from ._style import FAINT, INK, counted, nats, note, styled
 
-_ELLIPSES = {2: (1.4, 1.0)}  # one for each component: as sharp as it moves, and half the file
-_SHADE = 0.03  # OKLab: a difference that is hardly seen, and that a file need not hold
+_ELLIPSES = {2: (1.4, 1.0)}  # standard deviations: (line width, opacity); one ellipse per component halves the file
+_SHADE = 0.03  # OKLab: colours are rounded to it; hardly visible, and the file gets smaller
 
 
 class Film:
-    """A figure of its own, outside pyplot, whose artists move.
+    """A figure outside pyplot whose artists are moved from picture to picture.
 
     Parameters
     ----------
     run : Run
     points : Points
-        Of the one or two features shown.
+        The one or two features shown.
     features : ndarray of int
         Their numbers.
     values : ndarray of shape (n, D)
-        The points in all features.
+        The points, with all features.
     size : (int, int)
         Width and height, pixels.
     """
@@ -41,7 +41,7 @@ class Film:
             self._draw_mixture(left, points)
             self._draw_curve(right)
             self.figure.draw_without_rendering()
-            self.figure.set_layout_engine("none")  # nothing may wander while it plays
+            self.figure.set_layout_engine("none")  # axes must not move during the film
 
     def _draw_mixture(self, ax, points):
         mixture = self._run.mixtures[-1].marginal(self._features)
@@ -50,7 +50,7 @@ class Film:
         look = {"weights": points.weights}
         if self._is_line:
             self.panel = LinePanel(ax, points.values[:, 0], points.names[0], bounds[0], self._colors, **look)
-            self.panel.show(mixture)  # the axis as high as the last picture needs
+            self.panel.show(mixture)  # fixes the axis for the last mixture
         else:
             self.panel = PlanePanel(ax, points.values, points.names, bounds, self._colors, ellipses=_ELLIPSES, **look)
             note(ax, "ellipses at 2 standard deviations", above=False)
@@ -58,7 +58,7 @@ class Film:
 
     def _draw_curve(self, ax):
         n_iter, curve = self._run.n_iter, self._run.log_likelihood
-        # The first iteration may gain more than all others: the curve then comes from below the axes.
+        # The first iteration may gain more than all others together: the curve then starts below the axes.
         low = curve.min() if len(curve) < 3 else max(curve.min(), curve[-1] - 2 * (curve[-1] - curve[:2].max()))
         high = curve.max()
         span = high - low or 1.0
@@ -73,10 +73,9 @@ class Film:
         self._title = ax.set_title("iteration 0", loc="left")
 
     def show(self, moment):
-        """Go to a moment: the whole part is the number of a frame, the rest how far the next one is reached.
+        """Draw a moment: its integer part is the number of a frame, its fraction the share of the way to the next.
 
-        Between two iterations every parameter is on the straight line from one to the other, and the point of the
-        curve on the line between theirs.
+        Between two frames every parameter, and the log-likelihood, is interpolated linearly.
         """
         run = self._run
         i = min(int(moment), len(run.mixtures) - 1)
@@ -93,7 +92,7 @@ class Film:
         y = run.log_likelihood[i] + share * (run.log_likelihood[j] - run.log_likelihood[i])
         self._trace.set_data(np.append(run.n_iter[: i + 1], x), np.append(run.log_likelihood[: i + 1], y))
         self._dot.set_data([x], [max(y, self._floor)])
-        self._dot.set_marker("o" if y >= self._floor else "v")  # it is below the axes
+        self._dot.set_marker("o" if y >= self._floor else "v")  # a triangle if the point is below the axes
         until = f" to {run.n_iter[j]}" if share else f": {nats(y)}"
         self._title.set_text(f"iteration {run.n_iter[i]}{until}")
         return mixture
@@ -103,7 +102,7 @@ class Film:
         return np.round(lab / _SHADE) * _SHADE
 
     def _colors_of(self, i):
-        """OKLab colours of the points in a frame; the last two are kept."""
+        """OKLab colours of the points in a frame; those of two frames are cached."""
         kept = self.__dict__.setdefault("_kept", {})
         if i not in kept:
             while len(kept) > 1:

@@ -15,7 +15,7 @@ _NEARLY_WHITE = 244
 
 
 def check(path):
-    """Raise where no film can be written to this path, before any work is done."""
+    """Raise if no film can be written to this path; called before any work is done."""
     suffix = Path(path).suffix.lower()
     if suffix not in FORMATS:
         raise ValueError(f"{path}: a film should be a .gif or .mp4 file")
@@ -29,7 +29,7 @@ def check(path):
 
 
 def write(path, film, moments, *, fps, last_seconds):
-    """Write the film at these moments; a file that was there stays until the new one is whole."""
+    """Write the film at these moments; an existing file is replaced when the new one is complete."""
     seconds = np.full(len(moments), 1 / fps)
     seconds[0], seconds[-1] = _FIRST_SECONDS, last_seconds
     write_as = _write_gif if path.suffix.lower() == ".gif" else _write_mp4
@@ -40,7 +40,7 @@ def write(path, film, moments, *, fps, last_seconds):
 
 @contextmanager
 def _beside(path):
-    """A path in the same folder, moved to `path` at the end, and gone where the end isn't reached."""
+    """A temporary path in the same folder: renamed to `path` at the end, removed after an error."""
     partial = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
     try:
         yield partial
@@ -50,7 +50,7 @@ def _beside(path):
 
 
 def _write_gif(path, film, moments, seconds, fps):
-    """All pictures share one palette, so that Pillow stores of each only what changed."""
+    """Write a GIF whose pictures share one palette, so that Pillow stores only what changes from one to the next."""
     image = needed("PIL.Image", "plot")
     pictures = []
     for moment in moments:
@@ -64,7 +64,7 @@ def _write_gif(path, film, moments, seconds, fps):
 
 
 def _common_palette(image, pictures, n_colors):
-    """The colours of some of the pictures together: the fewer, the smaller the file; and white, for the paper."""
+    """An image with the palette of a sample of the pictures, near-white set to white; fewer colours, smaller file."""
     some = [pictures[i] for i in evenly(len(pictures), 6)]
     together = image.fromarray(np.concatenate(some)).quantize(n_colors, method=image.Quantize.MEDIANCUT)
     colors = np.array(together.getpalette()[: 3 * n_colors]).reshape(-1, 3)

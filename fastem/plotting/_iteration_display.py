@@ -15,23 +15,23 @@ _ELLIPSES = {1: (1.5, 1.0), 2: (1.0, 0.7)}
 class IterationDisplay:
     """A strip of frames from a fit: use `from_frames` to make one.
 
-    Each picture is the mixture after that many iterations, its log-likelihood in nats per point, the points in the
-    colours of its components; ellipses at 1 and 2 standard deviations. Axes are those of the last frame.
+    Each panel shows the mixture after some iterations: its log-likelihood in nats per point, the points in the colours
+    of its components, and ellipses at 1 and 2 standard deviations. All panels have the axes of the last frame.
 
     Parameters
     ----------
     run : Run
     chosen : ndarray of int
-        Which of its frames are shown.
+        Numbers of the run's frames to show.
     points : Points
-        In all features.
+        The points, with all features.
     features : ndarray of int
-        The one or two shown.
+        The one or two features shown.
 
     Attributes
     ----------
     axes_ : ndarray of Axes
-        In the order of the iterations.
+        One for each iteration shown, in their order.
     figure_ : Figure or SubFigure
     panels_ : list of PlanePanel or LinePanel
     n_iter_ : ndarray of int
@@ -60,19 +60,19 @@ class IterationDisplay:
         Parameters
         ----------
         frames : Frames or list of fitted models
-            `fastem.callbacks.Frames` of a fit, of which the best run is shown, or the models of its iterations.
+            `fastem.callbacks.Frames` of a fit (its best run is shown), or the models of the iterations of a run.
         X : array-like of shape (n, D), or a source as in `fit`
         sample_weight : array-like of shape (n,), default=None
-            Multiplicities, as in `fit`: bars and cells count them, markers' areas are proportional to them.
+            Multiplicities, as in `fit`. Bars and cells count them; the area of a marker is proportional to them.
         n_frames : int, default=6
-            Pictures, chosen so that about as much moves between any two.
+            Number of panels. Iterations are chosen with about the same motion between neighbours.
         chosen : list of int, default=None
-            The iterations (`n_iter_`) to show instead.
+            Iterations (`n_iter_`) to show in place of `n_frames` chosen ones.
         features : list of int or str, default=None
-            One or two to show; by default the two that separate the last frame's components best.
+            One or two features to show; by default the two that separate the last frame's components best.
         feature_names : list of str of length D, default=None
         max_points : int, default=1_000_000
-            Of more points an even sample is drawn.
+            If there are more points, an even sample is drawn.
         fig : Figure or SubFigure, default=None
 
         Returns
@@ -82,7 +82,7 @@ class IterationDisplay:
         Raises
         ------
         ValueError
-            Where X doesn't suit the models, there is no frame, or none of an iteration that was chosen.
+            If X doesn't suit the models, there are no frames, or a chosen iteration has none.
         ImportError
             Without matplotlib.
         """
@@ -150,7 +150,7 @@ def _of_iterations(run, chosen):
 
 
 def _where_it_moves(run, n):
-    """Numbers of at most n frames, about as much moving between any two of them."""
+    """Numbers of at most n frames, with about the same motion between neighbours."""
     if len(run.mixtures) <= n:
         return np.arange(len(run.mixtures))
     for more in range(n, 50 * n):

@@ -1,4 +1,4 @@
-"""Which colour is which component, its weight and its mean, in words."""
+"""Legends: the colour, weight and mean of each component."""
 
 import numpy as np
 
@@ -7,11 +7,11 @@ from ._mixture import MASSES
 from ._style import INK, SHADES, point, shifted
 
 MOST = 12
-"""Components in a legend; of more the heaviest are named."""
+"""Components in a legend, at most: the heaviest."""
 
 
 def component_text(k, mixture):
-    """'0: weight 0.36, mean (2.04, 54.5)'; with a name '0 setosa: weight ...', or the name alone where it is short."""
+    """'0: weight 0.36, mean (2.04, 54.5)'; with a name '0 setosa: weight ...', or 'name: ...' if names are short."""
     mark = mixture.marks[k]
     head = mark if mixture.names is None or mixture.names[k] == mark else f"{mark} {mixture.names[k]}"
     mean = point(mixture.means[k], mixture.deviations[k])
@@ -23,7 +23,7 @@ def _weight(weight):
 
 
 def entries(mixture, colors):
-    """(handles, texts) for a legend of the components, the heaviest where they are many."""
+    """(handles, texts) for a legend of the components, or of the heaviest `MOST` of them."""
     line = needed("matplotlib.lines", "plot").Line2D
     shown = np.flatnonzero(~mixture.is_empty)
     n_more, n_empty = max(0, len(shown) - MOST), len(mixture) - len(shown)
@@ -39,7 +39,7 @@ def entries(mixture, colors):
 
 
 def lines(panel):
-    """(handles, texts) for what isn't a component: the sum in one dimension, ellipses and outlines in two."""
+    """(handles, texts) for the rest: the sum in one dimension, ellipses and highest-density regions in two."""
     line = needed("matplotlib.lines", "plot").Line2D
     if not panel.ellipses:
         return [line([], [], color=INK, linewidth=2.4)], ["all together"]
@@ -55,7 +55,7 @@ def lines(panel):
 
 
 def below(ax, handles, texts):
-    """A legend under the axes, where it hides nothing."""
+    """A legend below the axes, where it covers nothing."""
     place = {
         "loc": "upper center",
         "bbox_to_anchor": (0.5, 0),
@@ -71,12 +71,12 @@ def n_columns(n):
 
 
 def inches_below(n):
-    """Height of such a legend of n entries."""
+    """Height of a legend of n entries below the axes, inches."""
     return 0.2 + 0.18 * -(-n // n_columns(n))
 
 
 def within(ax, handles, texts):
-    """A legend on axes that are the user's, which has to stay within them."""
+    """A legend inside the axes, for axes that the user passed."""
     return ax.legend(
         handles,
         texts,

@@ -1,4 +1,4 @@
-"""LogLikelihoodDisplay: how the log-likelihood rose, in one fit or in several starts."""
+"""LogLikelihoodDisplay: the log-likelihood by iteration, of one fit or several starts."""
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
@@ -7,7 +7,7 @@ from ..fitting.report import ALL
 from ._colors import palette
 from ._style import FAINT, INK, counted, nats, own_axes, styled
 
-_AS_GOOD = 1e-3  # nats per point
+_AS_GOOD = 1e-3  # nats per point that a start may end below the best and count as equal
 _MARKS = {
     "start": ("o", "start"),
     "run": ("D", "best starts"),
@@ -20,9 +20,9 @@ _MARKS = {
 class LogLikelihoodDisplay:
     """The log-likelihood by iteration: use `from_estimator` or `from_frames` to make one.
 
-    A fit: `lower_bounds_` over all the points, quasi-Newton steps marked; before them, on grey, what each stage of the
-    search reached, on samples where there are many points (whose log-likelihood differs from that of all by chance).
-    Several starts: one curve each, the best one in colour.
+    For a fit it shows `lower_bounds_` over all the points, with quasi-Newton steps marked. Before them, on grey, it
+    shows what each stage of the search reached. With many points the stages use samples, whose log-likelihood differs
+    from that of all points by chance. For several starts it shows one curve each, the best one in colour.
 
     Parameters
     ----------
@@ -31,12 +31,12 @@ class LogLikelihoodDisplay:
     best : int
         The run that ended highest.
     accelerated : ndarray of bool
-        Of the best curve's points, those reached by a quasi-Newton step.
+        For each point of the best curve, whether a quasi-Newton step reached it.
     stages : list of Stage
-        Of the search, those with as many components as the mixture.
+        The stages of the search that have as many components as the mixture.
     title : str
     bound : str, default='log-likelihood, nats per point'
-        What the curves are of; a Bayesian mixture's is a lower bound, in nats.
+        Label of the curves' axis; for a Bayesian mixture it is a lower bound, in nats.
 
     Attributes
     ----------
@@ -56,7 +56,7 @@ class LogLikelihoodDisplay:
 
     @classmethod
     def from_estimator(cls, model, *, ax=None):
-        """Draw how a fit came about.
+        """Draw the iterations of a fit, and the search before them.
 
         Parameters
         ----------
@@ -73,7 +73,7 @@ class LogLikelihoodDisplay:
         ------
         NotFittedError
         ValueError
-            Where the model made no iterations.
+            If the model made no iterations.
         ImportError
             Without matplotlib.
         """
@@ -96,7 +96,7 @@ class LogLikelihoodDisplay:
 
     @classmethod
     def from_frames(cls, frames, *, ax=None):
-        """Draw the runs of a fit over each other.
+        """Draw the runs of a fit, one curve each.
 
         Parameters
         ----------
@@ -112,7 +112,7 @@ class LogLikelihoodDisplay:
         Raises
         ------
         ValueError
-            Where there is no iteration.
+            If there is no iteration.
         ImportError
             Without matplotlib.
         """
@@ -180,7 +180,7 @@ class LogLikelihoodDisplay:
         return self.ax_.plot(x, y, "D", **look)[0]
 
     def _mark_stages(self):
-        """What the stages reached, left of the first iteration, on grey."""
+        """Mark what the stages reached, on grey, left of the first iteration."""
         if not self.stages:
             return []
         first, last = self.curves[self.best][0][[0, -1]]
@@ -203,7 +203,7 @@ class LogLikelihoodDisplay:
         ]
 
     def _range(self):
-        """Limits of the log-likelihood: a first iteration that gains far more than all others is left below."""
+        """Limits of the axis. If the first iteration gains far more than all others, it lies below the axes."""
         curves, reached = [y for _, y in self.curves], [stage.lower_bound for stage in self.stages]
         highest = max(*reached, *(y[-1] for y in curves), -np.inf)
         lowest = min(*reached, *(y.min() for y in curves), np.inf)

@@ -1,4 +1,4 @@
-"""MahalanobisDisplay: whether the points of each component lie about its mean as those of a Gaussian would."""
+"""MahalanobisDisplay: Q-Q plots that show whether the points of each component are Gaussian."""
 
 import numpy as np
 from scipy.linalg import cholesky, solve_triangular
@@ -18,13 +18,13 @@ _MOST_DOTS = 400
 class MahalanobisDisplay:
     """Q-Q plots of squared Mahalanobis distances against chi-square, one for each component: use `from_estimator`.
 
-    Of n points whose most probable component it is, the i-th smallest squared distance from its mean,
-    (x - mean)' covariance**-1 (x - mean), stands over the quantile of chi-square with D degrees of freedom at
-    (i - 1/2) / n. The band holds 95 % of what each would be for a Gaussian (pointwise): the i-th smallest of n uniform
-    numbers is Beta(i, n + 1 - i). Of very many points the band is a line; the Kolmogorov distance, the largest
-    difference between the two distribution functions, says how far they are from it all in all. A curve above the
-    diagonal at its end means heavier tails. Where components overlap, labels cut each one's tail: curves then end
-    below.
+    Let n points have a component as their most probable one. The i-th smallest of their squared Mahalanobis distances
+    from its mean, (x - mean)' covariance**-1 (x - mean), is drawn over the quantile of chi-square with D degrees of
+    freedom at (i - 1/2) / n. The band holds each distance with probability 95 % (pointwise) if the points are Gaussian:
+    the i-th smallest of n uniform numbers is Beta(i, n + 1 - i). With very many points the band is too narrow to be
+    seen; then the Kolmogorov distance, the largest difference between the two distribution functions, summarises the
+    deviation. A curve that ends above the diagonal means heavier tails. If components overlap, points in the tails
+    belong to other components, so curves end below it.
 
     Parameters
     ----------
@@ -32,13 +32,13 @@ class MahalanobisDisplay:
         For each component the squared distances of its points, ascending.
     n_features : int
     shown : ndarray of int
-        Components to draw.
+        Numbers of the components to draw.
     weights : list of ndarray, default=None
-        For each component the weights of these points, in their order. Those up to one, half its own, by their sum over
-        all is then the probability at which its quantile is taken. Whole weights are multiplicities; by the
-        size of others, the band is that of as many points as say as much: (sum w)**2 / sum w**2 (Kish 1965).
+        For each component the weights of these points, in the same order. The quantile of a point is then taken at the
+        sum of the weights before it plus half its own, divided by the sum of all. Integer weights are multiplicities.
+        For others the band is that of the effective number of points, (sum w)**2 / sum w**2 (Kish 1965).
     names : list of str, default=None
-        Of the components; by default their numbers.
+        Names of the components; by default their numbers.
 
     Attributes
     ----------
@@ -46,7 +46,7 @@ class MahalanobisDisplay:
         One for each component shown.
     figure_ : Figure or SubFigure
     lines_ : list of Line2D
-        The dots: x are quantiles of chi-square, y squared distances.
+        The dots of each plot: x are quantiles of chi-square, y squared distances.
     bands_ : list of PolyCollection
     """
 
@@ -56,7 +56,7 @@ class MahalanobisDisplay:
 
     @classmethod
     def from_estimator(cls, model, X, *, sample_weight=None, max_points=MAX_POINTS, fig=None):
-        """Draw how Gaussian the components of a fitted model are on the points X.
+        """Draw Q-Q plots for the components of a fitted model on the points X.
 
         Parameters
         ----------
@@ -66,7 +66,7 @@ class MahalanobisDisplay:
         sample_weight : array-like of shape (n,), default=None
             Multiplicities, as in `fit`.
         max_points : int, default=1_000_000
-            Of more points an even sample is taken.
+            If there are more points, an even sample is taken.
         fig : Figure or SubFigure, default=None
             By default a new one.
 
@@ -78,7 +78,7 @@ class MahalanobisDisplay:
         ------
         NotFittedError
         ValueError
-            Where X doesn't suit the model.
+            If X doesn't suit the model.
         ImportError
             Without matplotlib.
         """
@@ -155,14 +155,14 @@ class MahalanobisDisplay:
 
 
 def _dots(n):
-    """Which of n sorted points to draw: all, or the more of them the nearer to the end, where they lie apart."""
+    """Which of n sorted points to draw: all, or a selection that is denser towards the tail, where points lie apart."""
     if n <= _MOST_DOTS:
         return np.arange(n)
     return n - np.unique(np.round(np.geomspace(1, n, _MOST_DOTS)).astype(int))[::-1]
 
 
 def _probabilities(rank, n):
-    """Lower end of the band, middle, and upper end, of points with these ranks among n."""
+    """Probabilities of the lower end of the band, its middle and its upper end, for these ranks among n points."""
     lower, upper = beta.ppf([[0.025], [0.975]], rank, n + 1 - rank)
     return lower, (rank - 0.5) / n if n else rank, upper
 

@@ -1,4 +1,4 @@
-"""A mixture as pictures need it: in a line or in a plane."""
+"""A mixture for drawing: its marginals, and its densities in one or two features."""
 
 from dataclasses import dataclass, field
 
@@ -8,14 +8,14 @@ from scipy.special import logsumexp
 from ..model.families import FAMILIES
 
 MASSES = (0.5, 0.9, 0.99)
-"""What the highest-density regions that contours enclose hold of the mixture."""
+"""Probabilities of the highest-density regions whose contours are drawn."""
 
-_SHORT = 3  # characters of a name that a component's mean has room for
+_SHORT = 3  # characters of a name that fit in the marker of a component's mean
 
 
 @dataclass(frozen=True)
 class Mixture:
-    """Weights, means and covariance matrices in float64, whatever the family.
+    """Weights, means and covariance matrices in float64, for any family.
 
     Attributes
     ----------
@@ -23,9 +23,9 @@ class Mixture:
     means : ndarray of shape (K, D)
     covariances : ndarray of shape (K, D, D)
     is_empty : ndarray of bool of shape (K,)
-        Components that a Bayesian mixture has left without a point: they are its prior, and not drawn.
+        Components of a Bayesian mixture that hold less than one point: they equal the prior and are not drawn.
     names : list of str or None
-        Of the components, where they have some beside their numbers.
+        Names of the components, if they have any besides their numbers.
     """
 
     weights: np.ndarray
@@ -48,7 +48,7 @@ class Mixture:
         return cls(np.asarray(model.weights_, dtype=np.float64), means, np.asarray(matrices), is_empty, names)
 
     def __post_init__(self):
-        # In a line and a plane these formulae hold for singular matrices, too, where Cholesky's method fails.
+        # `_factors` handles singular matrices, too, in one or two features; Cholesky's method fails for them.
         if self.is_empty is None:
             object.__setattr__(self, "is_empty", np.zeros(len(self.weights), dtype=bool))
         object.__setattr__(self, "factors", _factors(self.covariances) if self.means.shape[1] <= 2 else None)
@@ -58,7 +58,7 @@ class Mixture:
 
     @property
     def marks(self):
-        """What stands for each component on a picture: its name where all are short, else its number."""
+        """Label of each component in a picture: its name if all names are short, else its number."""
         if self.names is not None and max(map(len, self.names)) <= _SHORT:
             return self.names
         return [str(k) for k in range(len(self))]
@@ -69,25 +69,25 @@ class Mixture:
         return np.sqrt(np.maximum(np.diagonal(self.covariances, axis1=1, axis2=2), 0.0))
 
     def marginal(self, features):
-        """The mixture of these features alone: the same weights, and the parts of means and covariances (exact)."""
+        """The marginal mixture of these features: the same weights, parts of means and covariances (exact)."""
         features = np.asarray(features)
         covariances = self.covariances[:, features[:, None], features]
         return Mixture(self.weights, self.means[:, features], covariances, self.is_empty, self.names)
 
     def reordered(self, order):
-        """The same mixture, its components in this order."""
+        """The same mixture with its components in this order."""
         names = self.names and [self.names[k] for k in order]
         return Mixture(self.weights[order], self.means[order], self.covariances[order], self.is_empty[order], names)
 
     def toward(self, other, share):
-        """Between this mixture (share 0) and another one (1): every parameter on its straight line."""
+        """The parameters interpolated linearly between this mixture (share 0) and another one (share 1)."""
         parts = ((self.weights, other.weights), (self.means, other.means), (self.covariances, other.covariances))
         return Mixture(*((1 - share) * before + share * after for before, after in parts), self.is_empty, self.names)
 
     def log_densities(self, X):
-        """log(weight_k N(x; mean_k, covariance_k)) at points in a line or plane, (n, K)."""
+        """log(weight_k N(x; mean_k, covariance_k)) at points of one or two features, (n, K)."""
         X = np.asarray(X, dtype=np.float64)
-        with np.errstate(over="ignore"):  # far from a component of no width
+        with np.errstate(over="ignore"):  # points far from a component without width
             z = (X[:, None, 0] - self.means[:, 0]) / self.factors[:, 0, 0]
             squares, log_scales = z * z, np.log(self.factors[:, 0, 0])
             if X.shape[1] == 2:
@@ -99,11 +99,11 @@ class Mixture:
         return log_weights - 0.5 * squares - log_scales - 0.5 * X.shape[1] * np.log(2 * np.pi)
 
     def log_density(self, X):
-        """Log-density of the mixture at points in a line or plane, (n,) nats."""
+        """Log-density of the mixture at points of one or two features, (n,) nats."""
         return logsumexp(self.log_densities(X), axis=1)
 
     def levels(self, masses=MASSES, n_points=20_000):
-        """Log-densities whose contours enclose the highest-density regions of these masses, (len(masses),) nats.
+        """Log-densities at the boundaries of the highest-density regions of these probabilities, (len(masses),) nats.
 
         They are quantiles of the log-density at points drawn from the mixture (Hyndman 1996).
         """
@@ -127,10 +127,10 @@ def _factors(covariances):
 
 
 def most_separating(mixture, n):
-    """The features, n of them in their order, that tell the components apart best.
+    """The n features that separate the components best, in ascending order.
 
-    By variance between the means over variance within; for two features together, by the trace of within**-1 between
-    (Fisher's criterion), so that they aren't two that say the same.
+    The criterion is the variance between the means over the variance within components. For n = 2 it is the trace of
+    within**-1 between (Fisher's criterion) of both together, so that the two aren't redundant.
     """
     centre = mixture.weights @ mixture.means
     offsets = mixture.means - centre

@@ -9,39 +9,39 @@ from ._style import counted, nats
 class MixtureDisplay(PointsDisplay):
     """A fitted mixture and the points: use `from_estimator` to make one.
 
-    One feature: histogram, the components' densities times their weights, and their sum. Two: points in the colours
-    of their components, mixed by responsibility; ellipses at 1, 2 and 3 standard deviations; the highest-density
-    regions that hold 50, 90 and 99 % of the mixture, shaded under few points and outlined over many. More: all pairs
-    of features, in which the mixture is the one with the same weights and the parts of means and covariances (the
-    marginal of a Gaussian mixture), and each feature by itself on the diagonal; colours are by all features together.
+    With one feature it shows a histogram, the density of each component times its weight, and their sum. With two it
+    shows the points in the colours of their components, mixed by responsibility; ellipses at 1, 2 and 3 standard
+    deviations; and the highest-density regions that hold 50, 90 and 99 % of the mixture, shaded under few points and
+    outlined over many. With more it shows the marginal mixture of each pair of features, and of each single feature on
+    the diagonal; colours are by all features.
 
-    More than 5,000 points are drawn as an image, the more opaque the more points (logarithmically), in the mean colour
-    of the points in each cell. Axes hold all ellipses and all points, but for the outermost 0.1 % on each side where
-    these lie far off; the picture says how many are outside.
+    More than 5,000 points are drawn as an image. Each cell has the mean colour of its points, and its opacity grows
+    with the logarithm of their number. The axes hold all ellipses and all points, except that the outermost 0.1 % on
+    each side are left out if they lie far off; the picture gives their number.
 
     Parameters
     ----------
     points : Points
-        Of the features shown.
+        The features shown.
     lab : ndarray of shape (n, 3)
         OKLab colours of the points.
     mixture : Mixture
-        Of the features shown.
+        The marginal of the features shown.
     title : str
 
     Attributes
     ----------
     ax_ : Axes
-        Of one or two features.
+        The axes, for one or two features.
     axes_ : ndarray of Axes of shape (D, D)
-        Of more features; None above the diagonal.
+        The axes, for more features; None above the diagonal.
     figure_ : Figure or SubFigure
     panels_ : list of one, or ndarray of the shape of `axes_`
-        What was drawn on each axes: `ellipses`, `means`, `contours`, `cloud`, or `curves`, `total`, `histogram`.
+        The artists on each axes: `ellipses`, `means`, `contours`, `cloud`, or `curves`, `total`, `histogram`.
     points_ : PathCollection, AxesImage or StepPatch
         The points on `ax_`: markers, an image or a histogram.
     ellipses_ : list of list of PathPatch
-        For each component its ellipses on `ax_`, the innermost first.
+        Ellipses of each component on `ax_`, the innermost first.
     contours_ : QuadContourSet or None
     legend_ : Legend or None
 
@@ -79,17 +79,17 @@ class MixtureDisplay(PointsDisplay):
             Fitted.
         X : array-like of shape (n, D), or a source as in `fit`
         sample_weight : array-like of shape (n,), default=None
-            Multiplicities, as in `fit`: bars and cells count them, markers' areas are proportional to them.
+            Multiplicities, as in `fit`. Bars and cells count them; the area of a marker is proportional to them.
         features : list of int or str, default=None
-            Those to show, by number or name; by default all, of more than 6 the 6 that separate the components most.
+            Features to show, by number or name. Default: all, or the 6 that separate the components most.
         feature_names : list of str of length D, default=None
-            By default those seen in `fit`, or X's.
+            By default those seen in `fit`, or those of X.
         max_points : int, default=1_000_000
-            Of more points an even sample is drawn.
+            If there are more points, an even sample is drawn.
         ax : Axes, default=None
-            For one or two features; by default those of a new figure.
+            Axes for one or two features; by default those of a new figure.
         fig : Figure or SubFigure, default=None
-            For more features.
+            Figure for more features; by default a new one.
         legend : bool, default=True
 
         Returns
@@ -100,7 +100,7 @@ class MixtureDisplay(PointsDisplay):
         ------
         NotFittedError
         ValueError
-            Where X or `features` don't suit the model.
+            If X or `features` don't suit the model.
         ImportError
             Without matplotlib.
         """

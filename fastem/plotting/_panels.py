@@ -1,4 +1,4 @@
-"""A mixture on one pair of axes: over a line (`LinePanel`) or over a plane (`PlanePanel`), to be shown and moved."""
+"""A mixture on one axes: over one feature (`LinePanel`) or two (`PlanePanel`); both can be redrawn for a film."""
 
 import numpy as np
 
@@ -9,9 +9,9 @@ from ._style import INK, SHADES, counted, note
 
 ELLIPSES = {1: (1.6, 1.0), 2: (1.1, 0.75), 3: (0.8, 0.5)}
 """Standard deviations at which ellipses are drawn: line width and opacity of each."""
-_REACH = 3.05  # deviations about the means that have to be on the axes
+_REACH = 3.05  # standard deviations about the means that the axes must include
 _GRID = 200
-_NUMBERED = 30  # more components than these carry no numbers
+_NUMBERED = 30  # components, at most, that are drawn with their numbers
 
 
 def bounds_of(values, mixture=None):
@@ -34,7 +34,7 @@ class PlanePanel:
     bounds : list of two pairs of floats
     colors : ndarray of shape (K, 3)
     share : float
-        Of a usual axes' width: smaller ones have smaller marks.
+        Width of the axes relative to usual ones; smaller axes have smaller marks.
     weights : ndarray of shape (n,), default=None
         Of the points.
 
@@ -42,7 +42,7 @@ class PlanePanel:
     ----------
     cloud : Cloud
     ellipses : list of list of PathPatch
-        For each component its ellipses, the innermost first.
+        Ellipses of each component, the innermost first.
     means, numbers : list of Line2D, list of Text
     contours : QuadContourSet or None
     """
@@ -63,7 +63,7 @@ class PlanePanel:
         return self.cloud.artist
 
     def show(self, mixture):
-        """Draw the components, or move those that are drawn."""
+        """Draw the components, or move them if they are drawn already."""
         if not self.ellipses:
             self._draw(mixture)
         for k, outlines in enumerate(self.ellipses):
@@ -97,13 +97,13 @@ class PlanePanel:
 
     @staticmethod
     def _outline(mixture, k, sigma):
-        """Points at so many deviations: the image of a circle, so that no unit or scale of the axes matters."""
+        """The ellipse at sigma deviations: the image of a circle, so units and scales of the axes don't matter."""
         path = needed("matplotlib.path", "plot").Path
         circle = path.unit_circle()
         return path(mixture.means[k] + sigma * circle.vertices @ mixture.factors[k].T, circle.codes)
 
     def show_contours(self, mixture):
-        """Show the highest-density regions: shaded under markers, outlined over an image."""
+        """Draw the highest-density regions: shaded under markers, outlined over an image."""
         x, y = (np.linspace(low, high, _GRID) for low, high in self.bounds)
         grid = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
         log_density = mixture.log_density(grid).reshape(_GRID, _GRID)
@@ -132,7 +132,7 @@ class LinePanel:
     Attributes
     ----------
     histogram : StepPatch
-        Density: counts, or sums of weights, by that of all points and by width of a bin.
+        Density of the points: the count (or sum of weights) of each bin over that of all points and its width.
     curves : list of Line2D
     areas : list of Polygon
     total : Line2D
@@ -160,7 +160,7 @@ class LinePanel:
         return self.histogram
 
     def show(self, mixture, rises=True):
-        """Draw the components and their sum, or move those that are drawn; `rises`: let the axis grow with them."""
+        """Draw or move the components and their sum; `rises`: let the density axis grow with them."""
         x = self._abscissae(mixture)
         parts = np.exp(mixture.log_densities(x[:, None]))
         total = parts.sum(axis=1)
@@ -171,7 +171,7 @@ class LinePanel:
             self.areas[k].set_xy(np.column_stack([np.r_[x[0], x, x[-1]], np.r_[0, part, 0]]))
         self.total.set_data(x, total)
         if rises:
-            # A component as narrow as a few of many bins would press the histogram flat.
+            # The limit is at most 3 times the histogram: a component narrower than a few bins would flatten it.
             tallest = np.max(self.histogram.get_data().values)
             self.ax.set_ylim(0, max(1.08 * tallest, min(1.12 * total.max(), 3 * tallest)) or 1)
         top = self.ax.get_ylim()[1]
@@ -193,19 +193,19 @@ class LinePanel:
                 at = {"ha": "center", "va": "center", "zorder": 5 + 0.01 * k}
                 place = {"xy": (0, 0), "xytext": (0, 8 * self._share**0.5), "textcoords": "offset points"}
                 self.numbers.append(self.ax.annotate(mixture.marks[k], **place, bbox=box, **look, **at))
-        # Wider than the components' and behind them, so that both are seen where one is nearly all.
+        # The sum is wider and behind, so that both are visible where one component is nearly all of it.
         (self.total,) = self.ax.plot([], [], color=INK, linewidth=2.3 * self._share**0.5, zorder=3)
 
     def _abscissae(self, mixture):
-        """Where curves are drawn: evenly, and close together about the means, so that no narrow peak is missed."""
+        """Abscissae of the curves: evenly spaced, and denser about the means, so that no narrow peak is missed."""
         near = mixture.means + np.linspace(-5, 5, 81) * mixture.deviations
         x = np.concatenate([np.linspace(*self.bounds, 500), near.ravel()])
         return np.unique(x[(x >= self.bounds[0]) & (x <= self.bounds[1])])
 
     def show_rug(self, x, colors):
-        """A tick for each point under the axis."""
+        """Draw a tick for each point at the axis."""
         lines = needed("matplotlib.collections", "plot").LineCollection
-        # From the axis down to 2 % of its height below it, whatever its scale.
+        # In units of the axes: from the bottom up to 2.5 % of their height, for any limits.
         segments = np.stack([np.column_stack([x, np.full(len(x), y)]) for y in (0.0, 0.025)], axis=1)
         rug = lines(segments, colors=colors, linewidths=0.6, alpha=0.8, zorder=6)
         rug.set_transform(self.ax.get_xaxis_transform())
@@ -213,9 +213,9 @@ class LinePanel:
 
 
 def _bins(x, bounds, weights=None):
-    """Edges of bins over the axes: as wide as Freedman & Diaconis (1981) say for one hump, or narrower for several.
+    """Edges of bins: as wide as Freedman & Diaconis (1981) suggest for one mode, or narrower in case there are several.
 
-    Of rounded values each bin takes in equally many, or the histogram would be a comb.
+    If values are rounded, every bin covers the same number of possible values, so the histogram isn't a comb.
     """
     low, high = max(x.min(), bounds[0]), min(x.max(), bounds[1])
     if not high > low:
@@ -232,14 +232,14 @@ def _bins(x, bounds, weights=None):
 
 
 def _weighted_quartiles(x, weights):
-    """The first and the third quartile of points with weights: the least values with as much at or below them."""
+    """The first and third quartile of weighted points: the least values with 1/4 and 3/4 of the weight up to them."""
     order = np.argsort(x, kind="stable")
     total = np.cumsum(weights[order])
     return x[order[np.searchsorted(total, np.array([0.25, 0.75]) * total[-1])]]
 
 
 def _rounding(x):
-    """What the values are all multiples of, from the least of them on; 0 where they aren't."""
+    """The step of which all values, less the least, are multiples; 0 if there is none."""
     values = np.unique(x)
     step = np.diff(values).min(initial=np.inf)
     multiples = (values - values[0]) / step

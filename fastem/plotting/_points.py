@@ -1,4 +1,4 @@
-"""The points of a picture, the responsibilities of a model for them, and how much of the axes they need."""
+"""The points of a picture, a model's responsibilities for them, and limits of the axes."""
 
 from dataclasses import dataclass, replace
 
@@ -15,7 +15,7 @@ from ._colors import palette, to_lab
 from ._style import counted
 
 MAX_POINTS = 1_000_000
-_BLOCK = 1 << 22  # responsibilities held at a time
+_BLOCK = 1 << 22  # responsibilities computed at a time
 
 
 @dataclass(frozen=True)
@@ -27,13 +27,13 @@ class Points:
     values : ndarray of shape (n, D), float64
     names : list of str, length D
     n_all : int
-        How many there are; the values are an even sample of them.
+        Number of points from which these are an even sample.
     index : slice or ndarray of int
-        Which ones the values are.
+        Rows of the values among all points.
     weights : ndarray of shape (n,), or None
-        Of the values; none is 0.
+        Weights of the values; none is 0.
     weight_of_all : float or None
-        Their sum over all points.
+        Sum of the weights of all points.
     """
 
     values: np.ndarray
@@ -47,7 +47,7 @@ class Points:
         return len(self.values)
 
     def only(self, features):
-        """The same points, these features alone."""
+        """The same points with these features only."""
         return replace(self, values=self.values[:, features], names=[self.names[j] for j in features])
 
     def __str__(self):
@@ -56,14 +56,14 @@ class Points:
 
 
 def points_of(X, model=None, feature_names=None, max_points=MAX_POINTS, sample_weight=None):
-    """Points from whatever `fit` takes, checked by the model that they are for; without those of weight 0.
+    """Points from anything that `fit` takes, checked by the model that they are for; points of weight 0 are left out.
 
     Raises
     ------
     NotFittedError
-        Where the model isn't fitted.
+        If the model isn't fitted.
     ValueError
-        Where X doesn't fit the model or holds NaN, or weights are no weights of its points, in the model's words.
+        If X doesn't suit the model or holds NaN, or the weights are invalid; the message is the model's.
     """
     columns = [str(name) for name in getattr(X, "columns", ())]
     learns = model is None
@@ -90,7 +90,7 @@ def points_of(X, model=None, feature_names=None, max_points=MAX_POINTS, sample_w
 
 
 def _even_sample(n, size):
-    """Which points to take: all, or one from each of as many equal stretches."""
+    """Which points to take: all, or one drawn from each of `size` equal stretches."""
     if n <= size:
         return slice(None)
     where = np.random.RandomState(0).uniform(size=size)
@@ -108,7 +108,7 @@ def _names(given, known, n_features):
 
 
 def responsibilities(model, values):
-    """Yield (slice, responsibilities of those points), a block at a time: (n, K) may be too much to hold."""
+    """Yield (slice, responsibilities of those points) in blocks, because (n, K) may need too much memory."""
     step = max(1, _BLOCK // len(model.weights_))
     for start in range(0, len(values), step):
         rows = slice(start, min(start + step, len(values)))
@@ -118,10 +118,10 @@ def responsibilities(model, values):
 
 
 def mixed_colors(model, values, order=None):
-    """OKLab colours of points, (n, 3): their components', mixed by responsibility.
+    """OKLab colours of points, (n, 3): the colours of components, mixed by responsibility.
 
     order : ndarray of int, default=None
-        order[k] is the number in the model of the component that has colour k.
+        order[k] is the number in the model of the component with colour k.
     """
     components = to_lab(palette(len(model.weights_)))
     if order is not None:
@@ -133,21 +133,21 @@ def mixed_colors(model, values, order=None):
 
 
 def mean_log_likelihood(model, values, weights=None):
-    """Nats per point, or per unit of weight."""
+    """Mean log-likelihood of the model, nats per point or per unit of weight."""
     total, n_points = ArraySource(values).log_likelihood(model._parameters(), Annotations(weights))
     return total / n_points
 
 
 def limits(values, *intervals):
-    """Lower and upper limit of an axis: the intervals and all points but the outermost 0.1 % on each side, or all.
+    """Lower and upper limit of an axis, which includes the intervals and all points or all but the outermost 0.1 %.
 
-    All where that makes the axis at most half as long again: a far outlier would leave the others no room.
+    The outermost 0.1 % on each side are left out if including them makes the axis more than 1.5 times as long.
 
     Parameters
     ----------
     values : ndarray of shape (n,)
     *intervals : (ndarray, ndarray)
-        Lower and upper ends of what has to be within.
+        Lower and upper ends of intervals that the axis must include.
     """
     least, most = values.min(), values.max()
     low, high = least, most
@@ -165,9 +165,9 @@ def limits(values, *intervals):
 
 
 def size_of(n, weights=None):
-    """How many points of weight 1 say as much: n without weights; the sum of whole ones, which are multiplicities.
+    """The effective number of points: n without weights; the sum of integer weights, which are multiplicities.
 
-    Of other weights, which may be of any scale, (sum w)**2 / sum w**2 (Kish 1965).
+    For other weights, of any scale, it is (sum w)**2 / sum w**2 (Kish 1965).
     """
     if weights is None:
         return n
@@ -176,7 +176,7 @@ def size_of(n, weights=None):
 
 
 def n_outside(values, *bounds):
-    """How many points lie outside the axes with these limits, one pair for each column."""
+    """Number of points outside the axes; `bounds` holds a pair of limits for each column."""
     inside = np.ones(len(values), dtype=bool)
     for column, (low, high) in zip(values.T, bounds, strict=True):
         inside &= (column >= low) & (column <= high)

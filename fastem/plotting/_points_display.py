@@ -1,4 +1,4 @@
-"""What displays of points share: one axes for one or two features, a corner for more."""
+"""Base of the displays of points: one axes for one or two features, a corner plot for more."""
 
 from numbers import Integral
 
@@ -12,20 +12,20 @@ from ._panels import LinePanel, PlanePanel, bounds_of
 from ._style import own_axes, styled
 
 MOST_FEATURES = 6
-_RUG = 500  # of more points a tick for each would be a bar
+_RUG = 500  # points, at most, that get a tick each; more would merge into a bar
 
 
 class PointsDisplay:
-    """Points, and a mixture over them.
+    """Points with an optional mixture over them.
 
     Parameters
     ----------
     points : Points
-        Of the features shown.
+        The features shown.
     lab : ndarray of shape (n, 3)
         OKLab colours of the points.
     mixture : Mixture or None
-        Of the features shown.
+        The marginal of the features shown.
     title : str
     """
 
@@ -40,9 +40,9 @@ class PointsDisplay:
         Parameters
         ----------
         ax : Axes, default=None
-            For one or two features; by default those of a new figure.
+            Axes for one or two features; by default those of a new figure.
         fig : Figure or SubFigure, default=None
-            For more features.
+            Figure for more features; by default a new one.
         legend : bool, default=True
 
         Returns
@@ -77,7 +77,7 @@ class PointsDisplay:
 
 
 def draw_panel(ax, mixture, points, lab, bounds, colors, with_contours=True):
-    """Points, and a mixture or None, on axes of one or two features."""
+    """Draw points, and a mixture or None, on axes for one or two features; return the panel."""
     if len(points.names) == 1:
         panel = LinePanel(ax, points.values[:, 0], points.names[0], bounds[0], colors, weights=points.weights)
         if mixture is not None:
@@ -95,7 +95,7 @@ def draw_panel(ax, mixture, points, lab, bounds, colors, with_contours=True):
 
 
 def chosen_features(mixture, names, features, most=MOST_FEATURES):
-    """(numbers of the features to show, words for the title where a choice was made for the user)."""
+    """(numbers of the features to show, a note for the title if they were chosen for the user)."""
     if features is not None:
         features = [features] if isinstance(features, str | Integral) else features
         return np.array([_feature(feature, names) for feature in features]), ""

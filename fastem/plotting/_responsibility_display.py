@@ -1,4 +1,4 @@
-"""ResponsibilityDisplay: which component each point belongs to, how much, and where the model is unsure."""
+"""ResponsibilityDisplay: hard and soft assignments of points, and where the model is unsure."""
 
 import numpy as np
 from scipy.special import entr, softmax
@@ -13,7 +13,7 @@ from ._points import MAX_POINTS, points_of, responsibilities
 from ._points_display import chosen_features
 from ._style import INK, own_figure, styled
 
-_UNSURE = "#d6d6da", "#8c6bb1", "#3f0a46"  # from sure to unsure: darker and darker, for any eye
+_UNSURE = "#d6d6da", "#8c6bb1", "#3f0a46"  # from sure to unsure: ever darker, also for colour-blind readers
 _ELLIPSES = {2: (0.9, 0.8)}
 _HEADS = "most probable component", "mixed by responsibility", "entropy of the responsibilities"
 _LINE_HEADS = _HEADS[0], "responsibilities", _HEADS[2]
@@ -22,17 +22,18 @@ _LINE_HEADS = _HEADS[0], "responsibilities", _HEADS[2]
 class ResponsibilityDisplay:
     """Hard labels beside soft ones, and where the model is unsure: use `from_estimator` to make one.
 
-    Left: points in the colour of their most probable component. Middle: colours mixed by responsibility. Right: the
-    entropy of the responsibilities, -sum r log r in nats: 0 where the model is sure, log 2 = 0.69 where two components
-    are equally likely, log K at most. Ellipses at 2 standard deviations. With one feature: the histogram by label; the
-    responsibilities and their entropy as functions of the feature.
+    The left panel shows points in the colour of their most probable component, the middle one colours mixed by
+    responsibility. The right one shows the entropy of the responsibilities, -sum r log r, in nats: 0 where the model is
+    sure, log 2 = 0.69 where two components are equally likely, at most log K. Ellipses are at 2 standard deviations.
+    With one feature the panels are the histogram by label, the responsibilities and their entropy as functions of the
+    feature.
 
     Parameters
     ----------
     mixture : Mixture
-        Of the features shown.
+        The marginal of the features shown.
     points : Points
-        Of the features shown.
+        The features shown.
     labels : ndarray of int of shape (n,)
     lab : ndarray of shape (n, 3)
         OKLab colours of the points, mixed.
@@ -43,7 +44,7 @@ class ResponsibilityDisplay:
     axes_ : ndarray of three Axes
     figure_ : Figure or SubFigure
     panels_ : list
-        `PlanePanel` of each axes; with one feature the artists drawn on each.
+        The `PlanePanel` of each axes; with one feature, the artists drawn on each.
     colorbar_ : Colorbar or None
     """
 
@@ -62,12 +63,13 @@ class ResponsibilityDisplay:
             Fitted.
         X : array-like of shape (n, D), or a source as in `fit`
         sample_weight : array-like of shape (n,), default=None
-            Multiplicities, as in `fit`: bars and cells count them, markers' areas are proportional to them.
+            Multiplicities, as in `fit`. Bars and cells count them; the area of a marker is proportional to them.
         features : list of int or str, default=None
-            One or two to show; by default the two that separate the components best. Responsibilities are by all.
+            One or two features to show; by default the two that separate the components best. Responsibilities are
+            computed from all features.
         feature_names : list of str of length D, default=None
         max_points : int, default=1_000_000
-            Of more points an even sample is drawn.
+            If there are more points, an even sample is drawn.
         fig : Figure or SubFigure, default=None
             By default a new one.
 
@@ -79,7 +81,7 @@ class ResponsibilityDisplay:
         ------
         NotFittedError
         ValueError
-            Where X or `features` don't suit the model.
+            If X or `features` don't suit the model.
         ImportError
             Without matplotlib.
         """
@@ -124,7 +126,7 @@ class ResponsibilityDisplay:
         mappable = self._entropy_colors()
         values = to_lab(colors)[self.labels], self.lab, self.entropy[:, None]
         color_of = to_rgb, to_rgb, lambda entropy: mappable.to_rgba(entropy[:, 0])[:, :3]
-        # Markers of the unsure points, which are few, lie on the others; in an image nothing covers anything.
+        # Markers of unsure points, which are few, are drawn on top; in an image no point covers another.
         on_top = np.argsort(self.entropy, kind="stable") if len(self.points) <= FEW else slice(None)
         self.panels_ = []
         for ax, each, color in zip(self.axes_, values, color_of, strict=True):
@@ -160,7 +162,7 @@ class ResponsibilityDisplay:
         self.panels_ = [by_label, lines, [curve]]
 
     def _stack(self, ax, panel, x, colors):
-        """The histogram, each bar divided among the labels."""
+        """Draw the histogram with each bar divided among the labels."""
         edges, bottom, parts = panel.histogram.get_data().edges, 0.0, []
         weights = np.ones(len(x)) if self.points.weights is None else self.points.weights
         for k, color in enumerate(colors):

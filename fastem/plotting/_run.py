@@ -1,4 +1,4 @@
-"""The fit that a film or a strip shows: the mixtures of its iterations, coloured as the model's components are."""
+"""The run of EM shown by a film or a strip: the mixtures of its iterations, in the model's order of components."""
 
 import warnings
 from dataclasses import dataclass, replace
@@ -18,9 +18,9 @@ from ._points import mean_log_likelihood
 
 _STARTS = 20
 _MAX_ITER = 500
-_TOL = 1e-5  # a film goes on until nothing is seen to move
-_RANDOM = {"init_params": "random_from_data"}  # for a mixture that takes no start of one's own
-_AS_GOOD = 1e-3  # nats per point: what a run may end below the best and still be the one that is shown
+_TOL = 1e-5  # nats per point: a run goes on until nothing visible moves
+_RANDOM = {"init_params": "random_from_data"}  # settings for estimators without `precisions_init`
+_AS_GOOD = 1e-3  # nats per point that a run may end below the best, or from the model, and be shown
 
 
 @dataclass(frozen=True)
@@ -32,12 +32,12 @@ class Run:
     models : list of estimators
         The first is the start.
     mixtures : list of Mixture
-        Theirs, the components in the order of the model's.
+        Mixtures of the models, with components in the order of the fitted model.
     n_iter : ndarray of int
     log_likelihood : ndarray of float
-        Of each mixture, nats per point.
+        Log-likelihood of each mixture, nats per point.
     order : ndarray of int
-        order[k] is the number in `models` of component k.
+        order[k] is the number, in `models`, of component k of the mixtures.
     """
 
     models: list
@@ -51,7 +51,7 @@ def run_of(frames, values, like=None, weights=None):
     """The run in these frames, a `Frames` or a list of fitted models, evaluated at the points.
 
     like : estimator, default=None
-        Fitted model in whose order the components are put, and whose names they have.
+        Fitted model that gives the order and the names of the components.
     """
     models = list(getattr(frames, "best", frames))
     if not models:
@@ -71,7 +71,7 @@ def run_of(frames, values, like=None, weights=None):
 
 
 def _matching(mixture, other):
-    """Numbers of this mixture's components in the order of the other's that lie nearest."""
+    """The numbers of this mixture's components that match the other's best (assignment by distance of means)."""
     if len(mixture) != len(other):
         return np.arange(len(mixture))
     scale = np.maximum(other.deviations.mean(axis=0), np.finfo(float).tiny)
@@ -80,10 +80,10 @@ def _matching(mixture, other):
 
 
 def random_run(model, values, weights=None):
-    """Textbook EM from random starts, in the model's settings: the run that ends where the model is, or highest.
+    """Textbook EM from random starts with the model's settings; returns the run that ends at the model, or highest.
 
-    A start is a Gaussian about each of K random points, with the covariance of all points shrunk to a K-th of the
-    volume: broad enough to be seen on its way.
+    A start is a Gaussian about each of K random points, with the covariance of all points shrunk to a K-th of its
+    volume, so that it is broad enough to be visible.
 
     Returns
     -------
@@ -93,7 +93,7 @@ def random_run(model, values, weights=None):
     for seed in range(_STARTS):
         try:
             runs.append(_frames_from(model, values, weights, seed))
-        except ValueError as error:  # a component that collapsed
+        except ValueError as error:  # a component collapsed
             failure = error
     if not runs:
         raise failure
@@ -103,28 +103,29 @@ def random_run(model, values, weights=None):
         target = mean_log_likelihood(model, values, weights)
         near = np.flatnonzero(np.abs(ends - target) < _AS_GOOD)
         good = near if near.size else good
-    # Of those that end in the same place the one with the farthest to go.
+    # Of the runs that end at the same log-likelihood, the one that moves farthest.
     return runs[max(good, key=lambda i: motion([Mixture.of(runs[i][0]), Mixture.of(runs[i][-1])])[0])]
 
 
 def moments(run, n):
-    """At most n moments of a run, from 0 to the number of its last frame: whole ones are frames themselves.
+    """At most n moments of a run, from 0 to the number of its last frame; integer moments are frames.
 
-    Time is shared out by how far the components move in a step, but not in proportion: small ones are seen, too.
+    A step gets a share of the time that grows with the motion of components, less than proportionally, so that small
+    steps are visible, too.
     """
     steps = len(run.mixtures) - 1
     if steps < 1:
         return np.zeros(1)
     passed = np.concatenate([[0], np.cumsum(motion(run.mixtures) ** 0.75 + 1e-3)])
     times = np.interp(np.linspace(0, passed[-1], n), passed, np.arange(steps + 1))
-    # Near a frame show the frame itself: it is what was computed.
+    # Moments near a frame become the frame itself, which was computed and not interpolated.
     near = np.abs(times - np.round(times)) < 0.05
     times[near] = np.round(times[near])
     return np.unique(times)
 
 
 def motion(mixtures):
-    """How far components move from one mixture to the next: means and deviations, in deviations at the end."""
+    """Mean motion of the components from each mixture to the next: of means and deviations, in final deviations."""
     scale = np.maximum(mixtures[-1].deviations.mean(axis=0), np.finfo(float).tiny)
     means = np.array([mixture.means / scale for mixture in mixtures])
     deviations = np.array([mixture.deviations / scale for mixture in mixtures])
@@ -163,12 +164,12 @@ def _random_start(model, values, weights, seed):
     shared = family.repeated(precisions, n_components)
     return {
         "weights_init": np.full(n_components, 1 / n_components),
-        "means_init": values[rows],  # too few are refused by `fit`, in its words
+        "means_init": values[rows],  # if there are too few rows, `fit` raises
         "precisions_init": shared,
     }
 
 
 def _moments(family, values, weights):
-    """Statistics of all the points as one component."""
+    """Sufficient statistics of all the points as one component."""
     start = family.with_variances(values.mean(axis=0)[None], np.ones(values.shape[1]))
     return ArraySource(values).accumulate(start, annotations=Annotations(weights))

@@ -1,4 +1,4 @@
-"""SelectionDisplay: a criterion by number of components, one curve for each covariance type."""
+"""SelectionDisplay: a criterion against the number of components, one curve for each covariance type."""
 
 import numpy as np
 
@@ -12,18 +12,19 @@ _COLLAPSED = "x"
 class SelectionDisplay:
     """Model selection: use `from_results` to make one.
 
-    One curve for each covariance type; a ring about the best. Models that failed are gaps; those whose status isn't
-    'ok' are hollow, a cross where it is 'collapsed', and can't be the best while another is 'ok'.
+    There is a curve for each covariance type, and a ring about the best model. Models that failed are gaps. A cross
+    marks status 'collapsed', a hollow marker any other status that isn't 'ok'. The best is one that is 'ok', or a
+    collapsed one if there is none.
 
     Parameters
     ----------
     n_components : ndarray of int of shape (m,)
     covariance_type : ndarray of str of shape (m,)
     values : ndarray of shape (m,)
-        The criterion; NaN where a fit failed.
+        The criterion; NaN if a fit failed.
     is_ok : ndarray of bool of shape (m,)
     is_collapsed : ndarray of bool of shape (m,), default=None
-        Mixtures with components whose density says nothing about the data. None: there are none.
+        Mixtures with components whose density says nothing about the data. None: no such mixtures.
     criterion : str
     greater_is_better : bool
     best : int, default=None
@@ -64,14 +65,14 @@ class SelectionDisplay:
         Parameters
         ----------
         results : dict of columns, or DataFrame
-            'n_components' and `criterion`; where there are, 'covariance_type' and 'status' ('ok' or what went wrong).
-            The first two may be named 'param_n_components' and 'param_covariance_type', as in `cv_results_`.
+            Columns 'n_components' and `criterion`; optionally 'covariance_type' and 'status' ('ok' or what went wrong).
+            'n_components' and 'covariance_type' may have the prefix 'param_', as in `cv_results_`.
         criterion : str, default='bic'
             Column to draw.
         greater_is_better : bool, default=False
             True for a log-likelihood or a score.
         best : int, default=None
-            The row to ring: `Selection.best_index_` where another rule chose it. None: the best by the criterion.
+            The row to ring, such as `Selection.best_index_`. None: the best by the criterion.
         ax : Axes, default=None
             By default those of a new figure.
 
@@ -82,7 +83,7 @@ class SelectionDisplay:
         Raises
         ------
         ValueError
-            Where a column is missing or of another length.
+            If a column is missing or of another length.
         ImportError
             Without matplotlib.
         """
@@ -150,7 +151,7 @@ class SelectionDisplay:
         return line
 
     def _limits(self):
-        """Of the axis: collapsed mixtures, whose criteria know no bounds, lie on its edge where they are beyond."""
+        """Limits of the criterion axis, without collapsed mixtures; these are drawn on its edge if they lie beyond."""
         values = self.values[~self.is_collapsed]
         values = values[np.isfinite(values)] if np.isfinite(values).any() else self.values[self.is_collapsed]
         room = 0.08 * (np.ptp(values) or 1.0)

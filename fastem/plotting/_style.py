@@ -1,4 +1,4 @@
-"""How pictures look and how numbers are written in them."""
+"""Style of the pictures, and format of the numbers in them."""
 
 import math
 from contextlib import contextmanager
@@ -43,13 +43,13 @@ _STYLE = {
 
 @contextmanager
 def styled():
-    """The settings of these pictures, for what is drawn within; nothing stays of them."""
+    """Apply the settings of these pictures within the block; restore the previous ones afterwards."""
     with needed("matplotlib", "plot").rc_context(_STYLE):
         yield
 
 
 def new_figure(width, height):
-    """An empty figure of this size in inches, as scikit-learn's displays make theirs."""
+    """An empty pyplot figure of this size in inches, as scikit-learn's displays use."""
     return needed("matplotlib.pyplot", "plot").figure(figsize=(width, height), layout="constrained")
 
 
@@ -64,7 +64,7 @@ def own_axes(ax, width, height):
 
 
 def number(value, spread):
-    """A number to about a tenth of the spread that it is the middle of."""
+    """A number rounded to about a tenth of its standard deviation, `spread`."""
     value, spread = float(value), float(spread)
     spread = spread if spread > 0 and math.isfinite(spread) else abs(value) or 1.0
     decimals = 1 - math.floor(math.log10(spread))
@@ -77,14 +77,14 @@ def number(value, spread):
 
 
 def point(values, spreads, most=4):
-    """The coordinates of a point in brackets, at most so many of them."""
+    """The coordinates of a point in brackets; of more than `most` the first ones."""
     texts = [number(value, spread) for value, spread in zip(values[:most], spreads[:most], strict=True)]
     texts += ["…"] if len(values) > most else []
     return f"({', '.join(texts)})" if len(texts) > 1 else texts[0]
 
 
 def nats(value):
-    """A mean log-likelihood."""
+    """A mean log-likelihood as text."""
     return f"{value:.3f}".replace("-", MINUS)
 
 
@@ -94,18 +94,18 @@ def counted(n, what):
 
 
 def note(ax, text, above=True):
-    """Small print at the right, above the axes or at their foot."""
+    """Write small text at the right, above the axes or at their bottom."""
     at = {"xy": (1, 1) if above else (1, 0), "xycoords": "axes fraction"}
     look = {"ha": "right", "va": "bottom", "fontsize": 7, "color": FAINT, "zorder": 6}
     return ax.annotate(text, **at, xytext=(-2, 2), textcoords="offset points", **look)
 
 
 def shifted(ax, points):
-    """Coordinates of the axes, 0 to 1, moved up by so many points."""
+    """The transform of axes coordinates, 0 to 1, moved up by this many points (1/72 inch)."""
     move = needed("matplotlib.transforms", "plot").ScaledTranslation
     return ax.transAxes + move(0, points / 72, ax.figure.dpi_scale_trans)
 
 
 def evenly(n, most):
-    """At most so many of the numbers 0..n-1, the first and the last among them."""
+    """At most `most` of the numbers 0..n-1, evenly spaced, including the first and the last."""
     return np.unique(np.round(np.linspace(0, n - 1, min(n, most))).astype(int))
