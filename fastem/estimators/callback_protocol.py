@@ -15,7 +15,7 @@ class OwnCallbackSupportMixin:
 
         Parameters
         ----------
-        *callbacks : objects with the four methods listed in `fastem.callbacks`
+        *callbacks : objects with the four methods that `fastem.callbacks` describes
 
         Returns
         -------
