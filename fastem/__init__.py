@@ -24,7 +24,7 @@ _HOME = {
 
 
 def __getattr__(name):
-    """Import what is asked for, so that `import fastem` and the command line's --help cost next to nothing."""
+    """Import a public name at its first use, so that `import fastem` and the command line's --help are fast."""
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)

@@ -1,17 +1,21 @@
-"""Callbacks, which are told of every iteration over all the points: `model.set_callbacks(...)`.
+"""Callbacks: objects that a fit calls at every iteration over all the points, set by `model.set_callbacks(...)`.
 
-They follow scikit-learn's protocol (`sklearn.callback`, from 1.9 on; fastem brings it for earlier versions). A callback
-is any object with these methods; `context.task_name` is 'fit', 'init' (a start and the run from it) or 'iteration':
+They follow scikit-learn's protocol (`sklearn.callback`, from 1.9 on; fastem provides it for earlier versions). A
+callback is any object with the methods below. A task is a whole fit, a start with the run from it, or an iteration:
+`context.task_name` is 'fit', 'init' or 'iteration'.
 
 - `setup(estimator, context)`: a fit begins;
 - `on_fit_task_begin(estimator, context, *, ...)`: a task begins;
-- `on_fit_task_end(estimator, context, *, ...)`: a task is over; return True to end what it is a part of;
-- `teardown(estimator, context)`: the fit is over, whether it went well or not.
+- `on_fit_task_end(estimator, context, *, ...)`: a task has ended; return True to end the task that it is a part of;
+- `teardown(estimator, context)`: the fit has ended, with or without an error.
 
-The two in the middle are given what they name after the `*`: `fitted_estimator`, a model as if the fit had stopped
-there (`n_iter_` iterations, `lower_bound_`, `weights_`, `means_`, `covariances_`; None where a 'fit' or 'init' begins),
-and `X` and `y` as they were passed. With `algorithm='auto'` iterations on samples are no tasks; with
-`algorithm='em'` every start is one.
+The two `on_fit_task_` methods get the values that their keyword-only parameters (after the `*`) name:
+
+- `fitted_estimator`: a model as if the fit had stopped there (`n_iter_`, `lower_bound_`, `weights_`, `means_`,
+  `covariances_`, ...); None at the beginning of a 'fit' or 'init';
+- `X`, `y`: as passed to `fit`.
+
+With `algorithm='auto'` iterations on samples are not reported; with `algorithm='em'` every start is an 'init' task.
 
 >>> from fastem import GaussianMixture
 >>> from fastem.datasets import load_faithful
@@ -35,35 +39,35 @@ __all__ = ["Checkpoint", "Frames"]
 
 
 class _Callback:
-    """Does nothing at any time."""
+    """Does nothing; subclasses override some of the methods."""
 
     def setup(self, estimator, context):
         """A fit begins."""
 
     def on_fit_task_begin(self, estimator, context):
-        """A start or an iteration begins."""
+        """A task begins."""
 
     def on_fit_task_end(self, estimator, context):
-        """A start or an iteration is over."""
+        """A task has ended."""
 
     def teardown(self, estimator, context):
-        """The fit is over."""
+        """The fit has ended."""
 
 
 class Frames(_Callback):
-    """Keep the mixture of every iteration over all the points: the frames of the film.
+    """Keep the mixtures of the iterations over all the points, as frames of an animation.
 
     Parameters
     ----------
     every : int, default=1
-        Keep the start, every so manieth iteration and the last.
+        Keep the start, every n-th iteration and the last one.
 
     Attributes
     ----------
     runs : list of list of estimators
-        For each run of the last fit its frames: models as if the fit had stopped there. The first is the start
-        (`n_iter_` 0, `lower_bound_` -inf); the others' `lower_bound_` is that of the mixture before their M-step.
-        With `algorithm='auto'` there is one run, with 'em' one for each of `n_init` starts.
+        The frames of each run of the last fit. A frame is a model as if the fit had stopped there. The first is the
+        start (`n_iter_` 0, `lower_bound_` -inf); the `lower_bound_` of the others is that of the mixture before their
+        M-step. With `algorithm='auto'` there is one run, with 'em' one for each of the `n_init` starts.
 
     Examples
     --------
@@ -83,14 +87,14 @@ class Frames(_Callback):
 
     @property
     def best(self):
-        """The frames of the run that ended highest."""
+        """The frames of the run with the highest final `lower_bound_`."""
         ended = [run for run in self.runs if run]
         if not ended:
             raise ValueError("there are no frames yet: fit a model with these callbacks, model.set_callbacks(frames)")
         return max(ended, key=lambda run: run[-1].lower_bound_)
 
     def setup(self, estimator, context):
-        """A fit begins: forget the one before."""
+        """A fit begins: delete the frames of the one before."""
         self.runs = []
 
     def on_fit_task_begin(self, estimator, context, *, fitted_estimator):
@@ -111,14 +115,14 @@ class Frames(_Callback):
 
 
 class Checkpoint(_Callback):
-    """Save the model every so many iterations over all the points, to go on from after a crash.
+    """Save the model every n-th iteration over all the points, so that a fit can go on after a crash.
 
     Parameters
     ----------
     path : str or Path
-        The file; it is replaced as a whole each time.
+        The file. It is replaced only when the new one is complete.
     every : int, default=10
-        Iterations between two savings.
+        Number of iterations between two saves.
 
     Examples
     --------
@@ -127,7 +131,7 @@ class Checkpoint(_Callback):
     >>> model = GaussianMixture(3).set_callbacks(Checkpoint("model.npz", every=5))  # doctest: +SKIP
     >>> model.fit(X)                                                                # doctest: +SKIP
 
-    After a crash the fit goes on as if it had not been interrupted, on the same points:
+    After a crash, this goes on as if the fit had not been interrupted, given the same points:
 
     >>> model = load("model.npz").set_params(warm_start=True).fit(X)                # doctest: +SKIP
     """
@@ -141,12 +145,12 @@ class Checkpoint(_Callback):
         self._n_iter = 0
 
     def on_fit_task_begin(self, estimator, context):
-        """A start or an iteration begins."""
+        """A task begins."""
         if context.task_name == "init":
             self._n_iter = 0
 
     def on_fit_task_end(self, estimator, context, *, fitted_estimator):
-        """Save after every so many iterations."""
+        """Save after every n-th iteration."""
         if context.task_name == "iteration":
             self._n_iter += 1
             if self._n_iter % self.every == 0:

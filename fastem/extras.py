@@ -1,4 +1,4 @@
-"""Optional packages: imported where they are used, and named where they are missing."""
+"""Optional packages: imported at their first use; the error for a missing one says how to install it."""
 
 import importlib
 
@@ -9,7 +9,7 @@ def needed(module, extra):
     Raises
     ------
     ImportError
-        Where it isn't installed, saying what to install.
+        If it isn't installed; the message says what to install.
     """
     try:
         return importlib.import_module(module)

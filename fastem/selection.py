@@ -1,8 +1,8 @@
-"""How many components, and of which shape: a mixture for every combination, and the one with the best criterion.
+"""`select`: a mixture for each number of components and covariance type, and the best one by a criterion.
 
-All combinations are fitted to one sample, each number of components twice: searched for, and grown from the mixture
-before by splitting every component and merging down. What the sample tells to be hopeless ends there; the others go on
-over all the points from where the sample left them.
+All combinations are first fitted to one sample, each in two ways: by a search, and from the mixture with fewer
+components, every component of which is split before the surplus is merged. Combinations that the sample shows cannot
+win are dropped; the others are then fitted to all the points, starting from the sample's mixtures.
 """
 
 import math
@@ -27,48 +27,54 @@ from .sources.array import sample
 
 CRITERIA = "bic", "aic", "icl", "held_out"
 
-# Points of the sample, at least, and for each component of the largest mixture.
+# Size of the sample in points: at least the first number, and the second for each component of the largest mixture.
 _POINTS, _POINTS_A_COMPONENT = 20_000, 1_000
 
-# In which order rows of each status are ranked; any other status comes last.
+# Rank of each status: rows are sorted by it, then by the criterion. Any other status comes last.
 _CLASSES = {"ok": 0, "spurious": 1, "collapsed": 2, "stopped": 3}
 
-# Points for each free parameter of a component from which its likelihood is not owed to a few of them.
+# Points per free parameter of a component; with that many, its likelihood doesn't depend on a few of its points.
 _REGULAR = 10
 
-# Shares of the points that are left out, one after another, to see whether it is.
+# Number of equal parts of the points, left out one after another to test for spurious mixtures.
 _PARTS = 10
 
-# Log-likelihood, nats in all, by which predictions may differ and both mixtures still have substantial support: an AIC
-# higher by 2 (Burnham & Anderson 2002, section 2.6).
+# Log-likelihood of left-out points, nats in all: two mixtures that differ by at most this both have substantial support
+# (it corresponds to an AIC higher by 2; Burnham & Anderson 2002, section 2.6).
 _DOUBT = 1.0
 
-# Standard errors by which a combination must be worse than the best, on the sample, to be given up.
+# Number of standard errors by which a combination must be worse than the best one, on the sample, to be dropped.
 _ERRORS = 5.0
 
 
 @dataclass
 class Selection:
-    """What `select` found.
+    """Result of `select`.
 
     Attributes
     ----------
     best_estimator_ : GaussianMixture
-        Fitted, with the best criterion.
+        The fitted model with the best criterion.
     results_ : dict of str to ndarray
-        A row for each combination, ready for `pandas.DataFrame`: 'n_components', 'covariance_type', 'log_likelihood'
-        (mean, nats), 'bic', 'aic', 'icl' (nats times -2, the lower the better), 'held_out' where it is the criterion
-        (mean log-likelihood of points left out, nats, the higher the better) and 'held_out_error' (its standard error,
-        from the folds' means), 'n_iter', 'converged', 'seconds', 'status', 'degenerate' (a list of components, see
-        'collapsed'), and 'rank' from 1 on: by the criterion, those of each status after those of the one before.
-        The status is 'ok'; 'spurious', where the criterion is better than that of a mixture with fewer parameters which
-        yet predicts points left out better (see Notes of `select`); 'collapsed', where components are on the floor that
-        reg_covar sets or on too few points, so that their density says nothing about the data; 'stopped', where the
-        sample told that it can't win (the numbers are estimates from the sample then); or why there is no mixture, or
-        no held-out score (the numbers, or that one, are NaN).
+        Columns of a table with a row for each combination, ready for `pandas.DataFrame`: 'n_components',
+        'covariance_type', 'log_likelihood' (nats per point), 'bic', 'aic', 'icl' (nats in all times -2, the lower the
+        better), 'n_iter', 'converged', 'seconds', 'status', 'degenerate' (list of components, see 'collapsed'), 'rank'
+        (from 1; sorted by status in the order below, then by the criterion). If the criterion is 'held_out', also
+        'held_out' (log-likelihood of left-out points, nats per point, the higher the better) and 'held_out_error' (its
+        standard error, from the means of the folds).
+
+        The status is one of:
+
+        - 'ok';
+        - 'spurious': a mixture with fewer parameters has a worse criterion, but predicts left-out points better (see
+          Notes of `select`);
+        - 'collapsed': the density of some components says nothing about the data, as reg_covar or too few points
+          determine their covariance;
+        - 'stopped': the sample shows that this combination cannot win; the numbers are estimates from the sample;
+        - another text: the reason why there is no mixture (all numbers are NaN) or no held-out score (that is NaN).
     criterion : str
     best_index_ : int
-        The best one's row.
+        Row of the best combination.
     """
 
     best_estimator_: GaussianMixture
@@ -88,7 +94,7 @@ def select(
     one_standard_error=False,
     **params,
 ):
-    """Fit a mixture for every number of components and covariance type, and find the best by a criterion.
+    """Fit a mixture for each number of components and covariance type, and find the best one by a criterion.
 
     Parameters
     ----------
@@ -96,16 +102,16 @@ def select(
     n_components : iterable of int, or int
     covariance_type : iterable of str, or str
     criterion : {'bic', 'aic', 'icl', 'held_out'}
-        As the methods of `GaussianMixture`, the lower the better; or the mean log-likelihood of points that the mixture
-        wasn't fitted to (cross-validation), the higher the better.
+        The first three are those of the methods of `GaussianMixture`, the lower the better. 'held_out' is the mean
+        log-likelihood of left-out points by cross-validation, the higher the better.
     sample_weight : array-like of shape (n,), default=None
-        Non-negative multiplicities of the points, as in `GaussianMixture.fit`.
+        Non-negative weights of the points, as in `GaussianMixture.fit`.
     n_folds : int, default=5
-        Of cross-validation: each fold is left out once, of fits that see the other folds' points alone. Points are
-        shuffled into folds by `random_state`.
+        Number of folds of the cross-validation, into which `random_state` shuffles the points. Each fold is scored by
+        mixtures fitted to the other folds only.
     one_standard_error : bool, default=False
-        With criterion 'held_out': choose the combination with the fewest free parameters whose score is within one
-        standard error of the best (Breiman et al. 1984; Hastie, Tibshirani & Friedman 2009, section 7.10).
+        With criterion 'held_out': of the combinations whose score is within one standard error of the best, choose the
+        one with the fewest free parameters (Breiman et al. 1984; Hastie, Tibshirani & Friedman 2009, section 7.10).
     **params
         Further arguments of `GaussianMixture`.
 
@@ -117,23 +123,25 @@ def select(
     Raises
     ------
     ValueError
-        Where there is nothing to choose from, an argument is none of what it may be, or no combination can be fitted.
+        If there is no combination to try, an argument is invalid, or no combination can be fitted.
 
     Warns
     -----
     DegenerateFitWarning
-        Where the best mixture is collapsed, as all are then, or reg_covar decides about a feature; as in `fit`.
+        About the best mixture, as in `fit`: if it is collapsed (then all are), or if reg_covar decides on a feature.
 
     Notes
     -----
-    The likelihood of a mixture has no bound where a component may shrink about few points (Day 1969), so that on small
-    samples BIC, AIC and ICL alone choose mixtures of spikes. Collapsed mixtures are therefore ranked after all others.
-    What is near that, a spurious maximum (McLachlan & Peel 2000, section 3.10), is told by its predictions. Where the
-    best by the criterion has a component with fewer than 10 points for each of its free parameters, a tenth of the
-    points is left out of one M-step after another. The best stands if no mixture with fewer parameters predicts these
-    points better, by more than 1 nat in all; otherwise it is 'spurious', and the next is looked at. (In regular models
-    this can't happen: there the log-likelihood of points left out is lower by the number of parameters, Stone 1977, and
-    BIC's penalty is more.)
+    The likelihood of a mixture is unbounded, as a component may shrink onto few points (Day 1969). On small samples
+    BIC, AIC and ICL alone would therefore choose mixtures with spikes. So collapsed mixtures are ranked after those
+    that are 'ok' or 'spurious'.
+
+    Spurious maxima (McLachlan & Peel 2000, section 3.10) are less extreme, but predict badly. They are looked for if
+    the best mixture by the criterion has a component with fewer than 10 points for each of its free parameters. Each
+    tenth of the points is then left out of one M-step and scored by its result. The best mixture stands unless one with
+    fewer parameters predicts the left-out points better by more than 1 nat in all. If one does, the best is 'spurious',
+    and the next best is tested. (In regular models this can't happen: the log-likelihood of left-out points is lower by
+    about the number of parameters, Stone 1977, and BIC's penalty is larger than that.)
 
     Examples
     --------
@@ -163,7 +171,7 @@ def select(
 
 
 class _Candidate:
-    """One combination: its estimator and what was found for it."""
+    """One combination: its estimator and its results."""
 
     def __init__(self, model):
         self.model = model
@@ -176,7 +184,7 @@ class _Candidate:
 
     @contextmanager
     def attempt(self):
-        """What is tried in this block takes its time; where it finds no mixture, the status says why."""
+        """Add the time of this block to `seconds`; if it fails with a ValueError, the status says why."""
         began = perf_counter()
         try:
             yield
@@ -193,11 +201,11 @@ class _Candidate:
 
 
 class _Selector:
-    """A selection from the beginning; `points` here are a pair, a source and what is known of it."""
+    """One run of `select`. `_all` and `_sample` are pairs of a source and its annotations."""
 
     def __init__(self, X, sample_weight, models, criterion, n_folds, one_standard_error):
         self._criterion, self._one_standard_error = criterion, one_standard_error
-        self._reader = models[0]  # which checks the points for all
+        self._reader = models[0]  # checks the points for all candidates
         source = self._reader._source(X, reset=True, excluded_columns=(sample_weight, None), least=2)
         self._reader._scan(source, reset=True)
         self._candidates = [_Candidate(model) for model in models]
@@ -235,25 +243,26 @@ class _Selector:
         return self._chosen(*self._ranked())
 
     def _chosen(self, results, best):
-        """The Selection, with a warning where the best mixture deserves one, as `fit` gives it."""
+        """The Selection; warns about the best mixture as `fit` does."""
         chosen = self._candidates[best]
         chosen.model._note_degeneracy(chosen.result, *self._all)
         return Selection(chosen.model, results, self._criterion, best)
 
     def _fitted(self):
-        """Candidates that have a mixture; an error where none has."""
+        """Candidates that have a mixture; ValueError if none has."""
         fitted = [each for each in self._candidates if each.result is not None]
         if not fitted:
             raise ValueError(f"no combination could be fitted; the last: {self._candidates[-1].status}")
         return fitted
 
     def _stop_hopeless(self, fitted):
-        """Mark those that the sample tells apart from the best, by more than it can err."""
+        """Mark candidates that are worse than the best, on the sample, by more than `_ERRORS` standard errors."""
         source, _ = self._sample
         share = self._weight / source.n_samples
         densities = {id(each): self._log_densities(each) for each in fitted}
         for each in fitted:
-            # A sample's maximum is higher than that of all points by what fits its noise (Akaike 1974).
+            # The maximum on a sample is higher than that on all points, as it also fits the sample's noise (Akaike
+            # 1974).
             mean = densities[id(each)].mean() - each.n_free() / 2 * (1 / source.n_samples - 1 / self._weight)
             self._fill(each, mean * self._weight, self._icl_gap(each, source) * self._weight)
         sound = [each for each in fitted if not self._degenerate(each, *self._sample)]
@@ -271,14 +280,14 @@ class _Selector:
         return source.evaluate(candidate.result.parameters, kernels.log_likelihoods, np.empty(source.n_samples))
 
     def _icl_gap(self, candidate, source):
-        """What the most probable labels' likelihood lacks, nats per point."""
+        """Log-likelihood with the most probable labels minus that of the points alone, nats per point (0 or less)."""
         parameters = candidate.result.parameters
         soft, weight = source.log_likelihood(parameters)
         hard, _ = source.log_likelihood(parameters, assignment=HARD)
         return (hard - soft) / weight
 
     def _finish_all(self, status):
-        """Those of this status, over all the points."""
+        """Fit the candidates of this status to all the points."""
         for candidate in self._fitted():
             if candidate.status == status:
                 candidate.status = "ok"
@@ -286,7 +295,7 @@ class _Selector:
                     self._finish(candidate)
 
     def _finish(self, candidate):
-        """Over all the points, and its criteria there."""
+        """Fit a candidate to all the points (unless the sample was all) and compute its criteria."""
         model, (source, annotations) = candidate.model, self._all
         settings = model._settings(source)
         if not self._is_whole:
@@ -313,16 +322,16 @@ class _Selector:
         return degeneracy(candidate.result.parameters, n_points, reg_covar).components.tolist()
 
     def _fill(self, candidate, total, gap):
-        """The criteria from the log-likelihood and what that of the labelled points has less, nats in all."""
+        """Set the criteria from the log-likelihood and its `_icl_gap`, nats in all."""
         row, n_free = candidate.row, candidate.n_free()
         row["log_likelihood"] = total / self._weight
         row["bic"] = -2 * total + n_free * math.log(self._weight)
         row["aic"] = -2 * total + 2 * n_free
         row["icl"] = row["bic"] - 2 * gap
-        row["held_out"] = row["aic"] / (-2 * self._weight)  # what it comes to with many points (Stone 1977)
+        row["held_out"] = row["aic"] / (-2 * self._weight)  # asymptotic estimate (Stone 1977)
 
     def _score_left_out(self, candidates):
-        """Cross-validate them; where a fold has no mixture, there is no score."""
+        """Cross-validate the candidates; one without a mixture for some fold has no score."""
         scores = self._folds.scores([each.model for each in candidates])
         for candidate, score in zip(candidates, scores, strict=True):
             candidate.row["held_out"], candidate.row["held_out_error"] = score.mean, score.error
@@ -331,11 +340,11 @@ class _Selector:
                 candidate.status = score.failure
 
     def _set_spurious_aside(self):
-        """Mark the best ones by the criterion that predict points left out worse than a simpler one does.
+        """Mark the best candidates by the criterion while a simpler one predicts left-out points better.
 
-        Spurious maxima of the likelihood, as of components on few points that nearly lie in a plane (Day 1969;
-        McLachlan & Peel 2000, section 3.10), are no collapse, but what they gain is gone without these points. BIC and
-        its kin take it for gain that was paid for by the number of parameters.
+        Spurious maxima of the likelihood (Day 1969; McLachlan & Peel 2000, section 3.10) come, for instance, from
+        components on few points that nearly lie in a plane. These are not collapsed, but their gain vanishes when some
+        of the points are left out. The penalties of BIC, AIC and ICL are too small to outweigh such a gain.
         """
         sound = sorted((each for each in self._candidates if each.status == "ok"), key=self._cost)
         for candidate in sound:
@@ -347,7 +356,7 @@ class _Selector:
             candidate.status = "spurious"
 
     def _is_regular(self, candidate):
-        """Whether all components hold many points for their parameters."""
+        """Whether every component has at least `_REGULAR` points per free parameter."""
         parameters = candidate.result.parameters
         return parameters.weights.min() * n_counted(*self._all) >= _REGULAR * parameters.n_free / len(parameters.means)
 
@@ -361,12 +370,12 @@ class _Selector:
         return candidate.score_in_parts
 
     def _cost(self, candidate):
-        """The criterion, the lower the better, nats times -2."""
+        """The criterion as a cost: nats in all times -2, the lower the better."""
         value = candidate.row[self._criterion]
         return -2 * self._weight * value if self._criterion == "held_out" else value
 
     def _ranked(self):
-        """(The table, the best one's row)."""
+        """(table of all candidates, row of the best)."""
         rows = []
         for each in self._candidates:
             model, result = each.model, each.result
@@ -386,7 +395,7 @@ class _Selector:
         return results, int(order[0])
 
     def _order(self):
-        """Rows, the best first: those that are 'ok', spurious, collapsed, then what was stopped or has no mixture."""
+        """Numbers of the rows, the best first: 'ok', spurious, collapsed, stopped, then those without a mixture."""
         costs = np.array([self._cost(each) for each in self._candidates])
         classes = np.array([_CLASSES.get(each.status, len(_CLASSES)) for each in self._candidates])
         classes[np.isnan(costs)] = len(_CLASSES)
@@ -398,7 +407,7 @@ class _Selector:
         return order
 
     def _simplest_first(self, order, classes):
-        """The combination with the fewest parameters that is within one standard error of the best comes first."""
+        """The order with the simplest combination within one standard error of the best moved to the front."""
         best = self._candidates[order[0]].row
         least = best["held_out"] - np.nan_to_num(best["held_out_error"])
         near = [

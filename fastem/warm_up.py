@@ -1,4 +1,4 @@
-"""Compile the kernels before anyone waits for them."""
+"""`warm_up`: compile the kernels ahead of use."""
 
 import itertools
 import sys
@@ -13,16 +13,17 @@ from .model.families import STANDARD
 
 
 def warm_up(covariance_types=STANDARD, dtypes=("float64", "float32"), *, verbose=False):
-    """Compile and cache the kernels of some covariance types, for fitting and for prediction.
+    """Compile the kernels of some covariance types, for fitting and prediction, and cache them on disk.
 
-    Kernels are compiled when first used (seconds) and cached on disk, beside the package or where NUMBA_CACHE_DIR
-    says; a process that finds them there starts at once. Call this when an image is built or a service starts.
+    Otherwise kernels are compiled at their first use, which takes seconds. The cache is beside the package, or in the
+    folder NUMBA_CACHE_DIR; a process that finds the kernels there doesn't compile. Call this when an image is built or
+    a service starts.
 
     Parameters
     ----------
     covariance_types : iterable of str, default=all four
     dtypes : iterable of str or dtype, default=("float64", "float32")
-        float64 serves integers as well.
+        Dtypes of the data. The kernels for float64 also serve integers.
     verbose : bool, default=False
         Show a progress bar on standard error.
 
@@ -48,7 +49,7 @@ def warm_up(covariance_types=STANDARD, dtypes=("float64", "float32"), *, verbose
 
 
 def _show(done, total, what, begin):
-    """One line, written over where standard error is a terminal."""
+    """Print a progress line; on a terminal it overwrites the one before."""
     width = 30
     bar = "#" * (width * done // total)
     line = f"[{bar:{width}}] {done}/{total} {time.perf_counter() - begin:5.1f} s  {what:18}"

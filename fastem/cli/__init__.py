@@ -8,7 +8,7 @@ import sys
 from ..extras import needed
 from .messages import one_line, printable
 
-# What only standard output can fail with here: writers of files name theirs.
+# Error numbers of a full disk. If the error has no file name, it is about standard output.
 _FULL = errno.ENOSPC, errno.EFBIG, errno.EDQUOT
 
 
@@ -23,13 +23,13 @@ def main(argv=None):
     Returns
     -------
     int
-        0 if all went well; 2 with one line on standard error if not: bad usage, bad data, a fit that failed; 130
-        after Ctrl-C, 141 where standard output is a pipe that nobody reads any more. As the program it also ends by
-        SIGTERM, 143, without leaving files half written.
+        Exit status. 0: success. 2: bad usage, bad data or a failed fit, with one line on standard error. 130: Ctrl-C.
+        141: standard output is a pipe whose reader has gone. Run as a program (without `argv`), it exits with 143 after
+        SIGTERM and leaves no partial files.
     """
     if argv is None:
         signal.signal(signal.SIGTERM, _terminated)
-    if sys.stdout is None:  # closed, as by >&-: what is printed goes nowhere, as print() has it
+    if sys.stdout is None:  # closed (>&-): discard output, as print() does
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115
     try:
         usage_error = _usage_error(needed("typer", "cli"))
@@ -48,7 +48,7 @@ def main(argv=None):
         print("fastem: interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:
-        # The reader (head, less) has gone: give the flush at exit somewhere harmless to write to.
+        # The reader (head, less) has gone: redirect standard output, so that the flush at exit doesn't fail.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except (ValueError, OSError, MemoryError, ImportError, RuntimeError) as error:
@@ -61,13 +61,13 @@ def _terminated(number, frame):
 
 
 def _usage_error(typer):
-    """What typer raises for bad usage, which has no public name."""
+    """The class of typer's usage errors, which has no public name."""
     return next(cls for cls in typer.BadParameter.__mro__ if cls.__name__ == "ClickException")
 
 
 def _usage_failed(error):
     message = " ".join(error.format_message().split())
-    if not message:  # help was printed, for want of a command
+    if not message:  # no command was given, and help was printed
         return 2
     context = getattr(error, "ctx", None)
     command = context.command_path if context else "fastem"

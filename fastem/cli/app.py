@@ -1,6 +1,6 @@
-"""The commands and their options; what they do stands in the modules that they call.
+"""The commands and their options. Other modules of this package do the work.
 
-Heavy imports stand inside the functions, so that --help and usage errors are instant.
+They are imported inside functions, so that --help and usage errors are instant.
 """
 
 import importlib
@@ -97,7 +97,7 @@ Out = Annotated[str | None, _option("--out", "-o", metavar="OUT.csv", help="Inst
 
 
 def _to_do(module, command, options):
-    """What `main` is to call: not done here, since typer has ways of its own with Ctrl-C and closed pipes."""
+    """A function that runs the command, called by `main`, as typer handles Ctrl-C and closed pipes in its own way."""
     return lambda: getattr(importlib.import_module(f".{module}", __package__), command)(SimpleNamespace(**options))
 
 

@@ -1,18 +1,18 @@
-"""What one field of a text table is: a number, a missing value, or text."""
+"""Fields of a text table: is one a number, a missing value, or text?"""
 
 import math
 import re
 
 MISSING = {"", "na", "n/a", "nan", "null", "none", "?", ".", "-"}
 
-# Fortran's exponents: 1.0D+00, 1D+00, 1.D0, and 1.5-101 where three digits leave no room for a letter.
+# Numbers with Fortran's exponents: 1.0D+00, 1D+00, 1.D0, and 1.5-101 (an exponent of three digits has no letter).
 _FORTRAN = re.compile(r"([+-]?(?:\d+\.\d*|\.\d+|\d+(?=[dD][+-])))(?:[dD]([+-]?\d{1,3})|([+-]\d{3}))")
 D_EXPONENTS = re.compile(rb"(?<=[\d.])[dD](?=[+-]?\d)")
 
 
 def number_in(field):
-    """The number that a field is; ValueError where it is none."""
-    if "_" in field:  # Python takes 1_000 for a number
+    """The value of a field with a number; ValueError for any other."""
+    if "_" in field:  # Python would read 1_000 as a number
         raise ValueError
     try:
         return float(field)
@@ -23,12 +23,12 @@ def number_in(field):
 
 
 def has_fortran_exponent(field):
-    """Whether a field is a number with an exponent that only Fortran writes."""
+    """Whether a field is a number with a Fortran exponent."""
     return _FORTRAN.fullmatch(field) is not None
 
 
 def is_number(field):
-    """Whether a field is a number, decimal commas allowed; NaN is none."""
+    """Whether a field is a number, with a decimal point or comma; NaN is not."""
     try:
         return not math.isnan(value_of(field))
     except ValueError:
@@ -36,10 +36,10 @@ def is_number(field):
 
 
 def value_of(field):
-    """The number that a field is, decimal commas allowed; ValueError where it is none."""
+    """The value of a field with a number, with a decimal point or comma; ValueError for any other."""
     return number_in(field.replace(",", "."))
 
 
 def is_text(field):
-    """Whether a field is neither a number nor a way to write a missing one."""
+    """Whether a field is neither a number nor a mark of a missing value."""
     return not is_number(field) and field.lower() not in MISSING

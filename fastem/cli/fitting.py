@@ -25,7 +25,7 @@ _OF_A_PRIOR = "shrinkage", "degrees_of_freedom"
 
 
 def fit(options):
-    """Do what the parsed `options` of `fastem fit` ask."""
+    """Run `fastem fit` with its parsed `options`."""
     options.prior = _prior(options.prior)
     live = Live(not options.quiet)
     with ExitStack() as stack:
@@ -44,7 +44,7 @@ def fit(options):
 
 
 def select(options):
-    """Do what the parsed `options` of `fastem select` ask."""
+    """Run `fastem select` with its parsed `options`."""
     options.prior = _prior(options.prior)
     counts, live = _counts(options.components), Live(not options.quiet)
     with ExitStack() as stack:
@@ -78,7 +78,7 @@ def select(options):
 
 
 class _Outputs:
-    """The files that were asked for: opened before the work begins, so that a bad path is refused at once."""
+    """The output files of a command. They are opened before the work begins, so that a bad path is refused at once."""
 
     def __init__(self, stack, options):
         self._options = options
@@ -102,7 +102,7 @@ class _Outputs:
             self._partial["assign"] = "-"
 
     def write(self, model, data, live, selection=None):
-        """Fill them."""
+        """Write all output files."""
         work = {
             "save": ("saving the model", model.save),
             "assign": ("labelling the points", lambda path: _write_labels(path, model, data.points)),
@@ -142,7 +142,7 @@ def _draw(path, model, data, selection):
 
 
 def _read(options, live):
-    """(Data, component of each point or None, what the components are called or None for their numbers)."""
+    """(Data, component of each point or None, names of the components or None if these are their numbers)."""
     table = open_table(options.file, options.delimiter, options.header)
     weights = None if options.weights is None else table.column(options.weights)
     labels = None if getattr(options, "labels", None) is None else table.column(options.labels)
@@ -161,7 +161,7 @@ def _read(options, live):
 
 
 def _arguments(options):
-    """Constructor arguments of the estimator that both commands have."""
+    """Constructor arguments of the estimator that both commands have as options."""
     return {
         "tol": options.tol,
         "reg_covar": options.reg_covar,
@@ -174,7 +174,7 @@ def _arguments(options):
 
 
 def _fit(data, labels, options, live):
-    """Fit and time it; warnings become notes."""
+    """(fitted model, seconds, notes): fit, and turn warnings into notes."""
     model = fastem.GaussianMixture(
         n_components=options.components,
         covariance_type=options.covariance,
@@ -197,7 +197,7 @@ def _fit(data, labels, options, live):
 
 
 def _note_moving_digits(model, warned):
-    """Say where fewer digits are printed than usual, since a longer run would change them."""
+    """Note if fewer digits are printed than usual, because a longer run would change them."""
     change = model.fit_report_.remaining_change
     if model.converged_ and reporting.n_moving_digits(change):
         warned.append(
@@ -208,9 +208,9 @@ def _note_moving_digits(model, warned):
 
 
 class _noted(warnings.catch_warnings):
-    """Warnings in this block, a fit of so many components or more, become notes, and errors name the file.
+    """Context of a fit with at least `n_components`: warnings become notes, and errors name the file.
 
-    `with _noted(...) as warned`: `warned` is a list, to which the block's end adds the notes.
+    `with _noted(...) as warned`: the notes are in the list `warned` after the block.
     """
 
     def __init__(self, options, data, n_components):
@@ -230,7 +230,7 @@ class _noted(warnings.catch_warnings):
     def __exit__(self, kind, error, traceback):
         super().__exit__(kind, error, traceback)
         for message in dict.fromkeys(one_line(warning.message) for warning in self._caught):
-            if "did not converge" not in message:  # said in this command's words
+            if "did not converge" not in message:  # the command words this one itself
                 self._notes.append(message)
                 note(message)
         if isinstance(error, ValueError):
@@ -241,7 +241,7 @@ class _noted(warnings.catch_warnings):
 
 
 def _describe(model, data, options, seconds, warned):
-    """Collect what --json prints and the report sets out."""
+    """The results that --json and the report print, as a dict."""
     points = data.points
     score = float(model.score(points, sample_weight=data.weights))
     weight = float(data.n_rows if data.weights is None else data.weights.sum())
@@ -290,7 +290,7 @@ def _path(file):
 
 
 def _counts(text):
-    """The numbers of components in '1-9' or '2,4,8'."""
+    """The numbers of components that '1-9' or '2,4,8' lists."""
     counts = []
     for part in text.split(","):
         low, dash, high = part.partition("-")
@@ -303,7 +303,7 @@ def _counts(text):
 
 
 def _prior(text):
-    """The estimator's `prior` that 'default' or 'shrinkage=0.1,degrees_of_freedom=5' stands for."""
+    """The estimator's argument `prior` from 'default' or 'shrinkage=0.1,degrees_of_freedom=5'."""
     if text is None or text == "default":
         return text
     prior = {}

@@ -1,10 +1,10 @@
-"""Files that are no delimited text: what they look like, and what to do with them."""
+"""Recognises files that aren't delimited text, and tells what to do with them."""
 
 import re
 
 _WRITE = "write its table as CSV, Parquet or .npy"
 
-# First bytes of a file: its kind, and what to do.
+# First bytes of a file: (its kind, the remedy).
 _MAGIC = {
     b"PAR1": ("Parquet", "name it .parquet"),
     b"\x93NUMPY": (".npy", "name it .npy"),
@@ -32,7 +32,7 @@ _MAGIC = {
     b"Rar!": ("rar", "unpack it"),
 }
 
-# What the beginning of a zip archive holds.
+# Bytes within the beginning of a zip archive: (its kind, the remedy).
 _ZIPPED = {
     b"mimetypeapplication/vnd.oasis": ("an OpenDocument sheet (.ods)", "save its sheet as CSV"),
     b"xl/": ("an Excel workbook (.xlsx)", "save its sheet as CSV"),
@@ -40,7 +40,7 @@ _ZIPPED = {
     b".npy": (".npz, several arrays or a model", "save the array of points as .npy"),
 }
 
-# Text that is no table.
+# Patterns at the beginning of text files that aren't tables: (kind, remedy).
 _TEXT = {
     re.compile(rb"([ \t\r]*(%[^\n]*)?\n)*[ \t]*@relation\b", re.I): (
         "ARFF (Weka)",
@@ -50,7 +50,7 @@ _TEXT = {
     re.compile(rb"\s*(\{\s*[\"}]|\[\s*[\[{])"): ("JSON", _WRITE),
 }
 
-# Names of binary files without first bytes of their own.
+# Suffixes of binary files that have no characteristic first bytes: (kind, remedy).
 _SUFFIXES = {
     ".mat": ("a MATLAB file", f"{_WRITE}, in MATLAB by writematrix"),
     ".dta": ("Stata", _WRITE),
@@ -62,12 +62,12 @@ _SUFFIXES = {
 
 
 def looks_like(head, path):
-    """What a file is if not text with a table, and what to do: 'it looks like KIND; REMEDY'; None for a table of text.
+    """Kind and remedy of a file that isn't a text table: 'it looks like KIND; REMEDY'. None for a text table.
 
     Parameters
     ----------
     head : bytes
-        Its beginning.
+        The beginning of the file.
     path : str
     """
     found = _kind_of(head, path.lower())

@@ -1,11 +1,11 @@
-"""Which line holds the names of a table's columns, which column the names of its rows: decided by its first lines."""
+"""Decides by a table's first lines whether line 1 holds the column names, and whether a column names the rows."""
 
 import re
 from itertools import pairwise
 
 from .fields import is_number, is_text, value_of
 
-# What columns that name or number the rows are usually called; the first ones are called so by programs alone.
+# Usual names of columns that name or number the rows; the first set are names that only programs write.
 _WRITTEN_BY_PROGRAMS = {"rownames", "row.names", "row_names", "unnamed: 0", "...1"}
 _USUAL = {
     *_WRITTEN_BY_PROGRAMS, "", "rowname", "row", "rows", "rownum", "row_number", "rownumber", "row no", "row no.",
@@ -13,42 +13,45 @@ _USUAL = {
     "record", "name", "names", "sample", "item", "s.no", "s.no.", "sr. no.", "serial",
 }  # fmt: skip
 
-_FEW = 3  # rows that tell a pattern from chance where a name speaks for it, too
-_SOME = 10  # rows that do alone
+# Rows needed to recognise a pattern: with a usual name that supports it, and without one.
+_FEW = 3
+_SOME = 10
 
-# A number with a mark, such as <0.5, ~3, 1.2*, $4 or 12%: a value, and no name.
+# A number with a mark, such as <0.5, ~3, 1.2*, $4 or 12%: it is a value, not a name.
 _MARKED = re.compile(r"[<>≤≥~≈=±$€£]+ ?[+-]?\.?\d[\d.,]*[%*†]*|[+-]?\.?\d[\d.,]*[%*†]+")
 
 
 def holds_names(first, quoted, rows, rows_quoted):
     """Whether the first line of a table holds the names of its columns, and whether that is in doubt.
 
-    The first of these that applies decides:
+    The first rule that applies decides:
 
-    1. All its fields are text, empty ones aside: names. In doubt if all of them are numbers with marks, as <0.5.
+    1. All non-empty fields are text: names. In doubt if all of them are numbers with marks, such as <0.5.
     2. A number in quotation marks stands above bare numbers: names, as R writes them.
-    3. The first field is empty, or a usual name for row numbers, no other one is, and below it are row numbers or
-       different words: names.
-    4. A text stands above numbers: names. But the line is a row with one odd value if the text is a number with a mark,
-       or if the line also has numbers with decimals that are no scale as in 5.
-    5. All its fields are numbers, but perhaps the first one, above different words. They are names if they are
+    3. The first field is empty or a usual name of row numbers, no other field is empty, and below the first are row
+       numbers or different words: names.
+    4. A text stands above numbers: names. But the line is a row with an odd value if the text is a number with a mark,
+       or if the line also has numbers with decimals that aren't a scale as in 5.
+    5. All fields are numbers, except perhaps the first if different words are below it. They are names if they are
 
        - 0, 1, 2, ... (or 1, 2, 3, 4, ...) above numbers that are all written with decimals,
-       - a scale, such as years or wavelengths: whole numbers above columns with decimals, years above any, or three or
-         more evenly spaced decimals; rising or falling all along, and each farther from its column than that is wide.
+       - a scale, such as years or wavelengths: whole numbers above columns with decimals, years above any columns, or
+         three or more evenly spaced decimals. A scale only rises or only falls, and each of its values is farther from
+         its column's values than these are from each other.
 
-    Otherwise the line is the first row. Bare numbers as names (4, 5) are in doubt, but for 0, 1, 2, ... beside text.
+    Otherwise the line is the first row. Bare numbers as names (rules 4 and 5) are in doubt, except 0, 1, 2, ... beside
+    text.
 
     Parameters
     ----------
     first : list of str
         Fields of the first line.
     quoted : list of bool
-        Which of them stand in quotation marks.
+        Which of these fields are in quotation marks.
     rows : list of list of str
         Fields of the lines below.
     rows_quoted : list of bool
-        Which fields of the first of these stand in quotation marks.
+        Which fields of the first line below are in quotation marks.
 
     Returns
     -------
@@ -79,7 +82,7 @@ def holds_names(first, quoted, rows, rows_quoted):
 
 
 def _count_columns(numbers):
-    """Whether these are 0, 1, 2, ... above numbers that are never whole: as pandas names columns without names."""
+    """Whether the names are 0, 1, 2, ... (pandas' default names) above numbers that are all written with decimals."""
     counts = _count_from(0, numbers) or (_count_from(1, numbers) and len(numbers) > 3)
     return counts and not any(field.isdecimal() for _, _, column in numbers for field in column)
 
@@ -90,9 +93,10 @@ def _count_from(start, numbers):
 
 
 def _is_scale(numbers, is_named=False):
-    """Whether (value, name, column below) are the years, wavelengths, ... that the columns are of.
+    """Whether the names are a scale: the years, wavelengths, ... of the columns.
 
-    Years beside a name for the words below it (`is_named`) are, however few the rows.
+    numbers: (value, name, column below) of each name. Years beside a name of the column of row names (`is_named`) need
+    only one row.
     """
     values = [value for value, _, _ in numbers]
     steps = [b - a for a, b in pairwise(values)]
@@ -110,7 +114,7 @@ def _is_scale(numbers, is_named=False):
 
 
 def _is_far(value, column):
-    """Whether a value is farther from a column's values than these are from each other."""
+    """Whether a value is farther from all values of a column than these are from each other."""
     low, high = min(column), max(column)
     return max(low - value, value - high) > high - low
 
@@ -120,12 +124,12 @@ def _has_numbers(column):
 
 
 def _name_rows(column):
-    """Whether a column's fields are row numbers, or different words."""
+    """Whether a column's fields are row numbers or different words."""
     return are_words(column) or (len(column) > 1 and _start_of(column) is not None)
 
 
 def are_words(column):
-    """Whether a column's fields are words, each another one: names of the rows. What begins with a digit is no word."""
+    """Whether a column's fields are words and all different, such as row names. Words begin with a letter."""
     return len(column) > 1 and all(field[:1].isalpha() and is_text(field) for field in column) and _differ(column)
 
 
@@ -134,7 +138,7 @@ def _differ(column):
 
 
 def _start_of(column):
-    """Where a column that counts on by 1 begins; None for another."""
+    """The first number of a column that counts up by 1; None for any other column."""
     if not all(map(str.isdecimal, column)):
         return None
     start = int(column[0]) if column else 0
@@ -142,22 +146,22 @@ def _start_of(column):
 
 
 def is_usual_for_rows(name):
-    """Whether columns that name or number the rows are often called so; X is what R calls a column without a name."""
+    """Whether this is a usual name of columns that name or number the rows. R calls a column without a name X."""
     return name.lower() in _USUAL or name == "X"
 
 
 def numbering_of(name, column):
-    """(how a column numbers the rows, in words such as 'counts the rows 1, 2, 3, ...', or None; whether that is clear).
+    """(words such as 'counts the rows 1, 2, 3, ...' if a column numbers the rows, else None; whether that is clear).
 
-    It is clear where the column has a usual name for that and counts on by 1 through 3 rows or more; in any order,
-    where it has a name that programs give to row numbers. A column of another name that counts on from 0 or 1 through
-    10 rows or more may as well be the time.
+    It is clear if the column has a usual name for row numbers and counts up by 1 in at least 3 rows. If only programs
+    write the name, the numbers may be in any order. It is not clear if a column with another name counts up from 0 or 1
+    in at least 10 rows, as that might be a time.
 
     Parameters
     ----------
     name : str
     column : list of str
-        Its first fields.
+        The first fields of the column.
     """
     if len(column) < _FEW:
         return None, False

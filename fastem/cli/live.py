@@ -1,4 +1,4 @@
-"""What a terminal shows while a command works; nothing where standard error is none."""
+"""Progress display of a command on a terminal; nothing is shown if standard error isn't one."""
 
 import math
 import sys
@@ -7,7 +7,7 @@ from time import perf_counter
 
 
 class Live:
-    """One line on standard error: rows read, then iterations, lower bound, points per second and time left.
+    """A line on standard error: rows read, then iterations, lower bound, points per second and time left.
 
     Parameters
     ----------
@@ -25,7 +25,7 @@ class Live:
 
     @contextmanager
     def showing(self):
-        """The line is there in this block, and gone after it."""
+        """Show the line during this block."""
         if self._progress is None:
             yield
             return
@@ -34,12 +34,12 @@ class Live:
             yield
 
     def say(self, text, done=None, of=None):
-        """What is done now, and how much of it."""
+        """Show what is being done now, and how much of it has been done."""
         if self._progress is not None:
             self._progress.update(self._task, description=text, completed=done or 0, total=of)
 
     def reading(self, table):
-        """A function to call with the number of rows read so far."""
+        """A function to call with the number of rows read so far; None if nothing is shown."""
         began = perf_counter()
 
         def watch(n_rows):
@@ -50,7 +50,7 @@ class Live:
         return watch if self._progress is not None else None
 
     def callbacks(self, n_samples, tol, max_iter):
-        """What to `set_callbacks` to so that iterations are shown."""
+        """Callbacks for `set_callbacks` that show the iterations."""
         return [] if self._progress is None else [_Iterations(self, n_samples, tol, max_iter)]
 
 
@@ -85,7 +85,7 @@ class _Iterations:
 
 
 def _iterations_left(bounds, tol, max_iter):
-    """If the changes go on shrinking as they did last, until they are below tol."""
+    """Estimated number of iterations until changes are below tol, if they go on shrinking at the last rate."""
     left = max_iter - len(bounds)
     if len(bounds) >= 3 and tol > 0:
         before, last = bounds[-2] - bounds[-3], bounds[-1] - bounds[-2]

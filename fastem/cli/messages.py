@@ -1,10 +1,10 @@
-"""What the command line says on the side, and how it counts."""
+"""Notes and errors of the command line, and the wording of counts."""
 
 import sys
 
 
 class TableError(ValueError):
-    """A file that can't be used as a table of numbers; says which, where and why."""
+    """Input or output that can't be used; the message says which file or option, where in it, and why."""
 
 
 def note(message):
@@ -12,7 +12,7 @@ def note(message):
 
 
 def printable(text):
-    """Text that can't steer the terminal."""
+    """The text without control characters, which could steer the terminal."""
     return "".join(character if character.isprintable() else "?" for character in text)
 
 

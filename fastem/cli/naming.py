@@ -1,4 +1,4 @@
-"""What components are called: the labels of the groups that a fit was told, in the model as `component_names_`."""
+"""Names of components: the labels of the known groups in a fit, kept in the model as `component_names_`."""
 
 import re
 from itertools import count
@@ -7,9 +7,9 @@ import numpy as np
 
 
 def all_named(known, n_components):
-    """A name for each component, of which some have one.
+    """A name for each component, given those of some.
 
-    The others get the next numbers where all names are whole numbers, else 'new 1', 'new 2', ...
+    If all known names are whole numbers, the others get the next numbers, else 'new 1', 'new 2', ...
 
     Parameters
     ----------
@@ -30,18 +30,18 @@ def all_named(known, n_components):
 
 
 def names_of(model):
-    """{0: name of component 0, ...}; None where components are called by their numbers."""
+    """{0: name of component 0, ...}; None if components have no names."""
     names = getattr(model, "component_names_", None)
     return None if names is None else dict(enumerate(names))
 
 
 def for_json(model):
-    """{'labels': {'0': name of component 0, ...}}, or {} where components are called by their numbers."""
+    """{'labels': {'0': name of component 0, ...}}; {} if components have no names."""
     names = names_of(model)
     return {} if names is None else {"labels": {str(k): name for k, name in names.items()}}
 
 
 def in_words(model, components):
-    """The names of these components; where they have none, their numbers."""
+    """The names of these components, or their numbers if they have no names."""
     names = getattr(model, "component_names_", None)
     return components if names is None else np.asarray(names, dtype=object)[components]

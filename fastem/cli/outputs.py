@@ -1,4 +1,4 @@
-"""Files that a command writes: each beside its place first, and in it only when all went well."""
+"""Output files of a command: written to a temporary name, then renamed if the command succeeds."""
 
 import os
 import sys
@@ -11,18 +11,20 @@ _ROWS = 1 << 16
 
 @contextmanager
 def replacing(path, *keep):
-    """The path of a new, empty file beside `path`, with its suffix; takes its place only if the block ends well.
+    """The path of a new, empty file in the folder of `path`, with the same suffix; renamed to `path` after the block.
+
+    If the block raises, the new file is deleted and `path` stays as it was.
 
     Parameters
     ----------
     path : str
     *keep : str or None
-        The inputs, which may not be overwritten.
+        Input files, which must not be overwritten.
 
     Raises
     ------
     TableError
-        Where the file can't be written, before the block begins.
+        If the file can't be written; raised before the block begins.
     """
     target = os.path.realpath(path)  # through a link, as open() would
     for kept in keep:
@@ -32,7 +34,7 @@ def replacing(path, *keep):
         raise TableError(f"{path}: is a directory")
     if os.path.exists(target) and not os.access(target, os.W_OK):
         raise TableError(f"{path}: is write-protected")
-    if os.path.exists(target) and not os.path.isfile(target):  # /dev/null, a pipe: nothing to be put in its place
+    if os.path.exists(target) and not os.path.isfile(target):  # /dev/null, a pipe: can't be replaced
         yield target
         return
     folder, name = os.path.split(target)
@@ -52,7 +54,7 @@ def replacing(path, *keep):
 
 @contextmanager
 def named(path, partial):
-    """Errors of writing in this block name the file as the user does."""
+    """Turn errors of writing in this block into TableErrors that name the user's path, not the temporary one."""
     try:
         yield
     except OSError as error:
@@ -67,7 +69,7 @@ def named(path, partial):
 
 @contextmanager
 def text_to(path, *keep):
-    """A binary stream of text to standard output (None or '-') or to a file that takes the name if all goes well."""
+    """A binary stream for text: standard output (None or '-'), or a file as in `replacing`."""
     if path is None or path == "-":
         yield sys.stdout.buffer
         sys.stdout.flush()
@@ -77,7 +79,7 @@ def text_to(path, *keep):
 
 
 def write_rows(stream, columns, names=None):
-    """Write columns (arrays of numbers, or of str objects, of the same length) as CSV; names are its header."""
+    """Write columns (arrays of one length, of numbers or str objects) as CSV; `names` make a header line."""
     if names is not None:
         stream.write((",".join(map(_quoted, names)) + "\n").encode())
     for start in range(0, len(columns[0]), _ROWS):

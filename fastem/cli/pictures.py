@@ -1,4 +1,4 @@
-"""fastem.plotting for a command: no screen, and a file of a known kind."""
+"""fastem.plotting for commands: drawing without a screen, to files of known kinds."""
 
 from ..extras import needed
 from .messages import TableError
@@ -8,7 +8,7 @@ FILMS = ".gif", ".mp4"
 
 
 def plotting():
-    """`fastem.plotting`, drawing without a screen."""
+    """`fastem.plotting`, set up to draw without a screen."""
     needed("matplotlib", "plot").use("Agg")
     import fastem.plotting
 
@@ -16,13 +16,13 @@ def plotting():
 
 
 def check_suffix(option, path, kinds):
-    """Refuse a file name that says no known kind."""
+    """Refuse a file name that doesn't end in one of the known suffixes."""
     if not path.lower().endswith(kinds):
         raise TableError(f"{option}: {path}: should end in {' or '.join(kinds)}")
 
 
 def save(display, path):
-    """Write what was drawn to a file, and close it."""
+    """Write a display's figure to a file, and close the figure."""
     try:
         display.figure_.savefig(path)
     finally:

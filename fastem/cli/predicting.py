@@ -1,4 +1,4 @@
-"""`fastem predict`, `score`, `sample`, `plot` and `info`: what a saved model is good for."""
+"""`fastem predict`, `score`, `sample`, `plot` and `info`: the commands that use a saved model."""
 
 import json
 
@@ -57,7 +57,7 @@ def predict(options):
 
 
 def score(options):
-    """Print the log-likelihood of a table's rows, and the criteria."""
+    """Print the log-likelihood of a table's rows, BIC, AIC and ICL."""
     model = _loaded(options.model)
     live = Live()
     with live.showing():
@@ -98,7 +98,7 @@ def sample(options):
     """Draw points and write them as CSV."""
     model = _loaded(options.model).set_params(random_state=options.seed)
     points, labels = model.sample(options.number)
-    order = np.random.RandomState(options.seed).permutation(len(points))  # they come by component
+    order = np.random.RandomState(options.seed).permutation(len(points))  # they come grouped by component
     columns = list(points[order].T)
     names = _names_of(model)
     if options.labels:
@@ -133,7 +133,7 @@ def plot(options):
 
 
 def info(options):
-    """Print what a model is and how it came to be."""
+    """Print a model's parameters and how it was fitted."""
     model = _loaded(options.model)
     names = _names_of(model)
     result = {
@@ -184,12 +184,12 @@ def _names_of(model):
 
 
 def _table_for(model, options):
-    """(table, numbers of the columns that are the model's features): by name where both have names."""
+    """(table, numbers of the columns that are the model's features), matched by name if both have names."""
     table = open_table(options.file, options.delimiter, options.header)
     wanted = _names_of(model)
     if options.columns is not None:
         features = table.chosen(options.columns)
-        table.has_names = False  # the user says which column is which feature, whatever it is called
+        table.has_names = False  # --columns gives the features in order, whatever their names
     elif all(name in table.names for name in wanted):
         features = [table.column(name) for name in wanted]
     elif table.has_names and hasattr(model, "feature_names_in_"):

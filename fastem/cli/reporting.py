@@ -1,4 +1,4 @@
-"""A fitted mixture set out for reading in a terminal."""
+"""Reports of a fitted mixture for a terminal."""
 
 import sys
 
@@ -21,12 +21,12 @@ _MARKS = {  # of rows of a selection, by their status
     "collapsed": ("!", "has components whose density says nothing about the data: ranked last"),
 }
 
-# Decimals of weights.
+# Decimals that are printed of a weight.
 _WEIGHT_DIGITS = 4
 
 
 def facts(pairs):
-    """A table of names and values, from a dict; None is left out."""
+    """A table of names and values, from a dict; values of None are left out."""
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold")
     table.add_column(overflow="fold")
@@ -37,7 +37,7 @@ def facts(pairs):
 
 
 def components(model, names, labels=None):
-    """Tables of the components' weights, means and standard deviations (and correlation, where there is one)."""
+    """Tables of the components' weights, means and standard deviations (and the correlation of 2 features)."""
     n_components, n_features = model.means_.shape
     family = FAMILIES[model.covariance_type]
     deviations = np.sqrt(family.variances(model.covariances_, n_components, n_features))
@@ -83,17 +83,17 @@ def components(model, names, labels=None):
 
 
 def n_moving_digits(change):
-    """How many of a weight's four printed decimals could still change, by the estimate of the fit's report."""
+    """Number of a weight's four printed decimals that may still change, given the report's `remaining_change`."""
     return _WEIGHT_DIGITS - max(1, min(_WEIGHT_DIGITS, _settled(change)))
 
 
 def _settled(change):
-    """Decimals of a number that such a change leaves as they are; any number where no change is known of."""
+    """Number of decimals that such a change leaves as they are; 99 if the change is 0 or unknown."""
     return int(np.floor(-np.log10(2 * change))) if 0 < change < np.inf else 99
 
 
 def _pages(widths, room):
-    """Columns of these widths, a few to each table, so that they and what is between them have room."""
+    """The columns split into tables, so that each table's widths and separators fit into `room` characters."""
     pages = [[]]
     for j, width in widths.items():
         here = pages[-1]
@@ -104,7 +104,7 @@ def _pages(widths, room):
 
 
 def selection(found):
-    """A table of the best combinations that were tried; those that couldn't be fitted come last."""
+    """A table of the best combinations that `select` tried; those that couldn't be fitted come last."""
     results = found.results_
     names = ["bic", "held_out" if "held_out" in results else "aic", "icl"]
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
@@ -129,12 +129,12 @@ def selection(found):
 
 
 def plain(text):
-    """Text that can't steer the terminal, nor be taken for markup."""
+    """Text without control characters, and not read as markup."""
     return Text(printable(text))
 
 
 def show(*parts):
-    """Print to standard output, 80 columns wide where that is no terminal."""
+    """Print to standard output; 80 columns wide unless it is a terminal."""
     out = sys.stdout
     console = Console(width=None if out.isatty() else 80, highlight=False)
     with console.capture() as captured:
@@ -151,12 +151,15 @@ def data_facts(path, n_samples, n_features):
 
 
 def _criterion(value):
-    """In 12 places at most."""
+    """A criterion in at most 12 characters."""
     return f"{value:,.3f}" if abs(value) < 1e6 else f"{value:,.0f}" if abs(value) < 1e9 else f"{value:.6g}"
 
 
 def _with_deviations(means, deviations, change):
-    """'2.036 ± 0.265' for each, the deviation with three digits, or those that a change in deviations leaves."""
+    """Texts of each mean and deviation. Deviations have three digits, or fewer if `change` would alter these.
+
+    change: estimate of what a mean may still change, in its component's deviations.
+    """
     texts = []
     for mean, deviation in zip(means.tolist(), deviations.tolist(), strict=True):
         largest = max(abs(mean), deviation)

@@ -1,4 +1,4 @@
-"""Tables of numbers from files: delimited text, .npy, Parquet, and what a command asks of their columns."""
+"""Tables of numbers from delimited text, .npy and Parquet files, and the choice of their columns."""
 
 import csv
 import os
@@ -21,45 +21,45 @@ from .text import Missing, TextFile
 
 pa = needed("pyarrow", "cli")
 
-# What text takes as numbers is held in memory up to so many bytes, in a temporary file beyond.
+# Bytes of numbers read from text that are held in memory; more go to a temporary file.
 _IN_MEMORY = 64 << 20
 
-# Different labels that a column may have.
+# Number of different labels in a column, at most.
 _LABELS = 10_000
 
-# Rows of Parquet that tell whether a column numbers them.
+# Rows of a Parquet file that are looked at to see whether a column numbers the rows.
 _FIRST = 100
 
 
 @dataclass
 class Data:
-    """What a fit is made to: points, and what is known of them."""
+    """The data of a fit: points, weights and labels."""
 
     points: object
-    """Source; its `feature_names` are those of the file, where it has some."""
+    """Source of the points; its `feature_names` are those of the file, if any."""
     n_rows: int
     names: list
-    """Of the features."""
+    """Names of the features."""
     weights: object
-    """ndarray of shape (n,), or None."""
+    """Sample weights: ndarray of shape (n,), or None."""
     labels: object
     """`Labels`, or None."""
     refuse_missing: object
-    """To be called where a value of the points turns out not to be finite: TableError says which."""
+    """Function to call after an error: raises TableError if a value of the points isn't finite, and says which."""
 
 
 def open_table(path, delimiter=None, header=None):
-    """The table in a file: its columns have `names`, made up (x1, x2, ...) where the file has none (`has_names`).
+    """Open the table in a file. Its attribute `names` are the column names; x1, x2, ... if the file has none.
 
     Parameters
     ----------
     path : str
-        '-' is text from standard input; 'faithful', if there is no such file, the data set that comes with fastem;
-        .npy; .parquet, .parq or a folder of those; anything else is delimited text.
+        '-': text from standard input. 'faithful', if there is no such file: the data set that comes with fastem. A
+        .npy file; a .parquet or .parq file or a folder of those; anything else is delimited text.
     delimiter : str, default=None
-        Of text; found out where it isn't given.
+        Of text. None: detected.
     header : bool, default=None
-        Whether the first line of text holds the names of the columns; found out where it isn't given.
+        Whether the first line of text holds the names of the columns. None: detected.
 
     Raises
     ------
@@ -78,24 +78,24 @@ def open_table(path, delimiter=None, header=None):
 
 
 class _Table:
-    """Columns by name or number, whatever the file."""
+    """A table of any file format: finds columns by name or number."""
 
     empty_columns = ()
 
     def chosen(self, columns=None, aside=(), is_weighted=False):
-        """Numbers of the feature columns: those asked for, in that order, else all that may be features.
+        """Numbers of the feature columns: the given `columns` in that order, by default all that may be features.
 
-        What only names or numbers the rows is a feature where it is asked for or there is nothing else; columns
-        without a name and without values, and those `aside`, never are.
+        By default, columns that only name or number the rows are left out unless there are no others. Columns without
+        a name and without values, and those `aside`, are always left out.
 
         Parameters
         ----------
         columns : str, default=None
-            Names, numbers from 1 on, or ranges of numbers, with commas between them.
+            Names, numbers from 1 on, or ranges of numbers, separated by commas.
         aside : collection of int
             Columns of weights and labels.
         is_weighted : bool
-            Whether one of these has weights.
+            Whether one of the columns aside holds weights.
         """
         if columns is not None:
             return self._asked_for(columns, aside)
@@ -125,7 +125,7 @@ class _Table:
         return numbers
 
     def _range(self, text):
-        """The numbers of the columns in '2-9'; None for another text, or the name of a column."""
+        """The numbers of the columns in a range such as '2-9'; None if the text is no range, or a column's name."""
         match = re.fullmatch(r"(\d+) ?- ?(\d+)", text)
         if not match or text in self.names:
             return None
@@ -135,7 +135,7 @@ class _Table:
         return range(first - 1, last)
 
     def _empty_columns_left_out(self):
-        """The columns without names and values, of which a note is made."""
+        """Numbers of the columns without a name and values; prints a note about them."""
         numbers = [str(j + 1) for j in self.empty_columns]
         if len(numbers) == 1:
             note(f"column {numbers[0]} has neither a name nor values and is left out")
@@ -145,7 +145,7 @@ class _Table:
         return self.empty_columns
 
     def _said_of_rows(self, j):
-        """That a column only names or numbers the rows, in words; None for one that doesn't."""
+        """A sentence that says how a column only names or numbers the rows; None if it doesn't."""
         if j == 0 and self.has_row_names:
             return "column 1 has no name and is taken for row names"
         if j > 0 and not is_usual_for_rows(self.names[j]):
@@ -160,11 +160,11 @@ class _Table:
         return repr(self.names[j]) if self.has_names else f"column {j + 1}"
 
     def _first_values(self, j):
-        """What a column begins with, as text; empty where nobody looks."""
+        """The first values of a column, as text; empty for formats in which they aren't looked at."""
         return []
 
     def column(self, name):
-        """The number of a column by its name, or by its number counted from 1."""
+        """The number (from 0) of a column, given by its name or its number counted from 1."""
         names = self.names
         if names.count(name) > 1:
             raise TableError(f"{self.path}: {names.count(name)} columns are called {name!r}; use numbers")
@@ -180,7 +180,7 @@ class _Table:
         return range(len(self.names))
 
     def read(self, features, weights=None, labels=None, watch=None):
-        """`Data` of these columns, by number; `watch(n_rows)` is called now and then."""
+        """`Data` of these columns, given by number; `watch(n_rows)` is called now and then (text only)."""
         points = self.points(features)
         column = None if weights is None else np.concatenate([rows[:, 0] for rows in self.blocks([weights])])
         self._check(column, weights)
@@ -194,7 +194,10 @@ class _Table:
         )
 
     def refuse_missing(self, features, blocks=None, first=0):
-        """TableError where a value of these columns, or of blocks of them from row `first` on, isn't finite."""
+        """Raise TableError if a value of these columns isn't finite.
+
+        blocks: the rows to look at, of which the first has the number `first`; None: all rows.
+        """
         missing = Missing(self.path)
         for rows in self.blocks(features) if blocks is None else blocks:
             bad = ~np.isfinite(rows)
@@ -206,7 +209,7 @@ class _Table:
         missing.refuse()
 
     def _check(self, weights, j):
-        """Refuse column j for the points' weights."""
+        """Raise TableError if `weights`, read from column j, are invalid."""
         if weights is None:
             return
         bad = np.flatnonzero(~(np.isfinite(weights) & (weights >= 0)))
@@ -224,7 +227,7 @@ class _Table:
 
 
 class TextTable(_Table):
-    """Delimited text, which is read once."""
+    """Delimited text, which can be read only once."""
 
     def __init__(self, path, delimiter=None, header=None):
         self._file = TextFile(path, delimiter, header)
@@ -260,7 +263,7 @@ class TextTable(_Table):
         points.feature_names = self._names(features) if self.has_names else None
         column = None if weights is None else np.concatenate(column)
         self._check(column, weights)
-        return Data(points, spool.n_rows, self._names(features), column, vocabulary, lambda: None)  # has been done
+        return Data(points, spool.n_rows, self._names(features), column, vocabulary, lambda: None)  # already checked
 
 
 class ArrayTable(_Table):
@@ -280,7 +283,7 @@ class ArrayTable(_Table):
         return (self._X[start : start + step][:, numbers] for start in range(0, len(self._X), step))
 
     def points(self, features):
-        """A source of these columns: the array itself where it has no others."""
+        """A source of these columns; the array itself if they are all its columns, in order."""
         names = self._names(features) if self.has_names else None
         if features != list(range(len(self.names))):
             return _NamedBlocks(lambda: self.blocks(features), names)
@@ -293,7 +296,7 @@ class ArrayTable(_Table):
 
 
 class ParquetTable(_Table):
-    """A Parquet file, or a folder of them."""
+    """A Parquet file, or a folder of Parquet files."""
 
     has_names, has_row_names = True, False
     n_bytes = None
@@ -335,7 +338,7 @@ class ParquetTable(_Table):
 
 
 class _NamedBlocks(BlockSource):
-    """Blocks whose columns have names."""
+    """A source of blocks with given column names."""
 
     def __init__(self, blocks, names):
         super().__init__(blocks)
@@ -348,14 +351,14 @@ class _NamedBlocks(BlockSource):
 
 
 class Labels:
-    """A column of labels, numbers or words, of which some may be missing."""
+    """A column of labels (numbers or words), some of which may be missing."""
 
     def __init__(self, where):
         self._where, self._codes, self._number_of = where, [], {}
 
     def add(self, words):
-        """Take in an Arrow array."""
-        if isinstance(words, pa.DictionaryArray):  # which may hold words that no row has
+        """Add an Arrow array of labels."""
+        if isinstance(words, pa.DictionaryArray):  # its dictionary may hold words that no row has
             words = words.dictionary_decode()
         encoded = words.dictionary_encode()
         for word in encoded.dictionary.to_pylist():
@@ -368,10 +371,11 @@ class Labels:
         self._codes.append(np.array([*new, nothing], np.int32)[codes])
 
     def components(self, n_components):
-        """(component of each point, -1 where unknown; the label of each component that has one).
+        """(component of each point, -1 if unknown; dict of component to label).
 
-        Whole numbers from 0 to n_components - 1 are the components themselves; other labels are counted in their
-        order, numbers by size and words by the alphabet. Missing ones and -1 are unknown.
+        If all labels are whole numbers from 0 to n_components - 1, they are the components. Otherwise the components
+        are numbered in the order of the labels: numbers by size, words by the alphabet. Missing labels and -1 are
+        unknown.
         """
         words = [word for word in self._number_of if word.lower() not in MISSING and word != "-1"]
         whole = all(re.fullmatch(r"-?(0|[1-9]\d{0,17})", word) for word in words)
@@ -392,7 +396,7 @@ class Labels:
 
 
 def _spelled(word):
-    """A label as text, whole numbers alike whatever their type; zeros before a number are of a code such as 007."""
+    """A label as text. Whole numbers of any type give the same text; codes with leading zeros, as 007, stay as is."""
     if word is None:
         return ""
     if isinstance(word, bytes):
@@ -411,11 +415,11 @@ def _spelled(word):
 
 
 class _Spool:
-    """Rows of numbers one block after the other: in memory while they are few, in a temporary file beyond."""
+    """Collects blocks of rows: in memory up to `_IN_MEMORY` bytes, beyond that in a temporary file."""
 
     def __init__(self, n_columns):
         self._file = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115  (closed with the spool)
-        weakref.finalize(self, self._file.close)  # a map of it stays
+        weakref.finalize(self, self._file.close)  # a memory map outlives the file
         self._n_columns, self.n_rows = n_columns, 0
 
     def append(self, rows):
@@ -427,7 +431,7 @@ class _Spool:
         self.n_rows += len(rows)
 
     def array(self):
-        """All the rows; where they are in a file, a memory map of it."""
+        """All the rows as one array; a memory map if they are in a file."""
         shape = self.n_rows, self._n_columns
         self._file.seek(0)
         if 8 * self.n_rows * self._n_columns <= _IN_MEMORY:
@@ -437,7 +441,7 @@ class _Spool:
 
 
 def _mapped(path):
-    """A .npy file as a table, memory-mapped; a vector is one column."""
+    """A .npy file as a memory-mapped array of 2 dimensions; a vector becomes one column."""
     try:
         X = mapped(path)
     except ValueError as error:
@@ -450,5 +454,5 @@ def _mapped(path):
 
 
 def _listed(columns):
-    """The names in 'waiting,"a,b",1'."""
+    """The names in a list such as 'waiting,"a,b",1'."""
     return [text.strip() for text in next(csv.reader([columns], skipinitialspace=True), [])]

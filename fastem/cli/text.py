@@ -1,7 +1,7 @@
-"""Delimited text of most kinds, read once, a chunk of lines at a time: numbers by Arrow's reader, faults by a slow one.
+"""Reader of delimited text: detects the dialect, and reads the file once, in chunks of whole lines.
 
-Arrow reads hundreds of MB a second, but says neither where a fault is nor what. So a chunk that it refuses is read
-again, value by value.
+Chunks are parsed by Arrow's reader, at hundreds of MB a second. But Arrow doesn't say where a fault is, nor which. So a
+chunk that it refuses is parsed again by a slow reader, value by value.
 """
 
 import bz2
@@ -27,16 +27,16 @@ from .headers import holds_names
 from .messages import TableError, many, note, one_line
 
 pa, arrow = needed("pyarrow", "cli"), needed("pyarrow.csv", "cli")
-pa.enable_signal_handlers(False)  # Ctrl-C is Python's
+pa.enable_signal_handlers(False)  # leave Ctrl-C to Python
 
-# None is any whitespace. The semicolon comes first: files that use it may hold decimal commas.
+# Delimiters that are tried; None: any whitespace. The semicolon comes first, as its files may have decimal commas.
 DELIMITERS = (";", "\t", ",", "|", None)
-_CHUNK = 16 << 20
-_FEW = 1 << 20  # bytes that one thread parses as soon as several
-_HEAD = 1 << 16
-_COLUMNS = 100_000
-_COMMENTS = "#", "sep="  # before the table; the latter is Excel's
-_HEAD_LINES = 3, 100  # that are looked at, at least and at most
+_CHUNK = 16 << 20  # bytes that are read at a time
+_FEW = 1 << 20  # bytes: chunks of at most this size are parsed by one thread, which is as fast as several
+_HEAD = 1 << 16  # bytes at the beginning of a file that are looked at to detect its dialect, at least
+_COLUMNS = 100_000  # columns, at most
+_COMMENTS = "#", "sep="  # beginnings of comment lines before the table; the latter is Excel's
+_HEAD_LINES = 3, 100  # lines that are looked at to detect the dialect, at least and at most
 _COMPRESSED = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
 _DAMAGED = EOFError, gzip.BadGzipFile, lzma.LZMAError, zlib.error
 
@@ -47,21 +47,23 @@ class TextFile:
     Parameters
     ----------
     path : str
-        '-' is standard input. Files compressed by gzip, bzip2 or xz are read as they are.
+        '-' is standard input. Files compressed by gzip, bzip2 or xz are decompressed.
     delimiter : str, default=None
-        Found out where it isn't given.
+        None: detected.
     header : bool, default=None
-        Whether the first line holds the names of the columns; None: `headers.holds_names` decides.
+        Whether the first line holds the names of the columns. None: `headers.holds_names` decides.
 
     Attributes
     ----------
     names : list of str
-        Of the columns; x1, x2, ... where the file has none.
+        Names of the columns; x1, x2, ... for those without a name.
     has_names : bool
+        Whether the file names its columns.
     has_row_names : bool
-        Whether the first column is one without a name beside columns with names, as R and pandas write it.
+        Whether the first column has no name while others have, as R and pandas write row names.
     empty_columns : list of int
-        Those without a name and without values, as spreadsheets and delimiters at the end of lines make them.
+        Numbers of the columns without a name and without values. Spreadsheets write such columns; delimiters at the end
+        of lines also make one.
     sample : list of list of str
         Fields of the first rows.
     """
@@ -80,23 +82,28 @@ class TextFile:
         if not _is_utf8(head):
             self._bytes, head = _from_windows(self._bytes), _from_windows(io.BytesIO(head)).read()
         self._rest = head
-        self._has_old_ends = b"\r" in head[:-1] and b"\n" not in head  # of lines, as Excel's for Macintosh
+        self._has_old_ends = b"\r" in head[:-1] and b"\n" not in head  # CR only, as in Excel for Macintosh
         self._sniff(head, is_all, delimiter, header)
 
     @property
     def position(self):
-        """Bytes of the file that have been read, compressed ones where it is."""
+        """Bytes of the file that have been read, counted before decompression."""
         return self._raw.tell()
 
     def blocks(self, numbers, words=None):
-        """The rows: (array of shape (m, len(numbers)), Arrow array of m texts in UTF-8 or None), some at a time.
+        """Yield the rows in blocks: (array of shape (m, len(numbers)), Arrow array of m texts in UTF-8, or None).
 
         Parameters
         ----------
         numbers : list of int
-            Columns of finite numbers.
+            Columns that hold finite numbers.
         words : int, default=None
-            A column of anything.
+            A column that may hold anything.
+
+        Raises
+        ------
+        TableError
+            If a value of `numbers` is no number; or, after all rows were read, if some aren't finite.
         """
         missing = Missing(self.path)
         for first_line, chunk in self._chunks():
@@ -106,7 +113,7 @@ class TextFile:
         missing.refuse()
 
     def _text_of(self, file):
-        """The file, decompressed and as UTF-8 where it isn't."""
+        """The file as a stream of UTF-8: decompressed, and converted from UTF-16 if it begins with a UTF-16 BOM."""
         start = file.peek(8)[:8]
         for magic, opened in _COMPRESSED.items():
             if start.startswith(magic):
@@ -132,7 +139,7 @@ class TextFile:
         return data
 
     def _beginning(self):
-        """(the first lines, the last of which may be cut off; whether these are all there are)."""
+        """(bytes of the first lines, the last of which may be cut off; whether they are the whole file)."""
         head, is_all = b"", False
         while not is_all and (len(head) < _HEAD or (_n_lines(head) < _HEAD_LINES[0] and len(head) < 2 * _CHUNK)):
             size = max(_HEAD, len(head))
@@ -141,7 +148,7 @@ class TextFile:
         return head, is_all
 
     def _chunks(self):
-        """(number of the first line, bytes of whole lines) until the end, without empty rows there."""
+        """Yield (number of the first line, bytes of whole lines), without the header and empty rows at the end."""
         line, kept = 1, b""
         while True:
             data = self._rest or self._read(_CHUNK)
@@ -171,17 +178,17 @@ class TextFile:
 
     @property
     def _filler(self):
-        """What rows without values consist of."""
+        """The bytes that rows without values consist of."""
         return (self._delimiter or "").encode() + b" \t\r\n"
 
     def _without_empty_end(self, chunk):
-        """(whole lines up to the last one with a value, the lines after it)."""
+        """(lines up to the last one with a value, the lines after it)."""
         filled = len(chunk.rstrip(self._filler))
         end = chunk.find(b"\n", filled) + 1 or len(chunk) if filled else 0
         return chunk[:end], chunk[end:]
 
     def _end_of_lines(self, chunk):
-        """Where the last line ends that ends outside quotation marks."""
+        """The end of the last line that ends outside quotation marks."""
         end = chunk.rfind(b"\n") + 1
         is_inside = chunk.count(b'"', 0, end) % 2
         while end and is_inside:
@@ -205,7 +212,8 @@ class TextFile:
             plain = chunk
         if plain is not None and self._has_fortran_exponents and words is None:
             plain = D_EXPONENTS.sub(b"e", plain)
-        # Arrow loses the second half of a line's end in quotation marks that lies between two of its blocks.
+        # If an end of line (CR LF) within quotation marks is split between two of Arrow's blocks, Arrow loses its
+        # second half. So chunks with quotation marks are parsed as one block.
         block_size = len(chunk) if b'"' in chunk else _CHUNK // 4
         try:
             if plain is None:
@@ -215,7 +223,7 @@ class TextFile:
                 arrow.ReadOptions(
                     column_names=list(map(str, range(self._width))),
                     block_size=block_size,
-                    use_threads=len(chunk) > _FEW,  # with which older versions may wait for ever, rarely
+                    use_threads=len(chunk) > _FEW,  # with threads, older versions rarely hang
                 ),
                 arrow.ParseOptions(delimiter=self._delimiter or " ", newlines_in_values=b'"' in chunk),
                 arrow.ConvertOptions(
@@ -236,13 +244,13 @@ class TextFile:
         with np.errstate(over="ignore", invalid="ignore"):
             is_finite = np.isfinite(rows.sum())
         if not is_finite and not np.isfinite(rows).all():
-            if not missing.n:  # where is the first?
+            if not missing.n:  # the slow reader finds where the first is
                 return self._parsed_slowly(chunk, first_line, numbers, words, missing)
             missing.n += np.count_nonzero(~np.isfinite(rows))
         return rows, table[str(words)].combine_chunks() if words is not None else None
 
     def _parsed_slowly(self, chunk, first_line, numbers, words, missing):
-        """Value by value; TableError where one is no number, a note in `missing` where there is none."""
+        """Parse value by value: TableError if one is no number; missing and infinite ones are counted in `missing`."""
         values, strings = array("d"), []
         lines = io.StringIO(chunk.decode("utf-8", "replace"), newline="")
         for line, fields in _records(self.path, lines, self._delimiter, first_line):
@@ -270,11 +278,11 @@ class TextFile:
         return value
 
     def _sniff(self, head, is_all, delimiter, header):
-        """Find delimiter, names, lines before the data, number of columns and decimal point."""
+        """Detect delimiter, column names, lines before the data, number of columns and decimal point."""
         text = head.decode("utf-8", "replace")
         lines = list(islice(io.StringIO(text, newline=""), _HEAD_LINES[1]))
         if not is_all and 1 < len(lines) < _HEAD_LINES[1]:
-            lines.pop()  # cut off
+            lines.pop()  # it may be cut off
         n_comments = next((i for i, line in enumerate(lines) if not line.startswith(_COMMENTS)), len(lines))
         comments, lines = lines[:n_comments], lines[n_comments:]
         choices = DELIMITERS if delimiter is None else (None if delimiter == " " else delimiter,)
@@ -284,7 +292,7 @@ class TextFile:
         best = scores.index(max(scores)) if is_clear else choices.index(",")  # one column
         self._delimiter, sample = choices[best], samples[best]
         if not sample:
-            list(_records(self.path, lines, self._delimiter, n_comments + 1))  # raises where it can't be taken apart
+            list(_records(self.path, lines, self._delimiter, n_comments + 1))  # raises if the lines can't be parsed
             raise TableError(f"{self.path}: the file is empty")
         (first_line, first), others = sample[0], [fields for _, fields in sample[1:]]
         while others and not any(others[-1]):
@@ -320,7 +328,7 @@ class TextFile:
         self._has_fortran_exponents = any(map(has_fortran_exponent, values))
 
     def _names_of(self, comments):
-        """What numpy.savetxt writes for a header."""
+        """Column names from the last comment line, as numpy.savetxt writes them; None if it holds none."""
         if comments:
             for delimiter in (self._delimiter, None):
                 records = list(_records(self.path, [comments[-1].lstrip("# ")], delimiter))
@@ -330,7 +338,7 @@ class TextFile:
 
 
 class Missing:
-    """Counts values that aren't finite, and remembers the first."""
+    """Counts values that aren't finite, and keeps the place of the first."""
 
     def __init__(self, path):
         self._path, self.first, self.n = path, None, 0
@@ -348,7 +356,7 @@ class Missing:
 
 
 def _sample(path, lines, delimiter, first_line):
-    """The records of some lines; none where this delimiter can't take them apart."""
+    """The records of some lines; an empty list if they can't be parsed with this delimiter."""
     try:
         return list(_records(path, lines, delimiter, first_line))
     except TableError:
@@ -356,7 +364,10 @@ def _sample(path, lines, delimiter, first_line):
 
 
 def _fitness(sample):
-    """How well a delimiter does: splits all lines alike, splits most, splits few."""
+    """How well a delimiter fits: (whether it splits all lines into equally many fields, whether it splits most lines).
+
+    The first line is not counted, as it may be a header.
+    """
     widths = [len(fields) for _, fields in sample[1:] or sample] or [0]
     return min(widths) > 1 and min(widths) == max(widths), 2 * sum(width > 1 for width in widths) > len(widths)
 
@@ -376,24 +387,25 @@ def _records(path, lines, delimiter, first_line=1):
                 if fields and fields != [""]:
                     yield number, fields
                 number = reader.line_num + first_line
-        except csv.Error as error:  # most likely a quotation mark without its partner
+        except csv.Error as error:  # most likely an unclosed quotation mark
             raise TableError(f"{path}: line {number}: {error}; is a quotation mark missing?") from None
 
 
 def _quoted_fields(line, delimiter):
-    """Which fields of a line stand in quotation marks."""
+    """For each field of a line: whether it is in quotation marks."""
     if delimiter is None:
         return [field.startswith('"') for field in re.findall(r'"[^"]*"|\S+', line)]
-    # A delimiter within quotation marks is none.
+    # Delimiters within quotation marks don't separate fields.
     bare = re.sub(r'"[^"]*"', '""', line)
     return [field.strip().startswith('"') for field in bare.split(delimiter)]
 
 
 def _aligned(first, others):
-    """(the first line's fields, as many as the other lines have where they all have as many; how many were put before).
+    """(the first line's fields, fitted to the number of fields in the other lines; number of fields put before them).
 
-    Empty fields are missing or too many at the end of lines. One name may be missing at the beginning: R's write.table
-    gives none to the names of the rows.
+    Empty fields at the end are added or removed. One empty field is added at the beginning if a name is missing there,
+    as R's write.table gives none to the column of row names. If the other lines differ in their number of fields, or
+    nothing fits, the first line stays as it is.
     """
     widths = set(map(len, others))
     if len(widths) != 1 or (width := widths.pop()) == len(first):
@@ -429,5 +441,5 @@ def _is_utf8(head):
 
 
 def _from_windows(file):
-    """A file in the encoding that Windows has for western languages, as UTF-8."""
+    """A file in Windows' encoding of western languages (cp1252), as a stream of UTF-8."""
     return codecs.EncodedFile(file, "utf-8", "cp1252", errors="replace")

@@ -1,4 +1,4 @@
-"""What every fitted mixture does: label, score and sample points."""
+"""Base class of all mixtures: a fitted one labels, scores and samples points."""
 
 from functools import partial
 
@@ -21,7 +21,7 @@ from .validation import check_sample_weight
 
 
 class BaseMixture(ConversionMixin, CallbackSupportMixin, DensityMixin, BaseEstimator):
-    """Prediction from `weights_`, `means_` and `precisions_cholesky_`, in the shapes of `covariance_type`."""
+    """Predicts from `weights_`, `means_` and `precisions_cholesky_`, whose shapes depend on `covariance_type`."""
 
     def predict(self, X):
         """Most probable component of each point.
@@ -33,7 +33,7 @@ class BaseMixture(ConversionMixin, CallbackSupportMixin, DensityMixin, BaseEstim
         Returns
         -------
         labels : ndarray of shape (n,), int64
-            For Dask input a Dask array, computed when it is asked for.
+            For Dask input: a Dask array, evaluated lazily.
         """
         return self._evaluated(X, kernels.labels, np.int64)
 
@@ -47,7 +47,7 @@ class BaseMixture(ConversionMixin, CallbackSupportMixin, DensityMixin, BaseEstim
         Returns
         -------
         responsibilities : ndarray of shape (n, K)
-            Rows sum to 1. For Dask input a Dask array.
+            Each row sums to 1. For Dask input: a Dask array.
         """
         check_is_fitted(self)
         return self._evaluated(X, kernels.responsibilities, n_columns=len(self.means_))
@@ -62,19 +62,19 @@ class BaseMixture(ConversionMixin, CallbackSupportMixin, DensityMixin, BaseEstim
         Returns
         -------
         log_density : ndarray of shape (n,), nats
-            For Dask input a Dask array.
+            For Dask input: a Dask array.
         """
         return self._evaluated(X, kernels.log_likelihoods)
 
     def score(self, X, y=None, sample_weight=None):
-        """Mean log-likelihood of the points, nats per unit of weight.
+        """Mean log-likelihood of the points: nats per point, or per unit of sample weight.
 
         Parameters
         ----------
         X : array-like of shape (n, D), or a source as in `fit`
         y : ignored
         sample_weight : array-like of shape (n,), default=None
-            Non-negative multiplicity of each point, of any scale.
+            Non-negative weight of each point. The score doesn't depend on their scale.
 
         Returns
         -------
@@ -84,7 +84,7 @@ class BaseMixture(ConversionMixin, CallbackSupportMixin, DensityMixin, BaseEstim
         return total / n_points
 
     def sample(self, n_samples=1):
-        """Draw points from the mixture, grouped by component; an int `random_state` draws the same every time.
+        """Draw points from the mixture, grouped by component; an int `random_state` gives the same points every time.
 
         Parameters
         ----------
@@ -106,7 +106,7 @@ class BaseMixture(ConversionMixin, CallbackSupportMixin, DensityMixin, BaseEstim
         n_components, n_features = self.means_.shape
         X = np.empty((n_samples, n_features))
         family = FAMILIES[self.covariance_type]
-        most = max(8 * VALUES // n_features, 8 * n_features)  # drawn at a time: then an interrupt is seen
+        most = max(8 * VALUES // n_features, 8 * n_features)  # rows drawn at a time, so that Ctrl-C takes effect
         start = 0
         for k, count in enumerate(counts):
             covariance = self.covariances_ if family.is_shared else self.covariances_[k]
@@ -116,36 +116,39 @@ class BaseMixture(ConversionMixin, CallbackSupportMixin, DensityMixin, BaseEstim
         return X, np.repeat(np.arange(n_components, dtype=np.int64), counts)
 
     def save(self, path):
-        """Write the fitted model to a file, with its history and, where a fit was cut off, all that it needs to go on.
+        """Write the fitted model to a file, with its fit report and the state of an interrupted fit, which can go on.
 
         Parameters
         ----------
         path : str or Path
-            The name as it is, no suffix is added. A file of that name is replaced, as a whole or not at all.
+            Used as given: no suffix is added. An existing file is replaced only when the new one is complete.
 
         Raises
         ------
         NotFittedError
         OSError
-            Where the file can't be written.
+            If the file can't be written.
         ValueError, TypeError
-            Where a file can't hold the model: parameters that aren't valid, or not those it was fitted with.
+            If the model can't be stored: invalid parameters, or some that were changed after the fit.
 
         Notes
         -----
-        `fastem.load` reads the file; so can whatever reads .npz, an uncompressed zip archive of arrays, and JSON. No
-        code is in it. The array `header` is a string of JSON, with the NaN and Infinity of Python's:
+        `fastem.load` reads the file. It is an .npz file (an uncompressed zip archive of arrays) and contains no code,
+        so other programs can read it, too. Its array `header` is a JSON string, with NaN and Infinity as Python writes
+        them:
 
-        - 'format' is 'fastem', 'version' the format's (this is 1), 'written_by' the program's, 'class' the estimator's;
+        - 'format' is 'fastem', 'version' the format's version (this is 1), 'written_by' the program's name and version,
+          'class' the estimator's class;
         - 'params' are the constructor's arguments;
-        - 'attributes' are the fitted ones; `_unfinished`, what a fit that was cut off goes on from, is private.
+        - 'attributes' are the fitted attributes; `_unfinished`, the state of an interrupted fit, is private.
 
-        Instead of an array there is {"@array": NAME}, NAME being that of an array of the archive, used once; instead of
-        feature names {"@strings": [...]}; and instead of an object, such as `fit_report_`,
-        {"@class": NAME, "fields": {...}}.
+        In the header {"@array": NAME} stands for the archive's array NAME, each of which is used once;
+        {"@strings": [...]} for an array of strings, such as the feature names; {"@class": NAME, "fields": {...}} for an
+        object, such as `fit_report_`.
 
-        Every fastem reads the versions up to its own. What is added within one is ignored by those that don't know it,
-        but for params, which they refuse; params that a file lacks have their defaults.
+        Each fastem reads all format versions up to its own. Within a version entries may be added: a fastem that
+        doesn't know them ignores them, except unknown params, which it refuses. Params that a file lacks have their
+        defaults.
 
         Examples
         --------
@@ -181,7 +184,7 @@ class BaseMixture(ConversionMixin, CallbackSupportMixin, DensityMixin, BaseEstim
         return self._evaluate_source(source, kernel, dtype, n_columns)
 
     def _total_log_likelihood(self, X, sample_weight=None, assignment=SOFT):
-        """(log-likelihood, nats, number of points or the sum of their weights)."""
+        """(log-likelihood in all, nats; number of points or sum of their weights)."""
         check_is_fitted(self)
         source = self._source(X)
         self._scan(source)
@@ -190,11 +193,11 @@ class BaseMixture(ConversionMixin, CallbackSupportMixin, DensityMixin, BaseEstim
             return source.log_likelihood(self._parameters(), Annotations(weights), assignment)
 
     def _fitted_family(self):
-        """The covariance family of the fitted mixture, with its prior where it has one."""
+        """The covariance family of the fitted mixture, with its prior, if any."""
         return FAMILIES[self.covariance_type]
 
     def _check_covariance_type(self):
-        """Raise ValueError where it is not that of the fitted mixture any more."""
+        """Raise ValueError if `covariance_type` was changed after the fit."""
         factors, (n_components, n_features) = self.precisions_cholesky_, self.means_.shape
         is_same = factors.shape == FAMILIES[self.covariance_type].shape(n_components, n_features)
         if is_same and factors.shape == (n_components, n_components) and n_components > 1:  # tied or diag
@@ -211,7 +214,7 @@ class BaseMixture(ConversionMixin, CallbackSupportMixin, DensityMixin, BaseEstim
         return Parameters(self._fitted_family(), self.weights_, self.means_, covariances, self._factors())
 
     def _factors(self):
-        """`precisions_cholesky_`, upper triangular even where the user set another factor."""
+        """`precisions_cholesky_` as upper triangular factors, even if the user has set factors of another form."""
         return FAMILIES[self.covariance_type].upper_factors(np.asarray(self.precisions_cholesky_))
 
     def _result_dtype(self, source):
@@ -219,9 +222,10 @@ class BaseMixture(ConversionMixin, CallbackSupportMixin, DensityMixin, BaseEstim
         return np.float32 if single else np.float64
 
     def _source(self, X, reset=False, excluded_columns=(), least=1):
-        """The source for X: arrays of real numbers neither converted nor copied; not scanned yet.
+        """The source for X, not scanned yet. Arrays of real numbers are neither converted nor copied.
 
-        aside: sample weights and labels; columns by these names are no features. least: number of points.
+        excluded_columns: sample weights and labels; those that are column names of X are no features.
+        least: the fewest points that scikit-learn's validation lets pass.
         """
         source = as_source(X)
         if source is not None:
@@ -243,7 +247,7 @@ class BaseMixture(ConversionMixin, CallbackSupportMixin, DensityMixin, BaseEstim
         return source
 
     def _scan(self, source, reset=False):
-        """Look at all the points, and check or learn the features of what scikit-learn hasn't validated."""
+        """Check all the points; check the features, or learn them (`reset`), unless scikit-learn has validated them."""
         source.scan(type(self).__name__)
         self._check_features(source, reset)
 

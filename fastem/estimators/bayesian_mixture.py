@@ -12,26 +12,26 @@ from ..model.priors.variational import Posterior, Priors, VariationalFamily, n_e
 from .em_mixture import EMMixture
 from .validation import check_matrices, check_vector
 
-# Smallest eigenvalue of a correlation matrix, below which it is one of features that depend on each other.
+# Smallest eigenvalue of the features' correlation matrix below which these count as linearly dependent.
 _SINGULAR = 1e-12
 
 
 class BayesianGaussianMixture(EMMixture):
     """Variational Bayesian Gaussian mixture: a drop-in for `sklearn.mixture.BayesianGaussianMixture`.
 
-    The prior on the weights prefers few components: `n_components` is a bound of their number. By itself variational
-    Bayes empties only components that overlap others, from about ten features on none as a rule; algorithm='auto' also
-    tries to merge, delete and split them, and so empties those without which the evidence's bound is higher.
-    Passes are those of `GaussianMixture`, and so is what they run over, and at what speed.
+    The prior on the weights prefers few components, so `n_components` is an upper bound of their number. Iterations of
+    variational Bayes alone empty only components that overlap others; with about ten features or more they usually
+    empty none. algorithm='auto' therefore also merges, deletes and splits components, and empties those without which
+    the evidence's lower bound is higher. Sources and speed are those of `GaussianMixture`, as the passes are the same.
 
     Parameters
     ----------
     n_components : int, default=1
-        Most Gaussians, K.
+        Largest number of Gaussians, K.
     covariance_type : {'full', 'tied', 'diag', 'spherical'}, default='full'
         As for `GaussianMixture`.
     tol : float, default=1e-3
-        The fit ends when `lower_bound_` changes by less, nats in all, as in scikit-learn.
+        Stop when `lower_bound_` changes by less than this (nats in all, not per point), as in scikit-learn.
     reg_covar : float, default=1e-6
         Added to every variance in each M-step, in squared units of the data.
     max_iter : int, default=100
@@ -41,65 +41,71 @@ class BayesianGaussianMixture(EMMixture):
     init_params : {'kmeans', 'k-means++', 'random', 'random_from_data'}, default='kmeans'
         How a start is found, as for `GaussianMixture`.
     weight_concentration_prior_type : {'dirichlet_process', 'dirichlet_distribution'}, default='dirichlet_process'
-        Of the weights: sticks broken off (Blei & Jordan 2006), or a symmetric Dirichlet distribution.
+        Prior of the weights: a Dirichlet process, by stick breaking (Blei & Jordan 2006), or a symmetric Dirichlet
+        distribution.
     weight_concentration_prior : float, default=None
-        Its concentration; the lower, the fewer components. None: 1 / n_components.
+        Concentration of this prior; the lower, the fewer components. None: 1 / n_components.
     mean_precision_prior : float, default=None
-        Points that the prior of each mean counts for. None: 1.
+        Number of points that the prior of each mean counts for. None: 1.
     mean_prior : array-like of shape (n_features,), default=None
         None: the mean of X.
     degrees_of_freedom_prior : float, default=None
-        Of the precisions' Wishart distribution, above n_features - 1. None: n_features.
+        Degrees of freedom of the precisions' Wishart distribution, above n_features - 1. None: n_features.
     covariance_prior : float or array-like, default=None
-        Scatter that the prior adds to each component's, in the shape of one covariance. None: the covariance of X, for
-        'diag' its variances, for 'spherical' their mean; where it is singular algorithm='auto' adds reg_covar to its
-        diagonal, as every component's prior has to be positive definite.
+        Scatter that the prior adds to that of each component, in the shape of one covariance. None: the covariance of
+        X, for 'diag' its variances, for 'spherical' their mean. If it is singular, algorithm='auto' adds reg_covar to
+        its diagonal, as every component's prior has to be positive definite.
     random_state : int, RandomState or None, default=None
     warm_start : bool, default=False
-        Go on from the previous fit's result where there is one.
+        Start from the previous fit's result, if there is one.
     verbose : int, default=0
         1 prints starts, samples and iterations, 2 also times and changes.
     verbose_interval : int, default=10
-        Every how many iterations to print.
+        Number of iterations between two printed ones.
     assignment : {'soft', 'hard', 'stochastic'}, default='soft'
-        How points count in the M-step: by their responsibilities, for their most probable component alone, or for one
-        that is drawn.
+        How points count in the M-step: by their responsibilities, only for their most probable component, or only for
+        one component that is drawn.
     algorithm : {'auto', 'em'}, default='auto'
-        'em': scikit-learn's iterates from the same start. 'auto': the start that leads to the higher bound on a sample,
-        its points counted as often as they stand for others, of scikit-learn's and of a mixture searched for as by
-        `GaussianMixture`. There pairs of components are merged, single ones deleted, all of them split and merged
-        again, and what raises `evidence_lower_bound_` is kept, with as many components or more only where it raises
-        `lower_bound_`, too (Ghahramani & Beal 2000; Hughes & Sudderth 2013, 'Memoized online variational inference for
-        Dirichlet process mixture models'). That is a search: it finds better posteriors, not surely the best. Then
-        come steps that are extrapolated, each undone where it leads lower, and a stop by the estimated remaining gain,
-        too; `lower_bounds_` are of these. Of a Dirichlet process the components are in the order of their weights.
+        'em': the same iterations as scikit-learn's from the same start. 'auto' works in three steps, the first two on
+        a sample (weighted to stand for all the points) if there are many points:
+
+        1. It runs from scikit-learn's start and from a mixture found by the search of `GaussianMixture`, and keeps the
+           posterior with the higher bound.
+        2. It merges pairs of components, deletes single ones, and splits all and merges again (Ghahramani & Beal 2000;
+           Hughes & Sudderth 2013, 'Memoized online variational inference for Dirichlet process mixture models'). It
+           keeps what raises `evidence_lower_bound_`; a change that doesn't lower the number of components has to raise
+           `lower_bound_`, too. This finds better posteriors, but not always the best one.
+        3. It extrapolates steps over all the points, and undoes those that lower the bound. It stops when the
+           estimated remaining gain is also below `tol`. `lower_bounds_` are of these iterations.
+
+        For a Dirichlet process the components are then in the order of their weights.
     n_threads : int, default=None
         Most threads to use; None: Numba's current setting. The result doesn't depend on it.
     forgetting : float, default=0.3
-        How fast `partial_fit` lets earlier points fade, as for `GaussianMixture`. The posterior is of as many points as
-        were seen: streaming variational Bayes by fading statistics (Hoffman et al. 2013, the batches counted as often
-        as they stand for others).
+        How fast earlier points fade in `partial_fit`, as for `GaussianMixture`. The faded statistics are scaled to the
+        number of points seen (streaming variational Bayes; Hoffman et al. 2013), so the posterior is that of so many
+        points.
 
     Attributes
     ----------
     weights_, means_ : ndarray of shape (n_components,), (n_components, n_features)
         Expected values.
     covariances_, precisions_, precisions_cholesky_ : ndarray
-        Precisions are expected values, covariances their inverses; in the shapes of `GaussianMixture`'s.
+        Precisions are expected values, covariances their inverses. Shapes are as for `GaussianMixture`.
     n_components_effective_ : int
-        Components that one point or more are expected to be from.
+        Number of components whose expected number of points is at least 1.
     converged_, n_iter_, fit_report_, n_samples_seen_, n_features_in_, feature_names_in_
-        As of `GaussianMixture`.
+        As for `GaussianMixture`.
     lower_bound_ : float
-        scikit-learn's bound, nats in all: terms that stay as they are with the same K and prior are left out.
+        scikit-learn's lower bound, nats in all. It leaves out terms that are constant for given K and prior.
     lower_bounds_ : list of float
-        The same of every iteration.
+        `lower_bound_` of every iteration.
     evidence_lower_bound_ : float
-        Lower bound of the log-probability of X under the prior, nats in all, every term in it (Bishop 2006, eqs. 10.70
-        to 10.77): to compare numbers of components, covariance types and priors by. NaN before the first iteration and
-        after `partial_fit`; without meaning where `covariance_prior_` is singular.
+        Lower bound of the log-evidence of X, nats in all, with all terms (Bishop 2006, eqs. 10.70 to 10.77). It can
+        compare numbers of components, covariance types and priors. NaN before the first iteration and after
+        `partial_fit`; meaningless if `covariance_prior_` is singular.
     weight_concentration_ : tuple of two ndarrays of shape (n_components,), or ndarray
-        Parameters of the sticks' beta distributions, or of the Dirichlet distribution.
+        Parameters of the beta distributions of the sticks, or of the Dirichlet distribution.
     mean_precision_ : ndarray of shape (n_components,)
     degrees_of_freedom_ : ndarray of shape (n_components,), or float for 'tied'
     weight_concentration_prior_, mean_precision_prior_, mean_prior_, degrees_of_freedom_prior_, covariance_prior_
@@ -107,10 +113,10 @@ class BayesianGaussianMixture(EMMixture):
 
     Notes
     -----
-    Sample weights are counts of points here: twice the weights are twice the evidence against the prior.
-    With few points the default priors, the covariance of all points among them, make the evidence prefer fewer
-    components than there are. Up to 4,000 points, components are therefore taken away only where the evidence gains
-    three times what left-out points lose. `select` chooses better there still.
+    Sample weights are counts of points here: doubling them doubles the evidence against the prior.
+    With few points the default priors, among them the covariance of all points, make the evidence prefer fewer
+    components than there are. Up to 4,000 points, components are therefore removed only if the evidence gains at least
+    three times what the log-likelihood of left-out points loses. `select` still chooses better with so few points.
     `score_samples` is the expected log-density, as in scikit-learn, not the logarithm of a density.
 
     Examples
@@ -215,7 +221,7 @@ class BayesianGaussianMixture(EMMixture):
         return VariationalFamily(family, priors)
 
     def _checked_priors(self, family, n_features):
-        """The user's mean and covariance, None where they aren't given."""
+        """The user's mean and covariance; None for each that isn't given."""
         mean = covariance = None
         if self.mean_prior is not None:
             mean = check_vector(self.mean_prior, n_features, "means")
@@ -231,7 +237,10 @@ class BayesianGaussianMixture(EMMixture):
         return mean, covariance
 
     def _covariance_of_data(self, covariance):
-        """With reg_covar added where it is singular: a component without points would have the prior's covariance."""
+        """The default prior covariance: that of the data, with reg_covar added if it is singular (only for 'auto').
+
+        A component without points has the prior's covariance, which has to be positive definite.
+        """
         variances = np.diagonal(covariance) if covariance.ndim == 2 else np.atleast_1d(covariance)
         is_singular = not (variances > 0).all()
         if covariance.ndim == 2 and not is_singular:

@@ -1,4 +1,4 @@
-"""scikit-learn's callback protocol, and for versions of it that have none (before 1.9) the part that mixtures need."""
+"""scikit-learn's callback protocol; for versions without it (before 1.9), the part of it that mixtures need."""
 
 import copy
 import inspect
@@ -11,11 +11,11 @@ class OwnCallbackSupportMixin:
     _HOOKS = "setup", "on_fit_task_begin", "on_fit_task_end", "teardown"
 
     def set_callbacks(self, *callbacks):
-        """Set what is told of each fit, start and iteration; nothing: nobody is.
+        """Set the callbacks to call at each fit, start and iteration, in place of earlier ones; none removes them.
 
         Parameters
         ----------
-        *callbacks : objects with the four methods of `fastem.callbacks`
+        *callbacks : objects with the four methods that `fastem.callbacks` describes
 
         Returns
         -------
@@ -46,7 +46,7 @@ class OwnCallbackSupportMixin:
 
 @contextmanager
 def callbacks_torn_down(estimator):
-    """At the end of the block every callback that was set up by the stand-in is told that the fit is over."""
+    """At the end of the block, call `teardown` of every callback that the stand-in has set up."""
     try:
         yield
     finally:
@@ -56,7 +56,7 @@ def callbacks_torn_down(estimator):
 
 
 class Task:
-    """A part of a fit: the whole ('fit'), a start ('init') or an iteration; stands in for scikit-learn's contexts."""
+    """A task of a fit: the whole ('fit'), a start ('init') or an iteration. Stands in for scikit-learn's contexts."""
 
     def __init__(self, callbacks, estimator_name, task_name, task_id, max_subtasks, parent=None):
         self._callbacks = callbacks
@@ -69,20 +69,23 @@ class Task:
         self.parent = parent
 
     def subcontext(self, task_name="", max_subtasks=0):
-        """The next part of this one."""
+        """The next subtask of this one."""
         task_id, self._n_subtasks = self._n_subtasks, self._n_subtasks + 1
         return Task(self._callbacks, self.estimator_name, task_name, task_id, max_subtasks, self)
 
     def call_on_fit_task_begin(self, **known):
-        """Tell every callback."""
+        """Call every callback's `on_fit_task_begin`."""
         self._call("on_fit_task_begin", **known)
 
     def call_on_fit_task_end(self, **known):
-        """Tell every callback; True: one wants what this is a part of to end."""
+        """Call every callback's `on_fit_task_end`; True if one of them asks to end the parent task."""
         return self._call("on_fit_task_end", **known)
 
     def _call(self, hook, *, estimator, reconstruction_attributes=None, **known):
-        """Each callback is given what its hook has keyword-only parameters for; what is callable is made then, once."""
+        """Call a hook of each callback with the values that its keyword-only parameters name.
+
+        A value given as a function is computed only if a callback wants it, and only once.
+        """
         made = {}
 
         def value_of(name):

@@ -1,4 +1,4 @@
-"""To scikit-learn's estimators and from them: for code, and converters such as skl2onnx, that know only those."""
+"""Conversion to and from scikit-learn's estimators, for code (such as skl2onnx) that knows only those."""
 
 import copy
 import math
@@ -22,16 +22,16 @@ _OF_A_POSTERIOR = (
 
 
 class ConversionMixin:
-    """For estimators that share their name, and the names of their attributes, with one of scikit-learn's."""
+    """For estimators whose class and attributes have the same names as one of scikit-learn's."""
 
     def to_sklearn(self):
-        """The fitted model as an estimator of scikit-learn's of the same name.
+        """Convert the fitted model to scikit-learn's estimator of the same name.
 
         Returns
         -------
         model : sklearn.mixture.GaussianMixture
-            With copies of the fitted attributes and of the parameters that it has, too; it predicts, scores and samples
-            as this one does, and `skl2onnx.to_onnx` takes it.
+            Or `BayesianGaussianMixture`. It has copies of the fitted attributes and of the constructor arguments that
+            both classes share. It predicts, scores and samples as this model does, and `skl2onnx.to_onnx` accepts it.
 
         Raises
         ------
@@ -59,28 +59,30 @@ class ConversionMixin:
 
     @classmethod
     def from_sklearn(cls, model, **params):
-        """A fitted model from a fitted one of scikit-learn's, ready to predict, or to go on from with `warm_start`.
+        """Convert scikit-learn's fitted estimator of the same name; the result can predict, or go on by `warm_start`.
 
         Parameters
         ----------
         model : sklearn.mixture.GaussianMixture
-            One whose attributes were set by hand needs `weights_`, `means_`, `covariances_` and `precisions_cholesky_`.
+            Or `BayesianGaussianMixture`. If its attributes were set by hand, it needs at least `weights_`, `means_`,
+            `covariances_` and `precisions_cholesky_`.
         **params
-            Constructor arguments, in place of the model's or beside them.
+            Constructor arguments that replace the model's or are added to them.
 
         Returns
         -------
         model : GaussianMixture
-            With copies of the parameters and the fitted attributes; its `fit_report_` is empty.
+            Or `BayesianGaussianMixture`, with copies of the constructor arguments and fitted attributes. Its
+            `fit_report_` is empty.
 
         Raises
         ------
         TypeError
-            Where it is another estimator.
+            If the model is another kind of estimator.
         NotFittedError
         ValueError
-            Where parameters or fitted attributes are none of a mixture: shapes that disagree, weights that don't sum to
-            1, NaN.
+            If constructor arguments or fitted attributes are invalid: inconsistent shapes, weights that don't sum to 1,
+            NaN.
 
         Examples
         --------
@@ -107,19 +109,19 @@ class ConversionMixin:
 
 
 def _counterpart(cls):
-    """The class of scikit-learn's with that name, or that of one of its bases."""
-    from sklearn import mixture  # takes its time
+    """scikit-learn's class of the same name as this class or the nearest of its bases."""
+    from sklearn import mixture  # slow to import
 
     return getattr(mixture, next(base.__name__ for base in cls.__mro__ if base.__name__ in mixture.__all__))
 
 
 def _shared(cls, counterpart):
-    """The names of the constructor's arguments that both have."""
+    """Names of the constructor arguments that both classes have."""
     return [name for name in counterpart._get_param_names() if name in cls._get_param_names()]
 
 
 def _attributes(model):
-    """Copies of a scikit-learn model's fitted attributes; what was set by hand lacks some of them."""
+    """Copies of a scikit-learn model's fitted attributes; defaults for those that a model set by hand lacks."""
     family = FAMILIES[model.covariance_type]
     weights, means, covariances, factors = (_floats(getattr(model, name)) for name in _PARAMETERS)
     factors = family.upper_factors(factors)
@@ -142,13 +144,13 @@ def _attributes(model):
     if hasattr(model, "weight_concentration_"):
         given |= _of_a_posterior(model)
     for name in ("lower_bound_", "lower_bounds_"):
-        if name in given:  # a tied posterior's are arrays of one
+        if name in given:  # arrays of one element for a tied posterior
             given[name] = np.reshape(given[name], -1 if name.endswith("s_") else ()).tolist()
     return {**attributes, **given}
 
 
 def _of_a_posterior(model):
-    """Copies of what a variational posterior has beside a mixture."""
+    """Copies of the attributes that a variational posterior has and a plain mixture hasn't."""
     given = {name: copy.deepcopy(getattr(model, name)) for name in _OF_A_POSTERIOR}
     n_points = model.mean_precision_ - model.mean_precision_prior_
     given["n_components_effective_"] = n_effective(n_points)
@@ -157,6 +159,6 @@ def _of_a_posterior(model):
 
 
 def _floats(values):
-    """A copy: float32, or else float64."""
+    """A copy: float32 if the values are float32, else float64."""
     values = np.asarray(values)
     return np.array(values, dtype=np.float32 if values.dtype == np.float32 else np.float64)

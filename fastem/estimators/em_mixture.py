@@ -1,4 +1,4 @@
-"""What is common to mixtures fitted by EM: a fit from checked arguments to fitted attributes."""
+"""Base class of mixtures fitted by EM: a fit, from checking the arguments to setting the fitted attributes."""
 
 import warnings
 from contextlib import contextmanager
@@ -25,18 +25,18 @@ from .callback_protocol import callbacks_torn_down
 from .streaming import StreamingMixin
 from .validation import check_labels, check_sample_weight
 
-# Points that take no more are held in memory, wherever they come from: a search for a start would take as many.
+# Bytes: points of at most this size are held in memory, whatever their source. (A search copies samples of that size.)
 _SMALL = 16 << 20
 
 
 def in_memory_if_small(source):
-    """The source, in memory where it takes so little."""
+    """The source, read into memory if it has at most `_SMALL` bytes."""
     is_small = not isinstance(source, ArraySource) and source.nbytes <= _SMALL
     return in_memory(source) if is_small else source
 
 
 class EMMixture(StreamingMixin, BaseMixture):
-    """Fits by EM. A subclass has the constructor, what constrains its own arguments, and the family of its M-steps."""
+    """Fits by EM. A subclass adds the constructor, its own arguments' constraints, and the family of its M-steps."""
 
     _parameter_constraints: dict = {
         "n_components": [Interval(Integral, 1, None, closed="left")],
@@ -57,13 +57,13 @@ class EMMixture(StreamingMixin, BaseMixture):
     }
 
     _bound = "log-likelihood, nats per point"
-    """What `lower_bounds_` are, and their unit."""
+    """Quantity and unit of `lower_bounds_`."""
 
     _counts_weights = False
-    """Whether weights are counts of points, which a prior is weighed against: not to be scaled."""
+    """True if there is a prior: sample weights then are counts of points and must not be rescaled."""
 
     def _family(self, source, annotations):
-        """The covariance family of a fit to these points, with the prior where there is one."""
+        """The covariance family of a fit to these points, with its prior, if any."""
         return FAMILIES[self.covariance_type]
 
     @property
@@ -72,7 +72,7 @@ class EMMixture(StreamingMixin, BaseMixture):
         return self.algorithm == "auto"
 
     def _user_start(self, source):
-        """The user's weights, means and precisions, None for those to be found."""
+        """The user's start weights, means and precisions; None for each that isn't given."""
         return None, None, None
 
     def fit(self, X, y=None, sample_weight=None, labels=None):
@@ -81,21 +81,21 @@ class EMMixture(StreamingMixin, BaseMixture):
         Parameters
         ----------
         X : array-like of shape (n, D), or a source
-            At least `n_components` points. Read in place where it is an array of numbers, a memory-mapped one in
-            order and without growing the process. A source is anything else that can be read again for each pass
-            (`fastem.sources`): a function that returns a fresh iterator of blocks (arrays, DataFrames, Arrow batches),
-            the path of a `.npy` file or of a Parquet file or folder, an Arrow table or dataset, a Dask array or
-            dataframe. All give the same numbers as the same points in memory.
+            At least `n_components` points, and at least 2. Arrays of numbers are read in place; memory-mapped ones are
+            read in order and don't add to the memory of the process. A source is anything else that can be read again
+            for each pass (`fastem.sources`): a function that returns a fresh iterator of blocks (arrays, DataFrames,
+            Arrow batches), the path of a `.npy` file or of a Parquet file or folder, an Arrow table or dataset, a Dask
+            array or dataframe. Every kind of source gives the same numbers as the same points in memory.
         y : ignored
         sample_weight : array-like of shape (n,), default=None
-            Non-negative multiplicity of each point, of any scale; 0 leaves a point out. The name of a column where X
-            is Parquet.
-        labels : array-like of int of shape (n,), or of shape (n, n_components), default=None
-            Each point's component, 0..n_components-1, where known, -1 where not. Known points count for their
-            component alone; components without any are free. Where all are known, one M-step is the whole fit.
-            In two dimensions: allowed responsibilities, one-hot labels among them. Those of each E-step are multiplied
-            by them and then normalised (and `lower_bound_` is as much lower as rows sum to less than 1). The name of a
-            column where X is Parquet.
+            Non-negative weight of each point; 0 leaves a point out. For Parquet also the name of a column.
+        labels : array-like of int of shape (n,), or array-like of shape (n, n_components), default=None
+            One dimension: the component of each point, 0..n_components-1, or -1 if unknown. A labelled point counts for
+            its component only; components without labelled points are fitted freely. If all points are labelled, the
+            fit is a single M-step.
+            Two dimensions: non-negative factors that multiply the responsibilities of each E-step before these are
+            normalised; one-hot rows are labels. Where rows sum to less than 1, `lower_bound_` is lower accordingly.
+            For Parquet also the name of a column.
 
         Returns
         -------
@@ -104,12 +104,12 @@ class EMMixture(StreamingMixin, BaseMixture):
         Raises
         ------
         ValueError
-            Bad input, naming the argument; or a component that collapsed, naming it and the iteration. The
-            estimator then is as it was before.
+            If an argument is invalid (the message names it), or if a component collapses (the message names it and the
+            iteration). The estimator stays as it was before.
         SourceError
-            A ValueError: a source that can't be read or holds NaN, saying where. If it could be read at first, the
-            estimator keeps the mixture of the last complete iteration, with `converged_` False, and `warm_start=True`
-            goes on from there.
+            A ValueError: if the source can't be read or holds NaN (the message says where). If this happens after the
+            first iteration, the estimator keeps the mixture of the last complete iteration, with `converged_` False;
+            `warm_start=True` goes on from there.
         """
         self._fit(X, y, sample_weight, labels)
         return self
@@ -120,7 +120,7 @@ class EMMixture(StreamingMixin, BaseMixture):
         Returns
         -------
         labels : ndarray of shape (n,), int64
-            For Dask input a Dask array.
+            For Dask input: a Dask array.
         """
         source = self._fit(X, y, sample_weight, labels)
         if isinstance(source, ArraySource):
@@ -129,7 +129,7 @@ class EMMixture(StreamingMixin, BaseMixture):
 
     @contextmanager
     def _unless_it_fails(self):
-        """On any failure, an interrupt included, what is known of the features stays as it was."""
+        """Restore the feature attributes on any failure, interrupts included, unless the error has a result to keep."""
         before = {name: getattr(self, name, None) for name in ("n_features_in_", "feature_names_in_")}
         try:
             yield
@@ -144,7 +144,7 @@ class EMMixture(StreamingMixin, BaseMixture):
 
     @_fit_context(prefer_skip_nested_validation=True)
     def _fit(self, X, y, sample_weight, labels):
-        """Fit and return the scanned source; on failure the estimator stays as it was, or see `SourceError`."""
+        """Fit and return the scanned source; for failures see `fit`."""
         with callbacks_torn_down(self):
             tasks = []
             with self._unless_it_fails():
@@ -184,7 +184,7 @@ class EMMixture(StreamingMixin, BaseMixture):
             start = replace(self._warm_start(source), family=family)
             unfinished = getattr(self, "_unfinished", None)
             if unfinished is not None and unfinished.n_samples != source.n_samples:
-                unfinished = None  # other points
+                unfinished = None  # of a fit to other points
             return resuming.fit(
                 source,
                 start,
@@ -199,12 +199,12 @@ class EMMixture(StreamingMixin, BaseMixture):
         return begin(source, family, settings, random_state, annotations=annotations, progress=progress)
 
     _search = None
-    """How a fit begins where `strategies.chosen` leaves it to the estimator; None for what is usual."""
+    """The estimator's own search, see `thorough` of `strategies.chosen`; None for the default."""
 
     def _note_degeneracy(self, result, source, annotations):
-        """Warn once of what reg_covar or too few points decide, and put it into the report."""
+        """Report and warn (once) if reg_covar or too few points, not the data, decide on components or features."""
         if not result.lower_bounds:
-            return  # no M-step made the mixture
+            return  # no M-step was made
         n_points = n_counted(source, annotations)
         found = degeneracy(result.parameters, n_points, self.reg_covar)
         result.report.degenerate = found.components.tolist()
@@ -214,7 +214,7 @@ class EMMixture(StreamingMixin, BaseMixture):
             warnings.warn(". ".join([*result.report.notes, ""]).rstrip(), DegenerateFitWarning, stacklevel=5)
 
     def _callback_tasks(self, X, y, source):
-        """A list with what calls scikit-learn's callbacks; empty, and free of cost, where none are set."""
+        """A list of the listener that calls scikit-learn's callbacks; empty, and at no cost, if none are set."""
         if not getattr(self, "_skl_callbacks", None):
             return []
         return [
@@ -259,7 +259,7 @@ class EMMixture(StreamingMixin, BaseMixture):
         )
 
     def _annotations(self, source, sample_weight, labels, is_batch=False):
-        """What sample weights and labels say of the points, checked against them; a batch may lack anything."""
+        """Sample weights and labels, checked; a batch may have fewer points than components, and none of a label."""
         least = 0 if is_batch else self.n_components
         if source.n_samples < least:
             raise ValueError(
@@ -281,7 +281,7 @@ class EMMixture(StreamingMixin, BaseMixture):
         return annotations
 
     def _attributes(self, result, dtype):
-        """The fitted attributes: float32 for float32 data, where it can hold them, else float64."""
+        """The fitted attributes: float32 for float32 data if the values fit in it, else float64."""
         parameters = result.parameters
         dtype = np.float32 if dtype == np.float32 and parameters.fits_single else np.float64
         unfinished = {} if result.unfinished is None else {"_unfinished": result.unfinished}
@@ -307,7 +307,7 @@ class EMMixture(StreamingMixin, BaseMixture):
 
     def _set_fit(self, result, source, annotations):
         if not self._goes_on():
-            self.__dict__.pop("component_names_", None)  # other components
+            self.__dict__.pop("component_names_", None)  # the components are new ones
         self._set_result(result, source.dtype)
         self.n_samples_seen_ = source.n_samples
         self._weight_seen = float(source.n_samples if annotations.weights is None else annotations.weights.sum())

@@ -19,116 +19,122 @@ from .validation import check_matrices, check_means, check_prior, check_weights
 class GaussianMixture(EMMixture):
     """Gaussian mixture fitted by Expectation-Maximization: a drop-in for `sklearn.mixture.GaussianMixture`.
 
-    One fused parallel pass over the points an iteration; beside the data a fit needs some tens of MiB, whatever
-    their number. Arrays of any real dtype and layout, memory-mapped ones included, are read in place.
+    Each iteration is one fused parallel pass over the points. Beside the data a fit needs some tens of MiB, whatever
+    the number of points. Arrays of any real dtype and layout, memory-mapped ones included, are read in place.
 
     Parameters
     ----------
     n_components : int, default=1
         Number of Gaussians, K.
     covariance_type : {'full', 'tied', 'diag', 'spherical'}, default='full'
-        A covariance matrix for each component; one for all; a variance for each component and feature; a variance
-        for each component.
+        'full': a covariance matrix for each component; 'tied': one matrix for all components; 'diag': a variance for
+        each component and feature; 'spherical': a variance for each component.
     tol : float, default=1e-3
-        Stop when the mean log-likelihood (nats per unit of sample weight) is expected to rise by less. 'auto' stops
-        when the estimated remaining gain and the last iteration's change are both below; where a pass takes
-        some hundredths of a second at most, it then goes on while weights or means would still change in four printed
-        digits, for about as long as the search took. 'em' stops, as scikit-learn does, when the last change is below.
+        Stop when the mean log-likelihood per point (or unit of sample weight) is expected to rise by less than this
+        (nats). 'auto' stops when the estimated remaining gain and the last iteration's change are both below `tol`. If
+        a pass takes some hundredths of a second at most, it then goes on, for about as long as the search took, while
+        weights or means would still change in their first four printed digits. 'em' stops when the last iteration's
+        change is below `tol`, as scikit-learn does.
     reg_covar : float, default=1e-6
         Added to every variance in each M-step, in squared units of the data.
     max_iter : int, default=100
         Most iterations over all the points; 0 returns the start. Passes over samples and rejected steps don't count.
     n_init : int, default=1
-        Number of starts; the best result is kept, and a larger number never gives a worse one. 'em' follows each start
-        to its end. For 'auto' each further one is a search that costs as much as the first, runs over all the points
-        included: a start of its own, then components of the best mixture are moved to where it fits worst.
+        Number of starts. The best result is kept; a larger number never gives a worse one. 'em' runs each start to its
+        end. With 'auto' each further start is another search, which costs as much as the first one, its runs over all
+        the points included: it tries a start of its own, then moves components of the best mixture to the points that
+        this mixture fits worst.
     init_params : {'kmeans', 'k-means++', 'random', 'random_from_data'}, default='kmeans'
-        How a start is found. 'kmeans': k-means on (a sample of) the data, once as they are and once with features
-        of unit variance, whichever leads further; for 'auto' also twice as many seeds as components, fitted and then
-        merged. 'k-means++' and 'random_from_data': means at data points. 'random': random responsibilities.
+        How a start is found. 'kmeans': by k-means on the data, or a sample of them, once as they are and once with
+        features scaled to unit variance; the better of the two is kept. 'auto' also tries k-means with twice as many
+        centres as components, whose fitted components are merged. 'k-means++' and 'random_from_data': means at data
+        points. 'random': random responsibilities.
     weights_init : array-like of shape (n_components,), default=None
     means_init : array-like of shape (n_components, n_features), default=None
     precisions_init : array-like, default=None
-        Start values of the user's own, any of the three, in the shapes of the fitted attributes. With any of them no
-        other start is tried.
+        The user's start values: any of the three, in the shapes of the fitted attributes. If one is given, no other
+        start is tried.
     random_state : int, RandomState or None, default=None
     warm_start : bool, default=False
-        Start from the previous fit's result where there is one; n_init is then ignored.
+        Start from the previous fit's result, if there is one; n_init is then ignored.
     verbose : int, default=0
         1 prints starts, samples and iterations, 2 also times and changes.
     verbose_interval : int, default=10
-        Every how many iterations to print.
+        Number of iterations between two printed ones.
     assignment : {'soft', 'hard', 'stochastic'}, default='soft'
-        How points count in the M-step, and by that what is maximised, of which `lower_bounds_` is the trace.
-        'soft': by their responsibilities; EM, the mean log-likelihood. 'hard': for their most probable component
-        alone; classification EM (Celeux & Govaert 1992), the mean of log(weight_k N(x; mean_k, covariance_k)), k that
-        component: it never falls, but for what `reg_covar` and rounding do where a component is flat. 'stochastic':
-        for a component drawn by their responsibilities (Celeux & Diebolt 1985); nothing is maximised step by step, the
-        mean log-likelihood wanders, and the mixture with the highest met is kept: `lower_bound_`. It ends when that
-        hasn't risen by `tol` in 30 iterations. The last two make no search and take no quasi-Newton steps.
+        How points count in the M-step. It decides what is maximised and recorded in `lower_bounds_`.
+        'soft' (EM): by their responsibilities; maximises the mean log-likelihood.
+        'hard' (classification EM, Celeux & Govaert 1992): only for the most probable component k; maximises the mean of
+        log(weight_k N(x; mean_k, covariance_k)). This never falls, except by `reg_covar` and rounding where a component
+        is flat.
+        'stochastic' (stochastic EM, Celeux & Diebolt 1985): for one component, drawn with the responsibilities as
+        probabilities. The mean log-likelihood then fluctuates; the mixture with the highest one (`lower_bound_`) is
+        kept, and the fit ends when that hasn't risen by `tol` in 30 iterations.
+        'hard' and 'stochastic' make no search and take no quasi-Newton steps.
     algorithm : {'auto', 'em'}, default='auto'
-        'em': textbook iterates, equal to scikit-learn's from the same start. 'auto': ends at a point as good or
-        better in fewer passes: starts tried and improved by splitting and merging components (Ueda et al. 2000) on
-        samples where there are many points, then quasi-Newton steps (Jamshidian & Jennrich 1997), each undone where
-        it leads lower, and a stop by the estimated remaining gain (Boehning et al. 1994).
+        'em': textbook iterations, the same as scikit-learn's from the same start. 'auto': reaches an optimum as good or
+        better in fewer passes. It tries starts, on samples if there are many points, and improves them by splitting and
+        merging components (Ueda et al. 2000). Then it takes quasi-Newton steps (Jamshidian & Jennrich 1997), undoes
+        those that lower the likelihood, and stops by the estimated remaining gain (Boehning et al. 1994).
     n_threads : int, default=None
         Most threads to use; None: Numba's current setting. The result doesn't depend on it.
     forgetting : float, default=0.3
-        How fast `partial_fit` lets earlier points fade. After W points as many count as
-        first ** forgetting * W ** (1 - forgetting), first being the points that the mixture was fitted to at first,
-        whatever the size of the batches. 0: all, each with the responsibilities that it had when it came. Below 0.5 the
-        mixture of an endless stream settles (Cappe & Moulines 2009); above, it goes on following what changes.
-        1: no earlier ones at all, each batch is a step of EM on itself.
+        How fast earlier points fade in `partial_fit`. After W points, the mixture counts as fitted to
+        first ** forgetting * W ** (1 - forgetting) of them, whatever the size of the batches; `first` is the number of
+        points of the first fit. 0: no point fades; each keeps the responsibilities it had when it came. Below 0.5 the
+        mixture converges on an endless stream (Cappe & Moulines 2009); above, it keeps following changes.
+        1: earlier points are forgotten; each batch makes a step of EM on its own points.
     prior : {'default'} or dict, default=None
         Penalised EM (Fraley & Raftery 2007): M-steps find the mode of the posterior under a conjugate prior. No
-        component collapses then, and `lower_bounds_` have the prior's log-density added to the log-likelihood.
-        'default': their prior, made from the data, as R's mclust has it. A dict gives some of 'shrinkage' (default
-        0.01; points that the prior of the means counts for), 'mean' (the data's, (D,)), and of the covariances' inverse
-        Wishart distribution 'degrees_of_freedom' (D + 2) and 'scale' (the data's covariance, for 'diag' and
-        'spherical' its mean variance, times K ** (-2 / D); in the shape of one component's covariance).
+        component can collapse then, and `lower_bounds_` include the prior's log-density.
+        'default': the prior of Fraley & Raftery, computed from the data, as in R's mclust. A dict may have these keys,
+        the others have their defaults: 'shrinkage' (default 0.01), the number of points that the prior of the means
+        counts for; 'mean' (D,) (default: the data's mean); 'degrees_of_freedom' (default D + 2) and 'scale' of the
+        covariances' inverse Wishart distribution. 'scale' has the shape of one component's covariance (default: the
+        data's covariance, for 'diag' and 'spherical' its mean variance, times K ** (-2 / D)).
 
     Attributes
     ----------
     weights_ : ndarray of shape (n_components,)
-        Shares, summing to 1.
+        Mixing weights, which sum to 1.
     means_ : ndarray of shape (n_components, n_features)
     covariances_, precisions_, precisions_cholesky_ : ndarray
         Covariances, their inverses, and upper triangular U with precision = U U'. Shape (K, D, D) for 'full', (D, D)
         for 'tied', (K, D) for 'diag', (K,) for 'spherical'.
     converged_ : bool
-        Whether the kept run met `tol`.
+        Whether the returned run met `tol`.
     n_iter_ : int
-        Iterations of the kept run over all the points.
+        Iterations of the returned run over all the points.
     lower_bound_ : float
-        Mean log-likelihood (nats per unit of sample weight) before the last M-step.
+        Mean log-likelihood before the last M-step: nats per point, or per unit of sample weight.
     lower_bounds_ : list of float
-        The same of every iteration of the kept run; with 'auto' none is lower than the one before.
+        `lower_bound_` of every iteration of the returned run; with 'auto' it never falls.
     fit_report_ : FitReport
-        What was done on which points, by which steps, in how many seconds; `print` it. `remaining_gain` is the
-        estimate of what `lower_bound_` still lacks to its (local) maximum, `remaining_change` of how far weights and
-        means are from it, `starts` what each start reached, `degenerate` which components don't describe data.
+        The stages of the fit, with their points, steps and seconds; `print` it. `remaining_gain` estimates how much
+        `lower_bound_` is below its (local) maximum, `remaining_change` how far weights and means are from it. `starts`
+        are the bounds that the starts reached, `degenerate` the components that don't describe the data.
     prior_ : dict
-        The prior, where there is one, as `prior` takes it.
+        The prior, if there is one, in the form of `prior`.
     n_samples_seen_ : int
-        Points taken in by `fit`, and by `partial_fit` since.
+        Number of points in the last `fit` and in all `partial_fit` since.
     n_features_in_ : int
     feature_names_in_ : ndarray of shape (n_features_in_,)
-        Where X has feature names that are all strings.
+        Only if X has feature names that are all strings.
     component_names_ : ndarray of str of shape (n_components,)
-        Where the command line fitted with `--labels`: what each component is called, in files and pictures; `predict`
-        gives numbers all the same. It may be set by hand, and is gone after another `fit` from a start.
+        Names of the components in files and pictures; `predict` returns numbers nevertheless. The command line sets it
+        after a fit with `--labels`, and users may. A new `fit` without warm start deletes it.
 
     Warns
     -----
     DegenerateFitWarning
-        Where `reg_covar` or too few points, not the data, decide on a component or a feature: which, why and the
-        remedies. Once a fit.
+        If `reg_covar` or too few points, not the data, decide on a component or a feature. The message says which, why,
+        and what to do. At most one warning per fit.
     ConvergenceWarning
-        Where `max_iter` ends the fit.
+        If `max_iter` ends the fit.
 
     Notes
     -----
-    float32 data give float32 parameters (float64 ones where variances are beyond float32's); all sums are in float64.
+    float32 data give float32 parameters, or float64 ones if variances exceed float32's range. All sums are in float64.
     Formulas: Bishop 2006, section 9.2.2.
 
     Examples
@@ -195,7 +201,7 @@ class GaussianMixture(EMMixture):
 
     @classmethod
     def from_parameters(cls, weights, means, covariances, *, covariance_type="full", **params):
-        """A fitted model from known numbers, ready to predict, score, sample, or go on from with `warm_start`.
+        """Make a fitted model from known parameters. It can predict, score and sample, or go on by `warm_start`.
 
         Parameters
         ----------
@@ -211,12 +217,12 @@ class GaussianMixture(EMMixture):
         Returns
         -------
         model : GaussianMixture
-            With `n_iter_` 0, `converged_` False and `lower_bound_` -inf: nothing was fitted.
+            With `n_iter_` 0, `converged_` False and `lower_bound_` -inf, as nothing was fitted.
 
         Raises
         ------
         ValueError
-            Where shapes disagree, weights don't sum to 1 or a covariance isn't positive definite.
+            If shapes disagree, weights don't sum to 1 or a covariance isn't positive definite.
         """
         means = np.asarray(means, dtype=np.float64)
         if means.ndim != 2:
@@ -272,7 +278,7 @@ class GaussianMixture(EMMixture):
     def bic(self, X, sample_weight=None):
         """Bayesian information criterion on X (Schwarz 1978), nats times -2: the lower the better.
 
-        With weights their sum is the number of points, so it is that of repeated rows.
+        With sample weights their sum is the number of points: integer weights give the same as repeated rows.
         """
         total, n_points = self._total_log_likelihood(X, sample_weight)
         return -2 * total + self._n_parameters() * math.log(n_points)
@@ -285,8 +291,8 @@ class GaussianMixture(EMMixture):
     def icl(self, X, sample_weight=None):
         """Integrated completed likelihood on X (Biernacki, Celeux & Govaert 2000, eq. 10), nats times -2.
 
-        `bic` with the likelihood of the points and their most probable labels together in place of the points' alone:
-        it prefers components that don't overlap. The lower the better; weights as in `bic`.
+        `bic` with the joint likelihood of the points and their most probable labels in place of the points' likelihood.
+        It prefers components that don't overlap. The lower the better; weights as in `bic`.
         """
         total, n_points = self._total_log_likelihood(X, sample_weight, assignment=HARD)
         return -2 * total + self._n_parameters() * math.log(n_points)

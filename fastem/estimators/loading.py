@@ -1,4 +1,4 @@
-"""Models from files."""
+"""`fastem.load`."""
 
 from ..files import saving
 from .bayesian_mixture import BayesianGaussianMixture
@@ -6,9 +6,9 @@ from .gaussian_mixture import GaussianMixture
 
 
 def load(path):
-    """A model from a file that its `save` wrote, whose notes tell of the format.
+    """Load a model from a file that its method `save` wrote (which documents the format).
 
-    No code is run, whatever the file: what isn't a model, down to the shapes of its arrays, is refused.
+    Loading never runs code from the file. All that is read is checked, down to the shapes of the arrays.
 
     Parameters
     ----------
@@ -17,13 +17,14 @@ def load(path):
     Returns
     -------
     model : GaussianMixture or BayesianGaussianMixture
-        With everything that it had: parameters, fitted attributes, history. `warm_start=True` goes on from it.
+        With all that was saved: constructor arguments, fitted attributes, fit report. `warm_start=True` goes on from
+        it.
 
     Raises
     ------
     OSError
-        FileNotFoundError, PermissionError, ...: where the file can't be read.
+        If the file can't be read: FileNotFoundError, PermissionError, ...
     ValueError
-        Where it isn't one of a model, is damaged, or of a later format; it says which file and what is wrong.
+        If the file isn't a model, is damaged, or has a later format. The message names the file and the fault.
     """
     return saving.read(path, [GaussianMixture, BayesianGaussianMixture])

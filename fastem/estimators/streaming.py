@@ -1,4 +1,4 @@
-"""`partial_fit`: an estimator's side of online EM."""
+"""`partial_fit`: the estimators' interface to online EM."""
 
 import numpy as np
 from sklearn.base import _fit_context
@@ -9,42 +9,42 @@ from ..kernels.threads import numba_limit, thread_limits
 
 
 class StreamingMixin:
-    """For estimators that have a `forgetting`; what they have taken in is in `_online`."""
+    """For estimators that have the parameter `forgetting`; the state of the stream is in `_online`."""
 
     def partial_fit(self, X, y=None, sample_weight=None, labels=None):
-        """Take in a batch of points: one step of online EM (Cappe & Moulines 2009, eqs. 11 and 12).
+        """Update the mixture with a batch of points: one step of online EM (Cappe & Moulines 2009, eqs. 11 and 12).
 
-        The statistics of the points so far fade, as `forgetting` says, and this batch's come in. An M-step follows
-        once a quarter of them is new: after every batch at first, later after several. The first batches, until there
-        are 100 points for each component (10 for each feature of it, where those are more), are held and fitted
-        together, as by `fit`. After `fit`, or on a model from known numbers, the mixture counts as many points as
-        were fitted (from known numbers: none).
+        The statistics of earlier points fade, as `forgetting` says, and those of the batch are added. An M-step follows
+        once a quarter of the statistics is new: at first after every batch, later after several. The first batches are
+        held and fitted together, as by `fit`, until there are max(100, 10 D) points per component. After `fit`, the
+        mixture counts for the points of that fit; after `from_parameters`, for none.
 
         Parameters
         ----------
         X : array-like of shape (n, D), or a source as in `fit`
-            The first batches together need `n_components` points before there is a mixture.
+            There is no mixture before the batches together have `n_components` points.
         y : ignored
         sample_weight, labels : as in `fit`
 
         Returns
         -------
         self : estimator
-            `lower_bounds_` go on with the batches' mean log-likelihoods, each before it is taken in, from the time when
-            there is a mixture (after `fit`, from its own, but for a Bayesian mixture's, nats in all); `lower_bound_` is
-            the last, `n_iter_` their number, `n_samples_seen_` that of all points.
+            Once there is a mixture, each batch appends its mean log-likelihood (nats per point or unit of weight)
+            before the update to `lower_bounds_`. Those of an earlier `fit` stay, except a Bayesian mixture's, which are
+            in nats in all. `lower_bound_` is the last of them, `n_iter_` their number, `n_samples_seen_` the number of
+            all points.
 
         Raises
         ------
         ValueError
-            As `fit`; the batch then is not taken in.
+            As in `fit`; the batch then has no effect.
         """
         if sample_weight is not None or labels is not None or not self._take_in_rows(X):
             self._partial_fit(X, sample_weight, labels)
         return self
 
     def _take_in_rows(self, X):
-        """A small batch as those before, without ado; False, and no change: it takes more looking at."""
+        """Take in a small batch like those before, with few checks; False, and no change, if it needs the full ones."""
         online = self.__dict__.get("_online")
         if online is None or type(X) is not np.ndarray or X.dtype not in (np.float64, np.float32) or X.ndim != 2:
             return False
@@ -77,7 +77,7 @@ class StreamingMixin:
         self._online, self._online_params = online, self._params_that_count()
 
     def _taken_in(self, source):
-        """What `fit` and `partial_fit` have taken in so far."""
+        """The state of the stream: what `fit` and `partial_fit` have taken in so far."""
         parameters = None
         if hasattr(self, "means_"):
             parameters = self._warm_start(source, "partial_fit", "Fit, or make a new model, to start anew.")
@@ -90,7 +90,7 @@ class StreamingMixin:
         return OnlineEM(self._family, parameters, *counts, lower_bounds, self.reg_covar)
 
     def _show(self, online, dtype, is_new):
-        """The fitted attributes of a stream, parameters where they are new."""
+        """Set the fitted attributes from the stream; the parameters only if they are new."""
         if is_new:
             self._set_result(online.result, dtype)
             self._online = online

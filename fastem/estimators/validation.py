@@ -1,4 +1,4 @@
-"""Checks of what users pass in: each error names the argument and the remedy, before any work is done."""
+"""Checks of the users' arguments, made before any work. Each error names the argument and the remedy."""
 
 from numbers import Real
 
@@ -16,7 +16,7 @@ def check_weights(weights, n_components, name="weights_init"):
     weights = _floats(weights, name)
     _check_shape(weights, (n_components,), "weights")
     if (weights < 0).any() or (weights > 1).any():
-        # scikit-learn's text to the letter, which has the two the wrong way round: its users' tests match it.
+        # scikit-learn's message word for word, though it swaps min and max: users' tests may match it.
         raise ValueError(
             "The parameter 'weights' should be in the range [0, 1], "
             f"but got max value {weights.min():.5f}, min value {weights.max():.5f}"
@@ -41,7 +41,7 @@ def check_vector(values, n_features, name):
 
 
 def check_matrices(values, family, n_components, n_features, what):
-    """Precisions or covariances (`what`) in the family's shape, float64: those of a mixture in the family."""
+    """Precisions or covariances (`what`), float64, in the family's shape and valid for it."""
     values = _floats(values, what)
     _check_shape(values, family.shape(n_components, n_features), f"{family.name} {what}")
     family.check(values, n_components, n_features, what)
@@ -49,7 +49,7 @@ def check_matrices(values, family, n_components, n_features, what):
 
 
 def check_prior(prior, family, n_features):
-    """The user's part of a conjugate prior: a dict of floats and arrays of float64."""
+    """The values that the user gives for a conjugate prior: a dict of floats and arrays of float64."""
     names = "shrinkage", "mean", "degrees_of_freedom", "scale"
     unknown = sorted(set(prior) - set(names))
     if unknown:
@@ -74,19 +74,19 @@ def check_prior(prior, family, n_features):
     return checked
 
 
-# Mean weights outside these are brought near 1 by a power of two, which changes no digit: guards against empty
-# components are made for counts.
+# Mean sample weight, lowest and highest, that is left as it is. Others are scaled to about 1, since the guards against
+# empty components assume weights like counts; scaling by a power of two is exact.
 _USUAL_WEIGHTS = 2.0**-20, 2.0**20
 
 
 def check_sample_weight(sample_weight, n_samples, n_components=1, rescale=True):
-    """Weights (n,), float64, non-negative, positive for at least K points (K = 0: for any number); None stays None."""
+    """Weights (n,), float64, non-negative, positive for at least n_components points; None stays None."""
     if sample_weight is None:
         return None
     if n_components == 0 and np.shape(sample_weight) == (n_samples,) and not np.any(sample_weight):
         return np.zeros(n_samples)
     check_numbers(sample_weight, "sample_weight", "Give those points a weight, 0 to leave them out")
-    points = np.broadcast_to(np.empty(1), n_samples)  # of which only the number counts
+    points = np.broadcast_to(np.empty(1), n_samples)  # stands for X: only its length is checked
     weights = _check_sample_weight(sample_weight, points, dtype=np.float64, ensure_non_negative=True)
     if np.count_nonzero(weights) < n_components:
         raise ValueError(
@@ -104,7 +104,7 @@ def check_sample_weight(sample_weight, n_samples, n_components=1, rescale=True):
 
 
 def check_labels(labels, n_samples, n_components, weights=None, complete=True):
-    """What labels say: a `Known` with labels (n,), int64, or with responsibilities (n, K), float64."""
+    """`Annotations` with labels (n,), int64, or with factors of the responsibilities (n, K)."""
     check_numbers(labels, "labels", "Where a label is unknown it should be -1, as `labels.filled(-1)` makes it")
     labels = np.asarray(labels)
     if labels.ndim == 2 and labels.dtype.kind in "fiub":
@@ -134,7 +134,7 @@ def check_labels(labels, n_samples, n_components, weights=None, complete=True):
 
 
 def _check_shares(shares, n_samples, n_components, weights):
-    """Allowed responsibilities (n, K): non-negative, some in each row that has weight."""
+    """Factors of the responsibilities (n, K), checked: non-negative, with a positive one in each row of weight > 0."""
     if shares.shape != (n_samples, n_components):
         raise ValueError(
             f"labels as allowed responsibilities should have the shape ({n_samples}, {n_components}), one row per row "

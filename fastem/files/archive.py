@@ -1,7 +1,7 @@
-"""The container of a model's file: an uncompressed .npz of arrays and a JSON header, read without believing it.
+"""The container of a saved model: an uncompressed .npz of arrays and a JSON header. Files are read as untrusted input.
 
-No code can be in it: there is no pickle, and the dictionary at the head of an array is matched, not evaluated. Nothing
-is allocated that the file isn't long enough for, whatever it claims.
+Reading never runs code: there is no pickle, and the dictionary at the head of an array is matched, not evaluated. Sizes
+that a file claims are compared with its length before anything is allocated.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ import numpy as np
 
 FORMAT_VERSION = 1
 
-# What numpy writes before an array's bytes: its format 1.0, for booleans, integers, floats, and the header's text.
+# The header that numpy writes before an array's bytes (format 1.0), for booleans, integers, floats, and text.
 _NPY = re.compile(
     rb"\x93NUMPY\x01\x00(..)"
     rb"\{'descr': '([<>|][biufU]\d{1,10})', 'fortran_order': (True|False), "
@@ -28,20 +28,20 @@ _NPY = re.compile(
 
 
 class _Unfinished(zipfile.ZipFile):
-    """An archive in the making: what an interrupt leaves of it isn't closed, which could only fail."""
+    """An archive being written. After an interrupt it isn't closed when deleted, since closing would fail."""
 
     def __del__(self):
         pass
 
 
 def write(path, header, arrays):
-    """Write a file, as a whole or not at all: beside it first, then in its place.
+    """Write a file under a temporary name in the same folder, then rename it to `path`.
 
     Parameters
     ----------
     path : str or Path
     header : dict
-        As JSON takes it.
+        Of values that JSON can hold.
     arrays : dict of ndarray
     """
     path = Path(path)
@@ -62,14 +62,14 @@ def write(path, header, arrays):
     except OSError as error:
         if error.errno is None:
             raise
-        raise OSError(error.errno, error.strerror, str(path)) from None  # the file that the user knows of
+        raise OSError(error.errno, error.strerror, str(path)) from None  # name the user's file, not the temporary one
     finally:
         with contextlib.suppress(OSError):
             beside.unlink()
 
 
 def read(path):
-    """(header, dict of arrays) of a file; whatever zipfile and json raise where it isn't one, mostly ValueError."""
+    """(header, dict of arrays) of a file. For an invalid one: mostly ValueError, or what zipfile and json raise."""
     with open(path, "rb") as file, zipfile.ZipFile(file) as archive:
         members = _members(archive, os.fstat(file.fileno()).st_size)
         if "header" not in members:
@@ -89,7 +89,7 @@ def read(path):
 
 
 def _members(archive, size):
-    """The arrays' members by name: uncompressed, and together no longer than the file."""
+    """The archive's members by array name; ValueError if one is compressed, or all together exceed the file."""
     members = {}
     for member in archive.infolist():
         name = member.filename.removesuffix(".npy")
@@ -104,7 +104,7 @@ def _members(archive, size):
 
 
 def _array(content):
-    """The array of a member: in native byte order, laid out as it was."""
+    """The array in a member's bytes: in native byte order, in C or Fortran order as it was saved."""
     dtype, shape, order, values = _parsed(content)
     if dtype.kind == "U":
         raise ValueError("an array holds text")
@@ -112,7 +112,7 @@ def _array(content):
 
 
 def _text(content):
-    """The text of a member that is an array of a single string."""
+    """The text in the bytes of a member that holds a single string."""
     dtype, shape, _, values = _parsed(content)
     if dtype.kind != "U" or shape:
         raise ValueError("its header is no text")
@@ -120,7 +120,7 @@ def _text(content):
 
 
 def _parsed(content):
-    """(dtype, shape, order, bytes) of an array."""
+    """(dtype, shape, order, bytes of the values) of a member."""
     match = _NPY.match(content)
     if match is None or int.from_bytes(match[1], "little") != match.end() - match.end(1):
         raise ValueError("it holds something that is no array of numbers")

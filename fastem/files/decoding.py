@@ -1,8 +1,8 @@
-"""What may stand in a model's file: each value is checked, as it is decoded, to be of the kind that belongs there.
+"""Decoding of a saved model's values: each is checked as it is decoded.
 
-A kind is a function of a value as JSON has it, of where it stands and of a `Context`. It returns the object, or raises
-a ValueError that says what is wrong. What no kind is asked for is not looked at. Kernels check no bounds: arrays of the
-right shapes are what keeps a file from reading others' memory.
+A kind is a function (value from JSON, where it stands, `Context`) that returns the decoded object, or raises a
+ValueError that says what is wrong. Values without a kind are ignored. The checks of shapes matter for safety: kernels
+don't check bounds, so a wrong shape would let a file read memory outside its arrays.
 """
 
 import reprlib
@@ -13,12 +13,12 @@ import numpy as np
 from ..fitting.acceleration import Visited
 from ..model.families.base import CovarianceFamily
 
-# Error of a sum of weights that float32 keeps.
+# Largest error of the sum of weights that are stored as float32.
 _ROUNDING = 1e-5
 
 
 class Context(NamedTuple):
-    """What the kinds go by: the file's arrays by name, each of them taken once, and the mixture's shape."""
+    """What kinds need to know: the file's arrays by name (each is removed when it is used) and the mixture's shape."""
 
     arrays: dict
     family: CovarianceFamily = None
@@ -27,7 +27,7 @@ class Context(NamedTuple):
 
 
 def wrong(where, expected, value):
-    """The error that says so, in one line."""
+    """A ValueError with a message of one line: what was expected, what was found."""
     is_scalar = value is None or isinstance(value, bool | int | float | str)
     found = reprlib.repr(value) if is_scalar else f"a {type(value).__name__}"
     return ValueError(f"{where} should be {expected}, but is {found}")
@@ -84,21 +84,21 @@ def text(value, where, context):
 
 
 def step(value, where, context):
-    """The kind of a step to a mixture."""
+    """The kind of an EM step: 'plain' or 'accelerated'."""
     if value not in ("plain", "accelerated"):
         raise wrong(where, "'plain' or 'accelerated'", value)
     return value
 
 
 def n_features(value, where, context):
-    """As many as the means have."""
+    """The number of features, that of the means."""
     if integer(value, where, context) != context.n_features:
         raise wrong(where, f"{context.n_features}, as means_ have it", value)
     return value
 
 
 def family(value, where, context):
-    """The covariance family, that of the whole model."""
+    """The covariance family, that of the model."""
     if value != {"@family": context.family.name}:
         raise wrong(where, f"that of the model, {context.family.name!r}", value)
     return context.family
@@ -113,9 +113,9 @@ def random_state(value, where, context):
             key = context.arrays.pop(name)
         case _:
             raise wrong(where, "the state of a Mersenne Twister", value)
-    if key.dtype != np.uint32 or key.shape != (624,) or not key[1:].any():  # from zeros come zeros, for ever
+    if key.dtype != np.uint32 or key.shape != (624,) or not key[1:].any():  # from zeros it would draw only zeros
         raise wrong(where, "a state of 624 words of 32 bits, not all 0", key)
-    # numpy would read its state at any position.
+    # The position has to be checked: numpy reads the state at any position, without a check of bounds.
     state = key, integer(position, where, context, most=624), integer(has_gauss, where, context, most=1)
     result = np.random.RandomState()
     result.set_state(("MT19937", *state, number(gauss, where, context)))
@@ -123,7 +123,7 @@ def random_state(value, where, context):
 
 
 def parameter(value, where, context):
-    """An argument of a constructor, which looks at it itself: a scalar, nested lists, an array or a RandomState."""
+    """A constructor argument, which the estimator validates: a scalar, nested lists, an array or a RandomState."""
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, list):
@@ -148,7 +148,7 @@ def _taken(value, where, context):
 
 
 def _floats(value, where, context, shape):
-    """An array of this shape, None being any length."""
+    """A float32 or float64 array of this shape, not empty; None in the shape allows any length."""
     values = _taken(value, where, context)
     if values.dtype not in (np.float32, np.float64):
         raise ValueError(f"{where} should be of dtype float32 or float64, but is {values.dtype}")
@@ -181,7 +181,7 @@ def means(value, where, context):
 def matrices(value, where, context):
     """Covariances or precisions in the family's shape."""
     values = _floats(value, where, context, context.family.shape(context.n_components, context.n_features))
-    if np.isnan(values).any():  # float32 has those of some data infinite
+    if np.isnan(values).any():  # infinite ones are allowed: float32 can overflow
         raise ValueError(f"{where} holds NaN")
     return values
 
@@ -202,7 +202,7 @@ def point(value, where, context):
 
 
 def of_one_component(value, where, context):
-    """As one component's covariance, or a number where that is one."""
+    """A value in the shape of one component's covariance; a positive number for 'spherical'."""
     shape = context.family.shape_of_one(context.n_features)
     if not shape and not isinstance(value, dict):
         return positive(value, where, context)
@@ -218,12 +218,12 @@ def counts(value, where, context):
 
 
 def degrees_of_freedom(value, where, context):
-    """One for each component, or one for all where they share a covariance."""
+    """Degrees of freedom: one value for each component, or a single one for a shared covariance."""
     return np.float64(positive(value, where, context)) if context.family.is_shared else counts(value, where, context)
 
 
 def concentration(value, where, context):
-    """Of a Dirichlet distribution, or a pair for its process' sticks."""
+    """Concentrations (K,) of a Dirichlet distribution, or a pair of (K,) for the sticks of a Dirichlet process."""
     if isinstance(value, list):
         if len(value) != 2:
             raise wrong(where, "a pair", value)
@@ -231,7 +231,7 @@ def concentration(value, where, context):
     return counts(value, where, context)
 
 
-# -- what is made of others -------------------------------------------------------------------------------------------
+# -- kinds made of other kinds ----------------------------------------------------------------------------------------
 
 
 def list_of(kind):
@@ -267,7 +267,7 @@ def feature_names(value, where, context):
 
 
 def component_names(value, where, context):
-    """A string for each component, each another one."""
+    """A string for each component, all different."""
     values = strings(value, where, context)
     if len(values) != context.n_components or len(set(values)) < len(values):
         raise ValueError(f"{where} should be {context.n_components} different strings, one for each component")
@@ -275,7 +275,7 @@ def component_names(value, where, context):
 
 
 def visited(value, where, context):
-    """What a quasi-Newton run keeps of a pass."""
+    """A `Visited`: what a quasi-Newton run keeps of a pass."""
     match value:
         case {"@visited": [number_of_points, [*theta], [*successor]]} if len(theta) == len(successor) == 3:
             return Visited(
@@ -287,7 +287,7 @@ def visited(value, where, context):
 
 
 def dict_of(**kinds):
-    """A dict of values, each of its kind."""
+    """A dict with these keys, each value of its kind."""
 
     def decode(value, where, context):
         if not isinstance(value, dict):
@@ -298,7 +298,7 @@ def dict_of(**kinds):
 
 
 def record(cls, may_lack=(), /, **kinds):
-    """{"@class": NAME, "fields": {...}}: `cls.from_state(fields)`; fields of a later fastem are left out.
+    """An object {"@class": NAME, "fields": {...}}, made by `cls.from_state(fields)`; unknown fields are ignored.
 
     may_lack: names of fields that files of an earlier fastem don't have.
     """
@@ -314,7 +314,7 @@ def record(cls, may_lack=(), /, **kinds):
 
 
 def one_of(**records):
-    """One of several records, by its name."""
+    """One of several records; the class name in the file decides which."""
 
     def decode(value, where, context):
         match value:
@@ -326,7 +326,7 @@ def one_of(**records):
 
 
 def all_of(kinds, values, where, context, may_lack=()):
-    """A dict of values decoded, each of its kind."""
+    """A dict of decoded values, each of its kind."""
     lacking = [name for name in kinds if name not in values and name not in may_lack]
     if lacking:
         raise ValueError(f"{where} lack {', '.join(lacking)}")

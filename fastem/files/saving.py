@@ -1,9 +1,9 @@
-"""Models in files: the archive's header is made of a model, and a model of a header, all of it checked.
+"""Saving and loading of models: encode a model as a header and arrays, and decode it again, with all values checked.
 
-`header` is a dict for JSON: `format` 'fastem', `version` of the format, `written_by`, `class`, and the constructor's
-`params`, the fitted `attributes` and the state of an unfinished fit. An array stands there as {"@array": NAME}, NAME
-being that of a member of the archive; objects of this package as {"@class": NAME, "fields": {...}}. What users need to
-know of it is told in `GaussianMixture.save`.
+`header` is a dict for JSON: `format` 'fastem', `version` of the format, `written_by`, `class`, the constructor's
+`params` and the fitted `attributes`, among these the state of an unfinished fit. {"@array": NAME} stands for an array,
+the archive's member NAME; {"@class": NAME, "fields": {...}} for an object of this package. The format is documented for
+users in `GaussianMixture.save`.
 """
 
 import errno
@@ -35,12 +35,12 @@ from .decoding import (
     text,
 )
 
-# Characters of a reason why a file can't be read: some would repeat what the file holds, at its length.
+# Characters of an error's reason, at most: some reasons repeat a part of the file, which may be long.
 _LONGEST = 300
 
 
 def save(model, path):
-    """Write a fitted model to a file, which is replaced as a whole; ValueError or TypeError where it can't be held.
+    """Write a fitted model to a file, replacing it as a whole; ValueError or TypeError if it can't be stored.
 
     Parameters
     ----------
@@ -50,14 +50,14 @@ def save(model, path):
     attributes = {name: getattr(model, name) for name in _kinds_of(model) if hasattr(model, name)}
     unfinished = attributes.get("_unfinished")
     if unfinished is not None and unfinished.accepted.family is not unfinished.accepted.family.plain:
-        del attributes["_unfinished"]  # a file holds no prior beside a run: the fit goes on from its mixture
+        del attributes["_unfinished"]  # files hold no prior of a run; the fit will go on from its mixture
     header, arrays = packed(type(model).__name__, model.get_params(deep=False), attributes)
-    unpacked(header, dict(arrays), [type(model)])  # what couldn't be loaded is not saved
+    unpacked(header, dict(arrays), [type(model)])  # raises if the file couldn't be loaded again
     archive.write(path, header, arrays)
 
 
 def read(path, classes):
-    """A model of one of these classes from a file that `save` wrote; ValueError where it is something else."""
+    """Load a model of one of these classes from a file that `save` wrote; ValueError if it is anything else."""
     try:
         header, arrays = archive.read(path)
         return unpacked(header, arrays, classes)
@@ -67,14 +67,14 @@ def read(path, classes):
         if error.errno != errno.EINVAL:
             raise
         reason = "it says to read before its beginning"
-    except Exception as error:  # of zipfile, of json, of the classes: whatever a damaged file makes them raise
+    except Exception as error:  # whatever zipfile, json or the classes raise for a damaged file
         reason = error
     reason = " ".join(str(reason).split()) or type(reason).__name__
     raise ValueError(f"{path}: can't be read as a model ({reason[:_LONGEST]})") from None
 
 
 def packed(class_name, params, attributes):
-    """(header, arrays) of a model: what the archive holds."""
+    """(header, arrays) of a model, to be written to an archive."""
     arrays = {}
     header = {
         "written_by": _writer(),
@@ -86,7 +86,7 @@ def packed(class_name, params, attributes):
 
 
 def unpacked(header, arrays, classes):
-    """The model of one of these classes that `packed` was given; ValueError says what is wrong."""
+    """The model from what `packed` made, of one of these classes; ValueError says what is wrong."""
     for name, kind in (("class", str), ("params", dict), ("attributes", dict)):
         if not isinstance(header.get(name), kind):
             raise decoding.wrong(f"its {name}", f"a {kind.__name__}", header.get(name))
@@ -105,7 +105,7 @@ def unpacked(header, arrays, classes):
 
 
 def with_attributes(model, attributes, arrays):
-    """The model, which has valid parameters, made a fitted one by encoded attributes; ValueError says what is wrong."""
+    """Set encoded fitted attributes on a model with valid arguments; ValueError says what is wrong."""
     context = decoding.Context(arrays, FAMILIES[model.covariance_type])
     means = decoding.means(attributes.get("means_"), "attributes.means_", context)
     context = context._replace(n_components=means.shape[0], n_features=means.shape[1])
@@ -119,13 +119,13 @@ def with_attributes(model, attributes, arrays):
 def _writer():
     try:
         return f"fastem {metadata.version('fastem')}"
-    except metadata.PackageNotFoundError:  # run from its source
+    except metadata.PackageNotFoundError:  # not installed: run from the source tree
         return "fastem"
 
 
 def encoded(value, arrays):
-    """A value as JSON has it, its arrays added to `arrays`; TypeError where it can't be held."""
-    if isinstance(value, np.generic):  # np.float64 is a float, too
+    """A value encoded for JSON, with its arrays added to `arrays`; TypeError if it can't be stored."""
+    if isinstance(value, np.generic):  # before float, as np.float64 is a float, too
         return value.item()
     if value is None or isinstance(value, bool | int | float | str):
         return value
@@ -153,7 +153,7 @@ def encoded(value, arrays):
     raise TypeError(f"can't save a {type(value).__name__}")
 
 
-# -- what a file may hold ---------------------------------------------------------------------------------------------
+# -- the kinds of all values in a file --------------------------------------------------------------------------------
 
 
 _REPORT = record(
@@ -272,6 +272,6 @@ _OF_A_POSTERIOR = {
 
 
 def _kinds_of(model):
-    """What the fitted attributes of such a model are."""
+    """The kinds of the fitted attributes of a model."""
     is_posterior = "weight_concentration_prior_type" in type(model)._get_param_names()
     return {**_ATTRIBUTES, **(_OF_A_POSTERIOR if is_posterior else _OF_A_MIXTURE)}
