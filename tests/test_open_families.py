@@ -5,6 +5,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 import fastem
+import fastem.datasets
 from fastem import BayesianGaussianMixture, GaussianMixture
 from fastem.callbacks import Checkpoint, Frames
 from fastem.model import families
@@ -184,7 +185,7 @@ def test_known_parameters_are_taken_where_they_are_in_the_family():
     assert_allclose(other.score_samples(X), model.score_samples(X), rtol=1e-10)
     assert_allclose(model.to_sklearn().score_samples(X), model.score_samples(X), rtol=1e-10)
     wrong = model.covariances_ * np.array([1.0, 1.0, 1.5])[:, None, None]
-    with pytest.raises(ValueError, match=r"covariance_type='EEV' .*'covariances': they break its constraint"):
+    with pytest.raises(ValueError, match=r"covariance_type='EEV' has a constraint that 'covariances' doesn't keep"):
         GaussianMixture.from_parameters(model.weights_, model.means_, wrong, covariance_type="EEV")
     with pytest.raises(ValueError, match=r"covariance_type='EEV' .*'precision'"):
         eev(precisions_init=np.linalg.inv(wrong)).fit(X)
@@ -203,3 +204,11 @@ def test_what_it_lacks_is_said():
 def test_an_unknown_name_is_refused_with_those_there_are():
     with pytest.raises(ValueError, match="'full', 'tied', 'diag', 'spherical', 'EEV'"):
         GaussianMixture(2, covariance_type="VVV").fit(turned()[0])
+
+
+def test_a_converged_fit_stops():
+    X, _ = turned()
+    model = quietly(eev(), X)
+    assert model.converged_
+    assert model.n_iter_ < 40
+    assert model.fit_report_.remaining_change < 1e-3

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from ..model.families import FAMILIES
+from ..model.families import FAMILIES, STANDARD
 
 app = typer.Typer(
     name="fastem",
@@ -115,7 +115,7 @@ def fit(
     delimiter: Delimiter = None,
     header: Header = None,
     covariance: Annotated[
-        CovarianceType, _option(metavar="TYPE", help="Or tied, diag, spherical.", panel="Model")
+        CovarianceType, _option(metavar="TYPE", help=f"Or {', '.join([*FAMILIES][1:])}.", panel="Model")
     ] = "full",
     init: Annotated[
         Initialization,
@@ -200,7 +200,7 @@ def select(
     header: Header = None,
     covariance: Annotated[
         str, _option(metavar="TYPES", callback=_as_listed_types, help="Shapes to try.", panel="Model")
-    ] = ",".join(FAMILIES),
+    ] = ",".join(STANDARD),
     criterion: Annotated[
         Literal["bic", "aic", "icl", "held_out"], _option(metavar="NAME", help="Or aic, icl, held_out.", panel="Model")
     ] = "bic",
@@ -259,7 +259,7 @@ def warm_up(
     dtype: Annotated[Literal["float64", "float32"] | None, typer.Option(help="Of the data; both by default.")] = None,
 ):
     """Compile the kernels and cache them on disk, so that no later fit waits for it."""
-    return lambda: _warm_up(types or tuple(FAMILIES), [dtype] if dtype else ("float64", "float32"))
+    return lambda: _warm_up(types or STANDARD, [dtype] if dtype else ("float64", "float32"))
 
 
 def _warm_up(types, dtypes):

@@ -138,7 +138,7 @@ class Extrapolation(_Guarded):
         """Other points come next."""
         self._bounds, self._is_ordering = [], False
         self.kind = "plain"
-        self.remaining_gain = math.inf
+        self.remaining_gain = self.remaining_change = math.inf
 
     def reject(self, parameters, successor):
         """Take in a failed step."""
@@ -155,7 +155,7 @@ class Extrapolation(_Guarded):
             self._longest = self._longest if self._is_ordering else min(2 * self._longest, self._MOST)
             self._bounds = []
         self._bounds = [*self._bounds[-2:], bound]
-        self.kind, self.remaining_gain = "plain", math.inf
+        self.kind, self.remaining_gain, self.remaining_change = "plain", math.inf, math.inf
         ordered = successor.in_order() if self._may_order else None
         self._is_ordering = ordered is not None
         if self._is_ordering:
@@ -165,14 +165,24 @@ class Extrapolation(_Guarded):
             return successor
         before, last = np.diff(self._bounds)
         self.remaining_gain = _geometric_rest(before, last)
+        if last <= 0:
+            self.remaining_change = _change(parameters, successor)
         if not 0 < last < before:
             return successor
         rate = math.sqrt(last / before)
+        self.remaining_change = _change(parameters, successor) / (1 - rate)
         further = successor.beyond(parameters, min(rate / (1 - rate), self._longest))
         if further is None:
             return successor
         self.kind = "accelerated"
         return further
+
+
+def _change(parameters, successor):
+    """The largest change of a step: of a weight, or of a mean in its component's deviations."""
+    of_means = parameters.family.whitened(successor.means - parameters.means, parameters.precisions_cholesky)
+    of_weights = np.abs(successor.weights - parameters.weights).max()
+    return float(max(of_weights, np.linalg.norm(of_means, axis=1).max()))
 
 
 Visited = namedtuple("Visited", "points theta successor")

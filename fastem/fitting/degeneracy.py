@@ -201,8 +201,9 @@ def notes(found, parameters, n_points, reg_covar, feature_names=None):
             which = f"{n_points:,} points are too few for {_counted(n_components, 'component')}"
         reasons.append(f"{which} ({name!r} covariance of {_counted(n_features, 'feature')} needs {needs})")
     if reasons:
-        has_prior = parameters.family is not parameters.family.plain
-        remedy = "choose" if has_prior else "set prior='default', or choose"
+        family = parameters.family
+        may_have_prior = family is family.plain and family.conjugate is not None
+        remedy = "set prior='default', or choose" if may_have_prior else "choose"
         said.append(
             f"{'. '.join(reasons)}. The densities there say nothing about the data. Lower n_components, {remedy} a "
             "covariance_type with fewer parameters"

@@ -35,5 +35,5 @@ class _Registry(Mapping):
 FAMILIES = _Registry(full="full", tied="tied", diag="diagonal", spherical="spherical")
 """All families, registered ones included; code that validates names reads this at each call."""
 
-STANDARD = tuple(FAMILIES)
-"""scikit-learn's four."""
+STANDARD = "full", "tied", "diag", "spherical"
+"""scikit-learn's four: what `select` and `warm_up` take by default."""

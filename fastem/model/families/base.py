@@ -82,9 +82,15 @@ class CovarianceFamily:
     def constrained(self, mass, covariances):
         """Covariances under the family's constraint, from each component's points, (K,), and own covariance.
 
-        This is the step that a constraint adds to the M-step. Without one, covariances are returned unchanged.
+        This is the step that a constraint adds to the M-step. Without one, covariances are returned unchanged. Singular
+        covariances come, too: what the result then is doesn't matter as long as it isn't positive definite.
         """
         return covariances
+
+    def in_family(self, mass, covariances):
+        """`constrained`, without NumPy's warnings where covariances are singular."""
+        with np.errstate(all="ignore"):
+            return self.constrained(mass, covariances)
 
     def precisions_cholesky(self, covariances):
         """Cholesky factors of the precisions; raises CollapsedComponent."""

@@ -13,7 +13,8 @@ class Constrained(Full):
     """Covariance matrices (K, D, D) under a constraint. Subclasses define `name`, `constrained` and `n_free`.
 
     The M-step needs only each component's own covariance and number of points (Celeux & Govaert 1995, 'Gaussian
-    parsimonious clustering models', section 4). `constrained` computes the family's covariances from them.
+    parsimonious clustering models', section 4). `constrained` computes from them the covariances of the family that
+    maximise the expected log-likelihood; covariances that are in the family stay as they are.
     """
 
     has_coordinates = False
@@ -28,7 +29,11 @@ class Constrained(Full):
         covariances = np.linalg.inv(values) if what == "precision" else values
         nearest = self.constrained(np.full(n_components, 1 / n_components), covariances)
         if not np.allclose(nearest, covariances, rtol=_TOLERANCE, atol=_TOLERANCE * np.abs(covariances).max()):
-            raise NotInFamily(self, f"doesn't have these values of '{what}': they break its constraint")
+            raise NotInFamily(
+                self,
+                f"has a constraint that '{what}' doesn't keep: leave the argument out, or give values of a fit of this "
+                "type",
+            )
 
     def random_shapes(self, n_components, n_features, rng):
         raise NotInFamily(self, "has no random mixtures: take 'full', 'tied', 'diag' or 'spherical'")

@@ -22,7 +22,7 @@ class Full(Ellipsoidal):
 
     def covariances(self, statistics, mass, reg_covar):
         covariances = regular(statistics.second / mass[:, None, None], statistics, mass, reg_covar)
-        return self.constrained(mass, covariances)
+        return self.in_family(mass, covariances)
 
     def precisions_cholesky(self, covariances):
         return precision_factors(covariances)

@@ -8,7 +8,7 @@ from ..parameters import Parameters
 def mixture_of(family, weights, means, covariances):
     """The mixture with these weights, normalised, means, and covariances under the family's constraint."""
     weights = weights / weights.sum()
-    covariances = family.constrained(weights, covariances)
+    covariances = family.in_family(weights, covariances)
     return Parameters(family, weights, means, covariances, family.precisions_cholesky(covariances))
 
 
