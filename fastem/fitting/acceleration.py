@@ -112,7 +112,7 @@ class _Guarded(Plain):
 
 
 def _geometric_rest(before, last):
-    """Sum of the gains to come, if they go on as a geometric series from these two (Boehning et al. 1994, section 2)."""
+    """Sum of the gains to come, if these two continue as a geometric series (Boehning et al. 1994, section 2)."""
     if last <= 0:
         return 0.0
     return last * last / (before - last) if last < before else math.inf

@@ -253,7 +253,7 @@ class _Search:
         return None
 
     def _winner(self, other, best, points, finished=lambda result: result):
-        """The other run, finished, if it ends higher by any amount; else the best. So a larger n_init is never worse."""
+        """The other run, finished, if it ends higher at all, else the best; so a larger n_init is never worse."""
         if other is None or _is_hopeless(other, best.lower_bound):
             return best
         other = finished(other)
