@@ -109,7 +109,7 @@ def on_few_points(parameters, n_points):
 
 
 def _at_floor(parameters, variances, total, reg_covar):
-    """(components on the floor, number of directions in which all points lie flat; 0 if covariances aren't matrices)."""
+    """(components on the floor, number of directions in which all points lie flat; 0 unless covariances are full)."""
     suspects = np.broadcast_to(parameters.share_of(reg_covar) > _share(_FLOOR), len(parameters.means))
     if reg_covar == 0 or not suspects.any():
         return np.empty(0, int), 0

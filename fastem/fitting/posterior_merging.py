@@ -162,7 +162,7 @@ class _TiedUnions:
 
 
 def union(statistics, pairs):
-    """The statistics after merging pairs: the second component of each is added to the first and left without points."""
+    """The statistics after merging pairs: the second component is added to the first and left without points."""
     centres, mass = statistics.means, statistics.mass
     for i, j in pairs:
         centres[i] += mass[j] / (mass[i] + mass[j]) * (centres[j] - centres[i])

@@ -102,7 +102,7 @@ class _Moves:
         return self._best
 
     def _merges(self):
-        """Whether merging leads higher: of all that seem to gain; else of pairs that could, half as many at each try."""
+        """Whether merging leads higher: all that seem to gain, then pairs that could gain, half as many at each try."""
         with em.collapse_ignored():
             merging = self._merging(self._best.parameters)
             statistics, pairs = merging.statistics, merging.pairs()
@@ -168,7 +168,7 @@ class _Moves:
         return self._family.maximize(statistics, self._settings.reg_covar)
 
     def _leads_higher(self, start, n_fewer, name="merged"):
-        """Whether a run from a start with `n_fewer` components fewer ends at a better posterior, which is then the best.
+        """Whether a run from a start with `n_fewer` components fewer ends at a better posterior: the new best.
 
         The evidence lower bound has to rise. If there are few points and fewer components, it has to rise by `_LOSS`
         times what held-out points lose. If there are as many components or more, scikit-learn's bound has to rise, too.

@@ -91,7 +91,7 @@ class FitReport(Saved):
     notes: list = field(default_factory=list)
 
     def add(self, name, source, result, seconds, n_before=0):
-        """Add a run on the source as a stage; the first `n_before` iterations of its EMResult are an earlier stage's."""
+        """Add a run on the source as a stage; the first `n_before` iterations of its result are an earlier stage's."""
         n_accelerated = result.kinds[n_before:].count("accelerated")
         counts = len(result.parameters.means), result.n_iter - n_before, n_accelerated, result.n_rejected
         self.stages.append(Stage(name, source.n_samples, *counts, seconds, float(result.lower_bound)))
