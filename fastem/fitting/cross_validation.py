@@ -78,7 +78,7 @@ class CrossValidation:
         return result.parameters
 
     def _part(self, chosen):
-        """(source, annotations) of the chosen points: a copy; with a sample size, all points, the others of weight 0."""
+        """(source, annotations) of the chosen points: a copy; with a sample size, all points, others of weight 0."""
         if self._sample_size is not None:
             return self._source, replace(self._annotations, weights=np.where(chosen, self._weights, 0.0))
         index = np.flatnonzero(chosen)

@@ -89,7 +89,7 @@ def _gone_on(converged, source, settings, run):
 
 
 def _starts(points, family, settings, random_state, counts, report):
-    """Yield scikit-learn's starts, `n_init` times, and the posterior from the responsibilities of `search`'s mixture."""
+    """Yield scikit-learn's starts, `n_init` times, and a posterior by the responsibilities of `search`'s mixture."""
     n_components, init_params, reg_covar = settings.n_components, settings.init_params, settings.reg_covar
     for _ in range(settings.n_init):
         with em.collapse_reported(f"at the start ({init_params})"):
