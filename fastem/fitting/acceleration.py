@@ -18,8 +18,7 @@ from ..model.saved import Saved
 
 # Most pairs (step, change of the gradient) that L-BFGS keeps.
 _PAIRS = 6
-# Bytes that the pairs may take, so that a fit's memory grows little with features and components (with points it never
-# does).
+# Bytes that the pairs may take: a fit's memory grows little with features and components, and not with points.
 _MEMORY = 32 << 20
 
 # Longest quasi-Newton step at first, in standard deviations of a component. The limit is doubled after a step of that
@@ -107,7 +106,7 @@ class _Guarded(Plain):
         return not self._bounds or bound >= self._bounds[-1] - slack
 
     def has_converged(self, change, tol):
-        """scikit-learn's rule, the bound changes by less than tol; moreover, less than tol is left to gain."""
+        """scikit-learn's rule (the bound changes by less than tol), and less than tol is left to gain."""
         return abs(change) < tol and not self.remaining_gain >= tol
 
 

@@ -7,8 +7,8 @@ import numpy as np
 # Variance of a component's points in some direction, in units of reg_covar, below which the component is on the floor.
 _FLOOR = 1.0
 
-# Variance of all points in that direction, in units of reg_covar, that this requires. If it is smaller, it is reg_covar
-# that is too large for the data's scale.
+# Variance of all points in that direction, in units of reg_covar, that this requires at least: if it is smaller,
+# reg_covar is too large for the data's scale.
 _SCALE = 10.0
 
 # Variance of all points, in units of reg_covar, below which a feature is constant.
@@ -75,7 +75,7 @@ def degeneracy(parameters, n_points, reg_covar):
     is_small = total - reg_covar < _SCALE * reg_covar
     is_small_within = (variances - reg_covar < _SCALE * reg_covar).any(axis=0)
     few = on_few_points(parameters, n_points)
-    if len(few) == n_components:  # singular by their number alone
+    if len(few) == n_components:  # too few points everywhere: every covariance is singular for that reason alone
         at_floor, n_dependent = np.empty(0, int), 0
     else:
         at_floor, n_dependent = _at_floor(parameters, variances, total, reg_covar)
@@ -109,7 +109,7 @@ def on_few_points(parameters, n_points):
 
 
 def _at_floor(parameters, variances, total, reg_covar):
-    """(components on the floor, number of directions in which all points lie flat; 0 unless covariances are full)."""
+    """(components on the floor, number of directions in which all points lie flat; 0 for axis-aligned families)."""
     suspects = np.broadcast_to(parameters.share_of(reg_covar) > _share(_FLOOR), len(parameters.means))
     if reg_covar == 0 or not suspects.any():
         return np.empty(0, int), 0

@@ -149,7 +149,7 @@ def run(
     source : source
     start : Parameters
     settings : Settings
-    steps : Plain, QuasiNewton or Stochastic, default=Plain()
+    steps : Plain, QuasiNewton, Extrapolation or Stochastic, default=Plain()
         The step rule, which chooses the next mixture.
     annotations : Annotations
         What is known of the points.
@@ -284,7 +284,7 @@ def collapse_reported(when):
 
 
 def collapsed_error(collapse, when):
-    """The error with scikit-learn's message; added are which component collapsed, and when."""
+    """The error with scikit-learn's message, plus which component collapsed, and when."""
     which = "The common covariance" if collapse.component is None else f"Component {collapse.component}"
     return ValueError(
         "Fitting the mixture model failed because some components have ill-defined empirical covariance "

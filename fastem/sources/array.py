@@ -134,7 +134,7 @@ class _MappedFile:
             self._map.madvise(mmap.MADV_WILLNEED, *self._range(later))
 
     def _size(self):
-        """Size of the file in bytes; None if it has no name any more (the map outlives its name)."""
+        """Size of the file in bytes; None if it has been deleted, which the map survives."""
         try:
             return os.stat(self._filename).st_size
         except (OSError, TypeError):

@@ -1,9 +1,9 @@
 """Points in a Dask array or dataframe: each worker runs the kernels on the partitions that it has.
 
 Parameters are sent to the workers, and sums come back. With many components, 2 bytes per point go both ways (see
-`NearestComponents`). Two kinds of points are sent. One is a sample for the start (16 MiB at most). The other are the
-first rows of a partition (fewer than a leaf has, as a rule 2,048), which go to the worker of the partition before: a
-leaf is summed by one worker. So the sums are bit-identical for any partitions, and for the same points in memory.
+`NearestComponents`). Few points are sent: a sample for the start (16 MiB at most), and the first rows of a partition
+(fewer than a leaf has, as a rule 2,048) to the worker of the partition before, because one worker sums all of a leaf.
+So the sums are bit-identical for any partitions, and for the same points in memory.
 """
 
 import contextlib
