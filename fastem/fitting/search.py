@@ -47,7 +47,7 @@ _MOVED = 8
 # Factor by which the true gain left may exceed its estimate, in that judgement.
 _DOUBT = 4.0
 
-# Iterations that may follow once tol is met, where a pass is quick; more if the search took longer than these.
+# Least number of iterations that may follow once tol is met, where a pass is quick; see `_n_further`.
 _FURTHER = 20
 
 # Share of tol that ends a run with a moved component, in place of tol.
@@ -170,8 +170,8 @@ class _Search:
     def _n_further(self):
         """Iterations that may follow once `tol` is met, while parameters change visibly.
 
-        At most, they take about as long as the search took. 0 where a pass takes long: there only the user's `tol`
-        decides.
+        As many as take about as long as the search did, but at least `_FURTHER`. 0 where a pass takes long: there only
+        the user's `tol` decides.
         """
         source, n_components = self._all[0], self._settings.n_components
         if self._sizes and source.n_samples * (self._n_free + _EXP * n_components) > _QUICK_PASS:
