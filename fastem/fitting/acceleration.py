@@ -1,9 +1,9 @@
-"""Which mixture to pass the points through next: EM's own, or a quasi-Newton step that looks further ahead.
+"""Step rules: they choose the mixture that the next pass evaluates, EM's own or an accelerated one.
 
-A pass at a mixture gives its log-likelihood and what EM makes of it, and by that the gradient; differences of
-gradients give the curvature. L-BFGS (Nocedal 1980) with EM's metric as its first guess of the Hessian keeps the best
-of both (Jamshidian & Jennrich 1997, 'Acceleration of the EM algorithm by using quasi-Newton methods'): the first
-steps are EM's, and along the few directions where EM crawls it soon takes steps of the right length.
+A pass at a mixture gives its log-likelihood and its successor by EM, and these two mixtures give the gradient;
+differences of gradients give the curvature. L-BFGS (Nocedal 1980) with EM's metric as the first guess of the Hessian
+has the advantages of both methods (Jamshidian & Jennrich 1997, 'Acceleration of the EM algorithm by using quasi-Newton
+methods'): the first steps are EM's, and along the few directions in which EM is slow, steps soon have the right length.
 """
 
 import copy
@@ -16,28 +16,29 @@ from ..model.coordinates import Coordinates
 from ..model.parameters import Parameters
 from ..model.saved import Saved
 
-# Pairs of steps and changes of the gradient that are remembered, and the bytes they may take: a fit's memory doesn't
-# grow with the points, nor much with features and components.
+# Most pairs (step, change of the gradient) that L-BFGS keeps.
 _PAIRS = 6
+# Bytes that the pairs may take: a fit's memory grows little with features and components, and not with points.
 _MEMORY = 32 << 20
 
-# The longest first step, in deviations of a component; doubled after a step of that length succeeds, halved after one
-# fails.
+# Longest quasi-Newton step at first, in standard deviations of a component. The limit is doubled after a step of that
+# length succeeds, and halved after a step fails.
 _RADIUS = 0.3
+# Upper bound of that limit, in the same unit.
 _MOST_RADIUS = 2.0
 
-# Times EM's step, at most, in directions of which nothing is known.
+# Longest step in directions of unknown curvature, in multiples of EM's step.
 _MOST_EM_STEPS = 5.0
 
-# Share of a variance beyond which reg_covar is more than a nudge.
+# Share of reg_covar in a component's smallest variance above which the component follows EM instead of the proposal.
 _MOST_REG_COVAR = 0.1
 
-# A gain that no bound could show, nats.
+# Gain in nats that is too small to show in any bound.
 _INVISIBLE_GAIN = 1e-14
 
 
 class Plain(Saved):
-    """EM and no more: the next mixture is what the M-step makes, and a small change of the bound ends the run."""
+    """Plain EM: the next mixture is what the M-step makes; the run ends when the bound changes by less than tol."""
 
     kind = "plain"
     remaining_gain = math.nan
@@ -58,14 +59,14 @@ class Plain(Saved):
         return parameters
 
     def copy(self):
-        """As it is now: to go on from here later."""
+        """A copy that later passes don't change, for a checkpoint."""
         return copy.copy(self)
 
 
 class Stochastic(Plain):
-    """A run that wanders, its M-steps made from drawn assignments: the mixture of the highest bound met is kept.
+    """Stochastic EM: M-steps use drawn assignments, so the bound fluctuates; the mixture with the highest one is kept.
 
-    It ends when that hasn't risen by tol in so many iterations.
+    The run ends when the highest bound hasn't risen by more than tol in `_PATIENCE` iterations.
     """
 
     _PATIENCE = 30
@@ -92,7 +93,7 @@ class Stochastic(Plain):
 
 
 class _Guarded(Plain):
-    """Steps that look further ahead than EM's, each undone where it leads lower; a subclass proposes them."""
+    """Accelerated steps that a subclass proposes; one that leads lower is undone."""
 
     def __init__(self):
         self._bounds = []
@@ -100,42 +101,42 @@ class _Guarded(Plain):
         self.remaining_gain = self.remaining_change = math.inf
 
     def accepts(self, bound, rounding):
-        """Whether the mixture last proposed, with this bound, is as good as the one before it."""
+        """Whether the mixture proposed last, which has this bound, is at least as good as the one before it."""
         slack = 0.0 if self.kind == "accelerated" else rounding * max(1.0, abs(bound))
         return not self._bounds or bound >= self._bounds[-1] - slack
 
     def has_converged(self, change, tol):
-        """scikit-learn's rule and that little is left to gain."""
+        """scikit-learn's rule (the bound changes by less than tol), and less than tol is left to gain."""
         return abs(change) < tol and not self.remaining_gain >= tol
 
 
 def _geometric_rest(before, last):
-    """What a geometric series of gains like the last two adds up to (Boehning et al. 1994, section 2)."""
+    """Sum of the gains to come, if these two continue as a geometric series (Boehning et al. 1994, section 2)."""
     if last <= 0:
         return 0.0
     return last * last / (before - last) if last < before else math.inf
 
 
 class Extrapolation(_Guarded):
-    """The last step of a posterior, taken again as often as a geometric series of such steps goes on.
+    """Steps of a posterior that extrapolate its last plain step to the end of a geometric series.
 
-    Where one slow direction is left, gains shrink by the square of the rate that steps shrink by. After two plain steps
-    the posterior moves on along the last one, in its natural parameters, in which every step is one of natural
-    gradient (Hoffman et al. 2013, section 2.3). Sticks are put in the order of their components' weights, which the
-    Dirichlet process prefers.
+    Once only one slow direction is left, steps shrink by a constant rate, and gains by its square. So after two plain
+    steps the rest of the series follows from their gains. The extrapolation is made in the posterior's natural
+    parameters, where every step is a natural-gradient step (Hoffman et al. 2013, section 2.3). The sticks of a
+    Dirichlet process are also sorted by their components' weights, the order that the prior prefers.
     """
 
-    # The longest extrapolation, in steps: at first and at most.
+    # Limit of the length of an extrapolation, in multiples of the last step: at first, and at most.
     _LONGEST, _MOST = 4.0, 256.0
 
     def __init__(self):
         super().__init__()
         self._longest = self._LONGEST
-        self._is_ordering = False  # whether the step proposed puts components in order
+        self._is_ordering = False  # whether the proposed step only sorts the components
         self._may_order = True
 
     def start_anew(self):
-        """Other points come next."""
+        """Forget the bounds, as the next pass is over other points."""
         self._bounds, self._is_ordering = [], False
         self.kind = "plain"
         self.remaining_gain = self.remaining_change = math.inf
@@ -189,22 +190,24 @@ Visited = namedtuple("Visited", "points theta successor")
 
 
 class QuasiNewton(_Guarded):
-    """Guarded quasi-Newton steps: one that ends lower is undone by EM's own step from where it began.
+    """Guarded quasi-Newton steps: one that leads lower is replaced by EM's own step from the same mixture.
 
     Parameters
     ----------
     reg_covar : float
     goes_on : bool
-        An earlier fit stopped at the start: the first iteration may find nothing to gain without an estimate of it.
+        True if the start is where an earlier fit stopped: the run may then end before it can estimate what is left to
+        gain.
 
     Attributes
     ----------
     kind : {'plain', 'accelerated'}
-        Of the step to the mixture that `observe` returned last.
+        The kind of step to the mixture that `observe` returned last.
     remaining_gain : float
         Estimate of what the bound can still gain from the last accepted mixture on, nats per unit of weight.
     remaining_change : float
-        Estimate of the largest change to its maximum: of a weight, or of a mean in its component's deviations.
+        Estimate of the largest change from there to the maximum: of a weight, or of a mean in its component's standard
+        deviations.
     """
 
     def __init__(self, reg_covar, goes_on=False):
@@ -217,14 +220,14 @@ class QuasiNewton(_Guarded):
         self.start_anew()
 
     def start_anew(self):
-        """Other points come next: of the ones before only the curvature is kept."""
+        """Prepare for passes over other points: of the earlier ones only the curvature is kept."""
         self._points += 1
         self._bounds = []
         self.kind = "plain"
         self.remaining_gain = self.remaining_change = math.inf
 
     def reject(self, parameters, successor):
-        """Take in a failed step, None where its M-step failed too: its gradient tells of curvature all the same."""
+        """Take in a failed step: its gradient still tells the curvature. `successor` is None if its M-step failed."""
         self._radius /= 2
         if successor is not None:
             self._remember(parameters, successor, before_last=True)
@@ -267,7 +270,7 @@ class QuasiNewton(_Guarded):
         self.remaining_change = coordinates.change(direction)
         if not pairs:
             if len(self._bounds) < 3 and self.remaining_gain > _INVISIBLE_GAIN:
-                self.remaining_gain = self._unknown  # nothing to tell fast from slow by
+                self.remaining_gain = self._unknown  # nothing yet tells whether EM is fast or slow here
             return None
         length = np.abs(direction / coordinates.deviations).max()
         self._was_cut = length > self._radius
@@ -276,9 +279,9 @@ class QuasiNewton(_Guarded):
         return self._where_regular(coordinates.decode(direction), successor)
 
     def _where_regular(self, proposal, successor):
-        """The proposal, but components as EM makes them where reg_covar makes up much of a variance.
+        """The proposal, with EM's own components where reg_covar makes up much of a variance; None to follow EM alone.
 
-        There a step can't follow the log-likelihood, which has its maximum at smaller variances than an M-step leaves.
+        Such components must follow EM: the log-likelihood has its maximum at smaller variances than an M-step leaves.
         """
         arrays = proposal.weights, proposal.means, proposal.covariances, proposal.precisions_cholesky
         if not all(np.isfinite(array).all() for array in arrays):
@@ -300,7 +303,10 @@ class QuasiNewton(_Guarded):
         return Parameters(proposal.family, mixed[0] / mixed[0].sum(), *mixed[1:])
 
     def _pairs(self, points, gradients):
-        """(step, fall of the gradient) between visits of the same points, where the log-likelihood is concave."""
+        """(step, decrease of the gradient, their product) of successive mixtures evaluated on the same points.
+
+        Only those along which the log-likelihood is concave.
+        """
         pairs = []
         for i in range(1, len(points)):
             if self._visited[i - 1].points != self._visited[i].points:
@@ -312,9 +318,9 @@ class QuasiNewton(_Guarded):
         return pairs
 
     def _aitken(self):
-        """What is left by the bounds so far.
+        """What is left to gain, estimated from the bounds so far (Aitken's method).
 
-        Gains of quasi-Newton steps come alternately large and small: where there are enough, sums of two are compared.
+        Gains of quasi-Newton steps are alternately large and small, so with five bounds sums of two gains are compared.
         """
         if len(self._bounds) < 3:
             return 0.0
@@ -325,7 +331,8 @@ class QuasiNewton(_Guarded):
 def _times_inverse_hessian(gradient, pairs):
     """L-BFGS's two loops (Nocedal & Wright 2006, algorithm 7.4).
 
-    First guess: the identity, which is EM's step, as many times as the last pair has it too short.
+    The first guess of the inverse Hessian is the identity, which gives EM's step, multiplied by the factor (1 to
+    `_MOST_EM_STEPS`) by which that step was too short along the last pair.
     """
     result = gradient.copy()
     along = []

@@ -1,4 +1,4 @@
-"""Scores on points left out: by mixtures found without them, starts included, or by one M-step without them."""
+"""Scores of mixtures on held-out points: after whole fits without these points, or after one M-step without them."""
 
 import math
 from dataclasses import replace
@@ -15,17 +15,17 @@ from .ladder import Ladder
 
 
 class CrossValidation:
-    """Folds of the points, the same for all combinations.
+    """Cross-validation of models on the same folds of the points.
 
     Parameters
     ----------
-    points : (source, Known)
+    points : (source, Annotations)
     n_folds : int
-        As many equal shares of the rows, drawn at random; none is empty as long as there are so many rows.
+        Number of equal shares of the rows, drawn at random. None is empty if there are at least as many rows.
     random_state : RandomState
     sample_size : int or None
-        Rows of the sample on which mixtures are searched for, drawn from the training points, before these are all
-        seen; None: at once on all of them, copied.
+        Rows of a sample of the training points, on which a mixture is searched for before EM runs over all of them.
+        None: the search is on all training points, which are copied.
     """
 
     def __init__(self, points, n_folds, random_state, sample_size):
@@ -36,7 +36,7 @@ class CrossValidation:
         self._random_state, self._sample_size = random_state, sample_size
 
     def scores(self, models):
-        """A `HeldOut` for each model; those of one covariance type in a row, with rising numbers of components."""
+        """A `HeldOut` for each model; models come by covariance type, each with rising numbers of components."""
         found = [HeldOut() for _ in models]
         for fold in range(self._folds.max() + 1):
             self._score_fold(fold, models, found)
@@ -78,7 +78,7 @@ class CrossValidation:
         return result.parameters
 
     def _part(self, chosen):
-        """The chosen points: copied where a fit looks at them alone, else all points, the others with weight 0."""
+        """(source, annotations) of the chosen points: a copy; with a sample size, all points, others of weight 0."""
         if self._sample_size is not None:
             return self._source, replace(self._annotations, weights=np.where(chosen, self._weights, 0.0))
         index = np.flatnonzero(chosen)
@@ -87,12 +87,12 @@ class CrossValidation:
 
 
 class HeldOut:
-    """Score of a combination on points left out.
+    """Score of a model on held-out points.
 
     Attributes
     ----------
     failure : str
-        Why there is none.
+        Why there is no score; empty if there is one.
     seconds : float
     """
 
@@ -101,7 +101,7 @@ class HeldOut:
         self._sums, self._weights = [], []
 
     def add(self, log_likelihood, weight):
-        """What a fold's points have in all, nats, and their weight."""
+        """Add a fold: the sum of its points' log-likelihoods, nats, and their total weight."""
         self._sums.append(log_likelihood)
         self._weights.append(weight)
 
@@ -120,30 +120,31 @@ class HeldOut:
 
 
 def one_step_score(points, parameters, reg_covar, n_folds, mixture_of=None, assignment=SOFT):
-    """Log-likelihood of each fold under the mixture that one M-step makes of the others' points, nats in all.
+    """Log-likelihood of all folds, each under the mixture that one M-step makes of the other folds; nats in all.
 
-    The E-step's responsibilities are those of the mixture of all points, so this is no honest score: it tells whether
-    a mixture's likelihood is owed to few points, whose component is another one, or none, without some of them. Where
-    it is not, this is about the log-likelihood less the number of free parameters (Stone 1977).
+    The responsibilities are those of the mixture fitted to all the points, so this doesn't measure its performance on
+    new points. It tells whether the mixture's likelihood is owed to a few points: without some of them, their component
+    changes or vanishes. Otherwise the score is about the log-likelihood less the number of free parameters (Stone
+    1977).
 
     Parameters
     ----------
-    points : (source, Known)
+    points : (source, Annotations)
     parameters : Parameters
-        Of a fit to all of them.
+        Of a fit to all the points.
     reg_covar : float
     n_folds : int
-        Equal shares of the rows, the same for all mixtures.
+        Number of equal shares of the rows, the same for all mixtures.
     mixture_of : callable, default=None
-        The mixture that scores, of what an M-step has made and the number of points it was made of, or None. None: the
-        mixture without components on few points.
+        Makes the mixture that is scored, or None, from the M-step's and the number of points this was made from.
+        Default: the mixture without its components on too few points.
     assignment : Assignment
         Of the points in the M-step.
 
     Returns
     -------
     score : float
-        -inf where without a fold a covariance is singular.
+        -inf if, without some fold, a covariance is singular or no mixture is left.
     """
     mixture_of = mixture_of or _without_few_points
     source, annotations = points
@@ -168,7 +169,10 @@ def one_step_score(points, parameters, reg_covar, n_folds, mixture_of=None, assi
 
 
 def _without_few_points(found, n_samples):
-    """What is left of a component on few points tells where the left-out ones are; None where no other is there."""
+    """The mixture without components on too few points; None if none is left.
+
+    Such a component would score well only because it still lies where its held-out points are.
+    """
     kept = found.weights.copy()
     kept[on_few_points(found, n_samples)] = 0.0
     return replace(found, weights=kept / kept.sum()) if kept.any() else None

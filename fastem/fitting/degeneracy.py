@@ -1,21 +1,22 @@
-"""Components whose likelihood says nothing about the data: on reg_covar's floor, or on too few points."""
+"""Degenerate components: their covariance is set by reg_covar (the floor) or by too few points, not by the data."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-# A component is on the floor where its points' own variance, in some direction, is below reg_covar ...
+# Variance of a component's points in some direction, in units of reg_covar, below which the component is on the floor.
 _FLOOR = 1.0
 
-# ... though that of all points is so many times reg_covar. Where it isn't, reg_covar is too large for the data's scale.
+# Variance of all points in that direction, in units of reg_covar, that this requires at least: if it is smaller,
+# reg_covar is too large for the data's scale.
 _SCALE = 10.0
 
-# Variance of all points, in units of reg_covar, that is none: of a feature; in another direction, where it is a small
-# difference of large numbers.
+# Variance of all points, in units of reg_covar, below which a feature is constant.
 _ROUNDING = 1e-6
+# The same below which the points lie flat in any direction; larger, as it is a small difference of large numbers.
 _DEPENDENT = 1e-3
 
-# Names that a message lists before it only counts.
+# Most names that a message lists; of more it gives the number and these first ones.
 _MOST_NAMES = 5
 
 
@@ -25,22 +26,22 @@ class DegenerateFitWarning(UserWarning):
 
 @dataclass(frozen=True)
 class Degeneracy:
-    """What reg_covar or too few points, not the data, decide about a mixture.
+    """What reg_covar or too few points, rather than the data, determine in a mixture.
 
     Attributes
     ----------
     at_floor : ndarray of int
-        Components with a direction in which their points spread less than reg_covar, and all points much more.
+        Components whose points have a variance below reg_covar in a direction where that of all points is much larger.
     on_few_points : ndarray of int
         Components that hold fewer points than their covariance needs: D + 1 for a matrix, 2 for variances.
     constant : ndarray of int
         Features with the same value in all points.
     features : ndarray of int
-        Other features of which reg_covar is more than a tenth of the variance of all points.
+        Other features in which the variance of all points is less than ten times reg_covar.
     features_within : ndarray of int
-        Further features of which reg_covar is more than a tenth of a component's variance.
+        Further features in which the variance of a component is less than ten times reg_covar.
     n_dependent : int
-        Directions, beyond features without spread, in which all points lie flat: features are linearly dependent.
+        Directions, not counting features without spread, in which all points lie flat: linear dependencies of features.
     """
 
     at_floor: np.ndarray
@@ -74,7 +75,7 @@ def degeneracy(parameters, n_points, reg_covar):
     is_small = total - reg_covar < _SCALE * reg_covar
     is_small_within = (variances - reg_covar < _SCALE * reg_covar).any(axis=0)
     few = on_few_points(parameters, n_points)
-    if len(few) == n_components:  # singular by their number alone
+    if len(few) == n_components:  # too few points everywhere: every covariance is singular for that reason alone
         at_floor, n_dependent = np.empty(0, int), 0
     else:
         at_floor, n_dependent = _at_floor(parameters, variances, total, reg_covar)
@@ -89,7 +90,7 @@ def degeneracy(parameters, n_points, reg_covar):
 
 
 def n_degenerate(parameters, n_points, reg_covar):
-    """How many components are degenerate: on the floor, or on too few points."""
+    """Number of degenerate components: on the floor, or on too few points."""
     n_components, n_features = parameters.means.shape
     few = on_few_points(parameters, n_points)
     if len(few) == n_components or not (parameters.share_of(reg_covar) > _share(_FLOOR)).any():
@@ -100,7 +101,7 @@ def n_degenerate(parameters, n_points, reg_covar):
 
 
 def on_few_points(parameters, n_points):
-    """Components with fewer points than their covariance needs; none where a prior stands in for points."""
+    """Components with fewer points than their covariance needs; none if there is a prior, which makes up for them."""
     family = parameters.family
     if family is not family.plain:
         return np.empty(0, int)
@@ -108,7 +109,7 @@ def on_few_points(parameters, n_points):
 
 
 def _at_floor(parameters, variances, total, reg_covar):
-    """(components on the floor, number of directions in which all points lie flat, where a matrix tells them)."""
+    """(components on the floor, number of directions in which all points lie flat; 0 for axis-aligned families)."""
     suspects = np.broadcast_to(parameters.share_of(reg_covar) > _share(_FLOOR), len(parameters.means))
     if reg_covar == 0 or not suspects.any():
         return np.empty(0, int), 0
@@ -127,7 +128,7 @@ def _at_floor(parameters, variances, total, reg_covar):
 
 
 def _total(parameters, covariances, spread):
-    """The (co)variances of all points, from those of the components and of their means."""
+    """The (co)variances of all points: within components plus between their means."""
     weights = parameters.weights.astype(np.float64)
     means = parameters.means.astype(np.float64)
     offsets = means - weights @ means
@@ -143,12 +144,12 @@ def _outer(offsets):
 
 
 def _share(multiple):
-    """Share of reg_covar in a variance whose points' own is that multiple of it."""
+    """Share of reg_covar in a variance, if the points' own variance is this multiple of reg_covar."""
     return 1 / (1 + multiple)
 
 
 def notes(found, parameters, n_points, reg_covar, feature_names=None):
-    """Sentences for the user, one for each thing that is wrong: what, why, and the remedies.
+    """Sentences for the user, one for each problem: what is wrong, why, and the remedies.
 
     Parameters
     ----------

@@ -1,7 +1,8 @@
-"""One run of EM: from a mixture, (pass, M-step) until the mean log-likelihood stops rising.
+"""One run of EM: from a start, E-step and M-step alternate until the mean log-likelihood stops rising.
 
-Dempster, Laird & Rubin 1977; Bishop 2006, section 9.2.2. The pass is the source's, the M-step the family's; this file
-decides when to stop. Where a run begins is decided in `plain`, `search`, `posterior_search`, `resuming` and `labelled`.
+Dempster, Laird & Rubin 1977; Bishop 2006, section 9.2.2. The source does the E-step, in a pass over its points; the
+covariance family does the M-step; this file decides when to stop. The start is chosen in `plain`, `search`,
+`posterior_search`, `resuming` and `labelled`.
 """
 
 import math
@@ -19,10 +20,10 @@ from .acceleration import Extrapolation, Plain, QuasiNewton, Stochastic
 from .progress import SILENT
 from .report import ALL, FitReport
 
-# A change of a weight, or of a mean in its component's deviations, that four printed digits would show.
+# Change of a weight, or of a mean in its component's standard deviations, that would show in four printed digits.
 VISIBLE = 1e-5
 
-# Error of a mean log-likelihood of size 1 or, relative, of a larger one: a fall within it is none.
+# Rounding error of a mean log-likelihood in nats, relative where it exceeds 1: a smaller fall doesn't count as one.
 _ROUNDING = {np.dtype(np.float64): 1e-12, np.dtype(np.float32): 1e-7}
 
 
@@ -37,15 +38,15 @@ class Settings:
     n_init: int = 1
     init_params: str = "kmeans"
     accelerated: bool = False
-    """Whether steps look further ahead than EM's, and starts are searched for."""
+    """Whether to take accelerated steps and to search for a start."""
     init: tuple = (None, None, None)
-    """The user's weights, means and precisions, None for those to be found."""
+    """The user's initial weights, means and precisions; None for each that is to be found."""
     assignment: str = "soft"
     n_further: int = 0
-    """Iterations that may follow those that `tol` asks for, while parameters still change visibly."""
+    """Iterations that may follow once `tol` is met, as long as parameters still change by more than `VISIBLE`."""
 
     def steps(self, family, goes_on=False):
-        """What chooses the next mixture of a family: EM's own steps, or those that the other settings ask for."""
+        """The step rule, which chooses the next mixture: EM's own steps, or those that the other settings ask for."""
         if self.assignment == "stochastic":
             return Stochastic()
         if self.accelerated and self.assignment == "soft":
@@ -53,7 +54,7 @@ class Settings:
         return Plain()
 
     def longer_steps(self, family, goes_on=False):
-        """Steps that look further ahead than EM's, in coordinates of the family or, without these, in statistics."""
+        """Accelerated steps: quasi-Newton in the family's coordinates; extrapolation where it has none (posteriors)."""
         return QuasiNewton(self.reg_covar, goes_on=goes_on) if family.has_coordinates else Extrapolation()
 
 
@@ -74,9 +75,9 @@ class Unfinished(Saved):
     seed: int
     n_samples: int
     n_further: int = 0
-    """Of the settings of the run."""
+    """`Settings.n_further` of the run."""
     n_last: int = 0
-    """The iteration that ends the run, known once `tol` is met; 0 before."""
+    """Number of the iteration that ends the run, known once `tol` is met; 0 before."""
 
     @classmethod
     def from_state(cls, state):
@@ -87,30 +88,33 @@ class Unfinished(Saved):
 
 @dataclass
 class EMResult:
-    """A fitted mixture and how it came to be."""
+    """A fitted mixture and the record of its run."""
 
     parameters: Parameters
     lower_bounds: list = field(default_factory=list)
-    """What is maximised, before each M-step, nats per unit of weight."""
+    """The maximised bound in each iteration: nats per unit of weight, of the mixture before its M-step.
+
+    For variational posteriors it is nats in all, of the posterior after the M-step.
+    """
     converged: bool = False
     stopped: bool = False
     """Whether a callback ended the fit early."""
     kinds: list = field(default_factory=list)
-    """Of the step to each mixture in `lower_bounds`: 'plain' or 'accelerated'."""
+    """The kind of step that led to each mixture in `lower_bounds`: 'plain' or 'accelerated'."""
     n_rejected: int = 0
-    """Passes at accelerated steps that were undone."""
+    """Number of accelerated steps that were undone, each at the cost of a pass."""
     remaining_gain: float = math.nan
-    """Estimate of what the lower bound could still gain; NaN where none was made."""
+    """Estimate of what the lower bound could still gain; NaN if no estimate was made."""
     remaining_change: float = math.nan
-    """Estimate of the largest change still to come, of a weight or of a mean in its component's deviations."""
+    """Estimate of the largest change to come: of a weight, or of a mean in its component's standard deviations."""
     report: FitReport = field(default_factory=FitReport)
     start: Parameters = None
     steps: object = None
-    """What chose the mixtures."""
+    """The step rule of the run."""
     unfinished: Unfinished = None
-    """Where the run was after its last iteration, if it was to go on."""
+    """Checkpoint after the last iteration, as long as the run is to go on; else None."""
     last: Unfinished = None
-    """Where the run was after its last iteration, whatever ended it; None where no step leads higher."""
+    """Checkpoint after the last iteration, whatever ended the run; None if no step leads higher."""
 
     @property
     def n_iter(self):
@@ -118,7 +122,7 @@ class EMResult:
 
     @property
     def lower_bound(self):
-        """Of the parameters, or the mixture before them."""
+        """The last of `lower_bounds`; in stochastic EM the highest, which belongs to the mixture returned."""
         if not self.lower_bounds:
             return -math.inf
         return max(self.lower_bounds) if isinstance(self.steps, Stochastic) else self.lower_bounds[-1]
@@ -138,28 +142,28 @@ def run(
     report=None,
     name=ALL,
 ):
-    """EM from one start until `steps` sees what is maximised converged, to `settings.tol`.
+    """EM from one start until it has converged to `settings.tol`, as `steps` judges it.
 
     Parameters
     ----------
     source : source
     start : Parameters
     settings : Settings
-    steps : Plain, QuasiNewton or Stochastic, default=Plain()
-        What chooses the next mixture.
+    steps : Plain, QuasiNewton, Extrapolation or Stochastic, default=Plain()
+        The step rule, which chooses the next mixture.
     annotations : Annotations
-        Of the points.
+        What is known of the points.
     seed : int
-        Of the draws of stochastic assignment.
+        Seed of the draws of stochastic assignment.
     lower_bound : float
-        What the first iteration's bound is compared with.
+        The bound that the first iteration's is compared with.
     unfinished : Unfinished, default=None
-        An earlier run to go on with, in place of start, steps and lower bound; the result has its trace, too.
+        Checkpoint of a run to continue, in place of start, steps and lower bound; the result includes its trace.
     progress : Progress
     report : FitReport, default=None
-        Where a stage is added; a new one by default.
+        The report that the run is added to as a stage; a new one by default.
     name : str
-        The stage's.
+        Name of the stage.
 
     Returns
     -------
@@ -168,9 +172,9 @@ def run(
     Raises
     ------
     SourceError
-        Where points can't be read, or not used, any more; its `result` is what was reached before.
+        If points can't be read or used any more; its `result` is what was reached before.
     ValueError
-        Where a component's covariance is no longer positive definite.
+        If a component's covariance is no longer positive definite.
     """
     report = FitReport() if report is None else report
     # A pass evaluates the candidate, and the M-step makes its successor. If the candidate's bound is high enough, it is
@@ -198,7 +202,7 @@ def run(
                 candidate = result.parameters
                 bound, successor = _pass(source, candidate, annotations, assignment, settings, steps, result)
             if not steps.accepts(bound, rounding):
-                # reg_covar takes the M-step away from the maximum: from the mixture before, EM leads lower.
+                # EM's own step led lower: with reg_covar added, the M-step isn't the maximum. The run ends before it.
                 result.converged = result.converged or settings.tol > 0
                 result.remaining_gain = result.remaining_change = 0.0
                 result.last = None
@@ -248,7 +252,7 @@ def run(
 
 
 def _pass(source, candidate, annotations, assignment, settings, steps, result):
-    """(lower bound of a mixture, what EM makes of it); (-inf, None) where an accelerated step collapsed it."""
+    """(lower bound of a mixture, its successor by EM); (-inf, None) if a component of an accelerated step collapsed."""
     statistics, family = source.e_step(candidate, annotations, assignment), candidate.family
     try:
         successor = family.maximize(statistics, settings.reg_covar, candidate)
@@ -261,7 +265,7 @@ def _pass(source, candidate, annotations, assignment, settings, steps, result):
 
 @contextmanager
 def collapse_ignored():
-    """Leave the block where a component collapses."""
+    """End the block quietly if a component collapses in it."""
     try:
         yield
     except SourceError:
@@ -272,7 +276,7 @@ def collapse_ignored():
 
 @contextmanager
 def collapse_reported(when):
-    """Raise `collapsed_error` in the block where a component collapses."""
+    """Raise `collapsed_error` if a component collapses in the block."""
     try:
         yield
     except CollapsedComponent as collapse:
@@ -280,7 +284,7 @@ def collapse_reported(when):
 
 
 def collapsed_error(collapse, when):
-    """scikit-learn's message, with what it leaves out: which component and when."""
+    """The error with scikit-learn's message, plus which component collapsed, and when."""
     which = "The common covariance" if collapse.component is None else f"Component {collapse.component}"
     return ValueError(
         "Fitting the mixture model failed because some components have ill-defined empirical covariance "

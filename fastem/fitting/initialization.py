@@ -1,4 +1,4 @@
-"""First parameters for EM: from labels, responsibilities, seeds, k-means or the user's own numbers."""
+"""Starts for EM: from labels, responsibilities, seeds, k-means or the user's own values."""
 
 import copy
 from dataclasses import replace
@@ -13,22 +13,25 @@ from ..sources.annotations import HARD, NO_ANNOTATIONS, Annotations, DrawnRespon
 from ..sources.array import in_memory
 from ..sources.base import VALUES
 
-# Times as many seeds as components, and iterations of k-means from them, before the seeds in excess are merged.
+# Seeds per component (and two more in all) before the components in excess are merged.
 _EXCESS = 2
+# Most iterations of k-means from these seeds.
 _EXCESS_KMEANS = 2
 
-# Distances from a feature's median, in those of its quartiles, beyond which a value hides what there is among the usual
-# ones, and within which it is a usual one; points for the quartiles.
+# Distance of a value from its feature's median, in distances of the nearer quartile, beyond which rounding the moments
+# would hide the differences between the usual values.
 _FAR = 2.0**20
+# Distance, in the same unit, within which a value is a usual one.
 _USUAL = 2.0**10
+# Points, about, from which median and quartiles are computed.
 _FOR_QUARTILES = 256
 
-# Steps of k-means beside labelled points, at most.
+# Most iterations of k-means if some points are labelled.
 _KMEANS_BESIDE = 30
 
 
 def user_parameters(family, parameters, weights_init, means_init, precisions_init):
-    """The parameters (None where the user gives all three) with the user's in place of the computed ones."""
+    """The parameters with the user's values in place of the computed ones; None will do if the user gives all three."""
     weights = parameters.weights if weights_init is None else np.asarray(weights_init, dtype=np.float64)
     means = parameters.means if means_init is None else np.asarray(means_init, dtype=np.float64)
     if precisions_init is not None:
@@ -37,7 +40,7 @@ def user_parameters(family, parameters, weights_init, means_init, precisions_ini
 
 
 def candidates(source, family, n_components, init_params, random_state, reg_covar, annotations=NO_ANNOTATIONS):
-    """Starts by one of scikit-learn's methods, and the points to choose between them by.
+    """Starts by one of scikit-learn's methods, and the points on which to compare them.
 
     Parameters
     ----------
@@ -46,10 +49,10 @@ def candidates(source, family, n_components, init_params, random_state, reg_cova
     n_components : int
     init_params : {'kmeans', 'k-means++', 'random', 'random_from_data'}
     random_state : RandomState
-        Drawn from as scikit-learn does, so that on data small enough to be used whole the same seed gives its start.
+        Used as in scikit-learn: on data small enough to be used whole, the same seed gives the same start.
     reg_covar : float
     annotations : Annotations
-        With labels or responsibilities the components that have some start from theirs, whatever `init_params`.
+        With labels or responsibilities, a component that has such points starts from them, whatever `init_params`.
 
     Returns
     -------
@@ -62,7 +65,7 @@ def candidates(source, family, n_components, init_params, random_state, reg_cova
     Raises
     ------
     CollapsedComponent
-        Where no start has positive definite covariances.
+        If no start has positive definite covariances.
     """
     if annotations.is_constrained:
         return (
@@ -88,12 +91,12 @@ def candidates(source, family, n_components, init_params, random_state, reg_cova
 
 
 def from_labels(source, family, n_components, annotations, reg_covar):
-    """The M-step of points whose component is known: their means, covariances and shares."""
+    """The M-step of labelled points: means, covariances and weights of their components."""
     return family.maximize(_of_the_labelled(source, family, n_components, annotations), reg_covar)
 
 
 def _of_the_labelled(source, family, n_components, annotations):
-    """Sufficient statistics of the points with labels, those of each component about their mean."""
+    """Sufficient statistics of the labelled points, those of each component about its mean."""
     annotations = replace(annotations, e_step=False)
     rough = _roughly(source, family, n_components, annotations.weights)
     rough = replace(rough, means=source.accumulate(rough, annotations=annotations).means)
@@ -101,10 +104,10 @@ def _of_the_labelled(source, family, n_components, annotations):
 
 
 def _beside_the_labelled(source, family, n_components, random_state, reg_covar, annotations):
-    """Means of the labelled points; seeds far from them for components without any; k-means steps for the others.
+    """A start if some points are labelled: k-means from the labelled means, and from far seeds for other components.
 
-    The labelled points count in every step for their own component, the others, or a sample of them, for the nearest
-    mean, features measured by their deviations.
+    In every k-means step a labelled point counts for its own component, and an unlabelled one (all, or a sample) for
+    the nearest mean, with features in units of their standard deviations.
     """
     labels = annotations.labels if annotations.labels is not None else _most_allowed(annotations.responsibilities)
     weights = np.ones(source.n_samples) if annotations.weights is None else annotations.weights
@@ -128,7 +131,10 @@ def _beside_the_labelled(source, family, n_components, random_state, reg_covar, 
 
 
 def _seeds_far_from(labelled, X, weights, deviations, random_state):
-    """Means (K, D): the labelled ones', and points drawn by their squared distance to the nearest mean so far."""
+    """Means, (K, D): of the labelled points, and for components without any a point drawn as in k-means++.
+
+    That is, by its squared distance from the nearest mean so far.
+    """
     has_some = labelled.mass > 0
     means = labelled.means.copy()
     chosen = list(means[has_some] / deviations)
@@ -145,7 +151,7 @@ def _seeds_far_from(labelled, X, weights, deviations, random_state):
 
 
 def _most_allowed(shares):
-    """The component that holds most of a point's shares, (n,); -1 where none holds over half of them."""
+    """The component that has more than half of a point's responsibilities, (n,); -1 if none has."""
     labels = np.empty(len(shares), np.int64)
     step = max(1, VALUES // shares.shape[1])
     for start in range(0, len(shares), step):
@@ -156,24 +162,24 @@ def _most_allowed(shares):
 
 
 def in_excess(points, annotations, family, settings, random_state, of_one_unit):
-    """A mixture of more components than asked for, to be fitted and merged: seeds by k-means++, a few k-means steps.
+    """A mixture of more components than asked for, to be fitted and merged: k-means++ seeds and a few k-means steps.
 
     Parameters
     ----------
     points : source
         Few enough for a copy.
     annotations : Annotations
-        Weights, no more.
+        Weights only.
     family : CovarianceFamily
     settings : em.Settings
     random_state : RandomState
     of_one_unit : bool
-        Measure all features by the same unit, else each by its own deviation.
+        Measure all features in the same unit; else each in its own standard deviation.
 
     Raises
     ------
     CollapsedComponent
-        Where a seed's points have a singular covariance.
+        If the points of a seed have a singular covariance.
     """
     points, weights = _counted(points, annotations.weights)
     n_components, n_features = settings.n_components, points.n_features
@@ -187,9 +193,9 @@ def in_excess(points, annotations, family, settings, random_state, of_one_unit):
 
 
 def moments(source, family, weights):
-    """Mean (D,) and covariance of all the points, (D, D), or variances (D,) for diag and spherical: of weight - 1.
+    """Mean, (D,), and covariance of all the points: (D, D), or variances, (D,), for diag and spherical.
 
-    Where all weights together are those of two points or fewer, of half their weight.
+    Sums of squares are divided by the total weight less 1, but at least by half the weight.
     """
     family = family.of_all_points
     statistics = source.e_step(_roughly(source, family, 1, weights), Annotations(weights))
@@ -199,13 +205,13 @@ def moments(source, family, weights):
 
 
 def _roughly(source, family, n_components, weights):
-    """Parameters with every mean amid the data and variances of the data's size, for passes without an E-step."""
+    """Parameters with every mean at the data's centre and the data's mean variance, for passes without an E-step."""
     mean, variances = _first_moments(source, weights)
     return family.plain.at_points(np.tile(mean, (n_components, 1)), variances.mean() or 1.0)
 
 
 def _first_moments(source, weights):
-    """Mean and variance of each feature in the first rows that count."""
+    """Mean and variance of each feature in the first rows of positive weight."""
     n_rows = max(1, VALUES // source.n_features)
     if weights is None:
         return _moments_of_features(source.rows(slice(0, n_rows)), None)
@@ -214,7 +220,7 @@ def _first_moments(source, weights):
 
 
 def _from_random_responsibilities(source, family, n_components, random_state, reg_covar, annotations):
-    """Uniform responsibilities, drawn block by block in scikit-learn's order: no array of (n, K)."""
+    """A start from uniform random responsibilities, drawn block by block in scikit-learn's order: no (n, K) array."""
     rough = _roughly(source, family, n_components, annotations.weights)
     drawn = DrawnResponsibilities(random_state, n_components)
     statistics = source.accumulate(
@@ -225,17 +231,17 @@ def _from_random_responsibilities(source, family, n_components, random_state, re
 
 
 def _from_seeds(seeds, sample, family, reg_covar, weights):
-    """Means at the seeds, equal weights and, as in scikit-learn, variances of reg_covar alone.
+    """A start with means at the seeds, equal weights and, as in scikit-learn, reg_covar as the variances.
 
-    The first E-step then gives each point to its nearest seed. Where reg_covar is 0 (there scikit-learn fails), a
-    millionth of the data's mean variance serves as well.
+    The first E-step then gives each point to its nearest seed. If reg_covar is 0 (where scikit-learn fails), the
+    variances are a millionth of the data's mean variance.
     """
     variance = reg_covar or 1e-6 * float(_first_moments(sample, weights)[1].mean())
     return family.at_points(seeds.astype(np.float64), variance)
 
 
 def _sample(source, n_components, random_state, weights):
-    """The source itself where small, else enough rows to place the components and shape their covariances."""
+    """(source in memory, weights): all the points if few, else a sample that suffices for means and covariances."""
     size = max(20_000, n_components * max(100, 10 * source.n_features))
     if source.n_samples <= size:
         return _counted(source, weights)
@@ -248,7 +254,7 @@ def _sample(source, n_components, random_state, weights):
 
 
 def _counted(source, weights):
-    """(the points as a source in memory, their weights), those of weight 0 left out."""
+    """(the points as a source in memory, their weights), without those of weight 0."""
     if weights is None or weights.all():
         return in_memory(source), weights
     index = np.flatnonzero(weights)
@@ -256,8 +262,10 @@ def _counted(source, weights):
 
 
 def _moments_of_features(X, weights):
-    """Mean and variance of each feature, (D,) both: of its usual values where others, such as fill values, are so far
-    that beside them all of those would be one point.
+    """Mean and variance of each feature, (D,) both.
+
+    If a feature has values so far off (such as fill values) that beside them the usual ones would round to one point,
+    its moments are those of the usual values.
     """
     if weights is None:
         mean, variance = X.mean(axis=0, dtype=np.float64), X.var(axis=0, dtype=np.float64)
@@ -275,7 +283,10 @@ def _moments_of_features(X, weights):
 
 
 def _middle(X):
-    """About the median of each feature, and the nearer quartile's distance from it, infinite where that is 0."""
+    """Each feature's median and the distance of the nearer quartile from it, of those that differ; infinite if none.
+
+    Both are approximate, from a part of the rows.
+    """
     some = np.sort(X[:: -(-len(X) // _FOR_QUARTILES)], axis=0).astype(np.float64)
     low, middle, high = (some[(len(some) - 1) * quarter // 4] for quarter in (1, 2, 3))
     distances = np.array([middle - low, high - middle])
@@ -283,17 +294,18 @@ def _middle(X):
 
 
 def _from_kmeans(sample, family, n_components, random_state, reg_covar, weights):
-    """Two starts: k-means on the features as they are (scikit-learn's) and on features of unit variance.
+    """Two starts: by k-means on the features as they are (scikit-learn's), and on features of unit variance.
 
-    Euclidean distance means little where features differ in scale; where they don't, the first is often better.
+    The second is for features of different scales, for which the Euclidean distance means little. On features of like
+    scale the first is often better.
     """
     _, variances = _moments_of_features(sample.X, weights)
-    # A power of 4 near the variances changes no distance's order and rounds no feature, but suits float32.
+    # Scaling by a power of 4 near the variances neither reorders distances nor rounds, and fits float32's range.
     unit = 4.0 ** np.round(np.log2(variances.mean()) / 2) if variances.any() else 1.0
     metrics = [(np.full(sample.n_features, unit), random_state)]
-    tells = family.is_axis_aligned or sample.n_samples > sample.n_features + 1  # else reg_covar makes the bounds
+    tells = family.is_axis_aligned or sample.n_samples > sample.n_features + 1  # else reg_covar determines the bounds
     if tells and n_components > 1 and sample.n_features > 1 and (variances > 0).all():
-        # A state of its own, so that the first consumes just what scikit-learn's does.
+        # A separate random state, so that the first start draws from `random_state` just what scikit-learn does.
         other_state = copy.deepcopy(random_state)
         other_state.seed(other_state.randint(np.iinfo(np.int32).max))
         metrics.append((variances, other_state))
@@ -310,10 +322,10 @@ def _from_kmeans(sample, family, n_components, random_state, reg_covar, weights)
 
 
 def _kmeans(sample, family, n_components, variances, random_state, weights, max_iter=300, trials=None):
-    """Lloyd's k-means from k-means++ seeds, stopped as scikit-learn's: (K, D) means.
+    """Means, (K, D), by Lloyd's k-means from k-means++ seeds, with scikit-learn's stopping rule.
 
-    It is hard EM with equal weights and fixed variances, so its iterations are passes like any other, and cost as
-    little (scikit-learn's KMeans took 20 EM iterations' time at a million points).
+    K-means is hard EM with equal weights and fixed variances. So its iterations are ordinary passes and cost no more
+    than these (scikit-learn's KMeans took 20 EM iterations' time at a million points).
     """
     deviations = np.sqrt(variances)
     mean, _ = _moments_of_features(sample.X, weights)
@@ -336,7 +348,7 @@ def _kmeans(sample, family, n_components, variances, random_state, weights, max_
 
 
 def _from_nearest_means(sample, family, means, variances, reg_covar, weights):
-    """The M-step of points that each belong to the nearest mean, features measured by their deviations."""
+    """The M-step with each point assigned to the nearest mean, with features in units of their standard deviations."""
     nearest = _nearest(family, means, variances)
     return family.maximize(sample.e_step(nearest, Annotations(weights), HARD), reg_covar)
 

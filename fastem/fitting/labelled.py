@@ -8,10 +8,10 @@ from .em import EMResult, collapse_reported
 
 
 def fit(source, family, settings, annotations):
-    """Supervised fit: every point's component is known, so one M-step maximises the likelihood of both.
+    """Supervised fit: one M-step maximises the joint likelihood of points and labels.
 
-    The lower bound is the mean of log(weight_k N(x; mean_k, covariance_k)), k the point's own component, or what the
-    family's prior makes of it.
+    The lower bound is the mean of log(weight_k N(x; mean_k, covariance_k)), k the point's own component; for a family
+    with a prior it is the family's own bound.
     """
     with collapse_reported("in the supervised fit"):
         parameters = initialization.from_labels(source, family, settings.n_components, annotations, settings.reg_covar)

@@ -1,4 +1,4 @@
-"""Mixtures of more and more components fitted to the same points: each searched for, and grown from the one before."""
+"""Fits of rising numbers of components to the same points: each is the better of a search and of the last one grown."""
 
 from dataclasses import replace
 
@@ -9,19 +9,19 @@ from ..sources.annotations import n_counted
 from . import em, strategies
 from .degeneracy import n_degenerate
 
-# Iterations of twice as many components as before, halves of what they were, until they have settled.
+# Iterations of EM after every component was split in two, before components are merged.
 _SPLIT = 12
 
 
 class Ladder:
-    """Fits for one covariance type after another, each time with rising numbers of components.
+    """Fits for one covariance type after another, each with rising numbers of components.
 
     Parameters
     ----------
-    points : (source, Known)
+    points : (source, Annotations)
         All that a fit sees.
     random_state : RandomState
-        Of the splits; a search draws from its model's own.
+        For the splits; a search uses the random state of its model.
     """
 
     def __init__(self, points, random_state):
@@ -31,12 +31,12 @@ class Ladder:
         self._below = None
 
     def fit(self, model):
-        """The EMResult of the better of a mixture searched for and one grown from that with fewer components.
+        """The better EMResult of two: from a search, and from the previous fit (with fewer components) grown.
 
         Raises
         ------
         ValueError
-            Where the points are too few, or no start leads to a mixture.
+            If the points are too few, or no start leads to a mixture.
         """
         source, annotations = self._points
         if model.n_components > self._n_points:
@@ -62,7 +62,7 @@ class Ladder:
         return found
 
     def _grown(self, family, settings):
-        """From the mixture before: every component split in two, EM, merged down, EM."""
+        """EM from the previous fit's mixture: split every component in two, run EM, merge the surplus, run EM."""
         source, annotations = self._points
         below = replace(self._below[1].parameters, family=family)
         few = replace(settings, tol=0.0, max_iter=_SPLIT)
@@ -71,11 +71,11 @@ class Ladder:
         return em.run(source, start, settings, steps=settings.longer_steps(start.family), annotations=annotations)
 
     def _is_better(self, grown, found, settings):
-        """By more than tol, and not by more degenerate components, as in a search."""
+        """Whether the bound is higher by more than tol, without more degenerate components; as in a search."""
         degenerate = [n_degenerate(each.parameters, self._n_points, settings.reg_covar) for each in (grown, found)]
         return grown.lower_bound > found.lower_bound + settings.tol and degenerate[0] <= degenerate[1]
 
 
 def _is_free(settings):
-    """Whether a fit may go other ways than EM's own from a start of the user's kind."""
+    """Whether a fit may take other steps than EM's own, and other starts than `init_params` names."""
     return settings.accelerated and settings.assignment == "soft"

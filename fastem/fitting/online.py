@@ -1,10 +1,10 @@
-"""Online EM: the statistics of a stream, batch by batch, the earlier ones fading.
+"""Online EM: sufficient statistics of a stream, updated with every batch, while earlier batches fade.
 
 Cappe & Moulines 2009, 'On-line expectation-maximization algorithm for latent data models', eqs. 11 and 12, for batches
-of any size: s = (1 - share) s + share s(batch), s being statistics of weight 1, and the share that of the batch among
-the points that are not forgotten; of those there are never fewer than the first mixture came from. An M-step follows
-when what came in since the last one makes up enough of s; until then batches are passed through the same mixture, their
-sums in one place: so a batch costs hardly more than its pass.
+of any size: s = (1 - share) s + share s(batch), where s are statistics of weight 1. The share is that of the batch in
+the weight not forgotten, which is never less than that of the first mixture's points. An M-step follows once the
+batches since the last one make up enough of s. Until then the mixture stays the same and the batches' sums are added up
+in one place, so a batch costs hardly more than its pass.
 """
 
 import math
@@ -19,39 +19,42 @@ from ..sources.array import ArraySource, in_memory
 from . import em, labelled, resuming, strategies
 from .report import FitReport
 
-# Points for each component, or for each feature of it, that the first mixture is fitted to.
+# Points per component that the first mixture is fitted to, at least;
 _POINTS = 100
+# points per component and feature, if these are more. Until there are enough, points are held in memory.
 _POINTS_A_FEATURE = 10
 
-# Held points are fitted anew when so many times as many; in between the last fit goes on.
+# Ratio of the held points to those of the last fit from a new start at which the next one is made. In between, the last
+# mixture is improved by EM.
 _GROWTH = 1.5
 
-# Part of the statistics that is new when an M-step is made: every batch has one until there were some ten of a size.
-# An M-step takes as long as a pass over 5,000 points of 10 features, K=16. One pass over 100,000 to 300,000 points ends
-# 0 to 0.015 nats higher with one after every batch, 0 to 0.009 with 1/8; the fit of all points 0 to 0.07.
+# Share of new batches in the statistics at which an M-step is made. Every batch has one until about ten of equal size
+# have come. An M-step takes as long as a pass over 5,000 points of 10 features, K=16. One pass over 100,000 to 300,000
+# points would end 0 to 0.015 nats higher with an M-step after every batch, 0 to 0.009 higher with a share of 1/8; a fit
+# of all the points ends 0 to 0.07 higher.
 _NEW = 0.25
 
-# The largest batch that is added to the others' sums without ado.
+# Most numbers (rows times features) in a batch that `take_in_rows` accepts.
 _MOST_VALUES = 1 << 20
 
 
 class OnlineEM:
-    """What is left of all batches so far.
+    """The state of online EM after all batches so far.
 
     Parameters
     ----------
     family_of : callable
-        The family of a first mixture, by the points (a source) that it is fitted to and what is known of them.
+        Gives the family of the first mixture for the points that it is fitted to: (source, Annotations).
     parameters : Parameters, default=None
-        None before there are points enough for a mixture.
+        None before there are enough points for a mixture.
     weight : float
-        Of the points that the parameters come from.
+        Total weight of the points that the parameters come from.
     n_samples : int
-        Their number.
+        Number of these points.
     lower_bounds : list of float
-        Of each batch before it was taken in, nats per unit of weight.
+        Of each batch under the mixture before it was taken in, nats per unit of weight.
     reg_covar : float
-        That was added to the parameters' variances.
+        The regularisation in the parameters' variances.
     """
 
     def __init__(self, family_of, parameters=None, weight=0.0, n_samples=0, lower_bounds=(), reg_covar=0.0):
@@ -60,7 +63,7 @@ class OnlineEM:
         self.weight = weight
         self.n_samples = n_samples
         self.lower_bounds = list(lower_bounds)
-        self._first = weight  # of the points that the first mixture came from
+        self._first = weight  # total weight of the points that the first mixture came from
         self._statistics = None  # of the last M-step
         if weight > 0:
             self._statistics = parameters.family.statistics_of(parameters, weight, reg_covar)
@@ -69,19 +72,19 @@ class OnlineEM:
         self._wait()
 
     def _wait(self):
-        """For batches, after an M-step."""
-        self._kept = 1.0  # share of the last M-step's statistics in today's
-        self._pending = None  # statistics of batches since; their weights sum to (1 - kept) / kept
-        self._sums = None  # and sums of others, at the same parameters
+        """Prepare for batches, after an M-step."""
+        self._kept = 1.0  # share of the last M-step's statistics in the current ones
+        self._pending = None  # statistics of batches since then, from `take_in`
+        self._sums = None  # sums of those from `take_in_rows`; the weights of both add up to (1 - kept) / kept
         self._pass = None
 
     @property
     def result(self):
-        """As a fit's."""
+        """The state as the EMResult of a fit."""
         return em.EMResult(self.parameters, self.lower_bounds, report=FitReport())
 
     def take_in(self, source, annotations, settings, forgetting, random_state):
-        """One more batch; nothing is changed where it fails."""
+        """Take in one more batch; if that fails, nothing changes."""
         if self.parameters is None or self._held is not None:
             self._take_in_first(source, annotations, settings, random_state)
             return
@@ -101,9 +104,9 @@ class OnlineEM:
             self.n_samples += source.n_samples
 
     def take_in_rows(self, X, settings, forgetting):
-        """One more small batch of float64 or float32 rows, softly assigned; False, and no change: it needs `take_in`.
+        """Take in a small batch of float64 or float32 rows, softly assigned, and return True.
 
-        That is so, too, where rows hold NaN or infinity.
+        False, without any change, if the batch needs `take_in`; so too if rows hold NaN or infinity.
         """
         is_first = self.parameters is None or self._statistics is None or self._held is not None
         if is_first or forgetting == 1 or not 0 < X.size <= _MOST_VALUES:
@@ -122,7 +125,7 @@ class OnlineEM:
             return False
         kept, factor = self._shares(weight, forgetting)
         sums = sums_of_batch.no_sums() if self._sums is None else self._sums
-        if 1 - kept >= _NEW:  # if the M-step fails, the sums are to be as they were
+        if 1 - kept >= _NEW:  # on a copy, so that the sums are unchanged if the M-step fails
             sums = kernels.Sums(*(values.copy() for values in sums))
             sums_of_batch.add_to(sums, factor / weight)
             self._make_m_step(self._since(sums), kept, weight, settings)
@@ -138,7 +141,7 @@ class OnlineEM:
         self.lower_bounds.append(bound)
 
     def _shares(self, weight, forgetting):
-        """(what is kept of the last M-step's statistics, the batch's share in units of that)."""
+        """(share of the last M-step's statistics after a batch of this weight, the batch's share in units of that)."""
         share = 1.0
         if forgetting < 1 and self._statistics is not None:
             share = weight / (weight + self._first**forgetting * self.weight ** (1 - forgetting))
@@ -157,7 +160,7 @@ class OnlineEM:
         return total
 
     def _make_m_step(self, since, kept, weight, settings):
-        """From what came since the last one, and what is kept of that one's statistics; no change where it fails."""
+        """M-step on the statistics since the last one and the kept share of that one's; on failure nothing changes."""
         total = self.weight + weight
         if kept > 0:
             statistics = since.scaled(kept * total)
@@ -173,7 +176,7 @@ class OnlineEM:
         self._wait()
 
     def _take_in_first(self, source, annotations, settings, random_state):
-        """Held points and these, fitted together; once they are enough, their statistics are all that is kept."""
+        """Fit these and the held points together; once there are enough, only their statistics are kept."""
         if self._held is not None:
             source, annotations = _joined(self._held, (source, annotations), settings.n_components)
         n_components = settings.n_components
@@ -207,7 +210,7 @@ def _lacks_a_component(annotations, n_components):
 
 
 def _joined(one, other, n_components):
-    """Two batches as one, with what is known of either."""
+    """Two batches, each (source, annotations), as one."""
     sources, both = zip(one, other, strict=True)
     sizes = [source.n_samples for source in sources]
 
@@ -226,7 +229,7 @@ def _joined(one, other, n_components):
 
 
 def _of_one_kind(both, sizes, n_components):
-    """The same, labels as responsibilities where another has those."""
+    """Both annotations, with labels turned into responsibilities if either has responsibilities."""
     if all(annotations.responsibilities is None for annotations in both):
         return both
     result = []

@@ -1,4 +1,4 @@
-"""The starts of textbook EM: one or several, each run to its end, and the best kept."""
+"""Textbook EM: one run, or several from different starts of which the best is kept."""
 
 import math
 from dataclasses import replace
@@ -12,12 +12,12 @@ from .em import collapse_ignored, collapse_reported, run
 from .progress import SILENT
 from .report import FitReport
 
-# Iterations on the sample after which two starts are compared: enough to see which is the better one.
+# Most iterations on the sample before two starts are compared: enough to tell which is better.
 _TRIAL_ITERATIONS = 50
 
 
 def best_start(source, family, settings, random_state, annotations=NO_ANNOTATIONS):
-    """The start to run from: of several candidates the one that gets further in a few iterations on the sample."""
+    """The start of a run: of several candidates, that with the highest bound after some iterations on the sample."""
     if all(value is not None for value in settings.init):
         return initialization.user_parameters(family, None, *settings.init)
     with collapse_reported(f"at the start ({settings.init_params})"):
@@ -37,12 +37,12 @@ def best_start(source, family, settings, random_state, annotations=NO_ANNOTATION
 
     bounds = [bound_reached(start) for start in starts]
     best = int(np.argmax(bounds))
-    # The first is scikit-learn's own start: another has to be better by more than tol, the user's idea of equal.
+    # The first is scikit-learn's own start. Another replaces it only if better by more than tol: less counts as equal.
     return starts[best] if bounds[best] > bounds[0] + settings.tol else starts[0]
 
 
 def fit(source, family, settings, random_state, *, annotations=NO_ANNOTATIONS, progress=SILENT):
-    """The best of `settings.n_init` runs from starts of their own.
+    """The best of `settings.n_init` runs, each from its own start.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ def fit(source, family, settings, random_state, *, annotations=NO_ANNOTATIONS, p
     Returns
     -------
     result : EMResult
-        Of the run with the highest lower bound, the first of equals.
+        The run with the highest lower bound; among equals, the first.
     """
     best, report = None, FitReport()
     for init in range(settings.n_init):

@@ -1,8 +1,8 @@
-"""Which components of a variational posterior to merge: what the bound of the log-evidence gains by each pair.
+"""Merging components of a variational posterior, chosen by what the evidence lower bound gains from each pair.
 
-Statistics of a union are sums of its parts', and so is what the bound is made of but for the entropy of the
-responsibilities, which points of a sample tell (Hughes & Sudderth 2013, 'Memoized online variational inference for
-Dirichlet process mixture models', section 3). So a union's bound costs no pass.
+The statistics of a union are the sums of its parts' statistics. All of the bound follows from them, except for the
+entropy of the responsibilities, which is estimated on a sample of the points (Hughes & Sudderth 2013, 'Memoized online
+variational inference for Dirichlet process mixture models', section 3). So the bound of a union costs no pass.
 """
 
 from dataclasses import replace
@@ -10,14 +10,14 @@ from dataclasses import replace
 import numpy as np
 from scipy.special import xlogy
 
-# Points below which a component has none.
+# Number of points (sum of responsibilities) below which a component counts as empty.
 NO_POINTS = 1e-3
 
 
 class Merging:
-    """Components that are merged one pair after another, the best first.
+    """Merges components pair by pair, the best pair first.
 
-    Gains are differences of `evidence_lower_bound_`, nats, the other responsibilities staying as they are.
+    Gains are differences of `evidence_lower_bound_`, nats, with the responsibilities of other components unchanged.
 
     Parameters
     ----------
@@ -28,14 +28,14 @@ class Merging:
         Of a sample of the points.
     reg_covar : float
     least_gain : float
-        Of pairs that are asked for; the entropy of worse ones isn't looked at, so they seem to gain more.
+        Gain of a pair below which the loss of entropy isn't computed, so such pairs seem to gain more than they do.
     reward : float
-        What each merger gains beside that.
+        Gain, nats, that every merger is credited with in addition.
 
     Attributes
     ----------
     statistics : SufficientStatistics
-        Of the unions, those that went into others left without points.
+        Those after the mergers; components that were merged into others have no points.
     n_merged : int
     """
 
@@ -55,7 +55,7 @@ class Merging:
             self._gains[i, self._alive[n:]] = self._compare(i, self._alive[n:])
 
     def pairs(self):
-        """Disjoint pairs (i, j) that gain at least `least_gain`, the best first."""
+        """Disjoint pairs (i, j) that gain more than `least_gain`, the best first."""
         found, free = [], set(self._alive.tolist())
         rows, columns = np.nonzero(self._gains > self._least_gain)
         for n in np.argsort(-self._gains[rows, columns], kind="stable"):
@@ -66,7 +66,7 @@ class Merging:
         return found
 
     def merge_while_higher(self, n_components):
-        """Merge while the bound rises or there are more components than that."""
+        """Merge as long as the bound rises or there are more than `n_components` components."""
         while len(self._alive) > 1:
             i, j = np.unravel_index(np.argmax(self._gains), self._gains.shape)
             if not self._gains[i, j] > 0 and len(self._alive) <= n_components:
@@ -86,7 +86,7 @@ class Merging:
         self._gains[np.minimum(i, others), np.maximum(i, others)] = self._compare(i, others)
 
     def _compare(self, i, others):
-        """What merging component i with each of the others gains."""
+        """Gains from merging component i with each of the others."""
         if not len(others):
             return np.empty(0)
         gains = self._unions.gains(i, others) + self._gains_of_weights(i, others) + self._reward
@@ -103,14 +103,14 @@ class Merging:
         return self._family.log_evidence_of_weights(mass) - self._family.log_evidence_of_weights(before)
 
     def _entropies(self, i, others):
-        """Entropy that is lost where points no longer choose between i and the other."""
+        """Entropy lost by merging component i with each of the others, as points no longer choose between the two."""
         one, other = self._shares[:, [i]], self._shares[:, others]
         both = one + other
         return self._points_each * (xlogy(both, both) - xlogy(one, one) - xlogy(other, other)).sum(axis=0)
 
 
 class _Unions:
-    """Components with precisions of their own, whose points' evidences are added."""
+    """Unions of components with precisions of their own: the log-evidences of the components' points add up."""
 
     def __init__(self, family, statistics, reg_covar):
         self._family, self._statistics, self._reg_covar = family, statistics, reg_covar
@@ -127,9 +127,9 @@ class _Unions:
 
 
 class _TiedUnions:
-    """Components with common precisions: a union adds a matrix of rank two to their inverse.
+    """Unions of components with common precisions: a union adds a matrix of rank two to the common covariance.
 
-    Of the evidence's terms those that depend on the covariance S and the means' precisions b are
+    The terms of the log-evidence that depend on the covariance S and the means' precisions b are
     -(N + n0)/2 log |S| + (K - 1)/2 tr(S**-1 S0) - D/2 sum log b, n0 and S0 the prior's degrees of freedom and scatter.
     """
 
@@ -148,7 +148,7 @@ class _TiedUnions:
         one, other = posterior.mean_precision[i], posterior.mean_precision[others]
         both = one + other - priors.mean_precision
         precisions = np.stack([np.full(len(others), one), other], axis=1)
-        # S' = S + V C V', V the two offsets of the means from the prior's.
+        # The union's covariance is S + V C V', V the two offsets of the means from the prior's mean.
         change = precisions[:, :, None] * (np.eye(2) - precisions[:, None, :] / both[:, None, None])
         change /= n_components * posterior.degrees_of_freedom
         pairs = np.stack([np.full(len(others), i), others], axis=1)
@@ -162,7 +162,7 @@ class _TiedUnions:
 
 
 def union(statistics, pairs):
-    """The statistics with the second component of each pair put into the first and left without points."""
+    """The statistics after merging pairs: the second component is added to the first and left without points."""
     centres, mass = statistics.means, statistics.mass
     for i, j in pairs:
         centres[i] += mass[j] / (mass[i] + mass[j]) * (centres[j] - centres[i])
@@ -179,7 +179,7 @@ def union(statistics, pairs):
 
 
 def in_order(statistics, n_components):
-    """As many components, those with most points first; where there are fewer, others without points."""
+    """Statistics of `n_components` components, those with most points first, filled up with ones without points."""
     order = np.argsort(-statistics.mass, kind="stable")[:n_components]
     lacking = n_components - len(order)
     if not lacking:

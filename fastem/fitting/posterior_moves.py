@@ -1,14 +1,14 @@
-"""From a posterior at a fixed point to a better one: merging, deleting, splitting, kept where the bound is higher.
+"""Moves that improve a converged posterior: components are merged, deleted and split if that raises the bound.
 
-Steps of variational Bayes hardly ever empty a component that has points near it alone, from about ten features on
-none. So pairs are merged (Ghahramani & Beal 2000, 'Variational inference for Bayesian mixtures of factor analysers';
-Hughes & Sudderth 2013), many at once, chosen by what `posterior_merging` expects. Where none is left, components whose
-points others explain as well are deleted, and where none of these is left, all are split and what isn't needed is
-merged again, which also puts components where they were lacking. After each move come some steps; it is kept if the
-bound is higher then. Of few points the bound prefers fewer components than there are, as each pays for its prior: there
-fewer components are kept only if they predict points about as well that are left out.
+Iterations of variational Bayes hardly ever empty a component that alone is near some points; from about ten features
+on, they never do. So pairs are merged (Ghahramani & Beal 2000, 'Variational inference for Bayesian mixtures of factor
+analysers'; Hughes & Sudderth 2013), many at once, chosen by the gains that `posterior_merging` predicts. When no pair
+is left, components whose points others explain as well are deleted. When none of these is left, all components are
+split, and those that aren't needed are merged again; this also puts components where they were lacking. Some iterations
+follow each move, which is kept if the bound is then higher. With few points the bound prefers too few components, as
+each one pays for its prior. In that case fewer components are kept only if they predict held-out points about as well.
 
-What it costs: some 30 to 60 passes where nothing is found, beside the starts' some hundreds; see `_SHARE`.
+The cost is some 30 to 60 passes if no move succeeds, compared with some hundreds for the starts; see `_SHARE`.
 """
 
 from dataclasses import replace
@@ -27,23 +27,25 @@ from .cross_validation import one_step_score
 from .posterior_merging import NO_POINTS, Merging, in_order, union
 from .progress import Progress
 
-# Points that tell how much components overlap.
+# Number of points in the sample that tells how much components overlap; data with no more are few.
 _POINTS = 4000
 
-# Iterations from halves of components, and from merged ones.
+# Most iterations after splitting all components, and after merging or deleting some.
 _OF_HALVES, _OF_MERGED = 12, 30
 
-# Iterations whose best gain is expected of those to come, at most.
+# Number of last iterations whose best gain no iteration to come is expected to exceed.
 _LAST = 4
 
-# Parts of few points that are left out one after another, and what a nat that is lost on them weighs.
+# Number of parts of few points, each of which is held out once.
 _PARTS = 10
+# Gain of the bound that is required per nat that the held-out points lose.
 _LOSS = 3.0
 
-# What may be spent: so many times as much as the starts took, or multiplications, some tenths of a second, an exp of
-# each point and component being so many.
+# Budget of all moves, as a multiple of the work of the starts,
 _SHARE = 2.0
+# or in multiplications, if this is more: some tenths of a second.
 _FREE = 4e8
+# Multiplications that take as long as one exp, of which there is one for each point and component.
 _EXP = 20
 
 
@@ -53,15 +55,15 @@ def improved(best, points, family, settings, random_state, *, counts, stand_for,
     Parameters
     ----------
     best : EMResult
-        Of a posterior at a fixed point.
+        Of a converged posterior.
     points : source
     family : VariationalFamily
     settings : em.Settings
     random_state : RandomState
     counts : Annotations
-        How often each of the points counts.
+        Weights of the points.
     stand_for : float
-        How many points each of these was drawn from; 1 where they are all.
+        How many points of the data each of these points stands for; 1 if they are all the data.
     report : FitReport
         Of the fit so far.
     progress : Progress
@@ -69,7 +71,7 @@ def improved(best, points, family, settings, random_state, *, counts, stand_for,
     Returns
     -------
     result : EMResult
-        `best` itself where no move leads higher.
+        `best` itself if no move leads higher.
     """
     return _Moves(best, points, family, settings, random_state, counts, stand_for, report, progress).result()
 
@@ -84,12 +86,12 @@ class _Moves:
         self._some = in_memory(points) if few else sample(points, _POINTS, random_state, counts.weights)
         self._weight = points.n_samples if counts.weights is None else counts.weights.sum()
         self._is_few = stand_for == 1 and points.n_samples <= _POINTS
-        self._score = None  # of the best, once it is asked for
+        self._score = None  # of the best, once it has been computed
         n_free = family.n_free_in_all(1, points.n_features)
-        # What a component costs: about as much as steps without it may gain (Schwarz 1978).
+        # Price of a component, nats: about what further iterations without it may gain (Schwarz 1978).
         self._price = 0.5 * (n_free + 1) * np.log(max(self._weight, 2.0))
-        # What a component gains by chance where each point of a sample counts for many: twice as much as is expected,
-        # one nat of the sample for each free parameter (Akaike 1974).
+        # Nats that a component may gain by chance if each point of a sample stands for many: one nat of the sample per
+        # free parameter, which is twice the expected gain (Akaike 1974).
         n_more = family.n_free_in_all(2, points.n_features) - n_free
         self._optimism = n_more * (stand_for - 1)
         self._left = max(_FREE / (n_free + _EXP), _SHARE * sum(map(_work, report.stages)))
@@ -100,7 +102,7 @@ class _Moves:
         return self._best
 
     def _merges(self):
-        """Whether merging leads higher: all that seem to gain, or pairs that could, half as many where these fail."""
+        """Whether merging leads higher: all that seem to gain, then pairs that could gain, half as many at each try."""
         with em.collapse_ignored():
             merging = self._merging(self._best.parameters)
             statistics, pairs = merging.statistics, merging.pairs()
@@ -114,7 +116,7 @@ class _Moves:
         return False
 
     def _deletes(self):
-        """Whether it leads higher to give the points of some components to the others, half as many where it fails."""
+        """Whether deleting components leads higher, their points given to the others; half as many at each try."""
         with em.collapse_ignored():
             found = self._needless(self._best.parameters)
             while len(found):
@@ -124,7 +126,7 @@ class _Moves:
         return False
 
     def _needless(self, posterior):
-        """Components without which the bound falls by less than the price of one in the first step, least first."""
+        """Components whose deletion lowers the bound, after one step, by less than their price; cheapest first."""
         counts = Annotations(np.full(self._some.n_samples, self._weight / self._some.n_samples))
 
         def bound(candidate):
@@ -140,7 +142,7 @@ class _Moves:
         return components[order[losses[order] < self._price + self._optimism]][: len(components) - 1]
 
     def _splits(self):
-        """Whether it leads higher to split every component and to merge what isn't needed."""
+        """Whether splitting every component and merging those that aren't needed leads higher."""
         with em.collapse_ignored():
             halves = reduction.split(_mixture(self._best.parameters), self._random_state)
             statistics = self._family.plain.statistics_of(halves, self._weight, self._settings.reg_covar)
@@ -166,12 +168,13 @@ class _Moves:
         return self._family.maximize(statistics, self._settings.reg_covar)
 
     def _leads_higher(self, start, n_fewer, name="merged"):
-        """Whether steps from a start with so many components fewer lead to a better posterior: the best from then on.
+        """Whether a run from a start with `n_fewer` components fewer ends at a better posterior: the new best.
 
-        The evidence's bound has to rise, with fewer components of few points by more than `_LOSS` times what left-out
-        points lose. With as many components scikit-learn's bound has to rise, too. That is what steps maximise, but for
-        'tied', 'diag' and 'spherical' not a bound of the evidence: it takes precisions for Wishart distributed in each
-        component, and so counts the prior of the common one K times.
+        The evidence lower bound has to rise. If there are few points and fewer components, it has to rise by `_LOSS`
+        times what held-out points lose. If there are as many components or more, scikit-learn's bound has to rise, too.
+        That is the one which the steps maximise. But for 'tied', 'diag' and 'spherical' it isn't a bound of the
+        evidence: it treats precisions as Wishart distributed in each component, and so counts the prior of the common
+        one K times.
         """
         best, tol = self._best, self._settings.tol
         result = self._run(name, start, _OF_MERGED, best.parameters.evidence + tol - self._optimism * max(n_fewer, 0))
@@ -195,14 +198,14 @@ class _Moves:
         return True
 
     def _score_on_parts(self, posterior):
-        """How well parts of the points are predicted by the others, nats in all."""
+        """Log-likelihood of parts of the points, each predicted from the others, nats in all."""
         n_parts = min(_PARTS, self._points.n_samples)
         self._left -= 2 * n_parts * self._points.n_samples * len(posterior.means)
         points, reg_covar = (self._points, self._counts), self._settings.reg_covar
         return one_step_score(points, posterior, reg_covar, n_parts, lambda found, _: _mixture(found))
 
     def _run(self, name, start, n_iter, needed=-np.inf):
-        """An EMResult, not of all the iterations where the needed bound is out of reach; None where all is spent."""
+        """An EMResult, ended early if the needed bound is out of reach; None if the budget is spent."""
         if self._left <= 0:
             return None
         n_iter = min(n_iter, self._settings.max_iter)
@@ -217,13 +220,13 @@ class _Moves:
 
 
 class _WhileInReach(Progress):
-    """Ends a run that won't reach a bound even if it gains as much in every iteration left as in the best of the last.
+    """Ends a run that won't reach a bound even if each iteration left gains as much as the best of the last ones.
 
     Parameters
     ----------
     needed : float
     n_iter : int
-        Most iterations.
+        Most iterations of the run.
     """
 
     def __init__(self, needed, n_iter):
@@ -242,7 +245,7 @@ def _work(stage):
 
 
 def _mixture(posterior):
-    """The components that have points as a mixture without a prior."""
+    """The posterior's components that have points, as a mixture without a prior."""
     family = posterior.family.plain
     order = np.argsort(-posterior.mass, kind="stable")[: max(1, n_effective(posterior.mass))]
     return Parameters(

@@ -1,8 +1,8 @@
-"""From the data to a variational posterior: which start to follow, found on a sample whose points count for all.
+"""Variational Bayes without a start: several are tried, on a sample if there are many points, and the best is followed.
 
-scikit-learn's start gives components that the data need and others that slowly die, or never. A mixture that was
-searched for with as many components, in the order of their weights as the Dirichlet process prefers it, is the other
-one tried. From the better of them on `posterior_moves` merges, deletes and splits components.
+scikit-learn's start has components that the data need, and others that die slowly or never. The other start tried is a
+mixture with as many components that `search` finds, sorted by weight as the Dirichlet process prior prefers. The
+better of the two is then improved by `posterior_moves`, which merges, deletes and splits components.
 """
 
 from dataclasses import replace
@@ -16,10 +16,10 @@ from .acceleration import Extrapolation, Plain
 from .progress import SILENT
 from .report import ALL, FitReport
 
-# Points of a sample, at least, and for each component.
+# Number of points in a sample, at least, and per component if that is more.
 _SAMPLE_SIZE, _SAMPLE_SIZE_A_COMPONENT = 20_000, 200
 
-# Iterations on a sample, and the change of the bound, nats per point, that ends them.
+# Most iterations on a sample, and the change of the bound, nats per point, that ends them earlier.
 _TRIAL_ITERATIONS, _TRIAL_TOL = 100, 1e-7
 
 
@@ -52,7 +52,7 @@ def fit(source, family, settings, random_state, *, annotations, progress=SILENT)
         trial = replace(settings, max_iter=_TRIAL_ITERATIONS, tol=_TRIAL_TOL * weight)
     best = None
     for i, start in enumerate(_starts(points, family, settings, random_state, counts, report)):
-        # On all the points first scikit-learn's own way to the end: what it finds can only be bettered.
+        # On all the points, scikit-learn's own algorithm runs to the end first, so the result can't be worse than its.
         steps = Plain() if is_whole else Extrapolation()
         result = em.run(points, start, trial, steps=steps, annotations=counts, report=report, name=f"start {i}")
         progress.end_stage(report.stages[-1])
@@ -71,7 +71,7 @@ def fit(source, family, settings, random_state, *, annotations, progress=SILENT)
     if not is_whole or best is not found:
         result = em.run(source, best.parameters, settings, steps=Extrapolation(), **run)
     else:
-        if not progress.is_silent:  # once more, for those who listen
+        if not progress.is_silent:  # run it again, for the listeners
             best = em.run(source, best.start, settings, **run)
         result = _gone_on(best, source, settings, run) if best.converged else best
     progress.end(result)
@@ -79,7 +79,7 @@ def fit(source, family, settings, random_state, *, annotations, progress=SILENT)
 
 
 def _gone_on(converged, source, settings, run):
-    """A run that plain steps have converged, taken on by extrapolated ones."""
+    """A run that has converged by plain steps, continued by extrapolation."""
     at = converged.parameters
     trace = converged.lower_bounds, converged.kinds
     unfinished = em.Unfinished(at, at, at, Extrapolation(), *trace, 0, source.n_samples)
@@ -89,7 +89,7 @@ def _gone_on(converged, source, settings, run):
 
 
 def _starts(points, family, settings, random_state, counts, report):
-    """scikit-learn's, as often as `n_init` asks, and a posterior by the responsibilities of a mixture searched for."""
+    """Yield scikit-learn's starts, `n_init` times, and a posterior by the responsibilities of `search`'s mixture."""
     n_components, init_params, reg_covar = settings.n_components, settings.init_params, settings.reg_covar
     for _ in range(settings.n_init):
         with em.collapse_reported(f"at the start ({init_params})"):

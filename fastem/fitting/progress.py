@@ -1,4 +1,4 @@
-"""What a fit tells others while it runs: scikit-learn's verbose lines and its callbacks."""
+"""Reports from a running fit: scikit-learn's verbose lines and its callbacks."""
 
 from time import perf_counter
 
@@ -6,7 +6,7 @@ import numpy as np
 
 
 class Progress:
-    """Tells its listeners of starts and iterations; without any, says nothing."""
+    """Tells its listeners of starts and iterations; there may be none."""
 
     def __init__(self, *listeners):
         self._listeners = listeners
@@ -27,7 +27,10 @@ class Progress:
             listener.begin_iteration(result)
 
     def end_iteration(self, iteration, change, result):
-        """An iteration is done: change of the lower bound, EMResult so far. True: a listener wants the run to end."""
+        """An iteration is done, with this change of the lower bound and this EMResult so far.
+
+        True: a listener wants the run to end.
+        """
         return any([listener.end_iteration(iteration, change, result) for listener in self._listeners])
 
     def end_stage(self, stage):
@@ -51,9 +54,9 @@ class PrintedLines:
     verbose : int
         1 prints starts and iterations, 2 and more also seconds and the change of the lower bound.
     interval : int
-        Every how many iterations to print.
+        A line is printed after every `interval`-th iteration.
     bound : str
-        What the lower bounds are.
+        What the lower bound is called in the lines.
     """
 
     def __init__(self, verbose, interval, bound):
@@ -110,8 +113,8 @@ class CallbackTasks:
     """
 
     def __init__(self, estimator, X, y, *, n_samples, max_iter, n_init, attributes):
-        # ScoringMonitor scores nothing where y is None, and GaussianMixture.score looks at no y.
-        # scikit-learn calls what is callable, to have it made when it is asked for.
+        # ScoringMonitor doesn't score if y is None, so zeros stand in for it: GaussianMixture.score ignores y.
+        # scikit-learn calls a callable value when a callback asks for it.
         self._data = {
             "estimator": estimator,
             "X": (lambda: X) if callable(X) else X,

@@ -1,7 +1,8 @@
-"""One component of a mixture moved to where the fit is worse: EM itself never carries one across empty space.
+"""Moves of one component to where the fit is poor: EM itself never moves a component across empty space.
 
-A pair that loses little is merged, and the component that this frees splits another or goes to badly fitted points
-(split and merge: Ueda et al. 2000; random swaps: Franti 2018, 'Efficiency of random swap clustering').
+A pair of components whose union loses little is merged. The component that this frees either splits another one or goes
+to badly fitted points (split and merge: Ueda et al. 2000; random swaps: Franti 2018, 'Efficiency of random swap
+clustering').
 """
 
 import numpy as np
@@ -10,29 +11,30 @@ from scipy.special import chdtri
 from .. import kernels
 from ..model import reduction
 
-# Pairs to merge: one of so many that lose least.
+# Number of pairs that lose least, of which one is drawn and merged.
 _PAIRS = 3
 
-# Points, of those that fit worst, around which it is crowded or not; the most crowded is the seed.
+# Badly fitted points that are drawn as candidates; the seed is the mean of the densest neighbourhood of one.
 _CANDIDATES = 8
 
-# Shares of the points, the worst-fitting ones, that a seed is drawn from: uniform between these.
+# Share of the points, the worst-fitting ones, among which a seed is sought: drawn uniformly between these two.
 _WORST = 0.005, 0.05
 
-# What the odds of a split count for a component whose points are just as a Gaussian's; 1 and this for very different.
+# Factor of a component's odds of a split if its points look Gaussian; it rises to 1 + this if they don't at all.
 _AS_A_GAUSSIAN = 0.1
 
-# Expected number of points, of a mixture's own, so far from their component that they count as not fitted.
+# Expected number of points drawn from the mixture itself that would be so far from their component as to count as not
+# fitted.
 _STRAYS = 0.01
 
 
 def relocated(parameters, points, random_state):
-    """A mixture with one component moved elsewhere, by a draw: another is split, or badly fitted points get it.
+    """A mixture with one component moved at random: it splits another one, or goes to badly fitted points.
 
     Parameters
     ----------
     parameters : Parameters
-        Of two components or more.
+        A mixture of two components or more.
     points : ArraySource
         Few enough to evaluate the mixture at each.
     random_state : RandomState
@@ -40,7 +42,7 @@ def relocated(parameters, points, random_state):
     Returns
     -------
     start : Parameters
-        To run EM from; of as many components.
+        A start for EM, with as many components.
     """
     n_components = len(parameters.means)
     rank = random_state.randint(min(_PAIRS, n_components * (n_components - 1) // 2))
@@ -55,10 +57,10 @@ def relocated(parameters, points, random_state):
 
 
 def reseeded(parameters, points, random_state):
-    """A mixture with its least useful component moved to points that no component fits; None where they are few.
+    """A mixture with its least useful component moved to points that no component fits; None if they are few.
 
-    Points are not fitted where they are farther from the component they belong to than any point of so large a set
-    should be. The parameters are as `relocated` takes them.
+    A point counts as not fitted if it is farther from its most probable component than any of so many points should
+    be. The parameters are those of `relocated`.
     """
     n_features = parameters.means.shape[1]
     farthest = chdtri(n_features, _STRAYS / points.n_samples)  # squared Mahalanobis distance
@@ -70,14 +72,15 @@ def reseeded(parameters, points, random_state):
 
 
 def _least(parameters):
-    """Points that a component should have to be worth a seed: twice what its covariance needs."""
+    """Number of points that make a new component worthwhile: twice what a covariance matrix needs."""
     return 2 * (parameters.means.shape[1] + 1)
 
 
 def _misfit(parameters, points):
-    """Log-density that each point lacks to what is usual for its most probable component, (n,), nats; and these.
+    """(misfit of each point, its most probable component), (n,) both.
 
-    At most half of what its squared Mahalanobis distance has over the number of features.
+    The misfit, in nats, is how far a point's log-density is below the average for that component. It is at most half
+    of the point's squared Mahalanobis distance less the number of features.
     """
     densities = points.evaluate(parameters, kernels.log_likelihoods, np.empty(points.n_samples))
     labels = points.evaluate(parameters, kernels.labels, np.empty(points.n_samples, np.int64))
@@ -87,10 +90,10 @@ def _misfit(parameters, points):
 
 
 def _need_of_a_split(parameters, misfit, labels):
-    """The odds, (K,), of splitting a component: by its weight, and by how little its points are as a Gaussian's.
+    """Probability of choosing each component for a split, (K,): larger the greater its weight and the less Gaussian.
 
-    Squared distances of a Gaussian's points from it have the variance 2 D (Mardia 1970); several groups or a heavy tail
-    in one component have another.
+    Squared Mahalanobis distances of a Gaussian's points have the variance 2 D (Mardia 1970). If a component holds
+    several groups or a heavy tail, they have another variance.
     """
     n_components, n_features = parameters.means.shape
     counts = np.maximum(np.bincount(labels, minlength=n_components), 1)
@@ -101,7 +104,7 @@ def _need_of_a_split(parameters, misfit, labels):
 
 
 def _seeded(parameters, points, index, rank, random_state):
-    """The mixture with one component where the points of this index are most crowded, a pair of others merged."""
+    """The mixture with a new component where the points of this index are densest, and a pair of others merged."""
     X = points.X[index].astype(np.float64)
     n_near = min(len(X), _least(parameters))
     variances = parameters.weights @ parameters.family.variances(parameters.covariances, *parameters.means.shape)

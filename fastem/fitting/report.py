@@ -1,4 +1,4 @@
-"""How a fit came to be: what was done on which points, how long it took and what it reached."""
+"""Report of a fit: its runs of EM, on how many points, how long they took and what they reached."""
 
 import math
 from dataclasses import dataclass, field
@@ -17,16 +17,16 @@ class Stage(Saved):
     ----------
     name : str
         'seeds i' and 'start i': the first iterations of start i, before and after its seeds in excess are merged;
-        'run i': further ones of the best starts; 'split', 'merged', 'moved' and, of a posterior, 'deleted': attempts to
-        better the best of these by splitting components, merging some, moving one, giving the points of some to the
-        others; 'sample': the best on a larger sample; 'all': on all the points. Where these are few, every stage is on
-        all of them, there is no 'all', and 'further' are iterations beyond `tol`.
+        'run i': further iterations of the best starts; 'split', 'merged', 'moved' and (of a posterior) 'deleted':
+        attempts to improve the best run by splitting components, merging some, moving one, or giving the points of some
+        to the others; 'sample': the best run on a larger sample; 'all': the run over all the points. If these are few,
+        every stage is on all of them, there is no 'all', and 'further' are iterations after `tol` was met.
     n_samples, n_components : int
-        Points and components.
+        Number of points and components.
     n_iter : int
-        Iterations: passes whose mixture was accepted.
+        Number of iterations: passes whose mixture was accepted.
     n_accelerated, n_rejected : int
-        Quasi-Newton steps among them, and those beside them that led lower and were undone, one pass each.
+        Number of accelerated steps among the iterations, and of those that led lower and were undone, one pass each.
     seconds : float
     lower_bound : float
         Mean log-likelihood reached, nats per unit of weight of those points.
@@ -61,21 +61,21 @@ _HEAD = (
 
 @dataclass
 class FitReport(Saved):
-    """What `fit` did; printed, a table.
+    """What `fit` did; it prints as a table.
 
     Attributes
     ----------
     stages : list of Stage
-        In the order they were run, but what was kept of the runs over all the points comes last.
+        In the order they were run, except that the run over all the points that was kept comes last.
     best_start : int
-        The start that won, counted from 0.
+        Number of the start that won, counted from 0.
     kinds : list of {'plain', 'accelerated'}
-        Of the step to each mixture in `lower_bounds_`.
+        The kind of step that led to each mixture in `lower_bounds_`.
     remaining_gain : float
-        Estimate of what the lower bound could still gain, nats per unit of weight; NaN where none was made.
+        Estimate of what the lower bound could still gain, nats per unit of weight; NaN if no estimate was made.
     remaining_change : float
-        Estimate of the largest change to the maximum: of a weight, or of a mean in its component's deviations; NaN
-        where none was made.
+        Estimate of the largest change from here to the maximum: of a weight, or of a mean in its component's standard
+        deviations; NaN if no estimate was made.
     degenerate : list of int
         Components whose covariance is set by reg_covar or by too few points, not by the data.
     notes : list of str
@@ -91,13 +91,13 @@ class FitReport(Saved):
     notes: list = field(default_factory=list)
 
     def add(self, name, source, result, seconds, n_before=0):
-        """A stage: a run on the source, with its EMResult, which has so many iterations of an earlier stage."""
+        """Add a run on the source as a stage; the first `n_before` iterations of its result are an earlier stage's."""
         n_accelerated = result.kinds[n_before:].count("accelerated")
         counts = len(result.parameters.means), result.n_iter - n_before, n_accelerated, result.n_rejected
         self.stages.append(Stage(name, source.n_samples, *counts, seconds, float(result.lower_bound)))
 
     def of(self, result):
-        """The EMResult that was kept, this being its report."""
+        """The EMResult that was kept, with this as its report."""
         self.kinds = result.kinds
         self.remaining_gain, self.remaining_change = float(result.remaining_gain), float(result.remaining_change)
         result.report = self
@@ -105,17 +105,17 @@ class FitReport(Saved):
 
     @property
     def n_passes(self):
-        """Passes over all the points, those of the search included where it had no smaller sample."""
+        """Passes over all the points, including those of the search if it used no samples."""
         most = max((stage.n_samples for stage in self.stages), default=0)
         return sum(stage.n_passes for stage in self.stages if stage.n_samples == most)
 
     @property
     def starts(self):
-        """What each start reached in its first iterations: a dict from its number to the mean log-likelihood, nats."""
+        """Mean log-likelihood, nats, that each start reached in its first iterations: a dict by the start's number."""
         return {int(s.name.split()[1]): s.lower_bound for s in self.stages if s.name.startswith("start")}
 
     def seconds(self, *names):
-        """Seconds in the stages whose names begin with one of these words."""
+        """Total seconds of the stages whose names begin with one of these words."""
         return sum(stage.seconds for stage in self.stages if stage.name.split()[0] in names)
 
     def __str__(self):

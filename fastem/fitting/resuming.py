@@ -1,4 +1,4 @@
-"""EM that goes on from where an earlier fit stopped."""
+"""EM continued from where an earlier fit stopped."""
 
 from ..sources.annotations import NO_ANNOTATIONS
 from .em import run
@@ -6,7 +6,7 @@ from .progress import SILENT
 
 
 def fit(source, start, settings, lower_bound, *, annotations=NO_ANNOTATIONS, unfinished=None, progress=SILENT):
-    """EM from the mixture where an earlier fit stopped, with this lower bound, or in the middle of its run."""
+    """EM from the mixture of an earlier fit, with this lower bound, or from the checkpoint of an unfinished run."""
     progress.begin(0)
     steps = settings.steps(start.family, goes_on=True)
     result = run(

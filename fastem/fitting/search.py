@@ -1,15 +1,16 @@
-"""From the data to a fit: which start to follow, found on samples, then EM over all the points.
+"""Accelerated EM without a start: starts are tried on samples, and the best is followed by EM over all the points.
 
-EM spends most of its iterations where a sample tells it as much as all the points do, and the start decides which
-optimum it finds. So both are done where passes cost little: several short fits to a small sample, the best improved by
-splitting and merging components, then followed through larger samples until only all the points can tell more.
+In most iterations of EM a sample would do as well as all the points, and the start decides which optimum EM finds. So
+starts and early iterations take place on samples, where passes cost little: several short fits to a small sample; the
+best is improved by splitting and merging components; then it is followed through larger samples, until only the full
+data can improve the fit.
 
-What each buys (medians of eight seeds; nats per point, passes over all the points or their worth in samples):
+What each part gains (medians of eight seeds; nats per point; passes over all the points, those over samples by size):
 - samples: 9 passes in place of 20 at 200,000 x 10, K=16;
 - seeds in excess: 0.07 nats on the pixels of a photo, K=8; three starts, not one: 0.02 nats on digits, full;
 - split and merge: 0.013 nats on digits, diag;
-- quasi-Newton steps: 9 passes in place of 17 at 200,000 x 10, a fifth to a thirtieth of them where EM crawls;
-- the stop by what is left to gain: 0.03 nats on the photo, 0.005 on components of unequal weights.
+- quasi-Newton steps: 9 passes in place of 17 at 200,000 x 10; a fifth to a thirtieth of the passes where EM is slow;
+- stopping by the estimate of what is left to gain: 0.03 nats on the photo, 0.005 on components of unequal weights.
 """
 
 import math
@@ -27,66 +28,72 @@ from .plain import best_start
 from .progress import SILENT, Progress
 from .report import ALL, FitReport
 
-# Starts at n_init=1, and how many of all are followed on the second sample.
+# Number of starts at n_init=1.
 _STARTS = 3
+# Number of starts, the best of all, that are followed on the second sample.
 _FINALISTS = 2
 
-# Iterations: with more components than wanted, after they were merged, and at most on a sample, where they also end
-# once what is left to gain is that share of the sample's own noise.
+# Iterations with more components than wanted, before these are merged.
 _IN_EXCESS = 12
+# Iterations of a start, after merging, before starts are compared.
 _SHORT = 5
+# Most iterations of a run on a sample.
 _LONG = 100
+# Share of a sample's noise (`_noise`) that is added to tol for runs on the sample.
 _NOISE = 0.2
 
-# Iterations after a component was moved, before it is judged whether the run is hopeless; and how many times what is
-# left to gain, as estimated, may be left in truth.
+# Iterations after a component was moved, before the run may be judged hopeless.
 _MOVED = 8
+# Factor by which the true gain left may exceed its estimate, in that judgement.
 _DOUBT = 4.0
 
-# Passes that a search takes as long as, at least, where a pass is quick.
+# Least number of iterations that may follow once tol is met, where a pass is quick; see `_n_further`.
 _FURTHER = 20
 
-# Share of tol below which a run with a moved component has converged.
+# Share of tol that ends a run with a moved component, in place of tol.
 _UNHURRIED = 0.01
 
-# Points at which it is seen how well a mixture fits, at most.
+# Most points that are evaluated to see where a mixture fits badly.
 _LOOKED_AT = 20_000
 
-# Rounds of splitting and merging, while they lead higher.
+# Most rounds of splitting and merging, and of reseeding; the first that leads no higher is the last.
 _ROUNDS = 2
 
-# What all but the first start may cost: so many passes over all the points, or so many points times free parameters,
-# some hundredths of a second.
+# Budget of what follows the first start: this many passes over all the points,
 _PASSES = 4
+# and in addition work for this many points times free parameters, some hundredths of a second.
 _FREE = 2e8
 
-# Work of a pass, in multiplications, an exp being so many: up to the first a search of all the points takes no longer
-# than a wink; up to the second a fit goes on beyond tol; beyond the third a sample is taken even where the points are
-# few for their parameters.
+# Multiplications that take as long as one exp, to measure the work of a pass in multiplications.
 _EXP = 20
+# Work of a pass below which no samples are used: a search over all the points takes almost no time.
 _INSTANT_PASS = 1e7
+# Work of a pass up to which a fit goes on after tol is met.
 _QUICK_PASS = 5e7
+# Work of a pass, without exps, beyond which a sample is used even if the points are few for the number of parameters.
 _LONG_PASS = 1e9
 
-# The first sample has so many points for each component, or more where it has more parameters, but no more than so
-# many for each feature. Each further one is about so many times as large; all the points at least the other.
+# Points per component in the first sample, at least; their number rises to the component's number of parameters,
 _POINTS = 200
+# but at most to this many points per component and feature.
 _POINTS_A_FEATURE = 20
+# Ratio of the sizes of successive samples, about.
 _GROWTH = 3.5
+# Least ratio of all the points to the first sample; below it, no samples are used.
 _LEAST_GROWTH = 2.5
 
-# Features of fewer points from which no start is tried but EM's own, and no step: reg_covar makes every bound, and a
-# step in so many dimensions takes D**3 multiplications.
+# Number of features from which data with no more points than features get plain EM alone: reg_covar determines every
+# bound, and an accelerated step in so many dimensions takes D**3 multiplications.
 _WIDE = 64
 
-# Bytes that a sample may take where the parameters take less.
+# Bytes that a sample may take; more only if 4 D points per component need more.
 _MEMORY = 16 << 20
 
 
 def fit(source, family, settings, random_state, *, annotations=NO_ANNOTATIONS, progress=SILENT):
-    """EM with everything that makes it quick: from samples to all the points, by quasi-Newton steps.
+    """Accelerated EM: a search on samples, then all the points, by quasi-Newton steps.
 
-    For points that are softly assigned and not labelled: merging and splitting would take components from their labels.
+    Only for softly assigned points without labels: merging and splitting would separate components from their labels.
 
     Parameters
     ----------
@@ -105,7 +112,7 @@ def fit(source, family, settings, random_state, *, annotations=NO_ANNOTATIONS, p
 
 
 class _Search:
-    """A fit from the beginning; `points` here are always a pair, a source and what is known of it."""
+    """One search; `points` is always a pair (source, annotations) here."""
 
     def __init__(self, source, family, settings, random_state, annotations, progress):
         self._all = source, annotations
@@ -124,7 +131,7 @@ class _Search:
         self._progress.begin(0)
         result = None
         if self._needs_search():
-            # What a sample suggested may collapse.
+            # A mixture found on a sample may collapse on all the points.
             with collapse_ignored():
                 result = self._over_all() if self._sizes else self._of_few()
         if result is None:
@@ -133,13 +140,13 @@ class _Search:
         return self._report.of(result)
 
     def _plain(self):
-        """A run from the start that EM alone would take."""
+        """A run over all the points from the start of textbook EM."""
         if self._is_flat:
             return self._run(ALL, self._all, self._plain_start(self._all), self._settings, progress=self._progress)
         return self._to_the_end(self._plain_start(self._all), self._steps(), progress=self._progress)
 
     def _of_few(self):
-        """The best run where there is no sample: every run is over all the points. None where all starts collapse."""
+        """The best run if no sample is used: every run is over all the points. None if all starts collapse."""
         best = self._first_best(self._all, self._all)
         if best is None:
             return None
@@ -148,11 +155,11 @@ class _Search:
             best = better
         if best.converged and best.n_iter <= self._settings.max_iter and self._progress.is_silent:
             return best
-        # Once more: for those who listen, or as it is when max_iter ends it.
+        # Run it again from its start: to be heard by the listeners, or under the user's max_iter, not the search's.
         return self._to_the_end(best.start, self._steps(), self._progress)
 
     def _further(self, result):
-        """The run, which ended where `tol` was met, taken as far as one that was to go on from there."""
+        """The run, which ended when `tol` was met, continued by the iterations that may follow."""
         if result.last is None or not result.converged or result.n_iter >= self._settings.max_iter:
             return result
         if not result.remaining_change > VISIBLE:
@@ -161,9 +168,10 @@ class _Search:
         return self._run("further", self._all, result.start, self._settings, unfinished=unfinished)
 
     def _n_further(self):
-        """Iterations beyond `tol` while parameters change visibly: passes that take about as long as the search took.
+        """Iterations that may follow once `tol` is met, while parameters change visibly.
 
-        None (0) where a pass takes long: there the user decides, by `tol`.
+        As many as take about as long as the search did, but at least `_FURTHER`. 0 where a pass takes long: there only
+        the user's `tol` decides.
         """
         source, n_components = self._all[0], self._settings.n_components
         if self._sizes and source.n_samples * (self._n_free + _EXP * n_components) > _QUICK_PASS:
@@ -171,9 +179,9 @@ class _Search:
         return max(_FURTHER, self._spent // (source.n_samples * n_components))
 
     def _over_all(self):
-        """The run over all the points that ends highest, of those from every mixture that was the best on a sample.
+        """The best run over all the points, of one from each mixture that became the best on the samples.
 
-        None where all starts collapse.
+        None if all starts collapse.
         """
         first = self._sample(self._sizes[0])
         points = self._sample(self._sizes[1]) if self._sizes[1:] else first
@@ -204,7 +212,7 @@ class _Search:
         return result
 
     def _to_the_end(self, start, steps, progress=SILENT):
-        """The run over all the points."""
+        """A run over all the points, until it has converged."""
         steps = steps.copy()
         steps.start_anew()
         settings = replace(self._settings, n_further=self._n_further())
@@ -216,11 +224,11 @@ class _Search:
         return None if best is None else self._reseeded(self._split_and_merge(best, points), points)
 
     def _bettered(self, best, first, points, finished=lambda result: result):
-        """Yield each run on these points that ends higher than those before it, in `n_init - 1` further searches.
+        """Yield each run on these points that ends higher than all before it, in `n_init - 1` further searches.
 
-        Each of these searches may take as much work as the first, all runs over all the points included. It follows a
-        start of its own to the end; then it moves one component of the best mixture after another. `finished` takes a
-        run as far as it is to be compared.
+        Each search may do as much work as the first one, including its run over all the points. It first follows a new
+        start to the end; then, time after time, it moves one component of the best mixture. `finished` continues a run
+        to the iteration at which runs are compared.
         """
         work = self._spent
         for i in range(1, self._settings.n_init):
@@ -239,23 +247,23 @@ class _Search:
                     break
 
     def _from_start(self, i, first, points):
-        """A run on these points from start number i, found on the first sample; None where it collapses."""
+        """A run on these points from start number i, found on the first sample; None if it collapses."""
         with collapse_ignored():
             return self._climb(f"run {i}", self._short_fit(i, first).parameters, points)
         return None
 
     def _winner(self, other, best, points, finished=lambda result: result):
-        """The other run, finished, where it ends higher at all; else the best. So a larger n_init is never worse."""
+        """The other run, finished, if it ends higher at all, else the best; so a larger n_init is never worse."""
         if other is None or _is_hopeless(other, best.lower_bound):
             return best
         other = finished(other)
-        last = max(self._settings.max_iter, 1)  # which may end both early
+        last = max(self._settings.max_iter, 1)  # max_iter may end the run early, so it is compared there, too
         ends_higher = other.lower_bounds[:last][-1] > best.lower_bounds[:last][-1]
         is_higher = other.lower_bound > best.lower_bound and ends_higher
         return other if is_higher and not self._is_more_degenerate(other, best, points) else best
 
     def _reseeded(self, best, points):
-        """The best, its least useful component moved to points that none fits while that leads higher."""
+        """The best run, after moving its least useful component to points that none fits, as long as this is better."""
         for _ in range(_ROUNDS):
             other = self._moved(best, points, relocation.reseeded)
             if other is None or not self._is_better(other, best, points):
@@ -264,11 +272,11 @@ class _Search:
         return best
 
     def _moved(self, best, points, move):
-        """A run from the best mixture with one component moved, given up where it can't catch up; None if it fails."""
+        """A run from the best mixture with one component moved, ended once it can't catch up; None if it fails."""
         with collapse_ignored():
             start = move(best.parameters, self._few_points(points), self._random_state)
             if start is not None:
-                # It may rise slowly at first: what ends it is that it won't reach the best.
+                # It may rise slowly at first, so tol is small; as a rule it ends because it can't reach the best.
                 settings = self._few(_LONG, _UNHURRIED * self._settings.tol)
                 listener = Progress(_Hopeless(best.lower_bound))
                 steps = self._steps()
@@ -279,7 +287,7 @@ class _Search:
         return self._settings.longer_steps(self._family)
 
     def _few_points(self, points):
-        """These points, or an even part of them, in memory: to see which of them a mixture fits."""
+        """These points, or a sample drawn evenly from them, in memory: to see where a mixture fits badly."""
         if self._looked_at[0] is not points:
             source, annotations = points
             size = min(source.n_samples, _LOOKED_AT)
@@ -294,7 +302,7 @@ class _Search:
 
     @property
     def _is_flat(self):
-        """Whether every covariance matrix is singular but for reg_covar, and so wide that each step takes long."""
+        """Whether every covariance matrix is singular without reg_covar, and so large that each step takes long."""
         source, family = self._all[0], self._family
         is_plain = family is family.plain and not family.is_axis_aligned
         return is_plain and max(source.n_samples, _WIDE) <= source.n_features
@@ -307,9 +315,9 @@ class _Search:
         return best_start(points[0], self._family, self._settings, self._random_state, points[1])
 
     def _best(self, numbers, first, points):
-        """Of starts with these numbers, tried on the first sample, the one that gets furthest on these points.
+        """The best run on these points from starts with these numbers, which are first tried on the first sample.
 
-        An earlier one stays where none is clearly better.
+        An earlier run is kept unless a later one is clearly better.
         """
         reached = []
         for i in numbers:
@@ -318,11 +326,12 @@ class _Search:
                 reached.append((self._short_fit(i, first), i))
             if not self._affords(self._spent - before):
                 break
-        if self._sizes:  # else the first is the one to beat: scikit-learn's own start
+        if self._sizes:  # else scikit-learn's own start stays the first, which others have to beat
             reached.sort(key=lambda each: (self._n_degenerate(each[0], first), -each[0].lower_bound))
         best = None
         for short, i in reached[: _FINALISTS if self._sizes else _STARTS]:
-            start = short.parameters if points is not first else short.start  # all the points see every iteration
+            # On the same points, the run begins at the start, so that it includes every iteration.
+            start = short.parameters if points is not first else short.start
             with collapse_ignored():
                 result = self._climb(f"run {i}", start, points)
                 if best is None or self._is_better(result, best, points):
@@ -330,13 +339,13 @@ class _Search:
         return best
 
     def _affords(self, cost):
-        """Whether as much again is little beside passes over all the points, or little at all."""
+        """Whether the budget of the search covers this further cost, in points times components."""
         n_components = self._settings.n_components
         free = _FREE * n_components / self._n_free
         return self._spent + cost <= _PASSES * self._all[0].n_samples * n_components + free
 
     def _short_fit(self, i, points):
-        """Start number i and a few iterations from it; the first start for all the points is scikit-learn's."""
+        """A few iterations from start number i; start 0 is scikit-learn's if no sample is used."""
         settings = self._settings
         if settings.init_params != "kmeans" or (i == 0 and points is self._all):
             found = self._plain_start(points)
@@ -347,7 +356,10 @@ class _Search:
         return self._run(f"start {i}", points, found, self._few(_SHORT), steps=self._steps())
 
     def _split_and_merge(self, best, points):
-        """Every component split, EM, as many merged, EM (after Ueda et al. 2000, who try a few, one at a time)."""
+        """The best run, after splitting all components, EM, merging as many and EM, as long as this is better.
+
+        After Ueda et al. 2000, who try a few components, one at a time.
+        """
         settings = self._settings
         for _ in range(_ROUNDS):
             cost = 3 * _IN_EXCESS * points[0].n_samples * settings.n_components
@@ -363,7 +375,7 @@ class _Search:
         return best
 
     def _climb(self, name, start, points, steps=None):
-        """Quasi-Newton steps as far as these points can tell."""
+        """A quasi-Newton run until what is left to gain is small beside the noise of these points."""
         steps = steps or self._steps()
         steps.start_anew()
         settings = self._few(_LONG, self._settings.tol + _NOISE * self._noise(points))
@@ -382,9 +394,9 @@ class _Search:
         return result
 
     def _is_better(self, other, best, points):
-        """Clearly: by more than tol, and more than a tenth of what a sample's maximum owes to its noise.
+        """Whether the other run is clearly better: by more than tol, and by more than a tenth of a sample's noise.
 
-        But not by more degenerate components: where points repeat, lie in a plane or are few, these raise the
+        It must not have more degenerate components: where points repeat, lie in a plane or are few, these raise the
         log-likelihood as far as reg_covar lets them, and say nothing about the data.
         """
         margin = max(self._settings.tol, 0.1 * self._noise(points))
@@ -402,7 +414,7 @@ class _Search:
 
 
 class _Hopeless:
-    """Ends a run that won't reach a bound, by what it has left to gain.
+    """Listener that ends a run once it can't reach a bound, judged by what it has left to gain.
 
     Parameters
     ----------
@@ -421,15 +433,15 @@ class _Hopeless:
 
 
 def _is_hopeless(result, bound):
-    """Whether a run, by what it has left to gain, won't reach a bound."""
+    """Whether a run can't reach a bound, even if it gains `_DOUBT` times what is left to gain by the estimate."""
     return result.lower_bound + _DOUBT * result.remaining_gain < bound
 
 
 def sample_sizes(source, family, n_components, tol):
-    """Sizes of the samples to go through before all the points, the smallest first; none where the points are few.
+    """Sizes of the samples that are used before all the points, the smallest first; none if the points are few.
 
-    The first shapes every component's covariance roughly. No further one follows where all the points could gain
-    less than tol over it, or are nearly as few.
+    The first sample suffices for a rough covariance of every component. No further one follows if all the points could
+    gain less than tol over the last one, or are hardly more.
     """
     n_samples, n_features = source.n_samples, source.n_features
     n_free = family.n_free_in_all(n_components, n_features)
@@ -450,5 +462,5 @@ def sample_sizes(source, family, n_components, tol):
 
 
 def _noise(n_free, n_samples):
-    """Expected gain, nats per point, of a maximum on so many points over the truth (Akaike 1974): p / 2n."""
+    """Expected gain of the maximum on n points over the true mixture, nats per point: p / 2n (Akaike 1974)."""
     return n_free / (2 * n_samples)

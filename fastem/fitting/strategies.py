@@ -1,18 +1,18 @@
-"""Where a fit begins: which of the searches, or EM's plain starts."""
+"""The choice of how a new fit finds its start: by a search, or as textbook EM does."""
 
 from . import plain, search
 
 
 def chosen(settings, annotations, thorough=None):
-    """A function (source, family, settings, random_state, *, annotations, progress) that fits from the beginning.
+    """The function (source, family, settings, random_state, *, annotations, progress) that makes a new fit.
 
     Parameters
     ----------
     settings : em.Settings
     annotations : Annotations
     thorough : callable, default=None
-        The search for softly assigned points without labels: others' components must not be merged and split. None:
-        `search.fit` where the settings ask for accelerated steps, else `plain.fit`.
+        The search to use if points are softly assigned and have no labels; else components must not be merged and
+        split. None: `search.fit` if the settings ask for accelerated steps, else `plain.fit`.
     """
     if settings.assignment != "soft" or annotations.is_constrained:
         return plain.fit

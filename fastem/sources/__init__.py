@@ -1,6 +1,7 @@
 """What `fit` can run over: arrays, blocks from a function, tables, files, Dask collections, and sources of your own.
 
-All give the same numbers: the points are cut for rounding by their number alone, not by how they come.
+The same points give the same numbers from every source: how sums are divided, and so rounded, depends only on the
+number of points, not on how they come.
 """
 
 from pathlib import Path
@@ -19,7 +20,7 @@ __all__ = [
 
 
 def as_source(X):
-    """The source for the given data; None where they are array-like, to be validated as scikit-learn does.
+    """The source for the given data; None if they are array-like, to be validated as scikit-learn does.
 
     Parameters
     ----------

@@ -9,20 +9,21 @@ from ..kernels import NO_POINT_ANNOTATIONS, PointAnnotations
 
 _VALUES = 1 << 20  # numbers drawn at a time
 
-# Odd, so that no two of 2**64 passes draw alike.
+# Step of the seed from pass to pass, modulo 2**64: odd, so that 2**64 passes have different seeds.
 _NEXT_PASS = 0x9E3779B97F4A7C15
 
 
 @dataclass(frozen=True)
 class Assignment:
-    """How a point counts in the moments.
+    """How points are assigned to components in the moments.
 
     Attributes
     ----------
     kind : {'soft', 'hard', 'stochastic'}
-        By its responsibilities, for its most probable component alone, or for one drawn by its responsibilities.
+        A point counts for all components by its responsibilities, for the most probable one alone, or for one drawn
+        with its responsibilities as probabilities.
     seed : int
-        Of the draws.
+        Seed of the draws.
     """
 
     kind: str = "soft"
@@ -30,11 +31,11 @@ class Assignment:
 
     @property
     def code(self):
-        """As the kernels have it."""
+        """The kernels' code of the kind."""
         return {"soft": kernels.SOFT, "hard": kernels.HARD, "stochastic": kernels.STOCHASTIC}[self.kind]
 
     def next_pass(self):
-        """The same with draws of its own."""
+        """The assignment for the next pass: the same kind, with other draws."""
         return replace(self, seed=(self.seed + _NEXT_PASS) % 2**64)
 
 
@@ -43,12 +44,12 @@ SOFT, HARD = Assignment("soft"), Assignment("hard")
 
 @dataclass(frozen=True)
 class Annotations:
-    """What is known of all n points; a source hands each part of them what is theirs.
+    """What is known of all n points beside their coordinates.
 
     Attributes
     ----------
     weights : array of shape (n,), float64, or None
-        Multiplicities.
+        How often each point counts.
     labels : array of shape (n,), int64, or None
         The component of a point, -1 where unknown.
     responsibilities : array of shape (n, K), float64, `DrawnResponsibilities` or None
@@ -64,7 +65,7 @@ class Annotations:
 
     @property
     def is_constrained(self):
-        """Whether responsibilities aren't free for some of the points."""
+        """Whether there are labels or responsibilities, which constrain the E-step."""
         return self.labels is not None or self.responsibilities is not None
 
     @property
@@ -76,11 +77,11 @@ class Annotations:
 
     @property
     def most_rows(self):
-        """The most rows that `part` should be asked for at a time; None for any number."""
+        """Most rows that `part` should be asked for at a time; None for no limit."""
         return getattr(self.responsibilities, "most_rows", None)
 
     def part(self, start, stop, assignment):
-        """What the kernels take, of the points from start to stop and their assignment."""
+        """The kernels' form of the annotations and the assignment of the points from start to stop."""
 
         def rows(values, nothing):
             return nothing if values is None else np.asarray(values[start:stop], dtype=nothing.dtype)
@@ -95,7 +96,7 @@ class Annotations:
         )
 
     def of_rows(self, start, stop):
-        """What is known of the points from start to stop, as of points of their own."""
+        """The annotations of the points from start to stop alone."""
         drawn = isinstance(self.responsibilities, DrawnResponsibilities)
         shares = self.responsibilities
         return replace(
@@ -115,7 +116,7 @@ def n_counted(source, annotations):
 
 
 class DrawnResponsibilities:
-    """Uniform responsibilities, (n, K), drawn in scikit-learn's order when they are asked for: never all in memory.
+    """Uniform responsibilities, (n, K), drawn in scikit-learn's order when they are asked for, never held in memory.
 
     Parameters
     ----------
@@ -136,14 +137,14 @@ class DrawnResponsibilities:
         return values / values.sum(axis=1, keepdims=True)
 
     def of_rows(self, start):
-        """A copy whose first row is row `start` of these: what can be sent to where those points are."""
+        """A copy whose first row is row `start` of these; it can be sent to the worker that has those points."""
         self._go_to(start)
         random_state = np.random.RandomState()
         random_state.set_state(self._random_state.get_state())
         return DrawnResponsibilities(random_state, self._n_components)
 
     def finish(self, n_samples):
-        """Leave the random state where all n rows' draws leave it, also where copies drew them."""
+        """Leave the random state as it is after the draws of all n rows, even if copies have made them."""
         self._go_to(n_samples)
 
     def _go_to(self, row):

@@ -9,15 +9,15 @@ from .. import kernels
 from ..kernels import READ_IN_PLACE
 from .base import VALUES, Source, SourceError, nonfinite_error, nonfinite_rows, readable
 
-_MAPPED = 16 << 20  # bytes of a file that are looked at at a time
-_MAPPED_AROUND = 2 << 20  # that Linux may map before the page that is asked for
+_MAPPED = 16 << 20  # bytes of a mapped file that are read at a time
+_MAPPED_AROUND = 2 << 20  # bytes that Linux may map before the page that is asked for
 
 
 class ArraySource(Source):
     """Points in an array: read in place, never copied whole.
 
-    A memory-mapped file is read from its beginning to its end, the next stretch on its way while the kernels work on
-    this one, and what has been read is handed back: the process stays small whatever the file's size.
+    A memory-mapped file is read from its beginning to its end. The next part is read ahead while the kernels work on
+    this one, and pages that have been read are released, so the process stays small whatever the file's size.
 
     Parameters
     ----------
@@ -74,14 +74,14 @@ class ArraySource(Source):
 
 
 def in_memory(source, index=slice(None)):
-    """Some points of a source, or all, as a source of their own."""
+    """Some points of a source, or all, copied to memory as a source."""
     return ArraySource(source.rows(index))
 
 
 def sample(source, size, random_state, weights=None):
-    """About `size` points drawn by weight, one from each of as many equal stretches of the data: a source.
+    """A source of `size` points drawn by weight, one from each of `size` stretches of the data of equal weight.
 
-    Without weights no point comes twice, and the data's order does no harm: a stretch is never left out.
+    So the sample is representative even of sorted data. Without weights no point is drawn twice.
     """
     where = random_state.uniform(size=size)
     if weights is None:
@@ -95,20 +95,20 @@ def sample(source, size, random_state, weights=None):
 
 
 class _MappedFile:
-    """The file behind a memory-mapped array, of which ranges of rows come and go."""
+    """The file behind a memory-mapped array: ranges of its rows are read ahead, and released after use."""
 
     def __init__(self, array, is_by_rows):
         self._map = array._mmap
         self._address = np.frombuffer(self._map, np.uint8).__array_interface__["data"][0]
         self._filename = array.filename
         self._offset = array.offset - array.offset % mmap.ALLOCATIONGRANULARITY  # of the map in the file
-        # Mode 'c' would lose what was written; columns that lie apart have no rows to hand back.
+        # In mode 'c' releasing pages would lose what was written; column by column, rows have no pages of their own.
         self._is_ours = array.mode in ("r", "r+") and hasattr(self._map, "madvise") and is_by_rows
         self.name = "the memory-mapped file" if array.filename is None else str(array.filename)
 
     @classmethod
     def under(cls, array):
-        """That of an array, or None where it is in memory."""
+        """The file behind an array, or None if the array is in memory."""
         is_by_rows = abs(array.strides[0]) >= array.shape[1] * abs(array.strides[1])
         while array is not None:
             if isinstance(array, np.memmap) and isinstance(array._mmap, mmap.mmap):
@@ -117,7 +117,7 @@ class _MappedFile:
         return None
 
     def _range(self, rows):
-        """First byte and number of bytes of rows in the map, in whole pages."""
+        """First byte and number of bytes of rows in the map, from the beginning of a page."""
         low = high = rows.__array_interface__["data"][0] - self._address
         for length, stride in zip(rows.shape, rows.strides, strict=True):
             low, high = low + min(0, (length - 1) * stride), high + max(0, (length - 1) * stride)
@@ -125,7 +125,7 @@ class _MappedFile:
         return start, high + rows.itemsize - start
 
     def expect(self, rows, later):
-        """Before rows are read: are they still there? And have those after them read ahead."""
+        """Before rows are read: check that the file still has them, and start reading ahead those that come later."""
         start, length = self._range(rows)
         size = self._size()
         if size is not None and size < self._offset + start + length:
@@ -134,14 +134,14 @@ class _MappedFile:
             self._map.madvise(mmap.MADV_WILLNEED, *self._range(later))
 
     def _size(self):
-        """Of the file in bytes; None where it has no name any more, which the map outlives."""
+        """Size of the file in bytes; None if it has been deleted, which the map survives."""
         try:
             return os.stat(self._filename).st_size
         except (OSError, TypeError):
             return None
 
     def hand_back(self, rows):
-        """After rows are read: their pages stay in the system's cache, but are no longer this process's."""
+        """After rows are read: release their pages from this process; they stay in the system's cache."""
         if self._is_ours:
             start, length = self._range(rows)
             stop = (start + length) // mmap.PAGESIZE * mmap.PAGESIZE  # the last page may hold rows to come

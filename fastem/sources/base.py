@@ -1,4 +1,4 @@
-"""What a pass can run over, whatever holds the points: a subclass reads them, this class does the rest."""
+"""The base class of sources: a subclass reads the points, wherever they are; this class makes passes over them."""
 
 import numpy as np
 
@@ -6,21 +6,21 @@ from .. import kernels
 from ..kernels import READ_IN_PLACE
 from .annotations import NO_ANNOTATIONS, SOFT
 
-# Where moments about the old means have lost more than 7 of 16 digits (in float32 4 of 7) against those about the new
-# ones, the pass is made again about the new ones. It happens after a far-off start, or where tied clusters are tiny
-# and far apart.
+# Share of a second moment about the old means that is left about the new means, below which 7 of 16 digits are lost (in
+# float32 4 of 7) and the pass is repeated about the new means. This happens after a far-off start, or with a tied
+# covariance if clusters are tiny and far apart.
 _DIGITS_KEPT = {np.dtype(np.float64): 1e-7, np.dtype(np.float32): 1e-4}
 
 VALUES = 1 << 20  # numbers converted, gathered, checked or drawn at a time: 8 MiB
 
 
 class SourceError(ValueError):
-    """Points that can't be used, or are no longer what they were; says where.
+    """The points can't be read or used, or have changed since the pass before; the message says where.
 
     Attributes
     ----------
     result : EMResult or None
-        What a fit had reached by then.
+        What the fit had reached by then.
     """
 
     result = None
@@ -29,13 +29,14 @@ class SourceError(ValueError):
 class Source:
     """Points that can be read again and again, from the first to the last, block by block.
 
-    A subclass implements `scan`, which learns and checks what there is, and `read`; the others it may do better.
+    A subclass implements `scan`, which checks the points and sets the attributes, and `read`. It may override other
+    methods to be faster.
 
     Attributes
     ----------
     n_samples, n_features : int
     dtype : dtype
-        Of the blocks.
+        Of the blocks that are read.
     feature_names : list of str or None
     is_validated : bool
         Whether scikit-learn has checked features and their names.
@@ -46,7 +47,7 @@ class Source:
     _cells = None
 
     def scan(self, estimator="GaussianMixture"):
-        """Read all the points once: set the attributes, raise SourceError where a row can't be used."""
+        """Read all the points once: set the attributes; raise SourceError if a row can't be used."""
         raise NotImplementedError
 
     def read(self):
@@ -58,13 +59,13 @@ class Source:
         return f"row {row}"
 
     def column(self, values):
-        """Weights or labels as they were given; a source of named columns takes a name for them."""
+        """Weights or labels as given; a source with named columns also takes the name of a column."""
         if isinstance(values, str):
             raise ValueError(f"this source has no column {values!r} beside its features: pass an array")
         return values
 
     def choosing(self, *, only=None, without=()):
-        """This, or a copy with other features, where columns have names and the user left the choice open."""
+        """This source; or a copy with other features, if columns have names and the user hasn't chosen among them."""
         return self
 
     @property
@@ -74,15 +75,18 @@ class Source:
 
     @property
     def nbytes(self):
-        """What the points would take in memory."""
+        """Bytes that the points would take in memory."""
         return self.n_samples * self.n_features * self.precision.itemsize
 
     def parts(self, leaf, most_rows=None):
-        """The points as (number of the first, rows), each of whole leaves but for the last."""
+        """The points as (number of the first row, rows); all but the last consist of whole leaves.
+
+        A leaf is a number of rows that the kernels sum up as one unit.
+        """
         return aligned(self.read(), leaf, self.n_features, most_rows=most_rows)
 
     def rows(self, index):
-        """A copy of some rows, by slice or numbers in any order, in their `precision`."""
+        """A copy of some rows, by slice or by numbers in any order, in the source's `precision`."""
         if isinstance(index, slice):
             index = np.arange(*index.indices(self.n_samples))
         order = np.argsort(index, kind="stable")
@@ -97,7 +101,7 @@ class Source:
         return out
 
     def _taken(self, wanted):
-        """The rows of these numbers, which rise, some at a time."""
+        """The rows with these numbers, which are ascending, some at a time."""
         done = first = 0
         for block in self.read():
             stop = np.searchsorted(wanted, first + len(block))
@@ -113,7 +117,7 @@ class Source:
         ----------
         parameters : Parameters
         centres : ndarray of shape (K, D), default=None
-            What moments are taken about; by default the means.
+            The points about which moments are taken; by default the means.
         annotations : Annotations
             Weights, labels, responsibilities.
         assignment : Assignment
@@ -127,7 +131,7 @@ class Source:
         Raises
         ------
         SourceError
-            Where the points can't be read, or hold NaN or infinity now.
+            If the points can't be read, or hold NaN or infinity now.
         """
         centres = parameters.means.astype(np.float64) if centres is None else centres
         inputs = parameters.kernel_inputs(exact, single=self.precision == np.float32)
@@ -142,12 +146,12 @@ class Source:
     def _statistics(self, family, inputs, centres, annotations, assignment):
         offsets = (centres - inputs.origin).astype(inputs.bias.dtype)
         if offsets.dtype == np.float32:
-            centres = inputs.origin + offsets  # where the kernels take them to be
+            centres = inputs.origin + offsets  # as the kernels round them
         sums = self._sums(inputs, offsets, annotations, assignment)
         return family.statistics_of_pass(inputs, centres, sums)
 
     def e_step(self, parameters, annotations=NO_ANNOTATIONS, assignment=SOFT):
-        """`accumulate` about the means, its variances good to 9 digits (3 where it computes in float32)."""
+        """`accumulate` about the means, with variances accurate to 9 digits (3 where it computes in float32)."""
         of_points = {"annotations": annotations, "assignment": assignment}
         statistics = self.accumulate(parameters, **of_points)
         if statistics.digits_kept < _DIGITS_KEPT[self.precision]:
@@ -155,9 +159,9 @@ class Source:
         return statistics
 
     def log_likelihood(self, parameters, annotations=NO_ANNOTATIONS, assignment=SOFT):
-        """(weighted sum of the points' log-likelihoods, nats, sum of the weights): a pass without moments.
+        """(weighted sum of the points' log-likelihoods, nats; sum of the weights), by a pass without moments.
 
-        With hard assignment that of each point's most probable component.
+        With hard assignment, a point's log-likelihood is that of its most probable component.
         """
         inputs = parameters.kernel_inputs(single=self.precision == np.float32)
         *_, log_likelihood, weight = self._sums(inputs, inputs.means, annotations, assignment, moments=False).rounded(
@@ -177,22 +181,22 @@ class Source:
         return sums.sums()
 
     def check_finite(self, rows, first):
-        """Raise SourceError where rows, the first of them number `first`, hold NaN or infinity."""
+        """Raise SourceError if the rows, of which the first is row number `first`, hold NaN or infinity."""
         if (bad := nonfinite_rows(rows)).size:
             raise self.no_longer_finite(rows[bad[0]], first + int(bad[0]))
 
     def no_longer_finite(self, values, row):
-        """The error for a row, with these values, that `scan` found nothing wrong with."""
+        """The error for a row with these values, which was finite when `scan` read it."""
         what = "NaN" if np.isnan(values).any() else "infinity"
         return SourceError(f"{self.where(row)} holds {what}, which it did not before")
 
     def _check_points(self):
-        """Look for the row that made statistics infinite, where a pass has no log-likelihood to tell by."""
+        """Look for the row that made statistics infinite, if the pass had no log-likelihood that would show it."""
         for first, rows in self.parts(1):
             self.check_finite(rows, first)
 
     def evaluate(self, parameters, kernel, out):
-        """Fill out, one row per point, with a kernel of `kernels` that evaluates a mixture; return it."""
+        """Fill `out`, one row per point, by a kernel of `kernels` that evaluates a mixture; return `out`."""
         inputs = parameters.kernel_inputs(single=self.precision == np.float32)
         for first, rows in self.parts(1):
             kernel(rows, inputs, out[first : first + len(rows)])
@@ -200,7 +204,7 @@ class Source:
 
 
 def nonfinite_error(n_rows, where, is_nan, estimator):
-    """What is wrong with points that hold NaN or infinity, in scikit-learn's words and where the first one is."""
+    """The error for points that hold NaN or infinity: scikit-learn's message, and where the first such row is."""
     plural = "s hold" if n_rows > 1 else " holds"
     what = "NaN" if is_nan else "infinity"
     message = f"Input X contains {what}.\n{n_rows} row{plural} NaN or infinity, the first is {where}."
@@ -213,7 +217,7 @@ def nonfinite_error(n_rows, where, is_nan, estimator):
 
 
 def readable(rows):
-    """Rows as an array that kernels read in place: itself, or converted to float64."""
+    """Rows as an array that kernels read in place: the same array, or one converted to float64."""
     if rows.dtype == np.bool_:
         return rows.view(np.uint8)
     return rows if rows.dtype in READ_IN_PLACE else np.asarray(rows, dtype=np.float64)
@@ -230,10 +234,10 @@ def nonfinite_rows(rows):
 
 
 def aligned(blocks, leaf, n_features, first=0, most_rows=None):
-    """Regroup blocks of rows into (number of the first, rows) of whole leaves, the last aside.
+    """Regroup blocks of rows into (number of the first row, rows); all but the last consist of whole leaves.
 
-    Rows are views of a block where it holds whole leaves; what lies between is copied, and so are small blocks, a few
-    MiB together. A part is good until the next one is asked for.
+    The whole leaves of a large block are views of it. Rows between these, and small blocks, are copied, a few MiB at a
+    time. A part is valid until the next one is asked for.
     """
     size = max(1, (VALUES // n_features) // leaf) * leaf
     most = None if most_rows is None else max(1, most_rows // leaf) * leaf

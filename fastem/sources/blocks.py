@@ -1,4 +1,4 @@
-"""Points that come in blocks, again for each pass: from a function, a table's batches, a reader of files."""
+"""Points that come in blocks, anew for each pass: from a function, the batches of a table, or a reader of files."""
 
 import queue
 import threading
@@ -23,7 +23,7 @@ class BlockSource(Source):
 
     def __init__(self, blocks):
         self._make_blocks = blocks
-        self._starts = []  # of the blocks of the pass under way, or of the last one
+        self._starts = []  # first row numbers of the blocks of the current pass, or of the last one
 
     def scan(self, estimator="GaussianMixture"):
         self.n_samples = self.n_features = self.dtype = None
@@ -52,7 +52,7 @@ class BlockSource(Source):
         return (rows for _, rows in self._numbered())
 
     def _numbered(self):
-        """(number of the first row, rows) of each block, checked against what the first pass saw."""
+        """(number of the first row, rows) of each block, checked against the first pass."""
         expected, self._starts, first = self.n_samples, [], 0
         blocks = self._new_blocks()
         if not hasattr(blocks, "__iter__"):
@@ -72,7 +72,7 @@ class BlockSource(Source):
             raise self._other_length(f"{first} rows now, not", expected)
 
     def _each(self, blocks):
-        """The blocks; whatever making one raises is an error of the source."""
+        """The blocks; any error in making one becomes a SourceError."""
         number, blocks = 0, iter(blocks)
         while True:
             try:
@@ -92,7 +92,7 @@ class BlockSource(Source):
         )
 
     def _rows_of(self, block, number):
-        """A block as an array that kernels read in place, of the columns and the dtype of the first one."""
+        """A block as an array that kernels read in place, with the columns and dtype of the first block."""
         rows, names = as_rows(block, f"block {number}")
         if self.n_features is None:
             rows = readable(rows)
@@ -136,9 +136,9 @@ def as_rows(block, name):
 
 
 def index_columns(schema):
-    """Columns of an Arrow schema that number or name the rows: where pandas or Dask wrote a table's index.
+    """Columns of an Arrow schema that number or name the rows: a table's index, written by pandas or Dask.
 
-    The metadata that both write beside the schema names them; a range that needs no column is described there alone.
+    The metadata that both add to the schema names these columns. An index that is a range has no column.
     """
     try:
         described = (schema.pandas_metadata or {}).get("index_columns", ())
@@ -148,7 +148,7 @@ def index_columns(schema):
 
 
 def from_arrow(table, name):
-    """An Arrow table or record batch as an array, C-contiguous: float32 where all columns are, integers as float64."""
+    """An Arrow table or record batch as a C-contiguous array: float32 if all columns are; integers become float64."""
     columns = []
     for label, column in zip(table.schema.names, table.columns, strict=True):
         values = np.asarray(column)  # a missing value becomes NaN
@@ -166,8 +166,8 @@ def from_arrow(table, name):
 
 
 def read_ahead(items):
-    """The items of an iterator, the next one made in a thread of its own while this one is used."""
-    # Simple queues: an interrupt while one waits for the others may leave their locks in disorder.
+    """The items of an iterator; while one is used, a thread makes the next one."""
+    # SimpleQueue, as an interrupt (Ctrl-C) while waiting may leave the locks of other queues in disorder.
     ready, wanted, stopped = queue.SimpleQueue(), queue.SimpleQueue(), threading.Event()
 
     def run():

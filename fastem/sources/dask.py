@@ -1,9 +1,9 @@
-"""Points in a Dask array or dataframe: each worker runs the kernels on the partitions it has.
+"""Points in a Dask array or dataframe: each worker runs the kernels on the partitions that it has.
 
-What travels: parameters to the workers, and sums back. With many components 2 bytes a point travel both ways (see
-`NearestComponents`). Of the points a sample for the start travels (16 MiB at most). A leaf is summed by one worker, so
-the first rows of a partition (fewer than a leaf's, 2,048 as a rule) travel to the worker of the one before. So the sums
-are the same bits for any partitions, and for the same points in memory.
+Parameters are sent to the workers, and sums come back. With many components, 2 bytes per point go both ways (see
+`NearestComponents`). Few points are sent: a sample for the start (16 MiB at most), and the first rows of a partition
+(fewer than a leaf has, as a rule 2,048) to the worker of the partition before, because one worker sums all of a leaf.
+So the sums are bit-identical for any partitions, and for the same points in memory.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ _FAN_IN = 32  # sums that one task adds up
 
 
 def is_dask(X):
-    """Whether X is a Dask collection; imports nothing."""
+    """Whether X is a Dask collection; the check doesn't import Dask."""
     return type(X).__module__.split(".")[0] in ("dask", "dask_expr") and hasattr(X, "dask")
 
 
@@ -33,7 +33,8 @@ class DaskSource(Source):
     Parameters
     ----------
     X : dask.array.Array or dask.dataframe.DataFrame
-        Cut by rows. Every pass computes its partitions anew: `persist` it where that takes long and memory is there.
+        Partitioned by rows. Every pass computes the partitions anew: `persist` it if that takes long and fits into
+        memory.
     """
 
     def __init__(self, X):
@@ -119,12 +120,15 @@ class DaskSource(Source):
         return sums
 
     def _ranges(self, leaf):
-        """(first row, last row) of each task: of each partition the leaves that begin in it."""
+        """(first row, row after the last) of each task: the leaves that begin in one partition."""
         first = np.minimum(-(-self._starts // leaf) * leaf, self.n_samples)
         return [(int(a), int(b)) for a, b in pairwise(first) if a < b]
 
     def _pieces(self, first, stop):
-        """Partitions, and heads of those after, with the rows from first to stop: (rows, low, high, number of rows)."""
+        """The rows from first to stop, as (block, low, high, number of rows): rows low to high of each block.
+
+        A block is a partition, or the head of one of the partitions after it.
+        """
         pieces = []
         for i in range(np.searchsorted(self._starts, first, side="right") - 1, len(self._partitions)):
             begin, end = map(int, self._starts[i : i + 2])
@@ -140,7 +144,7 @@ class DaskSource(Source):
         return pieces
 
     def _head(self, number, length):
-        """The first rows of a partition, for the worker of the one before; a cluster keeps them for all passes."""
+        """The first rows of a partition, for the worker of the one before it; a cluster keeps them for all passes."""
         if (number, length) not in self._heads:
             head = self._dask.delayed(_head)(self._partitions[number], length)
             self._heads[number, length] = head if _client() is None else self._dask.persist(head)[0]
@@ -150,7 +154,7 @@ class DaskSource(Source):
         return self._dask.compute(*tasks)
 
     def _threads_a_task(self, n_tasks):
-        """Threads for each task's kernels, so that all together take what the scheduler has."""
+        """Number of threads for each task's kernels, so that all tasks together use what the scheduler has."""
         client = _client()
         if client is None:
             available = most = numba.get_num_threads()
@@ -163,10 +167,10 @@ class DaskSource(Source):
         raise NotImplementedError("predictions of Dask input are lazy: see `lazily`")
 
     def _check_points(self):
-        pass  # its tasks have looked
+        pass  # the tasks of the pass have checked them
 
     def lazily(self, evaluate, dtype, n_columns=None):
-        """A Dask array of what a function makes of each partition's rows: (n,), or (n, n_columns)."""
+        """A Dask array, (n,) or (n, n_columns), of a function's values for each partition's rows."""
         array = needed("dask.array", "dask")
         X = self.X.to_dask_array(lengths=None) if self._is_frame else self.X
         if X.numblocks[1] > 1:
@@ -178,7 +182,7 @@ class DaskSource(Source):
 
 
 def _client():
-    """That of the distributed scheduler in use; None where Dask's schedulers are this process."""
+    """The client of the distributed scheduler in use; None if Dask runs in this process."""
     if "distributed" in sys.modules:
         with contextlib.suppress(ValueError):
             return sys.modules["distributed"].get_client()
@@ -189,7 +193,7 @@ def _client():
 
 
 class _Bad:
-    """What a task met that can't be used: a row with these values, or what a message says."""
+    """The result of a task that met bad points: a row with these values, or what the message says."""
 
     def __init__(self, row=None, values=None, message=None):
         self.row, self.values, self.message = row, values, message
@@ -201,7 +205,7 @@ def _rows(block, dtype):
 
 
 def _look(block, number):
-    """(rows, columns, dtype, rows that hold NaN or infinity, the first of them, whether it holds NaN)."""
+    """(n_rows, n_columns, dtype, number of rows with NaN or infinity, the first of them, whether that holds NaN)."""
     rows, _ = as_rows(block, f"partition {number}")
     rows = readable(rows)
     bad = nonfinite_rows(rows)
@@ -220,7 +224,7 @@ def _head(block, length):
 def _sums_of(pieces, first, stop, annotations, assignment, cells, shared):
     """(`kernels.Sums`, labels of the cells) of the points from first to stop: rows [low, high) of the pieces.
 
-    `_Bad` in place of the sums where a row can't be used.
+    `_Bad` takes the place of the sums if a row can't be used.
     """
     inputs, offsets, settings, dtype, n_threads = shared
     blocks, n_features = [_rows(block, dtype) for block, *_ in pieces], offsets.shape[1]

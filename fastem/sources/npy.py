@@ -1,4 +1,4 @@
-"""Arrays in .npy files, mapped into memory without believing what they claim."""
+"""Arrays in .npy files, memory-mapped after their headers were checked."""
 
 import math
 import os
@@ -8,16 +8,16 @@ from numpy.lib import format as npy
 
 
 def mapped(path):
-    """The array of a .npy file, memory-mapped; ValueError where it is none, or is longer than the file.
+    """The array of a .npy file, memory-mapped; ValueError if it isn't one, or if the array is longer than the file.
 
-    numpy.load would do, but a forged header makes it raise errors of all kinds, and a certain one kills the process.
+    numpy.load isn't used, as a forged header makes it raise errors of all kinds, and a certain one kills the process.
     """
     with open(path, "rb") as file:
         try:
             version = npy.read_magic(file)
             read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
             shape, is_by_columns, dtype = read(file)
-        except Exception as error:  # of Python's tokenizer and parser, too
+        except Exception as error:  # including those of Python's tokenizer and parser
             raise ValueError(" ".join(str(error).split())[:200] or "its header is no array's") from None
         start, size = file.tell(), os.fstat(file.fileno()).st_size
     if dtype.hasobject or not dtype.itemsize:
@@ -26,5 +26,5 @@ def mapped(path):
         raise ValueError(f"its shape is said to be {shape!r:.100}")
     if math.prod(shape) * dtype.itemsize > size - start:
         raise ValueError(f"an array of shape {shape} and dtype {dtype} is longer than the file, which was cut short")
-    with np.errstate(over="ignore"):  # of lengths whose product is 0 in the end
+    with np.errstate(over="ignore"):  # lengths whose product is 0 may overflow on the way
         return np.memmap(path, dtype, "r", start, shape, "F" if is_by_columns else "C")

@@ -1,4 +1,4 @@
-"""What users pass in place of numbers and NumPy would take for some: masked values, dates, spans of time."""
+"""Checks for values that NumPy would silently take as numbers: masked values, dates and spans of time."""
 
 from contextlib import suppress
 
@@ -11,15 +11,16 @@ _SPANS = "spans / numpy.timedelta64(1, 's') are seconds"
 
 
 def check_numbers(values, name, remedy="Drop those rows, or fill the values in"):
-    """Raise SourceError where values are masked or are dates or spans of time: array, table of columns or list.
+    """Raise SourceError if values are masked, or are dates or spans of time.
 
     Parameters
     ----------
     values : array-like
+        Array, table of columns or list.
     name : str
-        What they are, for the message.
+        What the values are, for the message.
     remedy : str
-        For masked values.
+        Advice for masked values, for the message.
     """
     if hasattr(values, "columns"):
         for label, dtype in zip(values.columns, getattr(values, "dtypes", ()), strict=False):
@@ -40,13 +41,13 @@ def check_numbers(values, name, remedy="Drop those rows, or fill the values in")
 
 
 def _as_array(values):
-    """The array that values are or would become, its mask kept; None where it is nothing to look at."""
+    """The array that values are or would become, with its mask; None if there is nothing to check."""
     if isinstance(values, np.ndarray):
         return values
     if isinstance(values, list | tuple):
         if any(isinstance(row, np.ma.MaskedArray) for row in values):
             return np.ma.array(values)
-        with suppress(Exception):  # of another kind of bad input, which others tell better
+        with suppress(Exception):  # other bad input: later checks have a better message
             return np.asarray(values)
     elif hasattr(values, "__array__") and not hasattr(values, "dask"):
         with suppress(Exception):
@@ -55,7 +56,7 @@ def _as_array(values):
 
 
 def _kind(dtype):
-    """'M' for dates, 'm' for spans of time, else another letter; of NumPy's, pandas' or Polars' dtypes."""
+    """Kind of a NumPy, pandas or Polars dtype: 'M' for dates, 'm' for spans of time, else another character."""
     kind = getattr(dtype, "kind", None)
     if isinstance(kind, str) and kind:
         return kind
@@ -65,7 +66,7 @@ def _kind(dtype):
 
 def _of_time(name, dtype, kind, values, where=""):
     missing = ""
-    is_missing = np.not_equal(values, values)  # NaT alone
+    is_missing = np.not_equal(values, values)  # true for NaT only
     if (rows := _rows(is_missing.astype(bool))).size:
         missing = f", and is NaT in {_count(rows)}"
     return SourceError(

@@ -12,16 +12,16 @@ from .blocks import BlockSource, as_rows, index_columns, read_ahead
 
 
 class ParquetSource(BlockSource):
-    """Points in a Parquet file, or in all those of a folder in the order of their names.
+    """Points in a Parquet file, or in all Parquet files of a folder in the order of their names.
 
-    Row group by row group, the next rows read while the kernels work on these.
+    They are read row group by row group; the next rows are read while the kernels work on these.
 
     Parameters
     ----------
     path : str or Path
-        A file, or a folder; `.parquet` and `.parq` files below it count.
+        A file, or a folder, with its `.parquet` and `.parq` files, also those in folders below.
     columns : list of str, default=None
-        The features; by default all columns of numbers but those of an index that pandas or Dask wrote.
+        The features; by default all columns of numbers, except an index that pandas or Dask wrote.
 
     Attributes
     ----------
@@ -47,7 +47,7 @@ class ParquetSource(BlockSource):
             but = f" but the index, which columns={index} takes as features" if index else ""
             raise SourceError(f"{self.files[0]}: no columns of numbers{but}")
         self._what = str(self.path)
-        self._places = []  # (first row of all, file, row group) of the pass under way
+        self._places = []  # (number of first row, file, row group, first row in it) of each block of the current pass
 
     @property
     def all_columns(self):
@@ -57,19 +57,19 @@ class ParquetSource(BlockSource):
 
     @property
     def index_columns(self):
-        """Names of the columns that hold an index of pandas' or Dask's, which are features only if asked for."""
+        """Names of the columns that hold an index written by pandas or Dask; they are features only if asked for."""
         with self._open(self.files[0]) as (_, schema):
             return index_columns(schema)
 
     @contextmanager
     def _open(self, path):
-        """(the file, its schema)."""
+        """(the file, its schema), open during the block."""
         try:
             file = self._parquet.ParquetFile(path)
             schema = file.schema_arrow
         except FileNotFoundError:
             raise SourceError(f"{path}: no such file") from None
-        except Exception as error:  # Arrow's are of all kinds, and a damaged file brings about each
+        except Exception as error:  # a damaged file makes Arrow raise errors of all kinds
             raise SourceError(f"{path}: can't be read as Parquet ({_one_line(error)})") from None
         with file:
             yield file, schema
@@ -94,7 +94,7 @@ class ParquetSource(BlockSource):
         return other
 
     def column(self, values):
-        """One more column by name, such as the points' weights or labels, as an array (n,)."""
+        """Weights or labels: another column, if given by its name, as an array (n,); else as given."""
         if not isinstance(values, str):
             return values
         column = np.concatenate([rows[:, 0] for _, _, rows in self._groups(self._known_columns([values]))])
@@ -114,13 +114,13 @@ class ParquetSource(BlockSource):
             first += len(rows)
 
     def _groups(self, columns):
-        """(file, (row group, first of its rows), rows), a few MiB at a time."""
+        """(file, (row group, number of the first row in it), rows), a few MiB at a time."""
         for path, (group, start), batch in self.batches(columns):
             rows, _ = as_rows(batch, f"{path}, row group {group}, from row {start} on")
             yield path, (group, start), rows
 
     def batches(self, columns):
-        """(file, (row group, first of its rows), Arrow batch of these columns), a few MiB of numbers at a time."""
+        """(file, (row group, number of the first row in it), Arrow batch of these columns), a few MiB at a time."""
         most = max(1, VALUES // max(1, len(columns)))
         for path in self.files:
             with self._open(path) as (file, schema):
@@ -134,7 +134,7 @@ class ParquetSource(BlockSource):
                             batch = next(batches, None)
                             if batch is None:
                                 break
-                            # In this order; an index that was asked for by name is a column like others.
+                            # The columns in this order, without metadata: an index asked for is a column like others.
                             batch = batch.select(columns).replace_schema_metadata(None)
                         except Exception as error:
                             raise SourceError(f"{path}: row group {group} can't be read ({_one_line(error)})") from None
