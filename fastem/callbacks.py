@@ -33,7 +33,13 @@ With `algorithm='auto'` iterations on samples are not reported; with `algorithm=
 3 -4.156
 """
 
+from __future__ import annotations
+
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = ["Checkpoint", "Frames"]
 
@@ -41,16 +47,16 @@ __all__ = ["Checkpoint", "Frames"]
 class _Callback:
     """Does nothing; subclasses override some of the methods."""
 
-    def setup(self, estimator, context):
+    def setup(self, estimator: Any, context: Any) -> None:
         """A fit begins."""
 
-    def on_fit_task_begin(self, estimator, context):
+    def on_fit_task_begin(self, estimator: Any, context: Any) -> None:
         """A task begins."""
 
-    def on_fit_task_end(self, estimator, context):
+    def on_fit_task_end(self, estimator: Any, context: Any) -> bool | None:
         """A task has ended."""
 
-    def teardown(self, estimator, context):
+    def teardown(self, estimator: Any, context: Any) -> None:
         """The fit has ended."""
 
 
@@ -81,30 +87,30 @@ class Frames(_Callback):
     True
     """
 
-    def __init__(self, every=1):
+    def __init__(self, every: int = 1) -> None:
         self.every = _at_least_one(every)
         self.runs = []
 
     @property
-    def best(self):
+    def best(self) -> list[Any]:
         """The frames of the run with the highest final `lower_bound_`."""
         ended = [run for run in self.runs if run]
         if not ended:
             raise ValueError("there are no frames yet: fit a model with these callbacks, model.set_callbacks(frames)")
         return max(ended, key=lambda run: run[-1].lower_bound_)
 
-    def setup(self, estimator, context):
+    def setup(self, estimator: Any, context: Any) -> None:
         """A fit begins: delete the frames of the one before."""
         self.runs = []
 
-    def on_fit_task_begin(self, estimator, context, *, fitted_estimator):
+    def on_fit_task_begin(self, estimator: Any, context: Any, *, fitted_estimator: Any) -> None:
         """Keep the start."""
         if context.task_name == "init":
             self.runs.append([])
         if context.task_name == "iteration" and not self.runs[-1]:
             self.runs[-1].append(fitted_estimator)
 
-    def on_fit_task_end(self, estimator, context, *, fitted_estimator):
+    def on_fit_task_end(self, estimator: Any, context: Any, *, fitted_estimator: Any) -> bool | None:
         """Keep an iteration."""
         if context.task_name == "fit":
             return
@@ -136,20 +142,20 @@ class Checkpoint(_Callback):
     >>> model = load("model.npz").set_params(warm_start=True).fit(X)                # doctest: +SKIP
     """
 
-    def __init__(self, path, every=10):
+    def __init__(self, path: str | Path, every: int = 10) -> None:
         self.path = Path(path)
         self.every = _at_least_one(every)
 
-    def setup(self, estimator, context):
+    def setup(self, estimator: Any, context: Any) -> None:
         """A fit begins."""
         self._n_iter = 0
 
-    def on_fit_task_begin(self, estimator, context):
+    def on_fit_task_begin(self, estimator: Any, context: Any) -> None:
         """A task begins."""
         if context.task_name == "init":
             self._n_iter = 0
 
-    def on_fit_task_end(self, estimator, context, *, fitted_estimator):
+    def on_fit_task_end(self, estimator: Any, context: Any, *, fitted_estimator: Any) -> bool | None:
         """Save after every n-th iteration."""
         if context.task_name == "iteration":
             self._n_iter += 1

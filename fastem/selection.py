@@ -5,10 +5,13 @@ components, every component of which is split before the surplus is merged. Comb
 win are dropped; the others are then fitted to all the points, starting from the sample's mixtures.
 """
 
+from __future__ import annotations
+
 import math
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from time import perf_counter
+from typing import TYPE_CHECKING
 
 import numpy as np
 from sklearn.utils import check_random_state
@@ -24,6 +27,14 @@ from .kernels.threads import thread_limits
 from .model.families import STANDARD
 from .sources.annotations import HARD, NO_ANNOTATIONS, Assignment, n_counted
 from .sources.array import sample
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any
+
+    from numpy.typing import ArrayLike
+
+    from .sources.typing import Points
 
 CRITERIA = "bic", "aic", "icl", "held_out"
 
@@ -78,22 +89,22 @@ class Selection:
     """
 
     best_estimator_: GaussianMixture
-    results_: dict
+    results_: dict[str, Any]
     criterion: str
     best_index_: int
 
 
 def select(
-    X,
-    n_components=range(1, 10),
-    covariance_type=STANDARD,
-    criterion="bic",
+    X: Points,
+    n_components: Iterable[int] | int = range(1, 10),
+    covariance_type: Iterable[str] | str = STANDARD,
+    criterion: str = "bic",
     *,
-    sample_weight=None,
-    n_folds=5,
-    one_standard_error=False,
-    **params,
-):
+    sample_weight: ArrayLike | str | None = None,
+    n_folds: int = 5,
+    one_standard_error: bool = False,
+    **params: Any,
+) -> Selection:
     """Fit a mixture for each number of components and covariance type, and find the best one by a criterion.
 
     Parameters

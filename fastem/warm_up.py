@@ -1,9 +1,12 @@
 """`warm_up`: compile the kernels ahead of use."""
 
+from __future__ import annotations
+
 import itertools
 import sys
 import time
 import warnings
+from typing import TYPE_CHECKING
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
@@ -11,8 +14,18 @@ from sklearn.exceptions import ConvergenceWarning
 from .estimators.gaussian_mixture import GaussianMixture
 from .model.families import STANDARD
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
-def warm_up(covariance_types=STANDARD, dtypes=("float64", "float32"), *, verbose=False):
+    from numpy.typing import DTypeLike
+
+
+def warm_up(
+    covariance_types: Iterable[str] = STANDARD,
+    dtypes: Iterable[DTypeLike] = ("float64", "float32"),
+    *,
+    verbose: bool = False,
+) -> None:
     """Compile the kernels of some covariance types, for fitting and prediction, and cache them on disk.
 
     Otherwise kernels are compiled at their first use, which takes seconds. The cache is beside the package, or in the

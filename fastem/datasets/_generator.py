@@ -5,11 +5,19 @@ positions are scaled until the Bayes error is the one asked for. Then a random l
 unchanged, stretches and turns the mixture.
 """
 
+from __future__ import annotations
+
 from numbers import Integral, Real
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..model.families import FAMILIES
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, DTypeLike
+    from sklearn.utils import Bunch
+
 
 # Pairs of components times reference points: limits the time of one evaluation of the error to some 10 ms.
 _N_EVALUATED = 1 << 20
@@ -18,16 +26,16 @@ _DIVERSITIES = 1.0, 0.5, 0.25, 0.0
 
 
 def make_mixture(
-    n_samples=1000,
-    n_components=3,
-    n_features=2,
+    n_samples: int = 1000,
+    n_components: int = 3,
+    n_features: int = 2,
     *,
-    overlap=0.05,
-    covariance_type="full",
-    weights=None,
-    dtype=np.float64,
-    random_state=None,
-):
+    overlap: float = 0.05,
+    covariance_type: str = "full",
+    weights: ArrayLike | None = None,
+    dtype: DTypeLike = np.float64,
+    random_state: int | np.random.RandomState | None = None,
+) -> Bunch:
     """Draw a Gaussian mixture whose components have a given overlap, and points from it.
 
     The overlap is the Bayes error: the probability that the component from which a point is drawn isn't the most

@@ -1,12 +1,18 @@
 """The data sets: `load_NAME` reads the table NAME.csv and its description NAME.txt."""
 
+from __future__ import annotations
+
 import csv
 from importlib.resources import files
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+if TYPE_CHECKING:
+    from sklearn.utils import Bunch
 
-def load_faithful():
+
+def load_faithful() -> Bunch:
     """Load the Old Faithful eruptions: 272 points, 2 features, 2 clear groups.
 
     Returns
@@ -38,7 +44,7 @@ def load_faithful():
     return _load("faithful")
 
 
-def load_galaxies():
+def load_galaxies() -> Bunch:
     """Load the velocities of 82 galaxies: 1 feature, several modes, an uncertain number of components.
 
     Returns
@@ -66,7 +72,7 @@ def load_galaxies():
     return _load("galaxies")
 
 
-def load_penguins():
+def load_penguins() -> Bunch:
     """Load the sizes of 342 penguins of three species: 4 features, labelled.
 
     Returns
@@ -98,7 +104,7 @@ def load_penguins():
     return _load("penguins", is_labelled=True)
 
 
-def load_reaven_miller():
+def load_reaven_miller() -> Bunch:
     """Load Reaven and Miller's diabetes data: 145 points, 3 features, labelled; groups of very different shapes.
 
     Returns

@@ -1,6 +1,9 @@
 """Base class of all mixtures: a fitted one labels, scores and samples points."""
 
+from __future__ import annotations
+
 from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 from sklearn.base import BaseEstimator, DensityMixin
@@ -19,11 +22,19 @@ from .callback_protocol import CallbackSupportMixin
 from .conversion import ConversionMixin
 from .validation import check_sample_weight
 
+if TYPE_CHECKING:
+    from pathlib import Path
+    from typing import Any
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from ..sources.typing import Points
+
 
 class BaseMixture(ConversionMixin, CallbackSupportMixin, DensityMixin, BaseEstimator):
     """Predicts from `weights_`, `means_` and `precisions_cholesky_`, whose shapes depend on `covariance_type`."""
 
-    def predict(self, X):
+    def predict(self, X: Points) -> NDArray[np.int64]:
         """Most probable component of each point.
 
         Parameters
@@ -37,7 +48,7 @@ class BaseMixture(ConversionMixin, CallbackSupportMixin, DensityMixin, BaseEstim
         """
         return self._evaluated(X, kernels.labels, np.int64)
 
-    def predict_proba(self, X):
+    def predict_proba(self, X: Points) -> NDArray[np.floating]:
         """Responsibilities: the probability of each component given the point (Bishop 2006, eq. 9.23).
 
         Parameters
@@ -52,7 +63,7 @@ class BaseMixture(ConversionMixin, CallbackSupportMixin, DensityMixin, BaseEstim
         check_is_fitted(self)
         return self._evaluated(X, kernels.responsibilities, n_columns=len(self.means_))
 
-    def score_samples(self, X):
+    def score_samples(self, X: Points) -> NDArray[np.floating]:
         """Log-density of the mixture at each point.
 
         Parameters
@@ -66,7 +77,7 @@ class BaseMixture(ConversionMixin, CallbackSupportMixin, DensityMixin, BaseEstim
         """
         return self._evaluated(X, kernels.log_likelihoods)
 
-    def score(self, X, y=None, sample_weight=None):
+    def score(self, X: Points, y: Any = None, sample_weight: ArrayLike | str | None = None) -> float:
         """Mean log-likelihood of the points: nats per point, or per unit of sample weight.
 
         Parameters
@@ -83,7 +94,7 @@ class BaseMixture(ConversionMixin, CallbackSupportMixin, DensityMixin, BaseEstim
         total, n_points = self._total_log_likelihood(X, sample_weight)
         return total / n_points
 
-    def sample(self, n_samples=1):
+    def sample(self, n_samples: int = 1) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         """Draw points from the mixture, grouped by component; an int `random_state` gives the same points every time.
 
         Parameters
@@ -115,7 +126,7 @@ class BaseMixture(ConversionMixin, CallbackSupportMixin, DensityMixin, BaseEstim
                 start = stop
         return X, np.repeat(np.arange(n_components, dtype=np.int64), counts)
 
-    def save(self, path):
+    def save(self, path: str | Path) -> None:
         """Write the fitted model to a file, with its fit report and the state of an interrupted fit, which can go on.
 
         Parameters

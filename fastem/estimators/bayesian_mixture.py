@@ -1,6 +1,9 @@
 """BayesianGaussianMixture: scikit-learn's variational estimator on fastem's passes."""
 
+from __future__ import annotations
+
 from numbers import Real
+from typing import TYPE_CHECKING
 
 import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
@@ -11,6 +14,10 @@ from ..model.families import FAMILIES
 from ..model.priors.variational import Posterior, Priors, VariationalFamily, n_effective
 from .em_mixture import EMMixture
 from .validation import check_matrices, check_vector
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
 
 # Smallest eigenvalue of the features' correlation matrix below which these count as linearly dependent.
 _SINGULAR = 1e-12
@@ -145,28 +152,28 @@ class BayesianGaussianMixture(EMMixture):
     def __init__(
         self,
         *,
-        n_components=1,
-        covariance_type="full",
-        tol=1e-3,
-        reg_covar=1e-6,
-        max_iter=100,
-        n_init=1,
-        init_params="kmeans",
-        weight_concentration_prior_type="dirichlet_process",
-        weight_concentration_prior=None,
-        mean_precision_prior=None,
-        mean_prior=None,
-        degrees_of_freedom_prior=None,
-        covariance_prior=None,
-        random_state=None,
-        warm_start=False,
-        verbose=0,
-        verbose_interval=10,
-        assignment="soft",
-        algorithm="auto",
-        n_threads=None,
-        forgetting=0.3,
-    ):
+        n_components: int = 1,
+        covariance_type: str = "full",
+        tol: float = 1e-3,
+        reg_covar: float = 1e-6,
+        max_iter: int = 100,
+        n_init: int = 1,
+        init_params: str = "kmeans",
+        weight_concentration_prior_type: str = "dirichlet_process",
+        weight_concentration_prior: float | None = None,
+        mean_precision_prior: float | None = None,
+        mean_prior: ArrayLike | None = None,
+        degrees_of_freedom_prior: float | None = None,
+        covariance_prior: ArrayLike | None = None,
+        random_state: int | np.random.RandomState | None = None,
+        warm_start: bool = False,
+        verbose: int = 0,
+        verbose_interval: int = 10,
+        assignment: str = "soft",
+        algorithm: str = "auto",
+        n_threads: int | None = None,
+        forgetting: float = 0.3,
+    ) -> None:
         self.n_components = n_components
         self.covariance_type = covariance_type
         self.tol = tol

@@ -1,7 +1,10 @@
 """Conversion to and from scikit-learn's estimators, for code (such as skl2onnx) that knows only those."""
 
+from __future__ import annotations
+
 import copy
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
@@ -10,6 +13,9 @@ from ..files import saving
 from ..fitting.report import FitReport
 from ..model.families import FAMILIES
 from ..model.priors.variational import n_effective
+
+if TYPE_CHECKING:
+    from typing import Any, Self
 
 _PARAMETERS = "weights_", "means_", "covariances_", "precisions_cholesky_"
 _OTHERS = (
@@ -24,7 +30,7 @@ _OF_A_POSTERIOR = (
 class ConversionMixin:
     """For estimators whose class and attributes have the same names as one of scikit-learn's."""
 
-    def to_sklearn(self):
+    def to_sklearn(self) -> Any:
         """Convert the fitted model to scikit-learn's estimator of the same name.
 
         Returns
@@ -58,7 +64,7 @@ class ConversionMixin:
         return model
 
     @classmethod
-    def from_sklearn(cls, model, **params):
+    def from_sklearn(cls, model: Any, **params: Any) -> Self:
         """Convert scikit-learn's fitted estimator of the same name; the result can predict, or go on by `warm_start`.
 
         Parameters

@@ -1,9 +1,12 @@
 """Base class of mixtures fitted by EM: a fit, from checking the arguments to setting the fitted attributes."""
 
+from __future__ import annotations
+
 import warnings
 from contextlib import contextmanager
 from dataclasses import replace
 from numbers import Integral, Real
+from typing import TYPE_CHECKING
 
 import numpy as np
 from sklearn.base import _fit_context
@@ -24,6 +27,13 @@ from .base_mixture import BaseMixture
 from .callback_protocol import callbacks_torn_down
 from .streaming import StreamingMixin
 from .validation import check_labels, check_sample_weight
+
+if TYPE_CHECKING:
+    from typing import Any, Self
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from ..sources.typing import Points
 
 # Bytes: points of at most this size are held in memory, whatever their source. (A search copies samples of that size.)
 _SMALL = 16 << 20
@@ -75,7 +85,13 @@ class EMMixture(StreamingMixin, BaseMixture):
         """The user's start weights, means and precisions; None for each that isn't given."""
         return None, None, None
 
-    def fit(self, X, y=None, sample_weight=None, labels=None):
+    def fit(
+        self,
+        X: Points,
+        y: Any = None,
+        sample_weight: ArrayLike | str | None = None,
+        labels: ArrayLike | str | None = None,
+    ) -> Self:
         """Fit the mixture to X.
 
         Parameters
@@ -114,7 +130,13 @@ class EMMixture(StreamingMixin, BaseMixture):
         self._fit(X, y, sample_weight, labels)
         return self
 
-    def fit_predict(self, X, y=None, sample_weight=None, labels=None):
+    def fit_predict(
+        self,
+        X: Points,
+        y: Any = None,
+        sample_weight: ArrayLike | str | None = None,
+        labels: ArrayLike | str | None = None,
+    ) -> NDArray[np.int64]:
         """Fit, then label each point with its most probable component; parameters as in `fit`.
 
         Returns

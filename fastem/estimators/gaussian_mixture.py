@@ -1,7 +1,10 @@
 """GaussianMixture: scikit-learn's estimator on fastem's passes."""
 
+from __future__ import annotations
+
 import math
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import numpy as np
 from sklearn.utils._param_validation import StrOptions
@@ -14,6 +17,13 @@ from ..model.priors.penalized import ConjugatePrior, PenalizedFamily, default_pr
 from ..sources.annotations import HARD
 from .em_mixture import EMMixture
 from .validation import check_matrices, check_means, check_prior, check_weights
+
+if TYPE_CHECKING:
+    from typing import Any, Self
+
+    from numpy.typing import ArrayLike
+
+    from ..sources.typing import Points
 
 
 class GaussianMixture(EMMixture):
@@ -158,27 +168,27 @@ class GaussianMixture(EMMixture):
 
     def __init__(
         self,
-        n_components=1,
+        n_components: int = 1,
         *,
-        covariance_type="full",
-        tol=1e-3,
-        reg_covar=1e-6,
-        max_iter=100,
-        n_init=1,
-        init_params="kmeans",
-        weights_init=None,
-        means_init=None,
-        precisions_init=None,
-        random_state=None,
-        warm_start=False,
-        verbose=0,
-        verbose_interval=10,
-        assignment="soft",
-        algorithm="auto",
-        n_threads=None,
-        forgetting=0.3,
-        prior=None,
-    ):
+        covariance_type: str = "full",
+        tol: float = 1e-3,
+        reg_covar: float = 1e-6,
+        max_iter: int = 100,
+        n_init: int = 1,
+        init_params: str = "kmeans",
+        weights_init: ArrayLike | None = None,
+        means_init: ArrayLike | None = None,
+        precisions_init: ArrayLike | None = None,
+        random_state: int | np.random.RandomState | None = None,
+        warm_start: bool = False,
+        verbose: int = 0,
+        verbose_interval: int = 10,
+        assignment: str = "soft",
+        algorithm: str = "auto",
+        n_threads: int | None = None,
+        forgetting: float = 0.3,
+        prior: str | dict[str, Any] | None = None,
+    ) -> None:
         self.n_components = n_components
         self.covariance_type = covariance_type
         self.tol = tol
@@ -200,7 +210,15 @@ class GaussianMixture(EMMixture):
         self.prior = prior
 
     @classmethod
-    def from_parameters(cls, weights, means, covariances, *, covariance_type="full", **params):
+    def from_parameters(
+        cls,
+        weights: ArrayLike,
+        means: ArrayLike,
+        covariances: ArrayLike,
+        *,
+        covariance_type: str = "full",
+        **params: Any,
+    ) -> Self:
         """Make a fitted model from known parameters. It can predict, score and sample, or go on by `warm_start`.
 
         Parameters
@@ -275,7 +293,7 @@ class GaussianMixture(EMMixture):
             None if precisions is None else check_matrices(precisions, family, *shape, "precision"),
         )
 
-    def bic(self, X, sample_weight=None):
+    def bic(self, X: Points, sample_weight: ArrayLike | str | None = None) -> float:
         """Bayesian information criterion on X (Schwarz 1978), nats times -2: the lower the better.
 
         With sample weights their sum is the number of points: integer weights give the same as repeated rows.
@@ -283,12 +301,12 @@ class GaussianMixture(EMMixture):
         total, n_points = self._total_log_likelihood(X, sample_weight)
         return -2 * total + self._n_parameters() * math.log(n_points)
 
-    def aic(self, X, sample_weight=None):
+    def aic(self, X: Points, sample_weight: ArrayLike | str | None = None) -> float:
         """Akaike information criterion on X (Akaike 1974), nats times -2: the lower the better; weights as in `bic`."""
         total, _ = self._total_log_likelihood(X, sample_weight)
         return -2 * total + 2 * self._n_parameters()
 
-    def icl(self, X, sample_weight=None):
+    def icl(self, X: Points, sample_weight: ArrayLike | str | None = None) -> float:
         """Integrated completed likelihood on X (Biernacki, Celeux & Govaert 2000, eq. 10), nats times -2.
 
         `bic` with the joint likelihood of the points and their most probable labels in place of the points' likelihood.

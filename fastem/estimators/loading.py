@@ -1,11 +1,18 @@
 """`fastem.load`."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from ..files import saving
 from .bayesian_mixture import BayesianGaussianMixture
 from .gaussian_mixture import GaussianMixture
 
+if TYPE_CHECKING:
+    from pathlib import Path
 
-def load(path):
+
+def load(path: str | Path) -> GaussianMixture | BayesianGaussianMixture:
     """Load a model from a file that its method `save` wrote (which documents the format).
 
     Loading never runs code from the file. All that is read is checked, down to the shapes of the arrays.

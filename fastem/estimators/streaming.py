@@ -1,5 +1,9 @@
 """`partial_fit`: the estimators' interface to online EM."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 from sklearn.base import _fit_context
 from sklearn.utils import check_random_state
@@ -7,11 +11,24 @@ from sklearn.utils import check_random_state
 from ..fitting.online import OnlineEM
 from ..kernels.threads import numba_limit, thread_limits
 
+if TYPE_CHECKING:
+    from typing import Any, Self
+
+    from numpy.typing import ArrayLike
+
+    from ..sources.typing import Points
+
 
 class StreamingMixin:
     """For estimators that have the parameter `forgetting`; the state of the stream is in `_online`."""
 
-    def partial_fit(self, X, y=None, sample_weight=None, labels=None):
+    def partial_fit(
+        self,
+        X: Points,
+        y: Any = None,
+        sample_weight: ArrayLike | str | None = None,
+        labels: ArrayLike | str | None = None,
+    ) -> Self:
         """Update the mixture with a batch of points: one step of online EM (Cappe & Moulines 2009, eqs. 11 and 12).
 
         The statistics of earlier points fade, as `forgetting` says, and those of the batch are added. An M-step follows

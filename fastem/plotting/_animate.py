@@ -1,6 +1,9 @@
 """animate_fit: a film of EM from a random start to convergence."""
 
+from __future__ import annotations
+
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from . import _film_file
 from ._film import Film
@@ -8,24 +11,32 @@ from ._points import points_of
 from ._points_display import chosen_features
 from ._run import moments, random_run, run_of
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    from numpy.typing import ArrayLike
+
+    from ..callbacks import Frames
+
 _MAX_POINTS = 20_000  # points fitted and drawn, at most; as many fits are made as there are starts
 
 
 def animate_fit(
-    model,
-    X,
-    path,
+    model: Any,
+    X: ArrayLike,
+    path: str | Path,
     *,
-    sample_weight=None,
-    frames=None,
-    features=None,
-    feature_names=None,
-    max_points=_MAX_POINTS,
-    max_frames=64,
-    fps=12.5,
-    last_seconds=2.5,
-    size=(800, 400),
-):
+    sample_weight: ArrayLike | str | None = None,
+    frames: Frames | None = None,
+    features: Sequence[int | str] | None = None,
+    feature_names: Sequence[str] | None = None,
+    max_points: int = _MAX_POINTS,
+    max_frames: int = 64,
+    fps: float = 12.5,
+    last_seconds: float = 2.5,
+    size: tuple[int, int] = (800, 400),
+) -> None:
     """Write a film of the fit: components moving over the points, and the curve of the log-likelihood beside them.
 
     Without `frames`, a clone of the model is fitted by textbook EM from random starts (Gaussians about random points)

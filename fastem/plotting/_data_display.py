@@ -1,5 +1,9 @@
 """DataDisplay: points without a fit, and the Gaussians of known groups."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from ._colors import palette, to_lab
@@ -7,6 +11,14 @@ from ._mixture import Mixture
 from ._points import MAX_POINTS, points_of
 from ._points_display import PointsDisplay, chosen_features
 from ._style import counted
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Self
+
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure, SubFigure
+    from numpy.typing import ArrayLike
 
 _PLAIN = to_lab([0.30, 0.34, 0.40])
 _UNKNOWN = to_lab([0.62, 0.62, 0.62])
@@ -44,17 +56,17 @@ class DataDisplay(PointsDisplay):
     @classmethod
     def from_data(
         cls,
-        X,
-        labels=None,
+        X: ArrayLike,
+        labels: ArrayLike | None = None,
         *,
-        sample_weight=None,
-        features=None,
-        feature_names=None,
-        max_points=MAX_POINTS,
-        ax=None,
-        fig=None,
-        legend=True,
-    ):
+        sample_weight: ArrayLike | str | None = None,
+        features: Sequence[int | str] | None = None,
+        feature_names: Sequence[str] | None = None,
+        max_points: int = MAX_POINTS,
+        ax: Axes | None = None,
+        fig: Figure | SubFigure | None = None,
+        legend: bool = True,
+    ) -> Self:
         """Draw the points X.
 
         Parameters

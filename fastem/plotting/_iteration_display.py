@@ -1,5 +1,9 @@
 """IterationDisplay: the mixtures of some iterations side by side."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from ._colors import palette
@@ -8,6 +12,15 @@ from ._points import MAX_POINTS, mixed_colors, points_of
 from ._points_display import chosen_features
 from ._run import moments, run_of
 from ._style import evenly, nats, own_figure, styled
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any, Self
+
+    from matplotlib.figure import Figure, SubFigure
+    from numpy.typing import ArrayLike
+
+    from ..sources.typing import Points
 
 _ELLIPSES = {1: (1.5, 1.0), 2: (1.0, 0.7)}
 
@@ -38,23 +51,23 @@ class IterationDisplay:
         Iterations shown.
     """
 
-    def __init__(self, *, run, chosen, points, features):
+    def __init__(self, *, run: Any, chosen: Any, points: Any, features: Any) -> None:
         self.run, self.chosen, self.points, self.features = run, chosen, points, features
 
     @classmethod
     def from_frames(
         cls,
-        frames,
-        X,
+        frames: Any,
+        X: Points,
         *,
-        sample_weight=None,
-        n_frames=6,
-        chosen=None,
-        features=None,
-        feature_names=None,
-        max_points=MAX_POINTS,
-        fig=None,
-    ):
+        sample_weight: ArrayLike | str | None = None,
+        n_frames: int = 6,
+        chosen: Sequence[int] | None = None,
+        features: Sequence[int | str] | None = None,
+        feature_names: Sequence[str] | None = None,
+        max_points: int = MAX_POINTS,
+        fig: Figure | SubFigure | None = None,
+    ) -> Self:
         """Draw some iterations of a fit.
 
         Parameters
@@ -93,7 +106,7 @@ class IterationDisplay:
         which = _of_iterations(run, chosen) if chosen is not None else _where_it_moves(run, n_frames)
         return cls(run=run, chosen=which, points=points, features=shown).plot(fig=fig)
 
-    def plot(self, *, fig=None):
+    def plot(self, *, fig: Figure | SubFigure | None = None) -> Self:
         """Draw it.
 
         Parameters

@@ -1,11 +1,20 @@
 """LogLikelihoodDisplay: the log-likelihood by iteration, of one fit or several starts."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from ..fitting.report import ALL
 from ._colors import palette
 from ._style import FAINT, INK, counted, nats, own_axes, styled
+
+if TYPE_CHECKING:
+    from typing import Any, Self
+
+    from matplotlib.axes import Axes
 
 _AS_GOOD = 1e-3  # nats per point that a start may end below the best and count as equal
 _MARKS = {
@@ -50,12 +59,21 @@ class LogLikelihoodDisplay:
     legend_ : Legend or None
     """
 
-    def __init__(self, *, curves, best=0, accelerated=(), stages=(), title="", bound="log-likelihood, nats per point"):
+    def __init__(
+        self,
+        *,
+        curves: Any,
+        best: Any = 0,
+        accelerated: Any = (),
+        stages: Any = (),
+        title: Any = "",
+        bound: Any = "log-likelihood, nats per point",
+    ) -> None:
         self.curves, self.best, self.title, self.bound = curves, best, title, bound
         self.accelerated, self.stages = np.asarray(accelerated, dtype=bool), list(stages)
 
     @classmethod
-    def from_estimator(cls, model, *, ax=None):
+    def from_estimator(cls, model: Any, *, ax: Axes | None = None) -> Self:
         """Draw the iterations of a fit, and the search before them.
 
         Parameters
@@ -95,7 +113,7 @@ class LogLikelihoodDisplay:
         return cls(curves=[curve], accelerated=accelerated, stages=stages, title=title, bound=model._bound).plot(ax=ax)
 
     @classmethod
-    def from_frames(cls, frames, *, ax=None):
+    def from_frames(cls, frames: Any, *, ax: Axes | None = None) -> Self:
         """Draw the runs of a fit, one curve each.
 
         Parameters
@@ -132,7 +150,7 @@ class LogLikelihoodDisplay:
             title += f"; {n_good} within {_AS_GOOD:g} of it"
         return cls(curves=curves, best=best, title=title, bound=bound).plot(ax=ax)
 
-    def plot(self, *, ax=None):
+    def plot(self, *, ax: Axes | None = None) -> Self:
         """Draw it.
 
         Parameters

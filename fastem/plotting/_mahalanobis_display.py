@@ -1,5 +1,9 @@
 """MahalanobisDisplay: Q-Q plots that show whether the points of each component are Gaussian."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 from scipy.linalg import cholesky, solve_triangular
 from scipy.stats import beta, chi2
@@ -10,6 +14,14 @@ from ._colors import palette
 from ._mixture import Mixture
 from ._points import MAX_POINTS, points_of, size_of
 from ._style import INK, counted, own_figure, styled
+
+if TYPE_CHECKING:
+    from typing import Any, Self
+
+    from matplotlib.figure import Figure, SubFigure
+    from numpy.typing import ArrayLike
+
+    from ..sources.typing import Points
 
 _MOST_COMPONENTS = 12
 _MOST_DOTS = 400
@@ -50,12 +62,20 @@ class MahalanobisDisplay:
     bands_ : list of PolyCollection
     """
 
-    def __init__(self, *, distances, n_features, shown, weights=None, names=None):
+    def __init__(self, *, distances: Any, n_features: Any, shown: Any, weights: Any = None, names: Any = None) -> None:
         self.distances, self.n_features, self.shown, self.weights = distances, n_features, shown, weights
         self.names = [str(k) for k in range(len(distances))] if names is None else names
 
     @classmethod
-    def from_estimator(cls, model, X, *, sample_weight=None, max_points=MAX_POINTS, fig=None):
+    def from_estimator(
+        cls,
+        model: Any,
+        X: Points,
+        *,
+        sample_weight: ArrayLike | str | None = None,
+        max_points: int = MAX_POINTS,
+        fig: Figure | SubFigure | None = None,
+    ) -> Self:
         """Draw Q-Q plots for the components of a fitted model on the points X.
 
         Parameters
@@ -100,7 +120,7 @@ class MahalanobisDisplay:
         )
         return display.plot(fig=fig)
 
-    def plot(self, *, fig=None):
+    def plot(self, *, fig: Figure | SubFigure | None = None) -> Self:
         """Draw it.
 
         Parameters

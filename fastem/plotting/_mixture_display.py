@@ -1,9 +1,23 @@
 """MixtureDisplay: the fitted mixture over its points."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from ._mixture import Mixture
 from ._points import MAX_POINTS, mean_log_likelihood, mixed_colors, points_of
 from ._points_display import PointsDisplay, chosen_features
 from ._style import counted, nats
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any, Self
+
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure, SubFigure
+    from numpy.typing import ArrayLike
+
+    from ..sources.typing import Points
 
 
 class MixtureDisplay(PointsDisplay):
@@ -60,17 +74,17 @@ class MixtureDisplay(PointsDisplay):
     @classmethod
     def from_estimator(
         cls,
-        model,
-        X,
+        model: Any,
+        X: Points,
         *,
-        sample_weight=None,
-        features=None,
-        feature_names=None,
-        max_points=MAX_POINTS,
-        ax=None,
-        fig=None,
-        legend=True,
-    ):
+        sample_weight: ArrayLike | str | None = None,
+        features: Sequence[int | str] | None = None,
+        feature_names: Sequence[str] | None = None,
+        max_points: int = MAX_POINTS,
+        ax: Axes | None = None,
+        fig: Figure | SubFigure | None = None,
+        legend: bool = True,
+    ) -> Self:
         """Draw a fitted mixture over the points X.
 
         Parameters

@@ -1,6 +1,9 @@
 """Base of the displays of points: one axes for one or two features, a corner plot for more."""
 
+from __future__ import annotations
+
 from numbers import Integral
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,6 +13,12 @@ from ._corner import corner
 from ._mixture import most_separating
 from ._panels import LinePanel, PlanePanel, bounds_of
 from ._style import own_axes, styled
+
+if TYPE_CHECKING:
+    from typing import Any, Self
+
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure, SubFigure
 
 MOST_FEATURES = 6
 _RUG = 500  # points, at most, that get a tick each; more would merge into a bar
@@ -31,10 +40,10 @@ class PointsDisplay:
 
     with_contours = False
 
-    def __init__(self, *, points, lab, mixture=None, title=""):
+    def __init__(self, *, points: Any, lab: Any, mixture: Any = None, title: Any = "") -> None:
         self.points, self.lab, self.mixture, self.title = points, lab, mixture, title
 
-    def plot(self, *, ax=None, fig=None, legend=True):
+    def plot(self, *, ax: Axes | None = None, fig: Figure | SubFigure | None = None, legend: bool = True) -> Self:
         """Draw it.
 
         Parameters

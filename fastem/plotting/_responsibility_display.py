@@ -1,5 +1,9 @@
 """ResponsibilityDisplay: hard and soft assignments of points, and where the model is unsure."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 from scipy.special import entr, softmax
 
@@ -12,6 +16,15 @@ from ._panels import LinePanel, PlanePanel, bounds_of
 from ._points import MAX_POINTS, points_of, responsibilities
 from ._points_display import chosen_features
 from ._style import INK, own_figure, styled
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any, Self
+
+    from matplotlib.figure import Figure, SubFigure
+    from numpy.typing import ArrayLike
+
+    from ..sources.typing import Points
 
 _UNSURE = "#d6d6da", "#8c6bb1", "#3f0a46"  # from sure to unsure: ever darker, also for colour-blind readers
 _ELLIPSES = {2: (0.9, 0.8)}
@@ -48,13 +61,21 @@ class ResponsibilityDisplay:
     colorbar_ : Colorbar or None
     """
 
-    def __init__(self, *, mixture, points, labels, lab, entropy):
+    def __init__(self, *, mixture: Any, points: Any, labels: Any, lab: Any, entropy: Any) -> None:
         self.mixture, self.points, self.labels, self.lab, self.entropy = mixture, points, labels, lab, entropy
 
     @classmethod
     def from_estimator(
-        cls, model, X, *, sample_weight=None, features=None, feature_names=None, max_points=MAX_POINTS, fig=None
-    ):
+        cls,
+        model: Any,
+        X: Points,
+        *,
+        sample_weight: ArrayLike | str | None = None,
+        features: Sequence[int | str] | None = None,
+        feature_names: Sequence[str] | None = None,
+        max_points: int = MAX_POINTS,
+        fig: Figure | SubFigure | None = None,
+    ) -> Self:
         """Draw a model's responsibilities for the points X.
 
         Parameters
@@ -96,7 +117,7 @@ class ResponsibilityDisplay:
         display = cls(mixture=marginal, points=points.only(shown), labels=labels, lab=lab, entropy=entropy)
         return display.plot(fig=fig)
 
-    def plot(self, *, fig=None):
+    def plot(self, *, fig: Figure | SubFigure | None = None) -> Self:
         """Draw it.
 
         Parameters

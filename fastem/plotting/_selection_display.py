@@ -1,9 +1,18 @@
 """SelectionDisplay: a criterion against the number of components, one curve for each covariance type."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from ._colors import palette
 from ._style import INK, own_axes, styled
+
+if TYPE_CHECKING:
+    from typing import Any, Self
+
+    from matplotlib.axes import Axes
 
 _MARKERS = "osD^vP*X"
 _COLLAPSED = "x"
@@ -44,22 +53,30 @@ class SelectionDisplay:
     def __init__(
         self,
         *,
-        n_components,
-        covariance_type,
-        values,
-        is_ok,
-        is_collapsed=None,
-        criterion,
-        greater_is_better=False,
-        best=None,
-    ):
+        n_components: Any,
+        covariance_type: Any,
+        values: Any,
+        is_ok: Any,
+        is_collapsed: Any = None,
+        criterion: Any,
+        greater_is_better: Any = False,
+        best: Any = None,
+    ) -> None:
         self.n_components, self.covariance_type, self.values = n_components, covariance_type, values
         self.is_ok = is_ok
         self.is_collapsed = np.zeros(len(values), bool) if is_collapsed is None else is_collapsed
         self.criterion, self.greater_is_better, self.best = criterion, greater_is_better, best
 
     @classmethod
-    def from_results(cls, results, criterion="bic", *, greater_is_better=False, best=None, ax=None):
+    def from_results(
+        cls,
+        results: dict[str, Any],
+        criterion: str = "bic",
+        *,
+        greater_is_better: bool = False,
+        best: int | None = None,
+        ax: Axes | None = None,
+    ) -> Self:
         """Draw a table of fits.
 
         Parameters
@@ -106,7 +123,7 @@ class SelectionDisplay:
         )
         return display.plot(ax=ax)
 
-    def plot(self, *, ax=None):
+    def plot(self, *, ax: Axes | None = None) -> Self:
         """Draw it.
 
         Parameters

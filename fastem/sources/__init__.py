@@ -4,7 +4,10 @@ The same points give the same numbers from every source: how sums are divided, a
 number of points, not on how they come.
 """
 
+from __future__ import annotations
+
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .array import ArraySource
 from .base import Source, SourceError
@@ -14,12 +17,15 @@ from .npy import mapped
 from .numbers import check_numbers
 from .parquet import ParquetSource
 
+if TYPE_CHECKING:
+    from typing import Any
+
 __all__ = [
     "ArraySource", "BlockSource", "DaskSource", "ParquetSource", "Source", "SourceError", "as_source", "check_numbers",
 ]  # fmt: skip
 
 
-def as_source(X):
+def as_source(X: Any) -> Source | None:
     """The source for the given data; None if they are array-like, to be validated as scikit-learn does.
 
     Parameters

@@ -1,13 +1,23 @@
 """Points in an array, in memory or memory-mapped."""
 
+from __future__ import annotations
+
 import mmap
 import os
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .. import kernels
 from ..kernels import READ_IN_PLACE
 from .base import VALUES, Source, SourceError, nonfinite_error, nonfinite_rows, readable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any
+
+    from numpy.typing import NDArray
+
 
 _MAPPED = 16 << 20  # bytes of a mapped file that are read at a time
 _MAPPED_AROUND = 2 << 20  # bytes that Linux may map before the page that is asked for
@@ -24,14 +34,14 @@ class ArraySource(Source):
     X : ndarray of shape (n, D), of any real dtype and layout
     """
 
-    def __init__(self, X):
+    def __init__(self, X: NDArray[Any]) -> None:
         self.X = X.view(np.uint8) if X.dtype == np.bool_ else X
         self.n_samples, self.n_features = X.shape
         self.dtype = self.X.dtype
         self._cells = kernels.NearestComponents(len(X))
         self._file = _MappedFile.under(self.X)
 
-    def scan(self, estimator="GaussianMixture"):
+    def scan(self, estimator: str = "GaussianMixture") -> None:
         bad, first = 0, None
         for start, rows in self.parts(1, max(1, VALUES // self.n_features)):
             wrong = nonfinite_rows(rows)
@@ -41,13 +51,13 @@ class ArraySource(Source):
         if bad:
             raise nonfinite_error(bad, self.where(first), np.isnan(readable(self.X[first])).any(), estimator)
 
-    def where(self, row):
+    def where(self, row: int) -> str:
         return f"row {row}" if self._file is None else f"{self._file.name}: row {row}"
 
-    def read(self):
+    def read(self) -> Iterable[NDArray[Any]]:
         return (rows for _, rows in self.parts(1))
 
-    def parts(self, leaf, most_rows=None):
+    def parts(self, leaf: int, most_rows: int | None = None) -> Iterable[tuple[int, NDArray[Any]]]:
         X = self.X
         bytes_a_row = abs(X.strides[0])
         if X.dtype not in READ_IN_PLACE:
@@ -67,7 +77,7 @@ class ArraySource(Source):
             if self._file is not None:
                 self._file.hand_back(X[start:stop])
 
-    def rows(self, index):
+    def rows(self, index: Any) -> NDArray[Any]:
         if self._file is None:
             return np.array(self.X[index], dtype=self.precision, order="C")
         return super().rows(index)

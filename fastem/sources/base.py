@@ -1,10 +1,24 @@
 """The base class of sources: a subclass reads the points, wherever they are; this class makes passes over them."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from .. import kernels
 from ..kernels import READ_IN_PLACE
 from .annotations import NO_ANNOTATIONS, SOFT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from typing import Any
+
+    from numpy.typing import NDArray
+
+    from ..model.parameters import Parameters
+    from ..model.statistics import SufficientStatistics
+    from ..sources.annotations import Annotations, Assignment
 
 # Share of a second moment about the old means that is left about the new means, below which 7 of 16 digits are lost (in
 # float32 4 of 7) and the pass is repeated about the new means. This happens after a far-off start, or with a tied
@@ -46,46 +60,46 @@ class Source:
     is_validated = False
     _cells = None
 
-    def scan(self, estimator="GaussianMixture"):
+    def scan(self, estimator: str = "GaussianMixture") -> None:
         """Read all the points once: set the attributes; raise SourceError if a row can't be used."""
         raise NotImplementedError
 
-    def read(self):
+    def read(self) -> Iterable[NDArray[Any]]:
         """Blocks of rows in order: arrays of shape (m, D), each of a dtype in `READ_IN_PLACE`."""
         raise NotImplementedError
 
-    def where(self, row):
+    def where(self, row: int) -> str:
         """A row in words, such as 'row 17 of block 3'."""
         return f"row {row}"
 
-    def column(self, values):
+    def column(self, values: Any) -> Any:
         """Weights or labels as given; a source with named columns also takes the name of a column."""
         if isinstance(values, str):
             raise ValueError(f"this source has no column {values!r} beside its features: pass an array")
         return values
 
-    def choosing(self, *, only=None, without=()):
+    def choosing(self, *, only: Sequence[str] | None = None, without: Sequence[str] = ()) -> Source:
         """This source; or a copy with other features, if columns have names and the user hasn't chosen among them."""
         return self
 
     @property
-    def precision(self):
+    def precision(self) -> np.dtype[Any]:
         """float32 where the data are, else float64."""
         return np.dtype(np.float32 if self.dtype == np.float32 else np.float64)
 
     @property
-    def nbytes(self):
+    def nbytes(self) -> int:
         """Bytes that the points would take in memory."""
         return self.n_samples * self.n_features * self.precision.itemsize
 
-    def parts(self, leaf, most_rows=None):
+    def parts(self, leaf: int, most_rows: int | None = None) -> Iterable[tuple[int, NDArray[Any]]]:
         """The points as (number of the first row, rows); all but the last consist of whole leaves.
 
         A leaf is a number of rows that the kernels sum up as one unit.
         """
         return aligned(self.read(), leaf, self.n_features, most_rows=most_rows)
 
-    def rows(self, index):
+    def rows(self, index: Any) -> NDArray[Any]:
         """A copy of some rows, by slice or by numbers in any order, in the source's `precision`."""
         if isinstance(index, slice):
             index = np.arange(*index.indices(self.n_samples))
@@ -110,7 +124,15 @@ class Source:
             if done == len(wanted):
                 break
 
-    def accumulate(self, parameters, *, centres=None, annotations=NO_ANNOTATIONS, assignment=SOFT, exact=False):
+    def accumulate(
+        self,
+        parameters: Parameters,
+        *,
+        centres: NDArray[np.float64] | None = None,
+        annotations: Annotations = NO_ANNOTATIONS,
+        assignment: Assignment = SOFT,
+        exact: bool = False,
+    ) -> SufficientStatistics:
         """One pass: sufficient statistics of the points under the responsibilities of these parameters.
 
         Parameters
@@ -150,7 +172,9 @@ class Source:
         sums = self._sums(inputs, offsets, annotations, assignment)
         return family.statistics_of_pass(inputs, centres, sums)
 
-    def e_step(self, parameters, annotations=NO_ANNOTATIONS, assignment=SOFT):
+    def e_step(
+        self, parameters: Parameters, annotations: Annotations = NO_ANNOTATIONS, assignment: Assignment = SOFT
+    ) -> SufficientStatistics:
         """`accumulate` about the means, with variances accurate to 9 digits (3 where it computes in float32)."""
         of_points = {"annotations": annotations, "assignment": assignment}
         statistics = self.accumulate(parameters, **of_points)
@@ -158,7 +182,9 @@ class Source:
             statistics = self.accumulate(parameters, centres=statistics.means, **of_points, exact=True)
         return statistics
 
-    def log_likelihood(self, parameters, annotations=NO_ANNOTATIONS, assignment=SOFT):
+    def log_likelihood(
+        self, parameters: Parameters, annotations: Annotations = NO_ANNOTATIONS, assignment: Assignment = SOFT
+    ) -> tuple[float, float]:
         """(weighted sum of the points' log-likelihoods, nats; sum of the weights), by a pass without moments.
 
         With hard assignment, a point's log-likelihood is that of its most probable component.
@@ -180,12 +206,12 @@ class Source:
                 self.check_finite(rows, first)
         return sums.sums()
 
-    def check_finite(self, rows, first):
+    def check_finite(self, rows: NDArray[Any], first: int) -> None:
         """Raise SourceError if the rows, of which the first is row number `first`, hold NaN or infinity."""
         if (bad := nonfinite_rows(rows)).size:
             raise self.no_longer_finite(rows[bad[0]], first + int(bad[0]))
 
-    def no_longer_finite(self, values, row):
+    def no_longer_finite(self, values: Any, row: int) -> SourceError:
         """The error for a row with these values, which was finite when `scan` read it."""
         what = "NaN" if np.isnan(values).any() else "infinity"
         return SourceError(f"{self.where(row)} holds {what}, which it did not before")
@@ -195,7 +221,7 @@ class Source:
         for first, rows in self.parts(1):
             self.check_finite(rows, first)
 
-    def evaluate(self, parameters, kernel, out):
+    def evaluate(self, parameters: Parameters, kernel: Callable[..., None], out: NDArray[Any]) -> NDArray[Any]:
         """Fill `out`, one row per point, by a kernel of `kernels` that evaluates a mixture; return `out`."""
         inputs = parameters.kernel_inputs(single=self.precision == np.float32)
         for first, rows in self.parts(1):

@@ -1,14 +1,23 @@
 """Points that come in blocks, anew for each pass: from a function, the batches of a table, or a reader of files."""
 
+from __future__ import annotations
+
 import queue
 import threading
 from bisect import bisect_right
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .. import kernels
 from .base import Source, SourceError, nonfinite_error, nonfinite_rows, readable
 from .numbers import check_numbers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import Any
+
+    from numpy.typing import NDArray
 
 
 class BlockSource(Source):
@@ -21,11 +30,11 @@ class BlockSource(Source):
         record batches. Every call must give the same rows in the same order; how they are cut doesn't matter.
     """
 
-    def __init__(self, blocks):
+    def __init__(self, blocks: Callable[[], Iterable[Any]]) -> None:
         self._make_blocks = blocks
         self._starts = []  # first row numbers of the blocks of the current pass, or of the last one
 
-    def scan(self, estimator="GaussianMixture"):
+    def scan(self, estimator: str = "GaussianMixture") -> None:
         self.n_samples = self.n_features = self.dtype = None
         bad, first, is_nan = 0, None, False
         for start, rows in self._numbered():
@@ -44,11 +53,11 @@ class BlockSource(Source):
     def _new_blocks(self):
         return self._make_blocks()
 
-    def where(self, row):
+    def where(self, row: int) -> str:
         number = bisect_right(self._starts, row) - 1
         return f"row {row - self._starts[number]} of block {number} (row {row} of all)"
 
-    def read(self):
+    def read(self) -> Iterable[NDArray[Any]]:
         return (rows for _, rows in self._numbered())
 
     def _numbered(self):

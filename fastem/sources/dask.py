@@ -6,9 +6,12 @@ Parameters are sent to the workers, and sums come back. With many components, 2 
 So the sums are bit-identical for any partitions, and for the same points in memory.
 """
 
+from __future__ import annotations
+
 import contextlib
 import sys
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import numba
 import numpy as np
@@ -18,6 +21,14 @@ from ..extras import needed
 from ..kernels.threads import thread_limits
 from .base import Source, SourceError, aligned, nonfinite_error, nonfinite_rows, readable
 from .blocks import as_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import Any
+
+    from numpy.typing import DTypeLike, NDArray
+
+    from ..model.parameters import Parameters
 
 _FAN_IN = 32  # sums that one task adds up
 
@@ -37,7 +48,7 @@ class DaskSource(Source):
         memory.
     """
 
-    def __init__(self, X):
+    def __init__(self, X: Any) -> None:
         self._dask = needed("dask", "dask")
         self.X = X
         columns = getattr(X, "columns", None)
@@ -56,7 +67,7 @@ class DaskSource(Source):
         partitions = X.to_delayed()
         self._partitions = partitions if self._is_frame else partitions.ravel().tolist()
 
-    def scan(self, estimator="GaussianMixture"):
+    def scan(self, estimator: str = "GaussianMixture") -> None:
         looked = self._compute(
             [self._dask.delayed(_look)(block, number) for number, block in enumerate(self._partitions)]
         )
@@ -76,11 +87,11 @@ class DaskSource(Source):
             where = self.where(int(self._starts[number]) + looked[number][4])
             raise nonfinite_error(bad, where, looked[number][5], estimator)
 
-    def where(self, row):
+    def where(self, row: int) -> str:
         number = int(np.searchsorted(self._starts, row, side="right")) - 1
         return f"row {row - self._starts[number]} of partition {number} (row {row} of all)"
 
-    def read(self):
+    def read(self) -> Iterable[NDArray[Any]]:
         for block in self._partitions:
             (rows,) = self._compute([self._dask.delayed(_rows)(block, self.dtype)])
             yield rows
@@ -163,13 +174,13 @@ class DaskSource(Source):
             available, most = sum(counts), min(counts, default=1)
         return max(1, min(most, available // n_tasks))
 
-    def evaluate(self, parameters, kernel, out):
+    def evaluate(self, parameters: Parameters, kernel: Callable[..., None], out: NDArray[Any]) -> NDArray[Any]:
         raise NotImplementedError("predictions of Dask input are lazy: see `lazily`")
 
     def _check_points(self):
         pass  # the tasks of the pass have checked them
 
-    def lazily(self, evaluate, dtype, n_columns=None):
+    def lazily(self, evaluate: Callable[[Any], NDArray[Any]], dtype: DTypeLike, n_columns: int | None = None) -> Any:
         """A Dask array, (n,) or (n, n_columns), of a function's values for each partition's rows."""
         array = needed("dask.array", "dask")
         X = self.X.to_dask_array(lengths=None) if self._is_frame else self.X

@@ -1,16 +1,22 @@
 """Checks for values that NumPy would silently take as numbers: masked values, dates and spans of time."""
 
+from __future__ import annotations
+
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .base import SourceError
 
+if TYPE_CHECKING:
+    from typing import Any
+
 _DATES = "(dates - numpy.datetime64('2000-01-01')) / numpy.timedelta64(1, 'D') are days"
 _SPANS = "spans / numpy.timedelta64(1, 's') are seconds"
 
 
-def check_numbers(values, name, remedy="Drop those rows, or fill the values in"):
+def check_numbers(values: Any, name: str, remedy: str = "Drop those rows, or fill the values in") -> None:
     """Raise SourceError if values are masked, or are dates or spans of time.
 
     Parameters

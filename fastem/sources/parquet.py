@@ -1,14 +1,23 @@
 """Points in Parquet files."""
 
+from __future__ import annotations
+
 import copy
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..extras import needed
 from .base import VALUES, SourceError
 from .blocks import BlockSource, as_rows, index_columns, read_ahead
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from typing import Any
+
+    from ..sources.base import Source
 
 
 class ParquetSource(BlockSource):
@@ -29,7 +38,7 @@ class ParquetSource(BlockSource):
     columns : list of str
     """
 
-    def __init__(self, path, columns=None):
+    def __init__(self, path: str | Path, columns: Sequence[str] | None = None) -> None:
         super().__init__(None)
         self._parquet = needed("pyarrow.parquet", "parquet")
         self.path = Path(path)
@@ -50,13 +59,13 @@ class ParquetSource(BlockSource):
         self._places = []  # (number of first row, file, row group, first row in it) of each block of the current pass
 
     @property
-    def all_columns(self):
+    def all_columns(self) -> list[str]:
         """Names of the first file's columns, whatever they hold."""
         with self._open(self.files[0]) as (_, schema):
             return list(schema.names)
 
     @property
-    def index_columns(self):
+    def index_columns(self) -> set[str]:
         """Names of the columns that hold an index written by pandas or Dask; they are features only if asked for."""
         with self._open(self.files[0]) as (_, schema):
             return index_columns(schema)
@@ -87,13 +96,13 @@ class ParquetSource(BlockSource):
                 raise SourceError(f"{self.files[0]}: no column {name!r} among {', '.join(map(repr, schema.names))}")
         return list(columns)
 
-    def choosing(self, *, only=None, without=()):
+    def choosing(self, *, only: Sequence[str] | None = None, without: Sequence[str] = ()) -> Source:
         other = copy.copy(self)
         if self._is_open:
             other.columns = self._known_columns(only) if only else [c for c in self.columns if c not in without]
         return other
 
-    def column(self, values):
+    def column(self, values: Any) -> Any:
         """Weights or labels: another column, if given by its name, as an array (n,); else as given."""
         if not isinstance(values, str):
             return values
@@ -101,7 +110,7 @@ class ParquetSource(BlockSource):
         is_whole = column.dtype == np.float64 and np.all(column == np.rint(column))
         return column.astype(np.int64) if is_whole else column
 
-    def where(self, row):
+    def where(self, row: int) -> str:
         first, file, group, start = next(place for place in reversed(self._places) if place[0] <= row)
         return f"row {row - first + start} of row group {group} of {file} (row {row} of all)"
 
@@ -119,7 +128,7 @@ class ParquetSource(BlockSource):
             rows, _ = as_rows(batch, f"{path}, row group {group}, from row {start} on")
             yield path, (group, start), rows
 
-    def batches(self, columns):
+    def batches(self, columns: Sequence[str] | None) -> Iterable[Any]:
         """(file, (row group, number of the first row in it), Arrow batch of these columns), a few MiB at a time."""
         most = max(1, VALUES // max(1, len(columns)))
         for path in self.files:
