@@ -6,7 +6,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from fastem import kernels
-from fastem.kernels import ordering
+from fastem.kernels import ordering, passes
 from fastem.kernels import pruning as pruning_module
 from fastem.model.families import FAMILIES
 from fastem.sources import ArraySource
@@ -49,15 +49,24 @@ def dense(monkeypatch):
 
 
 def pairs_looked_at(monkeypatch):
-    """The shares of pairs of point and component that the passes to come look at."""
+    """The shares of pairs of point and component that the passes to come look at; each of them prunes."""
     shares = []
-    finish = ordering.NearestComponents.finish
-    monkeypatch.setattr(
-        ordering.NearestComponents,
-        "finish",
-        lambda self, n_components, share: (shares.append(share), finish(self, n_components, share)),
-    )
-    return shares
+    monkeypatch.setattr(passes, "expected_share", lambda parameters, margin: 0.0)
+    monkeypatch.setattr(passes, "pays", lambda parameters, share: (shares.append(share), True)[1])
+    return Evaluated(shares)
+
+
+class Evaluated:
+    """The shares that passes have reported when they ended; what `expected_share` says beforehand is left out."""
+
+    def __init__(self, shares):
+        self._shares = shares
+
+    def __getitem__(self, i):
+        return [share for share in self._shares if share > 0][i]
+
+    def __len__(self):
+        return len([share for share in self._shares if share > 0])
 
 
 def assert_same(statistics, expected, rtol):
@@ -139,13 +148,30 @@ def test_the_same_bits_for_any_number_of_threads():
                 assert_array_equal(getattr(other, name), getattr(first, name))
 
 
-def test_it_rests_where_components_overlap(monkeypatch):
-    X, parameters = scattered(5000, 5, 40, "full", spread=0.5)
+@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@pytest.mark.parametrize("n_features, n_components", [(2, 128), (4, 100), (8, 64), (10, 150)])
+def test_overlapping_components_cost_no_trial(n_features, n_components, covariance_type):
+    X, parameters = scattered(3000, n_features, n_components, covariance_type, spread=0.5)
+    source = ArraySource(X)
+    inputs = parameters.kernel_inputs()
+    for _ in range(3):
+        assert not kernels.Pass(inputs, inputs.means, len(X), cells=source._cells).prunes
+        source.accumulate(parameters)
+    assert source._cells.resting()
+
+
+@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@pytest.mark.parametrize("n_features, n_components", [(2, 256), (4, 200), (8, 150)])
+def test_the_share_is_expected_as_it_turns_out(n_features, n_components, covariance_type, monkeypatch):
+    X, parameters = scattered(20_000, n_features, n_components, covariance_type, spread=12.0)
+    inputs = parameters.kernel_inputs()
+    expected = pruning_module.expected_share(inputs, 37.0 + np.log(n_components))
+    assert pruning_module.pays(inputs, expected)
     shares = pairs_looked_at(monkeypatch)
     source = ArraySource(X)
-    for _ in range(20):
+    for _ in range(2):
         source.accumulate(parameters)
-    assert len(shares) < 8  # the other passes didn't try
+    assert shares[1] == pytest.approx(expected, abs=0.2)
 
 
 def test_more_points_than_cells_are_kept_of(dense, monkeypatch):

@@ -49,7 +49,7 @@ def estimators(X: NDArray[np.float64]) -> None:
 
 def points(X: NDArray[np.float64]) -> None:
     for load in (load_faithful, load_galaxies, load_penguins, load_reaven_miller):
-        load().data
+        print(load().data)
     make_mixture(100, 2, overlap=0.1, random_state=np.random.RandomState(0))
     for source in (ArraySource(X), BlockSource(lambda: [X]), ParquetSource("points.parquet", ["a"])):
         source.scan()

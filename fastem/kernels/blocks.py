@@ -5,7 +5,7 @@ Log-densities and moments are computed by the methods of the parameters' type; r
 
 import numpy as np
 
-from .compiler.extending import overload
+from .compiler.extending import INLINED, overload
 from .compiler.jit import kernel
 from .elementary import exp, log
 from .vectors import add, div, lanes, load, mul, select_greater, splat, store, sub, sum_of_lanes
@@ -18,7 +18,7 @@ def block_coordinates(parameters, x, n_points, work):
     return parameters.coordinates(parameters, x, n_points, work)
 
 
-@overload(block_coordinates)
+@overload(block_coordinates, jit_options=INLINED)
 def _overload_coordinates(parameters, x, n_points, work):
     offered = parameters.instance_class.coordinates
     return lambda parameters, x, n_points, work: offered(parameters, x, n_points, work)
@@ -29,7 +29,7 @@ def block_log_densities(parameters, active, coordinates, n_points, work, out):
     return parameters.log_densities(parameters, active, coordinates, n_points, work, out)
 
 
-@overload(block_log_densities)
+@overload(block_log_densities, jit_options=INLINED)
 def _overload_log_densities(parameters, active, coordinates, n_points, work, out):
     offered = parameters.instance_class.log_densities
 
@@ -44,7 +44,7 @@ def add_block_moments(parameters, active, x, n_points, responsibilities, factor,
     parameters.add_moments(parameters, active, x, n_points, responsibilities, factor, weights, centres, work, moments)
 
 
-@overload(add_block_moments)
+@overload(add_block_moments, jit_options=INLINED)
 def _overload_add_moments(parameters, active, x, n_points, responsibilities, factor, weights, centres, work, moments):
     offered = parameters.instance_class.add_moments
 
@@ -59,7 +59,7 @@ def work_rows(parameters):
     return parameters.work_rows(parameters)
 
 
-@overload(work_rows)
+@overload(work_rows, jit_options=INLINED)
 def _overload_work_rows(parameters):
     offered = parameters.instance_class.work_rows
     return lambda parameters: offered(parameters)

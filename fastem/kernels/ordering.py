@@ -37,8 +37,7 @@ class NearestComponents:
     points), and none are used for some passes after one whose bounds skipped too few components to pay.
     """
 
-    _PAUSE = 16  # passes without labels after one that didn't pay
-    _PAYS = 0.6  # share of the pairs (point, component) evaluated, up to which pruning pays
+    _PAUSE = 16  # passes without labels after one that didn't pay, or wouldn't have
 
     def __init__(self, n_samples):
         self.labels = np.zeros(n_samples if 2 * n_samples <= _MOST_CELL_BYTES else 0, np.uint16)
@@ -65,11 +64,15 @@ class NearestComponents:
         self._pause = max(0, self._pause - 1)
         return self._pause > 0
 
-    def finish(self, n_components, share):
-        """Record a pass: its number of components, and the share of pairs (point, component) that it evaluated."""
-        if self.known_for(n_components) and share > self._PAYS:
-            self._pause = self._PAUSE
-            self._n_components = 0
+    def rest(self):
+        """Begin a pause."""
+        self._pause = self._PAUSE
+        self._n_components = 0
+
+    def finish(self, n_components, has_paid):
+        """Record a pass: its number of components, and whether pruning paid where the points were sorted by labels."""
+        if self.known_for(n_components) and not has_paid:
+            self.rest()
         else:
             self._n_components = n_components
 

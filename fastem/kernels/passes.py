@@ -26,11 +26,11 @@ from .blocks import (
     work_rows,
 )
 from .compiler.calls import arguments
-from .compiler.jit import chunk_kernel, kernel, run
+from .compiler.jit import chunk_kernel, kernel, part_of_kernel, run
 from .cuts import MAX_CHUNKS, calls, chunk_bounds, cut, most_chunks
 from .ordering import MOST_COMPONENTS, block_length, note_cells, sort_window, take_rows
 from .points import load_block, number_rows, points, scratch, whole_groups
-from .pruning import active_components, is_worth_trying, no_pruning, pruning, pruning_scratch
+from .pruning import active_components, expected_share, is_worth_trying, no_pruning, pays, pruning, pruning_scratch
 from .sums import LEAVES, LOG_LIKELIHOOD, LOOKED_AT, WEIGHT, Sums, add_leaf, add_up, two_sum
 from .tiles import AHEAD
 
@@ -76,119 +76,65 @@ def _all_components(n_components):
     return components
 
 
+# -- a block ----------------------------------------------------------------------------------------------------------
+
+# The E-step stands in `_pass_over_chunk` itself: as a function it made passes that prune, whose blocks are small, take
+# 1.4 times as long. Arrays are handed to the functions here one by one, since each use out of a tuple is counted.
+
+
+@part_of_kernel
+def _share_out(
+    annotations, grid, rows, count, n_points, components, n_active, weights, responsibilities, factor, log_likelihoods
+):
+    """Turn log-densities into responsibilities, or copy those given; returns the weighted sum of log-likelihoods."""
+    if not annotations.e_step:
+        copy_responsibilities(annotations, rows, count, weights, factor, responsibilities)
+        return 0.0
+    if annotations.assignment == HARD:
+        active = components[:n_active]
+        log_likelihood = assign(responsibilities, active, weights, n_points, factor, log_likelihoods)
+        copy_row(weights, factor)
+        return log_likelihood
+    log_likelihood = normalise(responsibilities, n_active, weights, n_points, factor, log_likelihoods)
+    if annotations.assignment == STOCHASTIC:
+        draw(annotations.seed, grid.first_row, rows, count, n_active, responsibilities, weights, factor)
+    return log_likelihood
+
+
 # -- sinks ------------------------------------------------------------------------------------------------------------
 
 _STATISTICS, _TOTALS, _LOG_LIKELIHOODS, _RESPONSIBILITIES, _LABELS = range(5)
 
 
 class Sink(NamedTuple):
-    """What a pass computes, and where it writes it. One type serves all purposes, so that one kernel is compiled."""
+    """What a pass is for, and where its results go. All passes share this one type, so that one kernel is compiled."""
 
-    what: int  # _STATISTICS, _TOTALS, ...
+    what: int
     centres: np.ndarray  # (K, D) the centres of the moments, relative to the origin
-    moments: np.ndarray  # (n_chunks, 2, ...) sums and their errors, each shaped as in `zero_moments`
+    moments: np.ndarray  # (n_chunks, 2, ...) sums and their errors, as the parameters' `zero_moments`
     out: np.ndarray  # (n, 1) log-likelihoods or (n, K) responsibilities
     labels: np.ndarray  # (n,) int64
 
 
-@kernel
-def _take(sink, sums, totals, parameters, block, count, n_points, n_active):
-    """Add a block's statistics to sums, or write its log-likelihoods or responsibilities to the points' own rows."""
-    active = block.components[:n_active]
-    if sink.what == _STATISTICS:
-        totals[LOOKED_AT] += count * n_active
-        add_block_moments(
-            parameters, active, block.x, n_points, block.responsibilities, block.factor, block.weights, sink.centres,
-            block.work, sums,
-        )  # fmt: skip
-    elif sink.what == _LOG_LIKELIHOODS:
-        for b in range(count):
-            sink.out[block.rows[b], 0] = block.log_likelihoods[0, b]
-    elif sink.what == _RESPONSIBILITIES:
-        for b in range(count):
-            for a in range(n_active):
-                sink.out[block.rows[b], active[a]] = block.responsibilities[a, b] * block.factor[0, b]
-            if block.log_likelihoods[0, b] == -np.inf:  # every density is 0: component 0, as `labels` says
-                sink.out[block.rows[b], 0] = 1.0
-
-
-@kernel
-def _take_labels(sink, block, count):
-    """Write the components that `find_largest` found."""
+@part_of_kernel
+def _write_log_likelihoods(rows, count, log_likelihoods, out):
     for b in range(count):
-        sink.labels[block.rows[b]] = np.int64(block.factor[0, b])
+        out[rows[b], 0] = log_likelihoods[0, b]
 
 
-# -- a block ----------------------------------------------------------------------------------------------------------
+@part_of_kernel
+def _write_responsibilities(rows, count, components, n_active, responsibilities, factor, log_likelihoods, out):
+    for b in range(count):
+        for a in range(n_active):
+            out[rows[b], components[a]] = responsibilities[a, b] * factor[0, b]
+        if log_likelihoods[0, b] == -np.inf:  # every density is 0: component 0, as `labels` says
+            out[rows[b], 0] = 1.0
 
 
-class Block(NamedTuple):
-    """Scratch for a block of points; two-dimensional arrays have a column for each point."""
-
-    x: np.ndarray  # (D, ...) relative to the origin
-    work: np.ndarray  # scratch of the parameters' own kernels
-    responsibilities: np.ndarray  # (K, ...) log-densities, overwritten by responsibilities
-    weights: np.ndarray  # (1, ...)
-    factor: np.ndarray  # (1, ...) multiplies the responsibilities
-    log_likelihoods: np.ndarray  # (1, ...)
-    rows: np.ndarray  # indices of the points
-    components: np.ndarray  # (K,) component indices; the active ones come first
-
-
-@kernel
-def _new_block(parameters, n_features, size):
-    n_components = parameters.log_scale.size
-    like = parameters.log_scale
-    one = np.int64(1)
-    return Block(
-        scratch(n_features, size, like),
-        scratch(work_rows(parameters), size, like),
-        scratch(n_components, size, like),
-        scratch(one, size, like),
-        scratch(one, size, like),
-        scratch(one, size, like),
-        np.empty(size + AHEAD, np.int64),
-        _all_components(n_components),
-    )
-
-
-@kernel
-def _e_step(parameters, pruning, annotations, cells, wants_labels, block, count, n_points, box, upper):
-    """Compute a block's log-densities of its active components; returns their number."""
-    n_active = block.components.size
-    coordinates = block_coordinates(parameters, block.x, n_points, block.work)
-    if pruning.order > 0:
-        n_active = active_components(parameters, pruning, coordinates, n_points, box, upper, block.components)
-    active = block.components[:n_active]
-    log_densities = block.responsibilities
-    block_log_densities(parameters, active, coordinates, n_points, block.work, log_densities)
-    if annotations.labels.size:
-        exclude_other_components(annotations.labels, block.rows, count, log_densities)
-    if annotations.responsibilities.size:
-        allow(annotations.responsibilities, block.rows, count, log_densities)
-    if annotations.assignment == HARD or cells.size or wants_labels:
-        find_largest(log_densities, active, n_points, block.factor, block.log_likelihoods)
-    if cells.size:
-        note_cells(parameters, block.rows, count, block.factor, block.log_likelihoods, cells)
-    return n_active
-
-
-@kernel
-def _share_out(annotations, grid, block, count, n_points, n_active):
-    """Turn log-densities into responsibilities, or copy those given; returns the weighted sum of log-likelihoods."""
-    weights, factor, responsibilities = block.weights, block.factor, block.responsibilities
-    if not annotations.e_step:
-        copy_responsibilities(annotations, block.rows, count, weights, factor, responsibilities)
-        return 0.0
-    if annotations.assignment == HARD:
-        active = block.components[:n_active]
-        log_likelihood = assign(responsibilities, active, weights, n_points, factor, block.log_likelihoods)
-        copy_row(weights, factor)
-        return log_likelihood
-    log_likelihood = normalise(responsibilities, n_active, weights, n_points, factor, block.log_likelihoods)
-    if annotations.assignment == STOCHASTIC:
-        draw(annotations.seed, grid.first_row, block.rows, count, n_active, responsibilities, weights, factor)
-    return log_likelihood
+@part_of_kernel
+def _write_labels(rows, count, best, labels):
+    for b in range(count):
+        labels[rows[b]] = np.int64(best[0, b])
 
 
 # -- a chunk ----------------------------------------------------------------------------------------------------------
@@ -196,58 +142,86 @@ def _share_out(annotations, grid, block, count, n_points, n_active):
 
 @chunk_kernel
 def _pass_over_chunk(chunk, context):
-    """Run the E-step over one chunk's blocks, write to the sink, and add log-likelihood and weight to totals[chunk].
+    """Visit one chunk's blocks: E-step, then into the sink. Log-likelihood and weight are added to totals[chunk].
 
     cells: IN OUT the labels of `NearestComponents`, or empty.
     """
     grid, points, parameters, pruning, annotations, cells, totals, sink = arguments(context)
-    block = _new_block(parameters, points.n_features, grid.block)
-    n_active = block.components.size
+    what, centres, moments, out, labels = sink
+    n_components, block = centres.shape[0], grid.block
+    x = scratch(points.n_features, block, centres)
+    work = scratch(work_rows(parameters), block, centres)
+    responsibilities = scratch(n_components, block, centres)
+    weights = scratch(np.int64(1), block, centres)
+    factor = scratch(np.int64(1), block, centres)
+    log_likelihoods = scratch(np.int64(1), block, centres)
+    rows = np.empty(block + AHEAD, np.int64)
+    components = _all_components(n_components)
+    n_active = n_components
     prune = pruning.order > 0
-    order, keys, starts, box, upper = pruning_scratch(
-        pruning, grid.window, n_active, points.n_features, parameters.log_scale
-    )
+    order, keys, starts, box, upper = pruning_scratch(pruning, grid.window, n_components, points.n_features, centres)
     first_leaf, last_leaf = chunk_bounds(grid, points.n_samples, chunk)
-    accumulates = sink.what == _STATISTICS
-    sums = sink.moments[chunk, 0] if accumulates else np.zeros((0, 0))  # the first leaf is summed in place
+    accumulates = what == _STATISTICS
+    sums = moments[chunk, 0] if accumulates else np.zeros((0, 0))  # the first leaf is summed in place
     apart = False
     for leaf in range(first_leaf, last_leaf):
         if accumulates and not apart and totals[chunk, LEAVES] > 0:
-            sums, apart = np.zeros(sums.shape), True
+            sums, apart = np.zeros(moments.shape[2:]), True
         stop = min((leaf + 1) * grid.leaf, points.n_samples)
         log_likelihood = weight = 0.0
         for first in range(leaf * grid.leaf, stop, grid.window):
             window = min(grid.window, stop - first)
             if prune:
-                sort_window(
-                    points, pruning, cells, first, window, parameters.origin, block.rows, block.x, keys, starts, order
-                )
+                sort_window(points, pruning, cells, first, window, parameters.origin, rows, x, keys, starts, order)
             position = cell = np.int64(0)
             while position < window:
                 if prune:
                     count, cell = block_length(pruning, position, window, starts, cell)
                     n_points = whole_groups(count)
-                    take_rows(order, window, position, count, n_points, block.rows)
+                    take_rows(order, window, position, count, n_points, rows)
                 else:
-                    count = min(grid.block, window - position)
+                    count = min(block, window - position)
                     n_points = whole_groups(count)
-                    number_rows(first + position, count, n_points, block.rows)
+                    number_rows(first + position, count, n_points, rows)
                 position += count
-                load_block(points, block.rows, n_points, parameters.origin, block.x)
-                set_weights(annotations, block.rows, count, n_points, block.weights)
-                weight += sum_of_row(block.weights, n_points) if annotations.weights.size else count
-                if annotations.e_step:
-                    wants_labels = sink.what == _LABELS
-                    n_active = _e_step(
-                        parameters, pruning, annotations, cells, wants_labels, block, count, n_points, box, upper
+                load_block(points, rows, n_points, parameters.origin, x)
+                set_weights(annotations, rows, count, n_points, weights)
+                weight += sum_of_row(weights, n_points) if annotations.weights.size else count
+                if annotations.e_step:  # log-densities of the components that may matter
+                    coordinates = block_coordinates(parameters, x, n_points, work)
+                    if prune:
+                        n_active = active_components(parameters, pruning, coordinates, n_points, box, upper, components)
+                    active = components[:n_active]
+                    block_log_densities(parameters, active, coordinates, n_points, work, responsibilities)
+                    if annotations.labels.size:
+                        exclude_other_components(annotations.labels, rows, count, responsibilities)
+                    if annotations.responsibilities.size:
+                        allow(annotations.responsibilities, rows, count, responsibilities)
+                    if annotations.assignment == HARD or cells.size or what == _LABELS:
+                        find_largest(responsibilities, active, n_points, factor, log_likelihoods)
+                    if cells.size:
+                        note_cells(parameters, rows, count, factor, log_likelihoods, cells)
+                if what == _LABELS:
+                    _write_labels(rows, count, factor, labels)
+                    continue
+                log_likelihood += _share_out(
+                    annotations, grid, rows, count, n_points, components, n_active, weights, responsibilities, factor,
+                    log_likelihoods,
+                )  # fmt: skip
+                if accumulates:
+                    totals[chunk, LOOKED_AT] += count * n_active
+                    add_block_moments(
+                        parameters, components[:n_active], x, n_points, responsibilities, factor, weights, centres,
+                        work, sums,
+                    )  # fmt: skip
+                elif what == _LOG_LIKELIHOODS:
+                    _write_log_likelihoods(rows, count, log_likelihoods, out)
+                elif what == _RESPONSIBILITIES:
+                    _write_responsibilities(
+                        rows, count, components, n_active, responsibilities, factor, log_likelihoods, out
                     )
-                if sink.what == _LABELS:
-                    _take_labels(sink, block, count)
-                else:
-                    log_likelihood += _share_out(annotations, grid, block, count, n_points, n_active)
-                    _take(sink, sums, totals[chunk], parameters, block, count, n_points, n_active)
         if apart:
-            add_leaf(sums, sink.moments[chunk, 0], sink.moments[chunk, 1])
+            add_leaf(sums, moments[chunk, 0], moments[chunk, 1])
         row = totals[chunk]
         row[LOG_LIKELIHOOD], row[LOG_LIKELIHOOD + 1] = two_sum(
             row[LOG_LIKELIHOOD], row[LOG_LIKELIHOOD + 1], log_likelihood
@@ -294,6 +268,8 @@ class Pass:
 
     Attributes
     ----------
+    prunes : bool
+        Whether components are skipped, in this pass or, by the labels that it records, in the next.
     cells : NearestComponents or None
         None if this pass doesn't use them.
     leaf : int
@@ -303,14 +279,16 @@ class Pass:
     def __init__(self, parameters, centres, n_samples, *, constrained=False, cells=None, moments=True):
         n_components, n_features = centres.shape
         self._parameters, self._centres, self._n_samples = parameters, centres, n_samples
-        possible = is_worth_trying(parameters) and n_components <= MOST_COMPONENTS and moments
-        if not possible or constrained or (cells is not None and cells.resting()):
-            self.cells = None
-            self._pruned = no_pruning(parameters)
-        else:
-            self.cells = cells
-            by_cell = cells is not None and cells.known_for(n_components)
-            self._pruned = pruning(parameters, _NEGLIGIBLE + np.log(n_components), by_cell)
+        margin = _NEGLIGIBLE + np.log(n_components)
+        possible = is_worth_trying(parameters) and n_components <= MOST_COMPONENTS and moments and not constrained
+        self.prunes = possible and not (cells is not None and cells.resting())
+        by_cell = self.prunes and cells is not None and cells.known_for(n_components)
+        if self.prunes and not by_cell and not pays(parameters, expected_share(parameters, margin)):
+            self.prunes = False
+            if cells is not None:
+                cells.rest()
+        self.cells = cells if self.prunes else None
+        self._pruned = pruning(parameters, margin, by_cell) if self.prunes else no_pruning(parameters)
         self._has_moments = moments
         self._grid = cut(n_samples, n_features, n_components, centres.itemsize, self._pruned.order)
         self.leaf = self._grid.leaf
@@ -365,7 +343,8 @@ class Pass:
     def finish(self, sums):
         """Record in the cells, if used, the share of the pairs (point, component) that was evaluated."""
         if self.cells is not None:
-            self.cells.finish(len(self._centres), sums.totals[0, 2] / (self._n_samples * len(self._centres)))
+            share = sums.totals[0, 2] / (self._n_samples * len(self._centres))
+            self.cells.finish(len(self._centres), pays(self._parameters, share))
 
     def add_to(self, sums, factor):
         """Add factor times the sums of all points added so far to `sums`; resets the pass to no points."""
@@ -383,7 +362,9 @@ def _evaluate(X, parameters, what, out, labels):
     if what == _RESPONSIBILITIES:  # the output has a column for each component
         pruned = no_pruning(parameters)
     else:
-        pruned = pruning(parameters, 1.0 if what == _LABELS else _FLUSHED[parameters.bias.dtype])
+        margin = 1.0 if what == _LABELS else _FLUSHED[parameters.bias.dtype]
+        prunes = is_worth_trying(parameters) and pays(parameters, expected_share(parameters, margin))
+        pruned = pruning(parameters, margin) if prunes else no_pruning(parameters)
     grid = cut(len(X), n_features, n_components, parameters.means.itemsize, pruned.order)
     moments, totals = np.zeros((1, 2, 0, 0)), np.zeros((MAX_CHUNKS, 8))
     for start, stop, call, data in calls(grid, points(X), n_components, MAX_CHUNKS):

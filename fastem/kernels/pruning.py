@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .compiler.extending import overload
+from .compiler.extending import INLINED, overload
 from .compiler.jit import kernel
 from .ordering import BY_CELL, BY_TREE, MOST_FEATURES_IN_TREE, NO_ORDER, make_tree
 from .vectors import (
@@ -35,7 +35,14 @@ _FEWEST_COMPONENTS = 32  # components; with fewer, a pass is too quick to gain f
 _MOST_FEATURES = 32  # features; with more, blocks are too wide for the bounds to tell components apart
 _COMPONENTS_PADDED = 16  # components are padded to a multiple of this: whole vectors of either precision
 _LOOKED_AT = 64  # means, at most, at which the share of components that remain is estimated
-_FARTHEST = 2.0  # deviations that the farthest point of a block is beyond the usual distance sqrt(D) from its mean
+_RADIUS = 1.6  # radius of a block: this times sqrt(D), and 1 more, deviations
+
+# Work in a point, in the units of `work_of_pair` (about 0.01 ns on two cores with AVX-512), that pruning costs: sorting
+# and reading in another order; for each feature; for each component; for each one that isn't skipped.
+_SPENT = 700.0
+_SPENT_A_FEATURE = 200.0
+_SPENT_A_COMPONENT = 8.0
+_SPENT_A_PAIR = 25.0
 
 
 class Pruning(NamedTuple):
@@ -73,14 +80,23 @@ def is_worth_trying(parameters):
     return n_components >= _FEWEST_COMPONENTS and n_features <= _MOST_FEATURES and not parameters.is_far
 
 
-def expected_share(parameters, margin):
-    """About the share of pairs of block and component that bounds won't leave out, judged by the parameters alone.
+def pays(parameters, share):
+    """Whether a pass that evaluates this share of the pairs (point, component) is quicker than one of all pairs."""
+    n_components, n_features = parameters.bias.shape
+    saved = (1 - share) * n_components * parameters.work_of_pair
+    spent = _SPENT + _SPENT_A_FEATURE * n_features + (_SPENT_A_COMPONENT + _SPENT_A_PAIR * share) * n_components
+    return saved > 1.1 * spent
 
-    A block is taken to be the points of one component, a ball round its mean in whitened features.
+
+def expected_share(parameters, margin):
+    """Estimate of the share of the pairs (block, component) that bounds won't skip, from the parameters alone.
+
+    A block is taken to hold the points of one component, a ball around its mean in whitened features. The estimate
+    costs no pass, and is the same wherever the points lie: in memory, in files or on workers.
     """
     n_components, n_features = parameters.bias.shape
     some = parameters.means[:: -(-n_components // _LOOKED_AT)]
-    radius = (math.sqrt(n_features) + _FARTHEST) * math.sqrt(0.5)
+    radius = (_RADIUS * math.sqrt(n_features) + 1.0) * math.sqrt(0.5)
     nearest = np.maximum(np.sqrt(parameters.whitened_squares(some)) - radius, 0.0) ** 2
     upper = parameters.log_scale - nearest
     lower = parameters.log_scale[:: -(-n_components // _LOOKED_AT)] - radius**2
@@ -187,7 +203,7 @@ def _whitened(parameters, pruning, c, k, box):
     return parameters.whitened(parameters, pruning, c, k, box)
 
 
-@overload(_whitened)
+@overload(_whitened, jit_options=INLINED)
 def _overload_whitened(parameters, pruning, c, k, box):
     offered = parameters.instance_class.whitened
     return lambda parameters, pruning, c, k, box: offered(parameters, pruning, c, k, box)

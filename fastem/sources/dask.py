@@ -109,6 +109,7 @@ class DaskSource(Source):
         delayed = self._dask.delayed
         settings = {"n_samples": self.n_samples, "constrained": annotations.is_constrained, "moments": moments}
         whole = kernels.Pass(inputs, offsets, cells=self._cells if moments else None, **settings)
+        settings["constrained"] |= not whole.prunes  # tasks prune where the whole pass does
         ranges = self._ranges(whole.leaf)
         shared = delayed((inputs, offsets, settings, self.dtype, self._threads_a_task(len(ranges))), pure=False)
         cells = [whole.cells and whole.cells.of_rows(*each) for each in ranges]

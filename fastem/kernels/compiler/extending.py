@@ -7,4 +7,7 @@ if numba.config.DISABLE_JIT:
 else:
     from numba.extending import intrinsic, overload
 
-__all__ = ["intrinsic", "overload"]
+INLINED = {"forceinline": True}
+"""Options of an overload that is compiled into its callers."""
+
+__all__ = ["INLINED", "intrinsic", "overload"]

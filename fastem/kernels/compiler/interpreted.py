@@ -198,7 +198,7 @@ def _nonlocals(function):
     return frame.f_locals if "<locals>" in function.__qualname__ else {}
 
 
-def overload(function):
+def overload(function, jit_options=None):
     """Replace a compiled-only function by one that picks its body by its arguments, as Numba does by their types."""
 
     def register(choose):

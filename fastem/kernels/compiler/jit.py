@@ -86,6 +86,15 @@ def kernel(function):
     return njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **PIPELINE, **_OPTIONS)(function)
 
 
+def part_of_kernel(function):
+    """Compile a function into its callers, always: what it is given is then neither copied nor counted.
+
+    That matters where it is called for every block with many arrays: blocks may be as small as 64 points.
+    """
+    options = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "forceinline": True}
+    return njit(**options, **PIPELINE, **_OPTIONS)(function)
+
+
 def chunk_kernel(function):
     """Compile and cache a serial kernel (chunk, context) for `run`; `arguments(context)` are the arguments of `run`."""
     return _cached(njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **_OPTIONS)(function))

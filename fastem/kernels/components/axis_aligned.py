@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..compiler.jit import kernel
+from ..compiler.jit import kernel, part_of_kernel
 from ..points import features_themselves, one_more_than_features
 from ..tiles import moments_tile
 from ..vectors import add, fma, fnma, lanes, load, mul, splat, store, sub, sum_of_lanes
@@ -19,12 +19,11 @@ _moments = moments_tile(squares=True)
 
 
 @kernel
-def axis_aligned_log_densities(parameters, active, x, n_points, work, out):
+def _axis_aligned_log_densities(log_scale, scale, bias, active, x, n_points, out):
     """out[a, b] = log weight + log-density of component active[a] at point b.
 
     x: (at least D, n_points); out: OUT (len(active), n_points).
     """
-    log_scale, scale, bias = parameters.log_scale, parameters.scale, parameters.bias
     n_lanes = lanes(x)
     for a in range(active.size):
         k = active[a]
@@ -43,9 +42,8 @@ def axis_aligned_log_densities(parameters, active, x, n_points, work, out):
 
 
 @kernel
-def _far_log_densities(parameters, active, x, n_points, work, out):
+def _far_axis_aligned_log_densities(log_scale, scale, means, active, x, n_points, out):
     """`axis_aligned_log_densities` of points relative to each component's mean."""
-    log_scale, scale, means = parameters.log_scale, parameters.scale, parameters.means
     for a in range(active.size):
         k = active[a]
         for b in range(0, n_points, lanes(x)):
@@ -69,7 +67,7 @@ def add_mass(responsibilities, factor, active, n_points, total):
 
 
 @kernel
-def _add_moments(parameters, active, x, n_points, responsibilities, factor, weights, centres, work, moments):
+def _add_axis_aligned_moments(active, x, n_points, responsibilities, factor, centres, moments):
     """Add a block's mass, first and second moments about `centres`, for each active component.
 
     x: (D, n_points); responsibilities: (len(active), n_points), IN unnormalised, OUT multiplied by `factor`,
@@ -83,7 +81,24 @@ def _add_moments(parameters, active, x, n_points, responsibilities, factor, weig
             _moments(width, x, i, n_points, responsibilities, a, centres, active[a], moments, 1, 1 + n_features)
 
 
-@kernel
+@part_of_kernel
+def axis_aligned_log_densities(parameters, active, x, n_points, work, out):
+    log_scale, scale, bias = parameters.log_scale, parameters.scale, parameters.bias
+    _axis_aligned_log_densities(log_scale, scale, bias, active, x, n_points, out)
+
+
+@part_of_kernel
+def _far_log_densities(parameters, active, x, n_points, work, out):
+    log_scale, scale, means = parameters.log_scale, parameters.scale, parameters.means
+    _far_axis_aligned_log_densities(log_scale, scale, means, active, x, n_points, out)
+
+
+@part_of_kernel
+def _add_moments(parameters, active, x, n_points, responsibilities, factor, weights, centres, work, moments):
+    _add_axis_aligned_moments(active, x, n_points, responsibilities, factor, centres, moments)
+
+
+@part_of_kernel
 def axis_aligned_whitened(parameters, pruning, c, k, box):
     """(z_c in the middle of a box, how far z_c varies from that in it) for a vector of components from k on."""
     coefficient = load(pruning.factor, c, k)
@@ -123,6 +138,12 @@ class AxisAligned(NamedTuple):
         widths = self.scale.mean(axis=0)
         relative = self.scale / widths
         return self.means, self.scale, widths, relative.min(axis=1), relative.max(axis=1)
+
+    @property
+    def work_of_pair(self):
+        """Work of a point and a component, in about the flops of a matrix product that takes as long."""
+        n_features = self.bias.shape[1]
+        return 12 * n_features + 60
 
     def whitened_squares(self, x):
         """Half the squared Mahalanobis distance of points relative to the origin, (m, D), from each mean: (m, K)."""

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..compiler.jit import kernel
+from ..compiler.jit import kernel, part_of_kernel
 from ..points import one_more_than_features
 from ..tiles import moments_tile, outer_tile
 from ..vectors import fma, lanes, load, mul, splat, sqrt, store
@@ -23,9 +23,9 @@ _next_triangle = outer_tile((4,), diagonal=True)
 
 
 @kernel
-def _whitened_block(parameters, x, n_points, y):
+def _whiten(factor, x, n_points, y):
     """y[j, b] = sum over i <= j of factor[j, i] x[i, b].  x: (D, n_points), y: OUT (at least D, n_points)."""
-    factor, n_lanes = parameters.factor, lanes(x)
+    n_lanes = lanes(x)
     for j in range(factor.shape[0]):
         for b in range(0, n_points, 2 * n_lanes):
             sum0 = sum1 = splat(0.0, x)
@@ -35,7 +35,6 @@ def _whitened_block(parameters, x, n_points, y):
                 sum1 = fma(load(x, i, b + n_lanes), coefficient, sum1)
             store(y, j, b, sum0)
             store(y, j, b + n_lanes, sum1)
-    return y
 
 
 @kernel
@@ -49,7 +48,7 @@ def _add_scatter(e, n_features, n_points, first_row, out):
 
 
 @kernel
-def _add_moments(parameters, active, x, n_points, responsibilities, factor, weights, centres, e, moments):
+def _add_shared_moments(active, x, n_points, responsibilities, factor, weights, centres, e, moments):
     """Add a block's mass and first moments about `centres`, and the scatter of all its points about the origin.
 
     x: (D, n_points); responsibilities: (len(active), n_points), IN unnormalised, OUT multiplied by `factor`,
@@ -67,6 +66,17 @@ def _add_moments(parameters, active, x, n_points, responsibilities, factor, weig
         for i in range(n_features):
             store(e, i, b, mul(root, load(x, i, b)))
     _add_scatter(e, n_features, n_points, n_components, moments)
+
+
+@part_of_kernel
+def _whitened_block(parameters, x, n_points, work):
+    _whiten(parameters.factor, x, n_points, work)
+    return work
+
+
+@part_of_kernel
+def _add_moments(parameters, active, x, n_points, responsibilities, factor, weights, centres, work, moments):
+    _add_shared_moments(active, x, n_points, responsibilities, factor, weights, centres, work, moments)
 
 
 class Shared(NamedTuple):
@@ -102,6 +112,12 @@ class Shared(NamedTuple):
         widths = self.scale.mean(axis=0)
         relative = self.scale / widths
         return -self.bias, self.scale, widths, relative.min(axis=1), relative.max(axis=1)
+
+    @property
+    def work_of_pair(self):
+        """Work of a point and a component, in about the flops of a matrix product that takes as long."""
+        n_features = self.bias.shape[1]
+        return 10 * n_features + 55
 
     def whitened_squares(self, x):
         """Half the squared Mahalanobis distance of points relative to the origin, (m, D), from each mean: (m, K)."""

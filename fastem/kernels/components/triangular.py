@@ -26,7 +26,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..compiler.jit import kernel
+from ..compiler.jit import kernel, part_of_kernel
 from ..points import features_themselves, one_more_than_features
 from ..tiles import centred_tile, outer_tile, subtract_squares_tile
 from ..vectors import absolute, fma, lanes, load, splat, store, sub
@@ -47,12 +47,11 @@ def odd_columns(n_features):
 
 
 @kernel
-def _log_densities(parameters, active, x, n_points, work, out):
+def _triangular_log_densities(log_scale, factor, bias, active, x, n_points, out):
     """out[a, b] = log weight + log-density of component active[a] at point b.
 
     x: (D, n_points); out: OUT (len(active), n_points).
     """
-    log_scale, factor, bias = parameters.log_scale, parameters.factor, parameters.bias
     n_features = x.shape[0]
     first = odd_columns(n_features)
     for a in range(active.size):
@@ -63,9 +62,8 @@ def _log_densities(parameters, active, x, n_points, work, out):
 
 
 @kernel
-def _far_log_densities(parameters, active, x, n_points, offsets, out):
+def _far_triangular_log_densities(log_scale, factor, bias, means, active, x, n_points, offsets, out):
     """`_log_densities` of points relative to each component's mean.  offsets: scratch (at least D, n_points)."""
-    log_scale, factor, bias, means = parameters.log_scale, parameters.factor, parameters.bias, parameters.means
     n_features = x.shape[0]
     first = odd_columns(n_features)
     for a in range(active.size):
@@ -88,7 +86,7 @@ def add_left_of_diagonal(e, i, first, n_points, out, row):
 
 
 @kernel
-def _add_moments(parameters, active, x, n_points, responsibilities, factor, weights, centres, e, moments):
+def _add_triangular_moments(active, x, n_points, responsibilities, factor, centres, e, moments):
     """Add a block's mass, first and second moments about `centres`, for each active component.
 
     x: (D, n_points); responsibilities: (len(active), n_points), unnormalised; factor: (1, n_points), multiplies them;
@@ -109,7 +107,24 @@ def _add_moments(parameters, active, x, n_points, responsibilities, factor, weig
             add_left_of_diagonal(e, i, first, n_points, moments, row + 2 + i)
 
 
-@kernel
+@part_of_kernel
+def _log_densities(parameters, active, x, n_points, work, out):
+    log_scale, factor, bias = parameters.log_scale, parameters.factor, parameters.bias
+    _triangular_log_densities(log_scale, factor, bias, active, x, n_points, out)
+
+
+@part_of_kernel
+def _far_log_densities(parameters, active, x, n_points, work, out):
+    log_scale, factor, bias, means = parameters.log_scale, parameters.factor, parameters.bias, parameters.means
+    _far_triangular_log_densities(log_scale, factor, bias, means, active, x, n_points, work, out)
+
+
+@part_of_kernel
+def _add_moments(parameters, active, x, n_points, responsibilities, factor, weights, centres, work, moments):
+    _add_triangular_moments(active, x, n_points, responsibilities, factor, centres, work, moments)
+
+
+@part_of_kernel
 def _whitened(parameters, pruning, c, k, box):
     """(z_c in the middle of a box, how far z_c varies from that in it) for a vector of components from k on."""
     z = load(pruning.bias, c, k)
@@ -162,6 +177,12 @@ class Triangular(NamedTuple):
         widths = np.sqrt((matrices**2).sum(axis=1).mean(axis=0))
         matrices = matrices / widths
         return self.means, coefficients, widths, 1 / _norm_bound(np.linalg.inv(matrices)), _norm_bound(matrices)
+
+    @property
+    def work_of_pair(self):
+        """Work of a point and a component, in about the flops of a matrix product that takes as long."""
+        n_features = self.bias.shape[1]
+        return 2 * n_features**2 + 8 * n_features + 50
 
     def whitened_squares(self, x):
         """Half the squared Mahalanobis distance of points relative to the origin, (m, D), from each mean: (m, K)."""
