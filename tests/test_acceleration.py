@@ -276,6 +276,9 @@ class Line:
     def in_order(self):
         return self.order
 
+    def change_to(self, other):
+        return 0.3
+
     def beyond(self, before, factor):
         self.factors.append(factor)
         return self
@@ -292,6 +295,7 @@ def test_extrapolations_are_as_long_as_the_geometric_series_and_as_trust_allows(
     two_plain_steps(1.0, 0.25)
     assert factors == [pytest.approx(1.0)]  # steps shrink by a half
     assert steps.kind == "accelerated" and steps.remaining_gain == pytest.approx(0.25**2 / 0.75)
+    assert steps.remaining_change == pytest.approx(0.6)
     longest = []
     for _ in range(8):  # each accepted, where steps hardly shrink
         two_plain_steps(1.0, 1 - 1e-9)

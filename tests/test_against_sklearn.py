@@ -90,9 +90,9 @@ def test_same_start_from_the_same_seed(init_params):
 
 def test_random_responsibilities_cross_blocks(monkeypatch):
     """Drawn block by block they are the numbers that scikit-learn draws at once."""
-    from fastem.sources import known
+    from fastem.sources import annotations
 
-    monkeypatch.setattr(known, "_VALUES", 100)
+    monkeypatch.setattr(annotations, "_VALUES", 100)
     X, n_components = data_sets.load("iris")
     ours, theirs = fit_both(X, n_components, init_params="random", random_state=3, max_iter=0)
     assert_same_parameters(ours, theirs, rtol=1e-10)

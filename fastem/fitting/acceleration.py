@@ -167,23 +167,16 @@ class Extrapolation(_Guarded):
         before, last = np.diff(self._bounds)
         self.remaining_gain = _geometric_rest(before, last)
         if last <= 0:
-            self.remaining_change = _change(parameters, successor)
+            self.remaining_change = parameters.change_to(successor)
         if not 0 < last < before:
             return successor
         rate = math.sqrt(last / before)
-        self.remaining_change = _change(parameters, successor) / (1 - rate)
+        self.remaining_change = parameters.change_to(successor) / (1 - rate)
         further = successor.beyond(parameters, min(rate / (1 - rate), self._longest))
         if further is None:
             return successor
         self.kind = "accelerated"
         return further
-
-
-def _change(parameters, successor):
-    """The largest change of a step: of a weight, or of a mean in its component's deviations."""
-    of_means = parameters.family.whitened(successor.means - parameters.means, parameters.precisions_cholesky)
-    of_weights = np.abs(successor.weights - parameters.weights).max()
-    return float(max(of_weights, np.linalg.norm(of_means, axis=1).max()))
 
 
 Visited = namedtuple("Visited", "points theta successor")

@@ -79,6 +79,12 @@ class Parameters(Saved):
         """The inverse of the covariances, in the same shape."""
         return self.family.precisions(self.precisions_cholesky)
 
+    def change_to(self, other):
+        """The largest change to another mixture of the family: of a weight, or of a mean in deviations."""
+        of_means = self.family.whitened(other.means - self.means, self.precisions_cholesky)
+        of_weights = np.abs(other.weights - self.weights).max()
+        return float(max(of_weights, np.linalg.norm(of_means, axis=1).max()))
+
     def in_order(self):
         """The mixture with components in the order that its prior prefers; None if there is nothing to reorder."""
 
