@@ -141,7 +141,7 @@ def test_constructor_arguments_replace_the_models():
         GaussianMixture.from_sklearn(other, depth=3)
     with pytest.raises(ValueError, match="'tol' parameter"):
         GaussianMixture.from_sklearn(other, tol=-1)
-    with pytest.raises(ValueError, match=r"covariances_ should have the shape \(3, 4\), but has \(3, 4, 4\)"):
+    with pytest.raises(ValueError, match=r"covariances_' should have the shape of \(3, 4\), but got \(3, 4, 4\)"):
         GaussianMixture.from_sklearn(other, covariance_type="diag")
 
 
@@ -228,11 +228,11 @@ def test_any_factor_of_a_precision_that_was_set_by_hand(size, dtype, covariance_
 @pytest.mark.parametrize(
     ("name", "change", "match"),
     [
-        ("means_", lambda means: means[:2], r"weights_ should have the shape \(2,\), but has \(3,\)"),
+        ("means_", lambda means: means[:2], r"weights_' should have the shape of \(2,\), but got \(3,\)"),
         ("means_", lambda means: means * np.nan, "means_ holds NaN"),
-        ("means_", lambda means: means[0], "means_ should have the shape"),
-        ("weights_", lambda weights: weights / 2, "weights_ should be 0 or more and sum to 1"),
-        ("covariances_", lambda covariances: covariances[:, 0], r"covariances_ should have the shape \(3, 4, 4\)"),
+        ("means_", lambda means: means[0], "means_' should have the shape of"),
+        ("weights_", lambda weights: weights / 2, "weights_' should be normalized"),
+        ("covariances_", lambda covariances: covariances[:, 0], r"covariances_' should have the shape of \(3, 4, 4\)"),
         ("precisions_cholesky_", lambda factors: -factors, "with a positive diagonal"),
         ("n_features_in_", lambda n: 3, "n_features_in_ should be 4"),
     ],

@@ -6,6 +6,7 @@ import numpy as np
 from sklearn.utils import check_array
 from sklearn.utils.validation import _check_sample_weight
 
+from ..model import checks
 from ..sources import check_numbers
 from ..sources.annotations import Annotations
 
@@ -14,36 +15,29 @@ def check_weights(weights, n_components, name="weights_init"):
     """Weights (K,), float64: each in [0, 1], summing to 1."""
     tolerance = 1e-6 if getattr(weights, "dtype", None) == np.float32 else 1e-8
     weights = _floats(weights, name)
-    _check_shape(weights, (n_components,), "weights")
-    if (weights < 0).any() or (weights > 1).any():
-        # scikit-learn's message word for word, though it swaps min and max: users' tests may match it.
-        raise ValueError(
-            "The parameter 'weights' should be in the range [0, 1], "
-            f"but got max value {weights.min():.5f}, min value {weights.max():.5f}"
-        )
-    if abs(1 - weights.sum()) > tolerance:
-        raise ValueError(f"The parameter 'weights' should be normalized, but got sum(weights) = {weights.sum():.5f}")
+    checks.check_shape(weights, (n_components,), "weights")
+    checks.check_weights(weights, "weights", tolerance)
     return weights
 
 
 def check_means(means, n_components, n_features, name="means_init"):
     """Means (K, D), float64."""
     means = _floats(means, name)
-    _check_shape(means, (n_components, n_features), "means")
+    checks.check_shape(means, (n_components, n_features), "means")
     return means
 
 
 def check_vector(values, n_features, name):
     """A value for each feature, (D,), float64."""
     values = _floats(values, name)
-    _check_shape(values, (n_features,), name)
+    checks.check_shape(values, (n_features,), name)
     return values
 
 
 def check_matrices(values, family, n_components, n_features, what):
     """Precisions or covariances (`what`), float64, in the family's shape and valid for it."""
     values = _floats(values, what)
-    _check_shape(values, family.shape(n_components, n_features), f"{family.name} {what}")
+    checks.check_shape(values, family.shape(n_components, n_features), f"{family.name} {what}")
     family.check(values, n_components, n_features, what)
     return values
 
@@ -68,7 +62,7 @@ def check_prior(prior, family, n_features):
         checked["mean"] = check_vector(prior["mean"], n_features, "mean of the prior")
     if "scale" in prior:
         values = np.asarray(prior["scale"], dtype=np.float64)
-        _check_shape(values, family.shape_of_one(n_features), "scale of the prior")
+        checks.check_shape(values, family.shape_of_one(n_features), "scale of the prior")
         check_matrices(values.reshape(family.shape(1, n_features)), family, 1, n_features, "scale of the prior")
         checked["scale"] = values
     return checked
@@ -156,8 +150,3 @@ def _check_shares(shares, n_samples, n_components, weights):
 def _floats(values, name):
     check_numbers(values, name, "Fill them in")
     return check_array(values, dtype=np.float64, ensure_2d=False, allow_nd=True, input_name=name)
-
-
-def _check_shape(values, shape, name):
-    if values.shape != shape:
-        raise ValueError(f"The parameter '{name}' should have the shape of {shape}, but got {values.shape}")

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..fitting.acceleration import Visited
+from ..model import checks
 from ..model.families.base import CovarianceFamily
 
 # Largest error of the sum of weights that are stored as float32.
@@ -148,14 +149,11 @@ def _taken(value, where, context):
 
 
 def _floats(value, where, context, shape):
-    """A float32 or float64 array of this shape, not empty; None in the shape allows any length."""
+    """A float32 or float64 array of this shape; None in the shape allows any length but 0."""
     values = _taken(value, where, context)
     if values.dtype not in (np.float32, np.float64):
         raise ValueError(f"{where} should be of dtype float32 or float64, but is {values.dtype}")
-    fits = len(values.shape) == len(shape) and all(b in (None, a) for a, b in zip(values.shape, shape, strict=True))
-    if not fits or values.size == 0:
-        expected = str(shape).replace("None", "any")
-        raise ValueError(f"{where} should have the shape {expected}, but has {values.shape}")
+    checks.check_shape(values, shape, where)
     return values
 
 
@@ -168,8 +166,7 @@ def _finite(values, where):
 def weights(value, where, context):
     """Weights (K,)."""
     values = _finite(_floats(value, where, context, (context.n_components,)), where)
-    if (values < 0).any() or abs(values.sum(dtype=np.float64) - 1) > _ROUNDING:
-        raise ValueError(f"{where} should be 0 or more and sum to 1")
+    checks.check_weights(values, where, _ROUNDING)
     return values
 
 
