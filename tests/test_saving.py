@@ -576,7 +576,7 @@ LARGE, ANY = np.zeros(100), {"@array": "large"}
         (("class",), "Popen", "its class is 'Popen', not GaussianMixture"),
         (("params",), [], "its params should be a dict"),
         (("params", "tol"), -1.0, "'tol' parameter of GaussianMixture must be"),
-        (("params", "covariance_type"), "tied", r"covariances_' should have the shape of \(4, 4\), but got \(3, 4, 4\)"),
+        (("params", "covariance_type"), "tied", r"_' should have the shape of \(4, 4\), but got \(3, 4, 4\)"),
         (("params", "means_init"), {"a": 1}, "params.means_init should be"),
         (("params", "means_init"), {"@array": "header"}, "params.means_init should be an array in the file"),
         (("params", "means_init"), {"@class": "Plain", "fields": {}}, "params.means_init should be"),
