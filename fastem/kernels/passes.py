@@ -28,7 +28,7 @@ from .blocks import (
 from .compiler.calls import arguments
 from .compiler.jit import chunk_kernel, kernel, part_of_kernel, run
 from .cuts import MAX_CHUNKS, calls, chunk_bounds, cut, most_chunks
-from .ordering import MOST_COMPONENTS, block_length, note_cells, sort_window, take_rows
+from .ordering import MOST_COMPONENTS, MOST_FEATURES_IN_TREE, block_length, note_cells, sort_window, take_rows
 from .points import load_block, number_rows, points, scratch, whole_groups
 from .pruning import active_components, expected_share, is_worth_trying, no_pruning, pays, pruning, pruning_scratch
 from .sums import LEAVES, LOG_LIKELIHOOD, LOOKED_AT, WEIGHT, Sums, add_leaf, add_up, two_sum
@@ -363,7 +363,8 @@ def _evaluate(X, parameters, what, out, labels):
         pruned = no_pruning(parameters)
     else:
         margin = 1.0 if what == _LABELS else _FLUSHED[parameters.bias.dtype]
-        prunes = is_worth_trying(parameters) and pays(parameters, expected_share(parameters, margin))
+        possible = n_features <= MOST_FEATURES_IN_TREE and is_worth_trying(parameters)
+        prunes = possible and pays(parameters, expected_share(parameters, margin))
         pruned = pruning(parameters, margin) if prunes else no_pruning(parameters)
     grid = cut(len(X), n_features, n_components, parameters.means.itemsize, pruned.order)
     moments, totals = np.zeros((1, 2, 0, 0)), np.zeros((MAX_CHUNKS, 8))
