@@ -13,7 +13,7 @@ from numba import typeof, types
 from numba.core import cgutils
 
 from .compiler.extending import intrinsic
-from .compiler.jit import kernel, part_of_kernel
+from .compiler.jit import kernel
 from .tiles import AHEAD, transposing_load
 from .vectors import GROUP, compiled_apart, lanes
 
@@ -149,15 +149,3 @@ def scratch(n_rows, n_points, like):
     buffer = np.zeros(n_rows * width + line, like.dtype)
     skip = (-_address_of(buffer) // like.itemsize) % line
     return buffer[skip : skip + n_rows * width].reshape((n_rows, width))
-
-
-@part_of_kernel
-def features_themselves(parameters, x, n_points, work):
-    """`coordinates` of parameters that use a block's features unchanged."""
-    return x
-
-
-@part_of_kernel
-def one_more_than_features(parameters):
-    """`work_rows` of parameters that keep a row for each feature and one for the root of the responsibilities."""
-    return parameters.bias.shape[1] + 1

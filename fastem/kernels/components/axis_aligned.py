@@ -11,9 +11,9 @@ from typing import NamedTuple
 import numpy as np
 
 from ..compiler.jit import kernel, part_of_kernel
-from ..points import features_themselves, one_more_than_features
 from ..tiles import moments_tile
 from ..vectors import add, fma, fnma, lanes, load, mul, splat, store, sub, sum_of_lanes
+from .common import features_themselves, one_more_than_features
 
 _moments = moments_tile(squares=True)
 

@@ -11,10 +11,10 @@ from typing import NamedTuple
 import numpy as np
 
 from ..compiler.jit import kernel, part_of_kernel
-from ..points import one_more_than_features
 from ..tiles import moments_tile, outer_tile
 from ..vectors import fma, lanes, load, mul, splat, sqrt, store
 from .axis_aligned import add_mass, axis_aligned_log_densities, axis_aligned_whitened
+from .common import one_more_than_features
 from .triangular import add_left_of_diagonal, odd_columns
 
 _first_moments = moments_tile(squares=False)

@@ -27,9 +27,9 @@ from typing import NamedTuple
 import numpy as np
 
 from ..compiler.jit import kernel, part_of_kernel
-from ..points import features_themselves, one_more_than_features
 from ..tiles import centred_tile, outer_tile, subtract_squares_tile
 from ..vectors import absolute, fma, lanes, load, splat, store, sub
+from .common import features_themselves, one_more_than_features
 
 _first_columns = subtract_squares_tile(first=True)
 _next_columns = subtract_squares_tile(first=False)
