@@ -10,6 +10,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from ..fitting import plain, posterior_search
 from ..fitting.initialization import moments
+from ..model.checks import check_shape
 from ..model.families import FAMILIES
 from ..model.priors.variational import Posterior, Priors, VariationalFamily, n_effective
 from .em_mixture import EMMixture
@@ -234,12 +235,7 @@ class BayesianGaussianMixture(EMMixture):
             mean = check_vector(self.mean_prior, n_features, "means")
         if self.covariance_prior is not None:
             covariance = np.asarray(self.covariance_prior, dtype=np.float64)
-            of_one = family.shape_of_one(n_features)
-            if covariance.shape != of_one:
-                raise ValueError(
-                    f"The parameter '{family.name} covariance_prior' should have the shape of {of_one}, "
-                    f"but got {covariance.shape}"
-                )
+            check_shape(covariance, family.shape_of_one(n_features), f"{family.name} covariance_prior")
             check_matrices(covariance.reshape(family.shape(1, n_features)), family, 1, n_features, "precision")
         return mean, covariance
 

@@ -199,7 +199,7 @@ def point(value, where, context):
 
 
 def of_one_component(value, where, context):
-    """A value in the shape of one component's covariance; a positive number for 'spherical'."""
+    """A value in the shape of one component's covariance; a positive number if that is one."""
     shape = context.family.shape_of_one(context.n_features)
     if not shape and not isinstance(value, dict):
         return positive(value, where, context)

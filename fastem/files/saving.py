@@ -189,18 +189,22 @@ _MIXTURE = record(
     precisions_cholesky=decoding.factors,
 )
 
+_GUARDED = {
+    "_bounds": list_of(number),
+    "kind": step,
+    "remaining_gain": number,
+    "remaining_change": number,
+}
+
 _STEPS = one_of(
     Plain=record(Plain),
     Stochastic=record(Stochastic, _best=optional(_MIXTURE), _bound=number, _mark=number, _since=integer),
     Extrapolation=record(
         Extrapolation,
-        _bounds=list_of(number),
         _longest=positive,
         _is_ordering=boolean,
         _may_order=boolean,
-        kind=step,
-        remaining_gain=number,
-        remaining_change=number,
+        **_GUARDED,
     ),
     QuasiNewton=record(
         QuasiNewton,
@@ -211,10 +215,7 @@ _STEPS = one_of(
         _points=integer,
         _radius=non_negative,
         _was_cut=boolean,
-        _bounds=list_of(number),
-        kind=step,
-        remaining_gain=number,
-        remaining_change=number,
+        **_GUARDED,
     ),
 )
 

@@ -17,7 +17,7 @@ _FAR = 2.0**22
 _MOST_IN_SINGLE = 1e36  # largest variance or precision in float32: 3e38 with room for sums of squares
 
 # Share of its points that an extrapolation must leave to each component.
-_LEAST_SHARE = 0.1
+LEAST_SHARE = 0.1
 
 
 class CollapsedComponent(ValueError):
@@ -97,7 +97,7 @@ class Parameters(Saved):
         family = self.family
         now, then = (family.statistics_of(parameters, 1.0, 0.0) for parameters in (self, before))
         further = now.scaled(1 + factor) + then.scaled(-factor)
-        if (further.mass < _LEAST_SHARE * now.mass).any():
+        if (further.mass < LEAST_SHARE * now.mass).any():
             return None
         try:
             return family.maximize(further, 0.0)

@@ -49,9 +49,6 @@ class AxisAlignedFamily(CovarianceFamily):
     def are_factors(self, factors):
         return bool((factors > 0).all())
 
-    def may_be_factors(self, factors):
-        return bool((factors > 0).all())
-
     def upper_factors(self, factors):
         return factors
 

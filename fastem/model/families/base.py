@@ -146,7 +146,7 @@ class CovarianceFamily:
 
     def may_be_factors(self, factors):
         """Whether an array in the family's shape, possibly edited by a user, may be precision factors."""
-        raise NotImplementedError
+        return self.are_factors(factors)
 
     def upper_factors(self, factors):
         """Precision factors in the family's own form, from factors that a user may have set."""

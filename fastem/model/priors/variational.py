@@ -13,14 +13,11 @@ import numpy as np
 from scipy.special import betaln, digamma, gammaln
 
 from ..families.conjugate import of_each
-from ..parameters import CollapsedComponent, Parameters
+from ..parameters import LEAST_SHARE, CollapsedComponent, Parameters
 from .regularized import RegularizedFamily, with_prior, without_prior
 
 # Share of the largest component's points: numbers of points that differ by less count as equal.
 _TIED = 1e-9
-
-# Share of its points that an extrapolation must leave to each component.
-_LEAST_SHARE = 0.1
 
 # Concentration of a weight; its expected logarithm, about -1e10, leaves the component no point.
 _NO_WEIGHT = 1e-10
@@ -82,7 +79,7 @@ class Posterior(Parameters):
             return value_of(self) + factor * (value_of(self) - value_of(before))
 
         mean_precision = moved(lambda posterior: posterior.mean_precision)
-        if (mean_precision - priors.mean_precision < _LEAST_SHARE * self.mass).any():
+        if (mean_precision - priors.mean_precision < LEAST_SHARE * self.mass).any():
             return None
         concentration = moved(lambda posterior: posterior.weight_concentration)
         degrees = moved(lambda posterior: posterior.degrees_of_freedom)
