@@ -172,9 +172,9 @@ class _Moves:
 
         The evidence lower bound has to rise. If there are few points and fewer components, it has to rise by `_LOSS`
         times what held-out points lose. If there are as many components or more, scikit-learn's bound has to rise, too.
-        That is the one which the steps maximise. But for 'tied', 'diag' and 'spherical' it isn't a bound of the
-        evidence: it treats precisions as Wishart distributed in each component, and so counts the prior of the common
-        one K times.
+        That is the one which the steps maximise. But unless each component has a matrix of its own it isn't a bound of
+        the evidence: it treats precisions as Wishart distributed in each component, and so counts the prior of a
+        common one K times.
         """
         best, tol = self._best, self._settings.tol
         result = self._run(name, start, _OF_MERGED, best.parameters.evidence + tol - self._optimism * max(n_fewer, 0))

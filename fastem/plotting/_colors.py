@@ -57,8 +57,3 @@ def to_rgb(lab):
     light = (np.asarray(lab) @ np.linalg.inv(_OKLAB).T) ** 3 @ np.linalg.inv(_CONES).T
     light = np.clip(light, 0, 1)
     return np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
-
-
-def tint(rgb, amount):
-    """A colour mixed with white: amount 0 is the colour, 1 is white."""
-    return np.asarray(rgb) * (1 - amount) + amount
