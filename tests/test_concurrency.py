@@ -106,8 +106,8 @@ def test_an_interrupt_leaves_no_limit(which, times, monkeypatch):
         setting = threads._NUMBA.setting if which == "numba" else threads._BLAS
         patch.setattr(setting, "_write", stops_after(setting._write, times))
         with pytest.raises(KeyboardInterrupt):
-            model.predict(X)
-    model.predict(X)
+            model.score(X)
+    model.score(X)
     assert limits() == (before[0], [2] * len(before[1]))
     threads._set_blas_threads(before[1])
 

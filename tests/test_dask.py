@@ -28,6 +28,7 @@ def nothing_is_small():
     """So that the partitions are read, again in each pass, and not a copy in memory."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("fastem.estimators.em_mixture._SMALL", 0)
+        patch.setattr("fastem.fitting.few._FEW", 0)
         yield
 
 

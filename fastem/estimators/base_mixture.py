@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .. import kernels
 from ..files import saving
-from ..kernels.threads import thread_limits
+from ..kernels.threads import numba_limit, thread_limits
 from ..model.families import FAMILIES
 from ..model.parameters import Parameters
 from ..sources import ArraySource, as_source, check_numbers
@@ -186,7 +187,7 @@ class BaseMixture(ConversionMixin, CallbackSupportMixin, DensityMixin, BaseEstim
 
     def _evaluate_source(self, source, kernel, dtype, n_columns=None):
         shape = source.n_samples if n_columns is None else (source.n_samples, n_columns)
-        with thread_limits(self.n_threads):
+        with numba_limit(self.n_threads):
             return source.evaluate(self._parameters(), kernel, np.empty(shape, dtype))
 
     def _evaluate_rows(self, kernel, dtype, n_columns, rows):
@@ -206,6 +207,12 @@ class BaseMixture(ConversionMixin, CallbackSupportMixin, DensityMixin, BaseEstim
     def _fitted_family(self):
         """The covariance family of the fitted mixture, with its prior, if any."""
         return FAMILIES[self.covariance_type]
+
+    @classmethod
+    @functools.cache
+    def _get_param_names(cls):
+        """scikit-learn reads the signature at every validation, which takes a tenth of a small fit."""
+        return super()._get_param_names()
 
     def _check_covariance_type(self):
         """Raise ValueError if `covariance_type` was changed after the fit."""
@@ -244,18 +251,25 @@ class BaseMixture(ConversionMixin, CallbackSupportMixin, DensityMixin, BaseEstim
             return source.choosing(
                 only=only, without=[values for values in excluded_columns if isinstance(values, str)]
             )
-        check_numbers(X, "X")
-        X = validate_data(
-            self,
-            X,
-            reset=reset,
-            dtype="numeric",
-            ensure_all_finite=False,
-            ensure_min_samples=least,
-        )
+        if not self._is_plain(X, reset, least):
+            check_numbers(X, "X")
+            X = validate_data(self, X, reset=reset, dtype="numeric", ensure_all_finite=False, ensure_min_samples=least)
         source = ArraySource(X)
         source.is_validated = True
         return source
+
+    def _is_plain(self, X, reset, least):
+        """Whether X is an array in which scikit-learn's validation finds nothing; that takes longer than a prediction.
+
+        If so, features are learned (`reset`).
+        """
+        if type(X) is not np.ndarray or X.ndim != 2 or X.dtype != np.float64 or len(X) < least or not X.shape[1]:
+            return False
+        if hasattr(self, "feature_names_in_"):
+            return False
+        if reset:
+            self.n_features_in_ = X.shape[1]
+        return X.shape[1] == self.n_features_in_
 
     def _scan(self, source, reset=False):
         """Check all the points; check the features, or learn them (`reset`), unless scikit-learn has validated them."""

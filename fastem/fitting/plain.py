@@ -7,7 +7,7 @@ import numpy as np
 
 from ..sources import SourceError
 from ..sources.annotations import NO_ANNOTATIONS
-from . import initialization
+from . import few, initialization
 from .em import collapse_ignored, collapse_reported, run
 from .progress import SILENT
 from .report import FitReport
@@ -59,15 +59,18 @@ def fit(source, family, settings, random_state, *, annotations=NO_ANNOTATIONS, p
         The run with the highest lower bound; among equals, the first.
     """
     best, report = None, FitReport()
+    is_few = few.apply(source, family, settings, annotations)
     for init in range(settings.n_init):
         progress.begin(init)
-        start = best_start(source, family, settings, random_state, annotations)
-        seed = random_state.randint(2**31) if settings.assignment == "stochastic" else 0
         try:
-            result = run(
-                source, start, settings, steps=settings.steps(family), annotations=annotations, seed=seed,
-                progress=progress, report=report,
-            )  # fmt: skip
+            result = is_few and few.textbook(source, family, settings, random_state, annotations, report, progress)
+            if not result:
+                start = best_start(source, family, settings, random_state, annotations)
+                seed = random_state.randint(2**31) if settings.assignment == "stochastic" else 0
+                result = run(
+                    source, start, settings, steps=settings.steps(family), annotations=annotations, seed=seed,
+                    progress=progress, report=report,
+                )  # fmt: skip
         except SourceError as error:
             if best is not None and (error.result is None or best.lower_bound > error.result.lower_bound):
                 error.result = replace(best, converged=False)

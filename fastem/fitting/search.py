@@ -21,7 +21,7 @@ import numpy as np
 from ..model import reduction
 from ..sources.annotations import NO_ANNOTATIONS, n_counted
 from ..sources.array import in_memory, sample
-from . import em, initialization, relocation
+from . import em, few, initialization, relocation
 from .degeneracy import n_degenerate
 from .em import VISIBLE, collapse_ignored, run
 from .plain import best_start
@@ -147,12 +147,24 @@ class _Search:
 
     def _of_few(self):
         """The best run if no sample is used: every run is over all the points. None if all starts collapse."""
-        best = self._first_best(self._all, self._all)
+        source, annotations = self._all
+        found = None
+        if few.apply(source, self._family, self._settings, annotations):
+            found = few.search(source, self._family, self._settings, self._random_state, annotations)
+        if found is None:
+            best = self._first_best(self._all, self._all)
+        else:
+            runs, number, n_iter = found
+            best = compiled = runs.result(number, self._report, f"run {number}")
+            self._report.best_start, best.start = number, runs.mixture(number, 0)
+            self._spent += n_iter * source.n_samples * self._settings.n_components
         if best is None:
             return None
         best = self._further(best)
         for better in self._bettered(best, self._all, self._all, self._further):
             best = better
+        if found is not None and best is compiled:
+            return best if self._progress.is_silent else runs.told(number, self._report, ALL, self._progress)
         if best.converged and best.n_iter <= self._settings.max_iter and self._progress.is_silent:
             return best
         # Run it again from its start: to be heard by the listeners, or under the user's max_iter, not the search's.

@@ -65,6 +65,32 @@ def _overload_work_rows(parameters):
     return lambda parameters: offered(parameters)
 
 
+def m_step(parameters, moments, reg_covar, averaged):
+    """Set the parameters to those that maximise the expected log-likelihood, from moments about their means.
+
+    averaged: all features get the mean of their variances. Returns False, and leaves useless parameters, where a
+    component has no points, a covariance is nearly singular, or too many digits were lost.
+    """
+    return parameters.m_step(parameters, moments, reg_covar, averaged)
+
+
+@overload(m_step, jit_options=INLINED)
+def _overload_m_step(parameters, moments, reg_covar, averaged):
+    offered = parameters.instance_class.m_step
+    return lambda parameters, moments, reg_covar, averaged: offered(parameters, moments, reg_covar, averaged)
+
+
+def run_of(parameters, number):
+    """The parameters of one run, from those of several runs, stacked."""
+    return parameters.run_of(parameters, number)
+
+
+@overload(run_of, jit_options=INLINED)
+def _overload_run_of(parameters, number):
+    offered = parameters.instance_class.run_of
+    return lambda parameters, number: offered(parameters, number)
+
+
 # -- responsibilities ------------------------------------------------------------------------------------------------
 
 

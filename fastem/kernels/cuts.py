@@ -11,7 +11,6 @@ that core. Chunks share nothing, their totals are a cache line apart, and only t
 from typing import NamedTuple
 
 import numba
-import numpy as np
 
 from .compiler.jit import kernel
 from .ordering import BLOCK, window_size
@@ -49,7 +48,7 @@ def _block_size(n_features, itemsize):
 
     At least 1 KiB of each feature, so that the loops over points outweigh the sums at their ends; at most 256 points.
     """
-    return int(np.clip(20480 // itemsize // n_features // 64 * 64, 1024 // itemsize, 256))
+    return min(max(20480 // itemsize // n_features // 64 * 64, 1024 // itemsize), 256)
 
 
 def cut(n_samples, n_features, n_components, itemsize, order):

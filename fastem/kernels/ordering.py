@@ -183,3 +183,11 @@ def take_rows(order, window, position, count, n_points, rows):
         rows[b] = order[position + min(b, count - 1)]
     for b in range(n_points, n_points + AHEAD):
         rows[b] = order[min(position + b, window - 1)]
+
+
+@kernel
+def all_components(n_components):
+    components = np.empty(n_components, np.int64)
+    for k in range(n_components):
+        components[k] = k
+    return components

@@ -26,9 +26,18 @@ from .blocks import (
     work_rows,
 )
 from .compiler.calls import arguments
-from .compiler.jit import chunk_kernel, kernel, part_of_kernel, run
+from .compiler.jit import chunk_kernel, part_of_kernel, run
 from .cuts import MAX_CHUNKS, calls, chunk_bounds, cut, most_chunks
-from .ordering import MOST_COMPONENTS, MOST_FEATURES_IN_TREE, block_length, note_cells, sort_window, take_rows
+from .ordering import (
+    BLOCK,
+    MOST_COMPONENTS,
+    MOST_FEATURES_IN_TREE,
+    all_components,
+    block_length,
+    note_cells,
+    sort_window,
+    take_rows,
+)
 from .points import load_block, number_rows, points, scratch, whole_groups
 from .pruning import active_components, expected_share, is_worth_trying, no_pruning, pays, pruning, pruning_scratch
 from .sums import LEAVES, LOG_LIKELIHOOD, LOOKED_AT, WEIGHT, Sums, add_leaf, add_up, two_sum
@@ -66,14 +75,6 @@ NO_POINT_ANNOTATIONS = PointAnnotations(np.empty(0), np.empty(0, np.int64), np.e
 def in_single(parameters):
     """The same kernel inputs in float32, so that passes compute in float32. The origin stays float64."""
     return type(parameters)(parameters.origin, *(value.astype(np.float32) for value in parameters[1:]))
-
-
-@kernel
-def _all_components(n_components):
-    components = np.empty(n_components, np.int64)
-    for k in range(n_components):
-        components[k] = k
-    return components
 
 
 # -- a block ----------------------------------------------------------------------------------------------------------
@@ -156,7 +157,7 @@ def _pass_over_chunk(chunk, context):
     factor = scratch(np.int64(1), block, centres)
     log_likelihoods = scratch(np.int64(1), block, centres)
     rows = np.empty(block + AHEAD, np.int64)
-    components = _all_components(n_components)
+    components = all_components(n_components)
     n_active = n_components
     prune = pruning.order > 0
     order, keys, starts, box, upper = pruning_scratch(pruning, grid.window, n_components, points.n_features, centres)
@@ -363,7 +364,7 @@ def _evaluate(X, parameters, what, out, labels):
         pruned = no_pruning(parameters)
     else:
         margin = 1.0 if what == _LABELS else _FLUSHED[parameters.bias.dtype]
-        possible = n_features <= MOST_FEATURES_IN_TREE and is_worth_trying(parameters)
+        possible = len(X) >= BLOCK and n_features <= MOST_FEATURES_IN_TREE and is_worth_trying(parameters)
         prunes = possible and pays(parameters, expected_share(parameters, margin))
         pruned = pruning(parameters, margin) if prunes else no_pruning(parameters)
     grid = cut(len(X), n_features, n_components, parameters.means.itemsize, pruned.order)

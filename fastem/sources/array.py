@@ -41,6 +41,11 @@ class ArraySource(Source):
         self._cells = kernels.NearestComponents(len(X))
         self._file = _MappedFile.under(self.X)
 
+    @property
+    def is_mapped(self) -> bool:
+        """Whether the array is a file mapped into memory."""
+        return self._file is not None
+
     def scan(self, estimator: str = "GaussianMixture") -> None:
         bad, first = 0, None
         for start, rows in self.parts(1, max(1, VALUES // self.n_features)):

@@ -13,7 +13,7 @@ import numpy as np
 from ..compiler.jit import kernel, part_of_kernel
 from ..tiles import moments_tile
 from ..vectors import add, fma, fnma, lanes, load, mul, splat, store, sub, sum_of_lanes
-from .common import features_themselves, one_more_than_features
+from .common import EMPTY, LOG_2_PI, features_themselves, is_near, is_resolved, one_more_than_features
 
 _moments = moments_tile(squares=True)
 
@@ -106,6 +106,48 @@ def axis_aligned_whitened(parameters, pruning, c, k, box):
     return z, mul(coefficient, splat(box[1, c], z))
 
 
+@kernel
+def _axis_aligned_m_step(parameters, moments, reg_covar, averaged):
+    n_components, n_features = parameters.means.shape
+    variances = np.empty(n_features)
+    total = 0.0
+    for k in range(n_components):
+        total += moments[k, 0] + EMPTY
+    for k in range(n_components):
+        mass = moments[k, 0] + EMPTY
+        sum_of_variances = log_determinant = 0.0
+        for i in range(n_features):
+            shift = moments[k, 1 + i] / mass
+            second = moments[k, 1 + n_features + i] / mass
+            size = abs(parameters.origin[i]) + abs(parameters.means[k, i])
+            variances[i] = second - shift * shift
+            if not is_resolved(variances[i], second, size):
+                return False
+            sum_of_variances += variances[i]
+            parameters.means[k, i] += shift
+        for i in range(n_features):
+            variance = (sum_of_variances / n_features if averaged else variances[i]) + reg_covar
+            scale = np.sqrt(0.5 / variance)
+            log_determinant -= 0.5 * np.log(variance)
+            parameters.scale[k, i] = scale
+            parameters.bias[k, i] = -scale * parameters.means[k, i]
+            if not is_near(abs(parameters.bias[k, i])):
+                return False
+        parameters.log_scale[k] = np.log(mass / total) - 0.5 * n_features * LOG_2_PI + log_determinant
+    return True
+
+
+@part_of_kernel
+def _run_of(parameters, number):
+    return AxisAligned(
+        parameters.origin,
+        parameters.means[number],
+        parameters.log_scale[number],
+        parameters.scale[number],
+        parameters.bias[number],
+    )
+
+
 class AxisAligned(NamedTuple):
     """Parameters as the kernels take them: the log-density of component k at x is, with x' = x - origin,
 
@@ -132,6 +174,14 @@ class AxisAligned(NamedTuple):
     add_moments = staticmethod(_add_moments)
     work_rows = staticmethod(one_more_than_features)
     whitened = staticmethod(axis_aligned_whitened)
+    m_step = staticmethod(_axis_aligned_m_step)
+    run_of = staticmethod(_run_of)
+
+    @classmethod
+    def of_runs(cls, n_runs, n_components, origin):
+        """Room for the parameters of several runs, stacked."""
+        shape = n_runs, n_components, len(origin)
+        return cls(origin, np.zeros(shape), np.zeros(shape[:2]), np.zeros(shape), np.zeros(shape))
 
     def bounding_coefficients(self):
         """(means, coefficients, widths, least, most) as in `Pruning`."""

@@ -14,7 +14,7 @@ from ..compiler.jit import kernel, part_of_kernel
 from ..tiles import moments_tile, outer_tile
 from ..vectors import fma, lanes, load, mul, splat, sqrt, store
 from .axis_aligned import add_mass, axis_aligned_log_densities, axis_aligned_whitened
-from .common import one_more_than_features
+from .common import EMPTY, LOG_2_PI, invert_factor, is_near, is_resolved, one_more_than_features
 from .triangular import add_left_of_diagonal, odd_columns
 
 _first_moments = moments_tile(squares=False)
@@ -79,6 +79,58 @@ def _add_moments(parameters, active, x, n_points, responsibilities, factor, weig
     _add_shared_moments(active, x, n_points, responsibilities, factor, weights, centres, work, moments)
 
 
+@kernel
+def _shared_m_step(parameters, moments, reg_covar, averaged):
+    n_components, n_features = parameters.means.shape
+    matrix, total = np.empty((n_features, n_features)), 0.0
+    for k in range(n_components):
+        mass = moments[k, 0] + EMPTY
+        total += mass
+        for i in range(n_features):
+            parameters.means[k, i] += moments[k, 1 + i] / mass
+    for i in range(n_features):
+        size = abs(parameters.origin[i])
+        for j in range(i + 1):
+            value = moments[n_components + i, j]
+            for k in range(n_components):
+                value -= (moments[k, 0] + EMPTY) * parameters.means[k, i] * parameters.means[k, j]
+                size = max(size, abs(parameters.origin[i]) + abs(parameters.means[k, i]))
+            matrix[i, j] = value / total
+        if not is_resolved(matrix[i, i], moments[n_components + i, i] / total, size):
+            return False
+        matrix[i, i] += reg_covar
+    log_determinant = invert_factor(matrix)
+    if not np.isfinite(log_determinant):
+        return False
+    for i in range(n_features):
+        for j in range(i + 1):
+            parameters.factor[i, j] = np.sqrt(0.5) * matrix[i, j]
+    for k in range(n_components):
+        mass = moments[k, 0] + EMPTY
+        parameters.log_scale[k] = np.log(mass / total) - 0.5 * n_features * LOG_2_PI + log_determinant
+        for i in range(n_features):
+            bias = reach = 0.0
+            for j in range(i + 1):
+                bias -= parameters.factor[i, j] * parameters.means[k, j]
+                reach += abs(parameters.factor[i, j] * parameters.means[k, j])
+            parameters.bias[k, i] = bias
+            if not is_near(reach):
+                return False
+    return True
+
+
+@part_of_kernel
+def _run_of(parameters, number):
+    return Shared(
+        parameters.origin,
+        parameters.means[number],
+        parameters.log_scale[number],
+        parameters.factor[number],
+        parameters.scale[number],
+        parameters.bias[number],
+    )
+
+
 class Shared(NamedTuple):
     """Parameters as the kernels take them: the log-density of component k at x is, with y = factor (x - origin),
 
@@ -106,6 +158,15 @@ class Shared(NamedTuple):
     add_moments = staticmethod(_add_moments)
     work_rows = staticmethod(one_more_than_features)
     whitened = staticmethod(axis_aligned_whitened)
+    m_step = staticmethod(_shared_m_step)
+    run_of = staticmethod(_run_of)
+
+    @classmethod
+    def of_runs(cls, n_runs, n_components, origin):
+        """Room for the parameters of several runs, stacked."""
+        shape = n_runs, n_components, len(origin)
+        factor = np.zeros((n_runs, len(origin), len(origin)))
+        return cls(origin, np.zeros(shape), np.zeros(shape[:2]), factor, np.ones(shape), np.zeros(shape))
 
     def bounding_coefficients(self):
         """(means, coefficients, widths, least, most) as in `Pruning`, all for whitened features."""

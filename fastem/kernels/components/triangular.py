@@ -29,7 +29,15 @@ import numpy as np
 from ..compiler.jit import kernel, part_of_kernel
 from ..tiles import centred_tile, outer_tile, subtract_squares_tile
 from ..vectors import absolute, fma, lanes, load, splat, store, sub
-from .common import features_themselves, one_more_than_features
+from .common import (
+    EMPTY,
+    LOG_2_PI,
+    features_themselves,
+    invert_factor,
+    is_near,
+    is_resolved,
+    one_more_than_features,
+)
 
 _first_columns = subtract_squares_tile(first=True)
 _next_columns = subtract_squares_tile(first=False)
@@ -136,6 +144,54 @@ def _whitened(parameters, pruning, c, k, box):
     return z, spread
 
 
+@kernel
+def _triangular_m_step(parameters, moments, reg_covar, averaged):
+    n_components, n_features = parameters.means.shape
+    matrix, shift = np.empty((n_features, n_features)), np.empty(n_features)
+    total = 0.0
+    for k in range(n_components):
+        total += moments[k * (n_features + 2), 0] + EMPTY
+    for k in range(n_components):
+        row = k * (n_features + 2)
+        mass = moments[row, 0] + EMPTY
+        for i in range(n_features):
+            shift[i] = moments[row + 1, i] / mass
+            second = moments[row + 2 + i, i] / mass
+            size = abs(parameters.origin[i]) + abs(parameters.means[k, i])
+            if not is_resolved(second - shift[i] * shift[i], second, size):
+                return False
+            for j in range(i + 1):
+                matrix[i, j] = moments[row + 2 + i, j] / mass - shift[i] * shift[j]
+            matrix[i, i] += reg_covar
+            parameters.means[k, i] += shift[i]
+        log_determinant = invert_factor(matrix)
+        if not np.isfinite(log_determinant):
+            return False
+        parameters.log_scale[k] = np.log(mass / total) - 0.5 * n_features * LOG_2_PI + log_determinant
+        for c in range(n_features):
+            bias = reach = 0.0
+            for i in range(c + 1):
+                coefficient = np.sqrt(0.5) * matrix[c, i]
+                parameters.factor[k * n_features + c, i] = coefficient
+                bias -= coefficient * parameters.means[k, i]
+                reach += abs(coefficient * parameters.means[k, i])
+            parameters.bias[k, c] = bias
+            if not is_near(reach):
+                return False
+    return True
+
+
+@part_of_kernel
+def _run_of(parameters, number):
+    return Triangular(
+        parameters.origin,
+        parameters.means[number],
+        parameters.log_scale[number],
+        parameters.factor[number],
+        parameters.bias[number],
+    )
+
+
 def _norm_bound(matrices):
     """Upper bound of the spectral norm of matrices (K, D, D)."""
     absolutes = np.abs(matrices)
@@ -168,6 +224,15 @@ class Triangular(NamedTuple):
     add_moments = staticmethod(_add_moments)
     work_rows = staticmethod(one_more_than_features)
     whitened = staticmethod(_whitened)
+    m_step = staticmethod(_triangular_m_step)
+    run_of = staticmethod(_run_of)
+
+    @classmethod
+    def of_runs(cls, n_runs, n_components, origin):
+        """Room for the parameters of several runs, stacked."""
+        shape = n_runs, n_components, len(origin)
+        factor = np.zeros((n_runs, n_components * len(origin), len(origin)))
+        return cls(origin, np.zeros(shape), np.zeros(shape[:2]), factor, np.zeros(shape))
 
     def bounding_coefficients(self):
         """(means, coefficients, widths, least, most) as in `Pruning`."""

@@ -35,8 +35,15 @@ class CovarianceFamily:
     steps are extrapolated in sufficient statistics."""
     bounds_the_successor = False
     """Whether `lower_bound` is the bound of the mixture after the M-step; otherwise of the one before it."""
+    compiled_m_step = None
+    """(type of kernel inputs, whether they have one variance for all features), if these inputs' own M-step, which is
+    compiled, is this family's `maximize`; None: it is not. Subclasses don't inherit it: their M-step may differ."""
     conjugate = None
     """A `conjugate.Conjugate`, for conjugate priors of the covariances; None: not supported."""
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        cls.compiled_m_step = cls.__dict__.get("compiled_m_step")
 
     @property
     def as_sklearn(self):

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ...kernels import AxisAligned
 from .axis_aligned import AxisAlignedFamily
 from .conjugate import Gamma
 from .parts import Parts
@@ -11,6 +12,7 @@ class Diagonal(AxisAlignedFamily):
     """A variance for each component and feature: covariances (K, D)."""
 
     name = "diag"
+    compiled_m_step = AxisAligned, False
     conjugate = Gamma()
 
     def shape(self, n_components, n_features):

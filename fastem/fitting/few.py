@@ -1,0 +1,297 @@
+"""Fits of few points: whole runs of EM, from several starts, in one compiled call; Python decides between calls.
+
+On few points a pass takes microseconds and a step in Python a hundred times as long. The iterations are those of
+`em.run` with plain steps, to rounding. A fit that needs a step that is not compiled is made by the other files.
+"""
+
+import math
+from contextlib import suppress
+from time import perf_counter
+
+import numpy as np
+
+from ..kernels.runs import (
+    ABANDONED,
+    CONVERGED,
+    END,
+    FELL,
+    GOES_ON,
+    MOST_FEATURES,
+    N_ITER,
+    N_LAST,
+    UNUSUAL,
+    CompiledRuns,
+    FewPoints,
+    Rules,
+    Starts,
+)
+from ..model import reduction
+from ..model.parameters import CollapsedComponent
+from ..sources.array import ArraySource, in_memory
+from .acceleration import Plain
+from .em import VISIBLE, EMResult, Unfinished, run
+from .progress import SILENT
+from .report import ALL
+
+# Work of a pass, in flops of a matrix product that takes as long, up to which points are few.
+_FEW = 2e7
+# Iterations of a compiled run, at most, and as a share of max_iter if quasi-Newton steps may follow in Python.
+_MOST_ITERATIONS, _SHARE = 100, 0.5
+# Iterations that may follow once tol is met, as long as parameters change visibly.
+_FURTHER = 20
+
+# Number of starts, at least and at most, and the work, as above, of one pass for each that sets it in between.
+_STARTS, _WORK_OF_STARTS = (3, 10), 1e7
+# Iterations before a run may be given up, and the factor by which the true gain left may then exceed its estimate.
+_TRIAL_ITERATIONS, _DOUBT = 10, 4.0
+# Share of the starts that must reach the highest bound, within tol, for the search to end there.
+_AGREE = 0.4
+_INSTANT = 7e6
+# Starts with more components than wanted, and iterations before these are merged.
+_STARTS_IN_EXCESS, _IN_EXCESS = 2, 12
+# Most rounds of merging, and work of one pass up to which there is more than one.
+_ROUNDS = 3
+
+
+def apply(source, family, settings, annotations):
+    """Whether this file can make the fit: few points in float64, k-means starts, no labels, a compiled M-step."""
+    n_samples, n_features = source.n_samples, source.n_features
+    is_plain = settings.init_params == "kmeans" and settings.assignment == "soft" and settings.max_iter > 0
+    is_free = not annotations.is_constrained and all(value is None for value in settings.init)
+    if family.compiled_m_step is None or source.precision != np.float64 or not (is_plain and is_free):
+        return False
+    return n_features <= MOST_FEATURES and n_features + 1 < n_samples and _work(source, settings.n_components) <= _FEW
+
+
+def _work(source, n_components):
+    """Work of a pass, in flops of a matrix product that takes as long."""
+    return source.n_samples * n_components * (2 * source.n_features**2 + 8 * source.n_features + 50)
+
+
+class _Fit:
+    """What all runs of a fit share.
+
+    Parameters
+    ----------
+    source : source
+    family : CovarianceFamily
+    settings : Settings
+    annotations : Annotations
+        Weights only.
+    is_patient : bool
+        Whether runs go on until the estimate of what is left to gain is below tol, and end where the bound falls.
+    """
+
+    def __init__(self, source, family, settings, annotations, is_patient):
+        # All sources are held in memory as the same array, so they give the same bits.
+        is_held = isinstance(source, ArraySource) and source.dtype == np.float64 and not source.is_mapped
+        self.source = source if is_held else in_memory(source)
+        self.family, self.settings, self.annotations, self.is_patient = family, settings, annotations, is_patient
+        self.points = FewPoints(self.source.X, annotations.weights)
+        self.most_iterations = min(math.ceil(settings.max_iter * (_SHARE if is_patient else 1)), _MOST_ITERATIONS)
+        self.begin = perf_counter()
+
+    def kmeans(self, generator, n_starts, n_components):
+        """Starts by k-means: even ones measure all features in one unit, odd ones each in its own deviation."""
+        uniforms = generator.uniform(size=(n_starts, 1 + (n_components - 1) * (2 + int(math.log(n_components)))))
+        units = np.ones((n_starts, self.source.n_features))
+        if self.has_units:
+            units[1::2] = self.points.deviations
+        return Starts(uniforms, units)
+
+    @property
+    def has_units(self):
+        """Whether features have deviations to be measured in."""
+        return self.source.n_features > 1 and bool((self.points.deviations > 0).all())
+
+    def runs(self, starts, n_components=None, most_iterations=None):
+        """Runs from k-means `Starts` or from a list of mixtures."""
+        return _Runs(self, starts, n_components or self.settings.n_components, most_iterations or self.most_iterations)
+
+
+class _Runs:
+    """Runs of one fit, each from its own start."""
+
+    def __init__(self, fit, starts, n_components, most_iterations):
+        settings = fit.settings
+        self._fit, self._starts, self.most_iterations = fit, starts, most_iterations
+        kind, averaged = fit.family.compiled_m_step
+        rules = Rules(settings.tol, fit.is_patient, VISIBLE, settings.reg_covar, averaged)
+        given = starts if isinstance(starts, Starts) else [start.kernel_inputs() for start in starts]
+        self._compiled = CompiledRuns(fit.points, kind, n_components, given, rules, most_iterations)
+        self._status, self._reopened = self._compiled.runs.status, set()
+
+    def go_on(self, n_iter=_MOST_ITERATIONS):
+        """Make further iterations of every run that hasn't ended, up to `n_iter` in all."""
+        self._compiled.go_on(min(n_iter, self.most_iterations))
+        return self
+
+    def reopen(self, number):
+        """Let a run that has met tol go on, once, while its parameters change visibly."""
+        status = self._status[number]
+        is_visible = self._compiled.runs.change[number] > VISIBLE
+        if self._fit.is_patient and status[END] == CONVERGED and is_visible and number not in self._reopened:
+            status[END], status[N_LAST] = GOES_ON, status[N_LAST] + _FURTHER
+            self._reopened.add(number)
+        return self
+
+    @property
+    def n_iter(self):
+        """Iterations of all runs together."""
+        return int(self._status[:, N_ITER].sum())
+
+    @property
+    def lower_bounds(self):
+        """The last bound of each run, (S,); -inf if it needs steps that are not compiled."""
+        bounds = self._compiled.runs.bounds[np.arange(len(self._status)), self._status[:, N_ITER] - 1]
+        return np.where(self.are_unusual, -np.inf, bounds)
+
+    @property
+    def are_unusual(self):
+        """Whether each run needs steps that are not compiled, (S,)."""
+        return self._status[:, END] == UNUSUAL
+
+    def abandon_hopeless(self, bound=-math.inf):
+        """End runs that can't reach this bound or the highest of all, whatever their gains are likely to be."""
+        bounds = self.lower_bounds
+        for number in np.flatnonzero(self._status[:, END] == GOES_ON):
+            last = self._compiled.bounds(number)[-3:]
+            if last[-1] + _DOUBT * _rest(*np.diff(last)) < max(bound, bounds.max()):
+                self._status[number, END] = ABANDONED
+        return self
+
+    def mixture(self, number, n_iter=None):
+        """The mixture that the M-step of an iteration makes, by default the last one; 0: the start."""
+        if n_iter == 0 and not isinstance(self._starts, Starts):
+            return self._starts[number]
+        n_iter = self._status[number, N_ITER] if n_iter is None else n_iter
+        inputs, centres, sums = self._compiled.sums(number, n_iter)
+        statistics = self._fit.family.statistics_of_pass(inputs, centres, sums)
+        return self._fit.family.maximize(statistics, self._fit.settings.reg_covar)
+
+    def _so_far(self, number):
+        """The EMResult of a run's iterations so far."""
+        bounds = self._compiled.bounds(number).tolist()
+        n, end = len(bounds), self._status[number, END]
+        result = EMResult(self.mixture(number, n - 1 if end == FELL else n), bounds, kinds=["plain"] * n)
+        result.converged, result.steps = end in (CONVERGED, FELL), Plain()
+        if self._fit.is_patient and n > 2:
+            result.remaining_gain = 0.0 if end == FELL else _rest(*np.diff(bounds[-3:]))
+            result.remaining_change = 0.0 if end == FELL else float(self._compiled.runs.change[number])
+        return result
+
+    def result(self, number, report, name, progress=SILENT):
+        """The EMResult of a run, continued in Python if it isn't done, and added to the report as a stage."""
+        result = self.reopen(number).go_on()._so_far(number)
+        if self._status[number, END] == GOES_ON and result.n_iter < self._fit.settings.max_iter:
+            return self._continued(number, result, report, name, progress)
+        report.add(name, self._fit.source, result, perf_counter() - self._fit.begin)
+        return report.of(result)
+
+    def _continued(self, number, result, report, name, progress):
+        fit = self._fit
+        accepted, successor = self.mixture(number, result.n_iter - 1), result.parameters
+        steps = fit.settings.steps(fit.family)
+        candidate = steps.observe(accepted, successor, result.lower_bound)
+        trace = list(result.lower_bounds), list(result.kinds)
+        n_further = _FURTHER if fit.is_patient else 0
+        unfinished = Unfinished(accepted, successor, candidate, steps, *trace, 0, fit.source.n_samples, n_further)
+        return run(
+            fit.source, self.mixture(number, 0), fit.settings, annotations=fit.annotations, unfinished=unfinished,
+            progress=progress, report=report, name=name,
+        )  # fmt: skip
+
+    def told(self, number, report, name, progress):
+        """`result` of a run that is made again, iteration by iteration, for those who listen."""
+        fit, only = self._fit, slice(number, number + 1)
+        is_kmeans = isinstance(self._starts, Starts)
+        start = Starts(*(values[only] for values in self._starts)) if is_kmeans else self._starts[only]
+        again = fit.runs(start).go_on(0)
+        result = again._so_far(0)
+        for n in range(1, self.most_iterations + 1):
+            progress.begin_iteration(result)
+            before, result = result, again.go_on(n).reopen(0)._so_far(0)
+            result.stopped = progress.end_iteration(n, result.lower_bound - before.lower_bound, result)
+            if result.stopped or again._status[0, END] != GOES_ON:
+                break
+        if result.stopped:
+            report.add(name, fit.source, result, perf_counter() - fit.begin)
+            return report.of(result)
+        return again.result(0, report, name, progress)
+
+
+def _rest(before, last):
+    """What is left to gain if gains go on as a geometric series."""
+    if last <= 0:
+        return 0.0
+    return last * last / (before - last) if last < before else math.inf
+
+
+def textbook(source, family, settings, random_state, annotations, report, progress):
+    """The run of textbook EM from k-means, in one unit or in each feature's own, whichever leads higher by `tol`.
+
+    None if a run needs steps that are not compiled.
+    """
+    fit, before = _Fit(source, family, settings, annotations, is_patient=False), random_state.get_state()
+    starts = fit.kmeans(random_state, 1, settings.n_components)
+    if settings.n_components > 1 and fit.has_units:
+        # Other draws, so that the first start draws from `random_state` just what scikit-learn does.
+        other = np.random.default_rng(np.frombuffer(starts.uniforms[0, :1].tobytes(), np.uint64))
+        second = fit.kmeans(other, 2, settings.n_components)
+        starts = Starts(*(np.concatenate([one, two[1:]]) for one, two in zip(starts, second, strict=True)))
+    runs = fit.runs(starts).go_on()
+    if runs.are_unusual.any():
+        random_state.set_state(before)
+        return None
+    bounds = runs.lower_bounds
+    best = int(bounds[-1] > bounds[0] + settings.tol)
+    return runs.result(best, report, ALL) if progress.is_silent else runs.told(best, report, ALL, progress)
+
+
+def search(source, family, settings, random_state, annotations):
+    """(the runs among which the best is, its number, iterations made in all): the highest run of a search for starts.
+
+    Where many of the starts by k-means reach the same optimum, it is that one. Else components in excess are merged:
+    those of k-means with more seeds, and the halves of the best mixture's components. None if half the runs need steps
+    that are not compiled.
+    """
+    fit, before = _Fit(source, family, settings, annotations, is_patient=True), random_state.get_state()
+    n_components, work = settings.n_components, _work(source, settings.n_components)
+    n_starts = int(np.clip(_WORK_OF_STARTS / work, *_STARTS))
+    runs = fit.runs(fit.kmeans(random_state, n_starts, n_components)).go_on(_TRIAL_ITERATIONS)
+    runs.abandon_hopeless().go_on()
+    if 2 * np.count_nonzero(runs.are_unusual) >= n_starts:
+        random_state.set_state(before)
+        return None
+    best, bounds, n_iter = int(np.argmax(runs.lower_bounds)), runs.lower_bounds, runs.n_iter
+    bound = bounds[best]
+    if work < _INSTANT and np.count_nonzero(bounds > bound - settings.tol) >= _AGREE * n_starts:
+        return runs, best, n_iter
+    for i in range(_ROUNDS):
+        starts = _merged(fit, runs.mixture(best), random_state, i == 0)
+        others = fit.runs(starts).go_on(_TRIAL_ITERATIONS).abandon_hopeless(bound).go_on()
+        n_iter += others.n_iter
+        bounds = others.lower_bounds
+        if not bounds.max() > bound + settings.tol:
+            break
+        runs, best, bound = others, int(np.argmax(bounds)), bounds.max()
+    return runs, best, n_iter
+
+
+def _merged(fit, mixture, random_state, with_seeds):
+    """Mixtures that are merged from more components: halves of this one's, and k-means clusters in excess."""
+    n_components = fit.settings.n_components
+    least = 2 * fit.family.least_points(fit.source.n_features)
+    n_seeds = max(n_components, min(2 * n_components + 2, fit.source.n_samples // least))
+    runs = []
+    with suppress(CollapsedComponent):
+        runs.append(fit.runs([reduction.split(mixture, random_state)], 2 * n_components, _IN_EXCESS).go_on())
+    if with_seeds and n_seeds > n_components:
+        starts = fit.kmeans(random_state, _STARTS_IN_EXCESS, n_seeds)
+        runs.append(fit.runs(starts, n_seeds, _IN_EXCESS).go_on())
+    starts = [mixture]
+    for each in runs:
+        for number in np.flatnonzero(~each.are_unusual):
+            with suppress(CollapsedComponent):
+                starts.append(reduction.merged(each.mixture(number), n_components))
+    return starts

@@ -1,0 +1,414 @@
+"""Whole runs of EM on few points in one call: k-means++ seeds, k-means, then E-steps and M-steps until convergence.
+
+On few points a pass takes microseconds, and calling it from Python takes longer than the pass itself. So here the loop
+over iterations is compiled, too, around the same kernels for a block. Each chunk of `run` is a run from its own start.
+
+A run ends with the status `UNUSUAL` where an M-step needs more care than the compiled ones take: components without
+points, singular covariances, digits lost by distance. The Python loop (`fitting.em`) then takes over.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from .blocks import add_block_moments, block_coordinates, block_log_densities, m_step, normalise, run_of, work_rows
+from .compiler.calls import arguments
+from .compiler.jit import chunk_kernel, kernel, run
+from .cuts import Grid
+from .ordering import all_components
+from .sums import Sums
+from .vectors import GROUP
+
+MOST_FEATURES = 32  # with more, LAPACK's Cholesky factors are quicker than those of the compiled M-step
+_MOST_IN_BLOCK = 256  # points
+_KMEANS_ITERATIONS = 300
+_ROUNDING = 1e-12  # of a bound, relative where it exceeds 1: a smaller fall doesn't count as one
+_ROOT_2 = 2.0**0.5
+
+# Entries of a run's status: number of iterations, the iteration that ends it (0 if unknown), and how it ended.
+N_ITER, N_LAST, END = range(3)
+GOES_ON, CONVERGED, FELL, UNUSUAL, ABANDONED = range(5)
+_START = 3  # index of the start's moments and centres; those of iteration i are at i % 3
+
+
+class Rules(NamedTuple):
+    """When a run ends."""
+
+    tol: float
+    patient: bool  # go on until the estimate of what is left to gain is below tol, too; end where the bound falls
+    visible: float  # change of the parameters below which a run ends although N_LAST allows more iterations
+    reg_covar: float
+    averaged: bool  # one variance for all features
+
+
+class Runs(NamedTuple):
+    """What all runs share: the points, block by block, and the room for each run's results (S runs)."""
+
+    x: np.ndarray  # (blocks * D, points in a block) relative to the origin; the last block is padded
+    weights: np.ndarray  # (blocks, points in a block), 0 for the padding
+    uniforms: np.ndarray  # (S, draws) the random numbers of k-means++; no draws: the parameters are given
+    units: np.ndarray  # (S, D) what k-means measures each feature in
+    moments: np.ndarray  # (S, 4, ...) of the last three iterations and of the start
+    centres: np.ndarray  # (S, 4, K, D) what those moments are taken about, relative to the origin
+    bounds: np.ndarray  # (S, max_iter) mean log-likelihoods, nats
+    status: np.ndarray  # (S, 3) int64
+    change: np.ndarray  # (S,) estimate of the largest change of the parameters that is still to come
+
+
+@kernel
+def _copy(source, target):
+    """target: OUT, a copy of source, both of two dimensions. (A slice assignment takes half a second to compile.)"""
+    for i in range(source.shape[0]):
+        for j in range(source.shape[1]):
+            target[i, j] = source[i, j]
+
+
+@kernel
+def _set_zero(values):
+    for i in range(values.shape[0]):
+        for j in range(values.shape[1]):
+            values[i, j] = 0.0
+
+
+@kernel
+def _total(weights):
+    total = 0.0
+    for i in range(weights.shape[0]):
+        for j in range(weights.shape[1]):
+            total += weights[i, j]
+    return total
+
+
+@kernel
+def _squared_distances(z, mean, out):
+    """out[b] = squared distance of point b from a mean.  z: (D, block)."""
+    for b in range(out.size):
+        out[b] = 0.0
+    for i in range(mean.size):
+        for b in range(out.size):
+            difference = z[i, b] - mean[i]
+            out[b] += difference * difference
+
+
+@kernel
+def _seeds(z, weights, uniforms, means):
+    """k-means++ with several candidates for each seed (Arthur & Vassilvitskii 2007), drawn as scikit-learn draws them.
+
+    z: (blocks * D, block); means: OUT (K, D).
+    """
+    n_components, n_features = means.shape
+    n_blocks, block = weights.shape
+    n_trials = (uniforms.size - 1) // max(1, n_components - 1)
+    nearest = np.empty((n_blocks, block))  # weight times squared distance from the nearest seed
+    trial, best = np.empty((n_blocks, block)), np.empty((n_blocks, block))
+    row, mean = np.empty(block), np.empty(n_features)
+    potential = _total(weights)
+    for k in range(n_components):
+        best_potential = np.inf
+        for t in range(1 if k == 0 else n_trials):
+            left = potential * uniforms[0 if k == 0 else 1 + (k - 1) * n_trials + t]
+            where_i, where_b, total = 0, 0, 0.0
+            found = False
+            for i in range(n_blocks):
+                for b in range(block):
+                    share = weights[i, b] if k == 0 else nearest[i, b]
+                    total += share
+                    if share > 0:
+                        where_i, where_b = i, b
+                        if total > left:
+                            found = True
+                            break
+                if found:
+                    break
+            for i in range(n_features):
+                mean[i] = z[where_i * n_features + i, where_b]
+            new_potential = 0.0
+            for i in range(n_blocks):
+                _squared_distances(z[i * n_features : (i + 1) * n_features], mean, row)
+                for b in range(block):
+                    value = row[b] * weights[i, b]
+                    if k > 0 and nearest[i, b] < value:
+                        value = nearest[i, b]
+                    trial[i, b] = value
+                    new_potential += value
+            if new_potential < best_potential:
+                best_potential = new_potential
+                for i in range(n_features):
+                    means[k, i] = mean[i]
+                _copy(trial, best)
+        potential = best_potential
+        _copy(best, nearest)
+
+
+@kernel
+def _kmeans(z, weights, means, labels):
+    """Lloyd's k-means with scikit-learn's stopping rule.  means: IN OUT (K, D); labels: OUT (blocks, block)."""
+    n_components, n_features = means.shape
+    n_blocks, block = weights.shape
+    nearest, row = np.empty(block), np.empty(block)
+    sums, mass = np.empty(means.shape), np.empty(n_components)
+    weight = _total(weights)
+    variance = 0.0
+    for i in range(n_features):
+        first = second = 0.0
+        for j in range(n_blocks):
+            for b in range(block):
+                value = z[j * n_features + i, b]
+                first += weights[j, b] * value
+                second += weights[j, b] * value * value
+        variance += second / weight - (first / weight) ** 2
+    tolerance = 1e-4 * variance / n_features
+    for iteration in range(_KMEANS_ITERATIONS + 1):
+        _set_zero(sums)
+        for k in range(n_components):
+            mass[k] = 0.0
+        for j in range(n_blocks):
+            here = z[j * n_features : (j + 1) * n_features]
+            for k in range(n_components):
+                _squared_distances(here, means[k], row)
+                for b in range(block):
+                    is_nearer = k == 0 or row[b] < nearest[b]
+                    nearest[b] = row[b] if is_nearer else nearest[b]
+                    labels[j, b] = k if is_nearer else labels[j, b]
+            for b in range(block):
+                mass[labels[j, b]] += weights[j, b]
+            for i in range(n_features):
+                for b in range(block):
+                    sums[labels[j, b], i] += weights[j, b] * here[i, b]
+        if iteration == _KMEANS_ITERATIONS:
+            break
+        moved = 0.0
+        for k in range(n_components):
+            if mass[k] > 0:
+                for i in range(n_features):
+                    mean = sums[k, i] / mass[k]
+                    moved += (mean - means[k, i]) ** 2
+                    means[k, i] = mean
+        if moved <= tolerance:
+            break
+
+
+@kernel
+def _start(x, weights, uniforms, unit, parameters, work, responsibilities, factor, components, moments):
+    """Moments of the clusters of k-means about their means, which become those of `parameters`."""
+    n_components, n_features = parameters.means.shape
+    n_blocks, block = weights.shape
+    z = np.empty(x.shape)
+    for j in range(n_blocks):
+        for i in range(n_features):
+            for b in range(block):
+                z[j * n_features + i, b] = x[j * n_features + i, b] / unit[i]
+    means = np.empty((n_components, n_features))
+    labels = np.empty((n_blocks, block), np.int64)
+    _seeds(z, weights, uniforms, means)
+    _kmeans(z, weights, means, labels)
+    for k in range(n_components):
+        for i in range(n_features):
+            parameters.means[k, i] = means[k, i] * unit[i]
+    _set_zero(moments)
+    for j in range(n_blocks):
+        row = weights[j : j + 1]
+        for b in range(block):
+            factor[0, b] = row[0, b]
+            for k in range(n_components):
+                responsibilities[k, b] = 1.0 if labels[j, b] == k else 0.0
+        here = x[j * n_features : (j + 1) * n_features]
+        add_block_moments(
+            parameters, components, here, block, responsibilities, factor, row, parameters.means, work, moments
+        )
+
+
+@kernel
+def _rest(bounds, n):
+    """What is left to gain after n bounds, if gains go on as a geometric series; infinite if that can't be told."""
+    if n < 3:
+        return np.inf
+    before, last = bounds[n - 2] - bounds[n - 3], bounds[n - 1] - bounds[n - 2]
+    if last <= 0:
+        return 0.0
+    return last * last / (before - last) if last < before else np.inf
+
+
+@kernel
+def _rate(bounds, n):
+    """Ratio of successive steps, from the gains, which are its square; 1 if steps don't shrink."""
+    if n < 3:
+        return 1.0
+    before, last = bounds[n - 2] - bounds[n - 3], bounds[n - 1] - bounds[n - 2]
+    if last <= 0:
+        return 0.0
+    return np.sqrt(last / before) if last < before else 1.0
+
+
+@kernel
+def _largest_change(parameters, old_scale, old_bias):
+    """Upper bound, about, of the largest change of a weight, or of a mean in deviations, by an M-step."""
+    changed = 0.0
+    for k in range(old_scale.size):
+        changed = max(changed, abs(parameters.log_scale[k] - old_scale[k]))
+        for i in range(old_bias.shape[1]):
+            changed = max(changed, _ROOT_2 * abs(parameters.bias[k, i] - old_bias[k, i]))
+    return changed
+
+
+@chunk_kernel
+def _run_em(number, context):
+    """Run EM from start `number` until it ends by the rules, or for `n_iter` iterations in all.
+
+    A run without iterations begins by k-means, unless there are no random numbers for it; else it goes on from its
+    parameters.
+    """
+    _, runs, all_parameters, rules, n_iter = arguments(context)
+    x, weights = runs.x, runs.weights
+    parameters = run_of(all_parameters, number)
+    n_components, n_features = parameters.means.shape
+    n_blocks, block = weights.shape
+    moments, centres, bounds, status = (
+        runs.moments[number],
+        runs.centres[number],
+        runs.bounds[number],
+        runs.status[number],
+    )
+    work = np.zeros((work_rows(parameters), block))
+    responsibilities = np.zeros((n_components, block))
+    factor, log_likelihoods = np.zeros((1, block)), np.zeros((1, block))
+    components = all_components(n_components)
+    old_scale, old_bias = np.empty(n_components), np.empty((n_components, n_features))
+    weight = _total(weights)
+    if status[N_ITER] == 0 and runs.uniforms.shape[1] > 0:
+        start = moments[_START]
+        draws, unit = runs.uniforms[number], runs.units[number]
+        _start(x, weights, draws, unit, parameters, work, responsibilities, factor, components, start)
+        _copy(parameters.means, centres[_START])
+        if not m_step(parameters, start, rules.reg_covar, rules.averaged):
+            status[END] = UNUSUAL
+    while status[END] == GOES_ON and status[N_ITER] < n_iter:
+        n = status[N_ITER]
+        sums = moments[n % 3]
+        _set_zero(sums)
+        _copy(parameters.means, centres[n % 3])
+        total = 0.0
+        for j in range(n_blocks):
+            here, row = x[j * n_features : (j + 1) * n_features], weights[j : j + 1]
+            coordinates = block_coordinates(parameters, here, block, work)
+            block_log_densities(parameters, components, coordinates, block, work, responsibilities)
+            total += normalise(responsibilities, n_components, row, block, factor, log_likelihoods)
+            add_block_moments(
+                parameters, components, here, block, responsibilities, factor, row, parameters.means, work, sums
+            )
+        bound = total / weight
+        if not np.isfinite(bound):
+            status[END] = UNUSUAL
+            break
+        change = bound - bounds[n - 1] if n > 0 else np.inf
+        if rules.patient and change < -_ROUNDING * max(1.0, abs(bound)):
+            status[END] = FELL
+            break
+        n += 1
+        bounds[n - 1], status[N_ITER] = bound, n
+        for k in range(n_components):
+            old_scale[k] = parameters.log_scale[k]
+        _copy(parameters.bias, old_bias)
+        if not m_step(parameters, sums, rules.reg_covar, rules.averaged):
+            status[END] = UNUSUAL
+            break
+        if status[N_LAST] == 0 and abs(change) < rules.tol and (not rules.patient or _rest(bounds, n) < rules.tol):
+            status[N_LAST] = n
+        if status[N_LAST] > 0:
+            runs.change[number] = _largest_change(parameters, old_scale, old_bias) / (1.0 - _rate(bounds, n))
+            if n >= status[N_LAST] or runs.change[number] <= rules.visible:
+                status[END] = CONVERGED
+
+
+class FewPoints:
+    """Few points, held as the kernels of this file read them.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n, D)
+    weights : ndarray of shape (n,), or None
+    """
+
+    def __init__(self, X, weights):
+        n_samples, n_features = X.shape
+        self.origin = X.mean(axis=0) if weights is None else np.average(X, axis=0, weights=weights)
+        n_blocks = -(-n_samples // _MOST_IN_BLOCK)
+        block = -(-n_samples // (n_blocks * GROUP)) * GROUP
+        x = np.zeros((n_blocks * block, n_features))
+        np.subtract(X, self.origin, out=x[:n_samples])
+        padded = np.zeros(n_blocks * block)
+        padded[:n_samples] = 1.0 if weights is None else weights
+        self.weights = padded.reshape(n_blocks, block)
+        self.weight = float(padded.sum())
+        self.deviations = np.sqrt(padded @ (x * x) / self.weight)
+        x = x.reshape(n_blocks, block, n_features).transpose(0, 2, 1)
+        self.x = np.ascontiguousarray(x).reshape(n_blocks * n_features, block)
+
+
+class Starts(NamedTuple):
+    """Starts by k-means."""
+
+    uniforms: np.ndarray  # (S, draws) random numbers for k-means++: one, then one for each candidate of further seeds
+    units: np.ndarray  # (S, D) what k-means measures each feature in
+
+
+class CompiledRuns:
+    """Runs of EM on few points.
+
+    Parameters
+    ----------
+    points : FewPoints
+    kind : type
+        Triangular, Shared or AxisAligned.
+    n_components : int
+    starts : Starts, or list of kernel inputs of that type
+    rules : Rules
+    most_iterations : int
+        That a run may make.
+    """
+
+    def __init__(self, points, kind, n_components, starts, rules, most_iterations):
+        by_kmeans = isinstance(starts, Starts)
+        n_runs, n_features = len(starts.units if by_kmeans else starts), len(points.origin)
+        self._points, self._kind, self._rules = points, kind, rules
+        self._parameters = kind.of_runs(n_runs, n_components, points.origin)
+        if not by_kmeans:
+            for number, inputs in enumerate(starts):
+                for values, given in zip(self._parameters[1:], inputs[1:], strict=True):
+                    values[number] = given
+            starts = Starts(np.empty((n_runs, 0)), np.ones((n_runs, n_features)))
+        shape = n_runs, 4, *self._of_run(0).zero_moments(1).shape[1:]
+        self.runs = Runs(
+            points.x,
+            points.weights,
+            *starts,
+            np.zeros(shape),
+            np.zeros((n_runs, 4, n_components, n_features)),
+            np.zeros((n_runs, most_iterations)),
+            np.zeros((n_runs, 3), np.int64),
+            np.full(n_runs, np.inf),
+        )
+
+    def _of_run(self, number):
+        return self._kind(self._points.origin, *(values[number] for values in self._parameters[1:]))
+
+    def go_on(self, n_iter):
+        """Make further iterations of every run that hasn't ended, up to `n_iter` in all."""
+        n_runs = len(self.runs.status)
+        run(_run_em, Grid(0, 0, 0, n_runs, 0, True), self.runs, self._parameters, self._rules, n_iter)
+
+    def bounds(self, number):
+        """The mean log-likelihoods of a run's mixtures, nats, in order."""
+        return self.runs.bounds[number, : self.runs.status[number, N_ITER]]
+
+    def sums(self, number, n_iter):
+        """(inputs, centres, `Sums`) of one of a run's last two iterations; 0: of the clusters that it started from."""
+        index = _START if n_iter == 0 else (n_iter - 1) % 3
+        totals = np.zeros((2, 4))
+        totals[0, :2] = (
+            self.runs.bounds[number, n_iter - 1] * self._points.weight if n_iter else 0.0,
+            self._points.weight,
+        )
+        moments = self.runs.moments[number, index]
+        centres = self._points.origin + self.runs.centres[number, index]
+        return self._of_run(number), centres, Sums(np.stack([moments, np.zeros_like(moments)]), totals)
