@@ -156,7 +156,7 @@ class _Runs:
         bounds = self.lower_bounds
         for number in np.flatnonzero(self._status[:, END] == GOES_ON):
             last = self._compiled.bounds(number)[-3:]
-            if last[-1] + _DOUBT * _rest(*np.diff(last)) < max(bound, bounds.max()):
+            if len(last) == 3 and last[-1] + _DOUBT * _rest(*np.diff(last)) < max(bound, bounds.max()):
                 self._status[number, END] = ABANDONED
         return self
 

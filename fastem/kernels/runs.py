@@ -158,6 +158,7 @@ def _kmeans(z, weights, means, labels):
                 second += weights[j, b] * value * value
         variance += second / weight - (first / weight) ** 2
     tolerance = 1e-4 * variance / n_features
+    is_done = False
     for iteration in range(_KMEANS_ITERATIONS + 1):
         _set_zero(sums)
         for k in range(n_components):
@@ -175,7 +176,7 @@ def _kmeans(z, weights, means, labels):
             for i in range(n_features):
                 for b in range(block):
                     sums[labels[j, b], i] += weights[j, b] * here[i, b]
-        if iteration == _KMEANS_ITERATIONS:
+        if is_done or iteration == _KMEANS_ITERATIONS:  # the labels are those of the last means
             break
         moved = 0.0
         for k in range(n_components):
@@ -184,8 +185,7 @@ def _kmeans(z, weights, means, labels):
                     mean = sums[k, i] / mass[k]
                     moved += (mean - means[k, i]) ** 2
                     means[k, i] = mean
-        if moved <= tolerance:
-            break
+        is_done = moved <= tolerance
 
 
 @kernel

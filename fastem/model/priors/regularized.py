@@ -23,6 +23,8 @@ class RegularizedFamily:
     plain : CovarianceFamily
     """
 
+    compiled_m_step = None  # the M-step is another than the plain family's
+
     def __init__(self, plain):
         self.plain = plain
 

@@ -1,0 +1,194 @@
+"""Runs of EM that are compiled whole, for few points: as the Python loop makes them, and as scikit-learn does."""
+
+import numpy as np
+import pytest
+import sklearn.mixture
+from sklearn.cluster import kmeans_plusplus
+
+from fastem import GaussianMixture
+from fastem.fitting import few, initialization
+from fastem.kernels import runs
+from fastem.model.families import STANDARD
+
+from . import data_sets, naive
+from .fits import quietly
+
+
+def points(n=400, n_features=3, n_components=3, seed=0):
+    rng = np.random.default_rng(seed)
+    means = 4 * rng.normal(size=(n_components, n_features))
+    return means[rng.integers(n_components, size=n)] + rng.normal(size=(n, n_features)) * rng.uniform(
+        0.5, 2, n_features
+    )
+
+
+@pytest.fixture
+def one_unit(monkeypatch):
+    """K-means measures all features in one unit, as scikit-learn does, and no other start is tried."""
+    from_kmeans = initialization._from_kmeans
+    monkeypatch.setattr(few._Fit, "has_units", False)
+    monkeypatch.setattr(initialization, "_from_kmeans", lambda *args: from_kmeans(*args)[:1])
+
+
+def in_python(monkeypatch, model, X, **kwargs):
+    """The model, fitted by the Python loop."""
+    with monkeypatch.context() as patch:
+        patch.setattr(few, "_FEW", 0)
+        return quietly(model, X, **kwargs)
+
+
+@pytest.mark.parametrize("covariance_type", STANDARD)
+@pytest.mark.parametrize("case", ["plain", "weights", "one feature", "integers", "many blocks", "far", "one component"])
+def test_textbook_runs_are_those_of_the_loop(covariance_type, case, one_unit, monkeypatch):
+    X, weights, n_components = points(), None, 3
+    if case == "weights":
+        weights = np.random.default_rng(1).uniform(size=len(X)) * (np.arange(len(X)) % 7 > 0)
+    elif case == "one feature":
+        X = X[:, :1]
+    elif case == "integers":
+        X = np.round(10 * X).astype(np.int32)
+    elif case == "many blocks":
+        X = points(3001, 5)
+    elif case == "far":
+        X = X + 1e5
+    elif case == "one component":
+        n_components = 1
+    params = {"covariance_type": covariance_type, "algorithm": "em", "random_state": 3, "tol": 1e-6, "max_iter": 90}
+    kwargs = {} if weights is None else {"sample_weight": weights}
+    model = quietly(GaussianMixture(n_components, **params), X, **kwargs)
+    expected = in_python(monkeypatch, GaussianMixture(n_components, **params), X, **kwargs)
+    assert model.n_iter_ == expected.n_iter_ and model.converged_ == expected.converged_
+    rtol = 1e-7 if case == "far" else 1e-10
+    np.testing.assert_allclose(model.lower_bounds_, expected.lower_bounds_, rtol=1e-10)
+    for name in ("weights_", "means_", "covariances_", "precisions_cholesky_"):
+        np.testing.assert_allclose(getattr(model, name), getattr(expected, name), rtol=rtol, atol=rtol)
+    assert model.fit_report_.n_passes > 0
+
+
+@pytest.mark.parametrize("covariance_type", STANDARD)
+@pytest.mark.parametrize("name", ["faithful", "iris"])
+def test_textbook_runs_are_scikit_learns(covariance_type, name, one_unit):
+    X, n_components = data_sets.load(name)
+    params = {"covariance_type": covariance_type, "random_state": 0}
+    model = quietly(GaussianMixture(n_components, algorithm="em", **params), X)
+    theirs = quietly(sklearn.mixture.GaussianMixture(n_components, **params), X)
+    assert model.n_iter_ == theirs.n_iter_
+    assert model.lower_bound_ == pytest.approx(theirs.lower_bound_, abs=1e-10)
+    order, other = np.argsort(model.means_[:, 0]), np.argsort(theirs.means_[:, 0])
+    np.testing.assert_allclose(model.means_[order], theirs.means_[other], atol=1e-8)
+
+
+@pytest.mark.parametrize("covariance_type", STANDARD)
+def test_bounds_are_the_mean_log_likelihoods_and_rise(covariance_type):
+    X = points(500)
+    model = quietly(GaussianMixture(4, covariance_type=covariance_type, random_state=1, tol=1e-8), X)
+    assert np.diff(model.lower_bounds_).min() >= -1e-12
+    assert model.score(X) >= model.lower_bound_ - 1e-12
+    assert model.score(X) == pytest.approx(model.lower_bound_, abs=1e-4)
+    densities = naive.log_densities(X, model.weights_, model.means_, model.covariances_, covariance_type)
+    assert model.score(X) == pytest.approx(naive.log_likelihoods(densities).mean(), abs=1e-10)
+
+
+class Recorder:
+    """Listener that notes what it is told."""
+
+    def __init__(self, last=None):
+        self.bounds, self.means, self.last, self.begun = [], [], last, 0
+
+    def begin(self, init):
+        pass
+
+    def begin_iteration(self, result):
+        self.begun += 1
+
+    def end_iteration(self, iteration, change, result):
+        assert iteration == result.n_iter
+        self.bounds.append(result.lower_bound)
+        self.means.append(result.parameters.means)
+        return iteration == self.last
+
+    def end_stage(self, stage):
+        pass
+
+    def end(self, result):
+        return False
+
+
+@pytest.mark.parametrize("algorithm", ["auto", "em"])
+def test_listeners_hear_of_every_iteration_and_change_nothing(algorithm, monkeypatch):
+    X = points(500)
+    silent = quietly(GaussianMixture(3, random_state=0, algorithm=algorithm), X)
+    recorder = Recorder()
+    monkeypatch.setattr("fastem.estimators.em_mixture.PrintedLines", lambda *_: recorder)
+    told = quietly(GaussianMixture(3, random_state=0, algorithm=algorithm, verbose=1), X)
+    assert told.lower_bounds_ == silent.lower_bounds_ == recorder.bounds
+    assert recorder.begun == len(recorder.bounds)
+    np.testing.assert_array_equal(told.means_, silent.means_)
+    np.testing.assert_array_equal(recorder.means[-1], told.means_)
+    recorder = Recorder(last=2)
+    stopped = quietly(GaussianMixture(3, random_state=0, algorithm=algorithm, verbose=1), X)
+    assert stopped.lower_bounds_ == silent.lower_bounds_[:2]
+    assert not stopped.converged_
+
+
+@pytest.mark.parametrize("max_iter", [1, 2, 3, 7, 40])
+def test_max_iter_counts(max_iter):
+    X, n_components = data_sets.load("iris")
+    params = {"max_iter": max_iter, "tol": 0, "random_state": 0}
+    assert quietly(GaussianMixture(n_components, algorithm="em", **params), X).n_iter_ == max_iter
+    assert 0 < quietly(GaussianMixture(n_components, **params), X).n_iter_ <= max_iter
+
+
+def test_a_run_that_converges_slowly_goes_on_by_longer_steps():
+    X = np.random.default_rng(0).normal(size=(1000, 2))
+    model = quietly(GaussianMixture(3, random_state=0, tol=1e-9, max_iter=200), X)
+    assert "accelerated" in model.fit_report_.kinds
+    assert np.diff(model.lower_bounds_).min() >= -1e-12
+
+
+@pytest.mark.filterwarnings("ignore::fastem.DegenerateFitWarning")
+@pytest.mark.parametrize("covariance_type", STANDARD)
+def test_points_that_need_more_care_take_the_other_way(covariance_type, monkeypatch):
+    """Two spikes and a constant feature: the compiled M-step gives them up."""
+    X = points(300)
+    X[:200] = X[0]
+    X[:, 2] = 7.0
+    params = {"covariance_type": covariance_type, "random_state": 0, "algorithm": "em"}
+    model, expected = quietly(GaussianMixture(3, **params), X), in_python(monkeypatch, GaussianMixture(3, **params), X)
+    np.testing.assert_array_equal(model.means_, expected.means_)
+
+
+def test_seeds_are_scikit_learns():
+    X = points(300, 2, 5)
+    z, weights = np.ascontiguousarray(X[:288].T), np.ones((1, 288))
+    for seed in range(5):
+        state = np.random.RandomState(seed)
+        uniforms = np.random.RandomState(seed).uniform(size=1 + 4 * 3)
+        means = np.empty((5, 2))
+        run_python(runs._seeds)(z, weights, uniforms, means)
+        expected, _ = kmeans_plusplus(X[:288], 5, random_state=state)
+        np.testing.assert_allclose(means, expected)
+
+
+def run_python(kernel):
+    """The kernel as a function of Python: compiled or not, depending on NUMBA_DISABLE_JIT."""
+    import numba
+
+    return kernel if numba.config.DISABLE_JIT else numba.njit(lambda *args: kernel(*args))
+
+
+@pytest.mark.parametrize("n", [31, 32, 257, 1025])
+def test_padding_counts_for_nothing(n, one_unit, monkeypatch):
+    X = points(n, 2, 2)
+    model = quietly(GaussianMixture(2, algorithm="em", random_state=0), X)
+    expected = in_python(monkeypatch, GaussianMixture(2, algorithm="em", random_state=0), X)
+    np.testing.assert_allclose(model.lower_bounds_, expected.lower_bounds_, rtol=1e-12)
+
+
+def test_a_larger_n_init_is_no_worse():
+    X, n_components = data_sets.load("iris")
+    bounds = [
+        quietly(GaussianMixture(n_components, n_init=n_init, random_state=0, tol=1e-6), X).lower_bound_
+        for n_init in (1, 3, 5)
+    ]
+    assert bounds == sorted(bounds)
