@@ -4,6 +4,7 @@ They are imported inside functions, so that --help and usage errors are instant.
 """
 
 import importlib
+import os
 from types import SimpleNamespace
 from typing import Annotated, Literal
 
@@ -23,6 +24,7 @@ app = typer.Typer(
 
 CovarianceType = Literal[tuple(FAMILIES)]
 Initialization = Literal["kmeans", "k-means++", "random", "random_from_data"]
+_OF_A_PRIOR = "shrinkage", "degrees_of_freedom"
 
 
 def _option(*names, panel=None, **settings):
@@ -62,8 +64,37 @@ def _as_types(types):
 
 
 def _as_listed_types(text):
-    _as_types([each.strip() for each in text.split(",")])
-    return text
+    """The covariance types that 'full,tied' lists."""
+    return _as_types([each.strip() for each in text.split(",")])
+
+
+def _as_counts(text):
+    """The numbers of components that '1-9' or '2,4,8' lists."""
+    counts = set()
+    for part in text.split(","):
+        low, dash, high = part.partition("-")
+        if low.isdecimal() and (high.isdecimal() or not dash):
+            counts.update(range(int(low), int(high or low) + 1))
+        else:
+            counts.add(0)
+    if not counts or min(counts) < 1:
+        raise typer.BadParameter(f"should be like 1-9 or 2,4,8, got {text!r}")
+    return sorted(counts)
+
+
+def _as_prior(text):
+    """The estimator's argument `prior` from 'default' or 'shrinkage=0.1,degrees_of_freedom=5'."""
+    if text is None or text == "default":
+        return text
+    prior = {}
+    for part in text.split(","):
+        name, _, value = (each.strip() for each in part.partition("="))
+        try:
+            prior[_OF_A_PRIOR[_OF_A_PRIOR.index(name)]] = float(value)
+        except ValueError:
+            names = " and ".join(f"{each}=NUMBER" for each in _OF_A_PRIOR)
+            raise typer.BadParameter(f"should be default, or one or both of {names}, got {text!r}") from None
+    return prior
 
 
 _FILE = "CSV (.gz), .npy, Parquet or - (stdin)."
@@ -91,14 +122,21 @@ NInit = Annotated[int, _option(metavar="N", callback=_as_count, help="Starts to 
 RegCovar = Annotated[float, _option(metavar="R", callback=_as_finite, help="Added to each variance.", panel="Model")]
 Prior = Annotated[
     str | None,
-    _option(metavar="HOW", help="Against collapse: default or shrinkage=S.", panel="Model"),
+    _option(metavar="HOW", callback=_as_prior, help="Against collapse: default or shrinkage=S.", panel="Model"),
 ]
 Out = Annotated[str | None, _option("--out", "-o", metavar="OUT.csv", help="Instead of to standard output.")]
 
 
 def _to_do(module, command, options):
     """A function that runs the command, called by `main`, as typer handles Ctrl-C and closed pipes in its own way."""
-    return lambda: getattr(importlib.import_module(f".{module}", __package__), command)(SimpleNamespace(**options))
+
+    def run():
+        for name in "model", "file":
+            if options.get(name) not in (None, "-", "faithful"):
+                os.stat(options[name])  # FileNotFoundError, before imports that take seconds
+        getattr(importlib.import_module(f".{module}", __package__), command)(SimpleNamespace(**options))
+
+    return run
 
 
 @app.command(epilog="Example: fastem fit iris.csv -k 3 --labels species --plot fit.png")
@@ -192,7 +230,8 @@ def sample(
 def select(
     file: File,
     components: Annotated[
-        str, _option("--components", "-k", metavar="1-9", help="Gaussians to try.", panel="Model")
+        str,
+        _option("--components", "-k", metavar="1-9", callback=_as_counts, help="Gaussians to try.", panel="Model"),
     ] = "1-9",
     columns: Columns = None,
     weights: Weights = None,
@@ -247,7 +286,7 @@ def info(
     json: Json = False,
 ):
     """Print what a saved model is."""
-    return _to_do("predicting", "info", locals())
+    return _to_do("describing", "info", locals())
 
 
 @app.command("warm-up", epilog="Example: fastem warm-up full diag --dtype float64")

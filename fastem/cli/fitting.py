@@ -21,12 +21,9 @@ from .outputs import named, replacing, text_to, write_rows
 from .pictures import FILMS, PICTURES, check_suffix, plotting, save
 from .tables import open_table
 
-_OF_A_PRIOR = "shrinkage", "degrees_of_freedom"
-
 
 def fit(options):
     """Run `fastem fit` with its parsed `options`."""
-    options.prior = _prior(options.prior)
     live = Live(not options.quiet)
     with ExitStack() as stack:
         outputs = _Outputs(stack, options)
@@ -45,19 +42,18 @@ def fit(options):
 
 def select(options):
     """Run `fastem select` with its parsed `options`."""
-    options.prior = _prior(options.prior)
-    counts, live = _counts(options.components), Live(not options.quiet)
+    live = Live(not options.quiet)
     with ExitStack() as stack:
         outputs = _Outputs(stack, options)
         with live.showing():
             data, _, _ = _read(options, live)
             live.say("fitting one mixture after the other")
             began = time.perf_counter()
-            with _noted(options, data, min(counts)) as warned:
+            with _noted(options, data, min(options.components)) as warned:
                 selection = fastem.select(
                     data.points,
-                    n_components=counts,
-                    covariance_type=[each.strip() for each in options.covariance.split(",")],
+                    n_components=options.components,
+                    covariance_type=options.covariance,
                     criterion=options.criterion,
                     sample_weight=data.weights,
                     **_arguments(options),
@@ -287,34 +283,6 @@ def _report(result, model):
 
 def _path(file):
     return "standard input" if file == "-" else file
-
-
-def _counts(text):
-    """The numbers of components that '1-9' or '2,4,8' lists."""
-    counts = []
-    for part in text.split(","):
-        low, dash, high = part.partition("-")
-        if not (low.isdecimal() and (high.isdecimal() or not dash)):
-            raise TableError(f"--components: {text!r}: should be like 1-9 or 2,4,8")
-        counts += range(int(low), int(high or low) + 1)
-    if not counts or min(counts) < 1:
-        raise TableError(f"--components: {text!r}: should be like 1-9 or 2,4,8")
-    return sorted(set(counts))
-
-
-def _prior(text):
-    """The estimator's argument `prior` from 'default' or 'shrinkage=0.1,degrees_of_freedom=5'."""
-    if text is None or text == "default":
-        return text
-    prior = {}
-    for part in text.split(","):
-        name, _, value = (each.strip() for each in part.partition("="))
-        try:
-            prior[_OF_A_PRIOR[_OF_A_PRIOR.index(name)]] = float(value)
-        except ValueError:
-            names = " and ".join(f"{each}=NUMBER" for each in _OF_A_PRIOR)
-            raise TableError(f"--prior: {text!r}: should be default, or one or both of {names}") from None
-    return prior
 
 
 def _plain(value):
