@@ -741,6 +741,26 @@ def test_a_fit_that_was_made_is_filmed(tmp_path, faithful, frames, monkeypatch):
     assert shown._title.get_text() == "iteration 0 to 1"
 
 
+@grid("n_features", [1, 2, 4], quick=[1, 2])
+def test_a_picture_is_that_of_all_artists_drawn_anew(tmp_path, iris, monkeypatch, n_features):
+    X, seen = iris[0][:, :n_features], []
+    monkeypatch.setattr(
+        _film_file, "_write_gif", lambda path, film, moments, *_: seen.append((film, moments)) or path.touch()
+    )
+    film(GaussianMixture(2, random_state=0), X, tmp_path / "fit.gif")
+    ((shown, moments),) = seen
+    pictures = []
+    for moment in moments:
+        shown.show(moment)
+        pictures.append(shown.pixels())
+    for artist in shown.figure.findobj():
+        artist.set_animated(False)
+    for moment, picture in zip(moments, pictures, strict=True):
+        shown.show(moment)
+        shown.canvas.draw()
+        np.testing.assert_array_equal(picture, np.asarray(shown.canvas.buffer_rgba())[:, :, :3])
+
+
 def test_a_film_that_is_broken_off_leaves_nothing(tmp_path, faithful, monkeypatch):
     X, model = faithful
     path = tmp_path / "fit.gif"

@@ -36,7 +36,7 @@ def animate_fit(
     fps: float = 12.5,
     last_seconds: float = 2.5,
     size: tuple[int, int] = (800, 400),
-) -> None:
+) -> Path:
     """Write a film of the fit: components moving over the points, and the curve of the log-likelihood beside them.
 
     Without `frames`, a clone of the model is fitted by textbook EM from random starts (Gaussians about random points)
