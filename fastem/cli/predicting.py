@@ -142,7 +142,9 @@ def _table_for(model, options):
         features = [table.column(name) for name in wanted]
     elif table.has_names and hasattr(model, "feature_names_in_"):
         missing = next(name for name in wanted if name not in table.names)
-        raise TableError(f"{table.path}: no column {missing!r}, a feature of {options.model}")
+        raise TableError(
+            f"{table.path}: no column {missing!r}, a feature of {options.model}; choose columns with --columns"
+        )
     else:
         weights = getattr(options, "weights", None)
         features = table.chosen(None, () if weights is None else (table.column(weights),), weights is not None)

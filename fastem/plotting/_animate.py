@@ -94,6 +94,6 @@ def animate_fit(
     most = min(2, len(points.names))
     shown, _ = chosen_features(run.mixtures[-1], points.names, features, most)
     if len(shown) > 2:
-        raise ValueError(f"features should be one or two for a film, but got {len(shown)}")
+        raise ValueError(f"features should name one or two features for a film, but got {len(shown)}")
     film = Film(run, points.only(shown), shown, points.values, size)
     return _film_file.write(Path(path), film, moments(run, max_frames), fps=fps, last_seconds=last_seconds)
