@@ -123,7 +123,7 @@ def _make_files():
 
 
 NOT_A_NUMBER = "is not a number; choose columns with --columns"
-HEADER = ", or --header if this line holds names"
+HEADER = ", or use --header if this line holds names"
 MISSING = "drop those rows, or fill them in"
 COLLAPSED = "some components have ill-defined empirical covariance …"  # as scikit-learn says it
 
@@ -132,7 +132,7 @@ FAULTS = [
     # files that aren't there, or no tables
     ("fit absent.csv -k 1", "absent.csv: No such file or directory"),
     ("fit absent.npy -k 1", "absent.npy: No such file or directory"),
-    ("fit absent.parquet -k 1", "absent.parquet: no such file"),
+    ("fit absent.parquet -k 1", "absent.parquet: No such file or directory"),
     ("fit no/such/folder.csv -k 1", "no/such/folder.csv: No such file or directory"),
     ("fit folder -k 1", "folder: no .parquet file in this folder"),
     ("fit loop.csv -k 1", "loop.csv: Too many levels of symbolic links"),
@@ -150,18 +150,18 @@ FAULTS = [
     ("fit good.csv.gz -k 1", "good.csv.gz: can't be decompressed (Compressed file ended before the end-of-stream …)"),
     ("fit garbage.gz -k 1", "garbage.gz: can't be decompressed (Unknown compression method)"),
     ("fit garbage.xz -k 1", "garbage.xz: can't be decompressed (Input format not supported by decoder)"),
-    ("fit text.npy -k 1", "text.npy: not a readable .npy array (…)"),
-    ("fit empty.npy -k 1", "empty.npy: not a readable .npy array (…)"),
-    ("fit objects.npy -k 1", "objects.npy: not a readable .npy array (…)"),
-    ("fit cube.npy -k 1", "cube.npy: needs real numbers in 1 or 2 dimensions, has float64 in 3"),
-    ("fit number.npy -k 1", "number.npy: needs real numbers in 1 or 2 dimensions, has float64 in 0"),
-    ("fit words.npy -k 1", "words.npy: needs real numbers in 1 or 2 dimensions, has <U1 in 1"),
-    ("fit complex.npy -k 1", "complex.npy: needs real numbers in 1 or 2 dimensions, has complex128 in 1"),
+    ("fit text.npy -k 1", "text.npy: can't be read as .npy (…)"),
+    ("fit empty.npy -k 1", "empty.npy: can't be read as .npy (…)"),
+    ("fit objects.npy -k 1", "objects.npy: can't be read as .npy (…)"),
+    ("fit cube.npy -k 1", "cube.npy: should hold real numbers in 1 or 2 dimensions, but holds float64 in 3"),
+    ("fit number.npy -k 1", "number.npy: should hold real numbers in 1 or 2 dimensions, but holds float64 in 0"),
+    ("fit words.npy -k 1", "words.npy: should hold real numbers in 1 or 2 dimensions, but holds <U1 in 1"),
+    ("fit complex.npy -k 1", "complex.npy: should hold real numbers in 1 or 2 dimensions, but holds complex128 in 1"),
     ("fit text.parquet -k 1", "text.parquet: can't be read as Parquet (…)"),
     ("fit cut.parquet -k 1", "cut.parquet: can't be read as Parquet (…)"),
     ("fit words.parquet -k 1", "words.parquet: no columns of numbers"),
     # rows
-    ("fit one.csv -k 1", "one.csv: 1 row, a fit needs 2 or more"),
+    ("fit one.csv -k 1", "one.csv: 1 row, but a fit needs 2 or more"),
     ("fit one.csv -k 2", "one.csv: 1 row, fewer than -k 2"),
     ("fit good.csv -k 5", "good.csv: 4 rows, fewer than -k 5"),
     ("select good.csv -k 5-7", "good.csv: 4 rows, fewer than -k 5"),
@@ -180,7 +180,7 @@ FAULTS = [
     ("fit units.csv -k 1", f"units.csv: line 2, column 1 (a): 'cm' {NOT_A_NUMBER}"),
     (
         "fit colons.csv -k 1",
-        "colons.csv: line 2, column 1 (a:b): '1:2' is not a number; is the --delimiter another one?",
+        "colons.csv: line 2, column 1 (a:b): '1:2' is not a number; is another --delimiter needed?",
     ),
     (
         "fit missing.csv -k 1",
@@ -210,23 +210,23 @@ FAULTS = [
     ("fit same.csv -k 2 --reg-covar 0", f"same.csv: Fitting the mixture model failed because {COLLAPSED}"),
     ("select same.csv -k 2 --covariance full --reg-covar 0", "same.csv: no combination could be fitted; the last: …"),
     # columns
-    ("fit good.csv -k 1 --columns c", "good.csv: no column 'c' among its 2: a, b"),
-    ("fit good.csv -k 1 --columns 3", "good.csv: no column '3' among its 2: a, b"),
-    ("fit twice.csv -k 1 --columns b", "twice.csv: 2 columns are called 'b'; use numbers"),
-    ("fit good.csv -k 1 --columns a,a", "--columns needs one or more different columns, got 'a,a'"),
+    ("fit good.csv -k 1 --columns c", "good.csv: no column 'c' among its 2 columns (a, b)"),
+    ("fit good.csv -k 1 --columns 3", "good.csv: no column '3' among its 2 columns (a, b)"),
+    ("fit twice.csv -k 1 --columns b", "twice.csv: 2 columns are called 'b'; give the number of one"),
+    ("fit good.csv -k 1 --columns a,a", "--columns should name one or more columns, each once, got 'a,a'"),
     (
         "fit mixed.parquet -k 1 --columns word",
         "mixed.parquet, row group 0, …: column 'word' is of type …, not a number",
     ),
     (
         "fit good.csv -k 1 --columns a,b --labels b",
-        "good.csv: column 2 (b) can't be a feature and a weight or label at once",
+        "good.csv: column 2 (b) is in --columns, but also in --weights or --labels",
     ),
     ("fit good.csv -k 1 --labels a --weights b", "good.csv: no column is left for the features"),
     # labels and weights
-    ("fit good.csv -k 1 --labels c", "good.csv: no column 'c' among its 2: a, b"),
+    ("fit good.csv -k 1 --labels c", "good.csv: no column 'c' among its 2 columns (a, b)"),
     ("fit labels.csv -k 2 --labels b", "labels.csv: column 2 (b) has 3 different labels (u, v, w), more than -k 2"),
-    ("fit none.csv -k 1 --labels b", "none.csv: column 2 (b) has no labels"),
+    ("fit none.csv -k 1 --labels b", "none.csv: column 2 (b) has no labels: all values are missing or -1"),
     ("fit gap.csv -k 3 --labels b", "gap.csv: labels leave component 1 without a point: …"),
     (
         "fit weights.csv -k 1 --weights w",
@@ -250,25 +250,28 @@ FAULTS = [
         "select weights.csv -k 1 --weights w",
         "weights.csv: column 2 (w): 2 weights are negative or missing, the first in row 2",
     ),
-    ("score nameless.npz weights.csv --columns a,a", "--columns needs one or more different columns, got 'a,a'"),
+    ("score nameless.npz weights.csv --columns a,a", "--columns should name one or more columns, each once, got 'a,a'"),
     # outputs
     ("fit good.csv -k 1 --save no/such/m.npz", "no/such/m.npz: can't be written (No such file or directory)"),
     ("fit good.csv -k 1 --save folder.npz", "folder.npz: is a directory"),
     ("fit good.csv -k 1 --save good.csv", "good.csv: would overwrite the input"),
-    ("fit good.csv -k 1 --save /dev/null", "/dev/null: is no ordinary file, which a model could replace"),
+    ("fit good.csv -k 1 --save /dev/null", "/dev/null: is not a regular file, so a model can't replace it"),
     ("fit good.csv -k 1 --assign ./good.csv", "./good.csv: would overwrite the input"),
     ("fit good.csv -k 1 --assign folder", "folder: is a directory"),
     ("fit good.csv -k 1 --assign /dev/full", "/dev/full: can't be written (No space left on device)"),
-    ("fit good.csv -k 1 --save x --assign ./x", "two outputs have the same name"),
-    ("fit good.csv -k 1 --assign - --json", "--assign -: --json is what standard output has"),
-    ("fit good.csv -k 1 --plot fit.bmp", "--plot: fit.bmp: should end in .png or .pdf or .svg"),
-    ("fit good.csv -k 1 --animate film.png", "--animate: film.png: should end in .gif or .mp4"),
+    ("fit good.csv -k 1 --save x --assign ./x", "--save and --assign name the same file, ./x"),
+    (
+        "fit good.csv -k 1 --assign - --json",
+        "--assign - and --json would both write to standard output; give --assign a file name",
+    ),
+    ("fit good.csv -k 1 --plot fit.bmp", "--plot: fit.bmp should end in .png, .pdf or .svg"),
+    ("fit good.csv -k 1 --animate film.png", "--animate: film.png should end in .gif or .mp4"),
     ("predict nameless.npz good.csv -o model.npz/x.csv", "model.npz/x.csv: can't be written (Not a directory)"),
     ("predict nameless.npz good.csv -o ./good.csv", "./good.csv: would overwrite the input"),
     ("predict nameless.npz good.csv -o nameless.npz", "nameless.npz: would overwrite the input"),
     ("predict nameless.npz good.csv -o /dev/full", "/dev/full: can't be written (No space left on device)"),
     ("sample model.npz -o model.npz", "model.npz: would overwrite the input"),
-    ("plot nameless.npz good.csv -o fit.bmp", "--out: fit.bmp: should end in .png or .pdf or .svg"),
+    ("plot nameless.npz good.csv -o fit.bmp", "--out: fit.bmp should end in .png, .pdf or .svg"),
     # models
     ("predict absent.npz good.csv", "absent.npz: No such file or directory"),
     ("predict good.csv good.csv", "good.csv: can't be read as a model (File is not a zip file)"),
@@ -278,9 +281,18 @@ FAULTS = [
     ("info flipped.npz", "flipped.npz: can't be read as a model (Bad CRC-32 for file 'header.npy')"),
     ("sample absent.npz", "absent.npz: No such file or directory"),
     ("predict model.npz absent.csv", "absent.csv: No such file or directory"),
-    ("predict model.npz good.csv", "good.csv: no column 'eruptions', a feature of model.npz"),
-    ("score model.npz good.csv", "good.csv: no column 'eruptions', a feature of model.npz"),
-    ("plot model.npz good.csv", "good.csv: no column 'eruptions', a feature of model.npz"),
+    (
+        "predict model.npz good.csv",
+        "good.csv: no column 'eruptions', a feature of model.npz; choose columns with --columns",
+    ),
+    (
+        "score model.npz good.csv",
+        "good.csv: no column 'eruptions', a feature of model.npz; choose columns with --columns",
+    ),
+    (
+        "plot model.npz good.csv",
+        "good.csv: no column 'eruptions', a feature of model.npz; choose columns with --columns",
+    ),
     (
         "predict nameless.npz twice.csv",
         "twice.csv: 3 columns, but nameless.npz has 2 features; choose columns with --columns",
@@ -310,10 +322,16 @@ FAULTS = [
         "fit good.csv -k 0",
         "Invalid value for '--components' / '-k': should be 1 or more, got 0; fastem fit --help says more",
     ),
-    ("fit good.csv -k 1 --prior nix", "--prior: 'nix': should be default, or one or both of …"),
-    ("select good.csv -k 1 --prior shrinkage=much", "--prior: 'shrinkage=much': should be default, or …"),
+    (
+        "fit good.csv -k 1 --prior nix",
+        "Invalid value for '--prior': should be default, or like shrinkage=0.1 or …, got 'nix'; …",
+    ),
+    (
+        "select good.csv -k 1 --prior shrinkage=much",
+        "Invalid value for '--prior': should be default, or …, got 'shrinkage=much'; …",
+    ),
     ("fit good.csv -k 1 --prior shrinkage=-1", "good.csv: prior: shrinkage should be a number of 0 or more, …"),
-    ("plot nameless.npz good.csv --weights c", "good.csv: no column 'c' among its 2: a, b"),
+    ("plot nameless.npz good.csv --weights c", "good.csv: no column 'c' among its 2 columns (a, b)"),
     ("fit good.csv -k two", "Invalid value for '--components' / '-k': …; fastem fit --help says more"),
     ("fit good.csv -k 1 --tol -1", "Invalid value for '--tol': should be finite and 0 or more, got -1.0; fastem fit …"),
     (
@@ -332,7 +350,7 @@ FAULTS = [
     ("fit good.csv -k 1 --init luck", "Invalid value for '--init': …'luck' …; fastem fit --help says more"),
     (
         "fit good.csv -k 1 --delimiter ab",
-        "Invalid value for '--delimiter': should be one character, or \\t for a tabulator, got 'ab'; fastem fit …",
+        "Invalid value for '--delimiter': should be one character, or \\t for a tab, got 'ab'; fastem fit …",
     ),
     ("fit good.csv -k 1 --delimiter ''", "Invalid value for '--delimiter': should be one character, …, got ''; …"),
     ("fit good.csv -k 1 --columnz a", "No such option: --columnz…; fastem fit --help says more"),
@@ -342,15 +360,21 @@ FAULTS = [
         "sample model.npz -n 0",
         "Invalid value for '--number' / '-n': should be 1 or more, got 0; fastem sample --help …",
     ),
-    ("select good.csv -k 2-1", "--components: '2-1': should be like 1-9 or 2,4,8"),
-    ("select good.csv -k one", "--components: 'one': should be like 1-9 or 2,4,8"),
-    ("select good.csv -k 0-2", "--components: '0-2': should be like 1-9 or 2,4,8"),
-    ("select good.csv -k 1-", "--components: '1-': should be like 1-9 or 2,4,8"),
-    ("select good.csv -k 1,,2", "--components: '1,,2': should be like 1-9 or 2,4,8"),
-    ("select absent.csv -k 2:3", "--components: '2:3': should be like 1-9 or 2,4,8"),
-    ("select good.csv --covariance full,round", "Invalid value for '--covariance': 'round' is not among full, tied, …"),
+    ("select good.csv -k 2-1", "Invalid value for '--components' / '-k': should be like 1-9 or 2,4,8, got '2-1'; …"),
+    ("select good.csv -k one", "Invalid value for '--components' / '-k': should be like 1-9 or 2,4,8, got 'one'; …"),
+    ("select good.csv -k 0-2", "Invalid value for '--components' / '-k': should be like 1-9 or 2,4,8, got '0-2'; …"),
+    ("select good.csv -k 1-", "Invalid value for '--components' / '-k': should be like 1-9 or 2,4,8, got '1-'; …"),
+    ("select good.csv -k 1,,2", "Invalid value for '--components' / '-k': should be like 1-9 or 2,4,8, got '1,,2'; …"),
+    ("select absent.csv -k 2:3", "Invalid value for '--components' / '-k': should be like 1-9 or 2,4,8, got '2:3'; …"),
+    (
+        "select good.csv --covariance full,round",
+        "Invalid value for '--covariance': 'round' is not a covariance type; choose from full, tied, …",
+    ),
     ("select good.csv --criterion dic", "Invalid value for '--criterion': …'dic' …; fastem select --help says more"),
-    ("warm-up fuII", "Invalid value for 'TYPE': 'fuII' is not among full, tied, diag, spherical; fastem warm-up …"),
+    (
+        "warm-up fuII",
+        "Invalid value for 'TYPE': 'fuII' is not a covariance type; choose from full, tied, diag, spherical; …",
+    ),
 ]
 
 
@@ -509,7 +533,9 @@ def test_a_full_disk(files, small_disk, capsys, monkeypatch):
     monkeypatch.setattr(tables, "_IN_MEMORY", 1000)
     monkeypatch.setattr("tempfile.tempdir", str(small_disk))
     assert cli.main(["fit", "big.csv", "-k", "2"]) == 2
-    message = f"fastem: error: {small_disk}: No space left on device; TMPDIR can name another folder for the data\n"
+    message = (
+        f"fastem: error: {small_disk}: No space left on device; set TMPDIR to another folder for temporary files\n"
+    )
     assert capsys.readouterr().err == message
 
 

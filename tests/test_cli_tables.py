@@ -154,7 +154,7 @@ def test_nameless_first_column_is_row_names(capsys):
     ):
         data = read(write(content))
         assert (data.names, data.X.tolist()) == (["a", "b"], [[1, 2], [3, 4]])
-        assert "column 1 has no name and is taken for row names" in capsys.readouterr().err
+        assert "column 1 has no name and is left out as row names" in capsys.readouterr().err
     data = read(write(",a,b\n0,1,2\n1,3,4\n"), "1,b")
     assert (data.names, data.X.tolist()) == (["x1", "b"], [[0, 2], [1, 4]])
 
@@ -167,13 +167,13 @@ DOUBTFUL = {
         "rownames,1940,1945,1950\nfood,22.2,44.5,59.6\nhouse,10.5,15.5,29\nhealth,3.5,5.8,9.7\nclothes,8.1,12,16\n",
         ["1940", "1945", "1950"],
         4,
-        ["'rownames' has another word in each row and is taken for row names"],
+        ["'rownames' has a different word in each row and is left out as row names"],
     ),
     "years beside names of rows, a name of one's own": (
         "country,1990,1991\nChad,5,6\nPeru,7,8\nMali,5,7\n",
         ["1990", "1991"],
         3,
-        ["line 1 is taken for the names of the columns (country, 1990, 1991); --no-header", "'country' has another"],
+        ["line 1 is read as column names (country, 1990, 1991); use --no-header", "'country' has a different"],
     ),
     "years beside few names of rows": (
         "land,1990,1991\nChad,5,6\nPeru,7,8\n",
@@ -181,32 +181,42 @@ DOUBTFUL = {
         2,
         ["line 1", "'land' has"],
     ),
-    "few rows with names": ("food,22,44\nhouse,10.5,15.5\n", ["x2", "x3"], 2, ["column 1 has another word"]),
+    "few rows with names": ("food,22,44\nhouse,10.5,15.5\n", ["x2", "x3"], 2, ["column 1 has a different word"]),
     "row numbers from R": ('"X","a"\n1,2\n2,3\n3,4\n', ["a"], 3, ["'X' counts the rows 1, 2, 3"]),
-    "years above counts": ("2001,2002,2003\n5,6,7\n9,7,8\n4,2,9\n", ["2001", "2002", "2003"], 3, ["line 1 is taken"]),
-    "years that fall": ("2003,2002\n5,6\n9,7\n4,2\n", ["2003", "2002"], 3, ["line 1 is taken"]),
+    "years above counts": (
+        "2001,2002,2003\n5,6,7\n9,7,8\n4,2,9\n",
+        ["2001", "2002", "2003"],
+        3,
+        ["line 1 is read as column names"],
+    ),
+    "years that fall": ("2003,2002\n5,6\n9,7\n4,2\n", ["2003", "2002"], 3, ["line 1 is read as column names"]),
     "numbers of columns beside a name": ("0,1,label\n.5,1,0\n.6,2,1\n", ["0", "1", "label"], 2, []),
-    "a year beside a name": ("depth,2024\n1,2\n3,4\n", ["depth", "2024"], 2, ["line 1 is taken"]),
-    "wavelengths": ("400;402;404\n1.1;.5;.6\n1.2;.4;.7\n1.3;.45;.6\n", ["400", "402", "404"], 3, ["line 1 is taken"]),
+    "a year beside a name": ("depth,2024\n1,2\n3,4\n", ["depth", "2024"], 2, ["line 1 is read as column names"]),
+    "wavelengths": (
+        "400;402;404\n1.1;.5;.6\n1.2;.4;.7\n1.3;.45;.6\n",
+        ["400", "402", "404"],
+        3,
+        ["line 1 is read as column names"],
+    ),
     "wavelengths with decimals": (
         "400.5 401.0 401.5\n.1 .2 .3\n.2 .1 .4\n.3 .1 .3\n",
         ["400.5", "401.0", "401.5"],
         3,
-        ["line 1 is taken"],
+        ["line 1 is read as column names"],
     ),
     "quoted wavelengths beside quoted row numbers": (
         '"","400","402"\n"1",1.1,2.1\n"2",1.3,2.2\n"3",5.1,6.2\n',
         ["400", "402"],
         3,
-        ["column 1 has no name and is taken for row names"],
+        ["column 1 has no name and is left out as row names"],
     ),
     "quoted numbers": ('"2","1"\n1,2\n3,4\n', ["2", "1"], 2, []),
     "quoted numbers between blanks": ('"2" "1"\n1 2\n3 4\n', ["2", "1"], 2, []),
     "an empty first name above row numbers": (",4,2\n0,5,6\n1,7,9\n", ["4", "2"], 2, ["column 1 has no name"]),
     "an empty first name above words": (",4,2\nu,5,6\nv,7,9\n", ["4", "2"], 2, ["column 1 has no name"]),
-    "of pandas": ("0,1\n1.5,2.5\n.5,1.5\n", ["0", "1"], 2, ["line 1 is taken"]),
+    "of pandas": ("0,1\n1.5,2.5\n.5,1.5\n", ["0", "1"], 2, ["line 1 is read as column names"]),
     "of pandas, with its index": (",0,1\n0,1.5,2\n1,.5,1\n", ["0", "1"], 2, ["column 1 has no name"]),
-    "from 1 on": ("1,2,3,4\n.5,.1,.2,.3\n.6,.1,.2,.3\n", ["1", "2", "3", "4"], 2, ["line 1 is taken"]),
+    "from 1 on": ("1,2,3,4\n.5,.1,.2,.3\n.6,.1,.2,.3\n", ["1", "2", "3", "4"], 2, ["line 1 is read as column names"]),
     # first rows, although all of them differ from the others
     "rows from the first line on": ("1,2\n1.2,2.1\n5.1,6.2\n5.2,6.0\n", ["x1", "x2"], 4, []),
     "whole numbers in the first row": ("4,80\n1.8,54\n3.3,74\n2.2,62\n", ["x1", "x2"], 4, []),
@@ -220,7 +230,7 @@ DOUBTFUL = {
         "food,22.2,44.5\nhouse,10.5,15.5\nhealth,3.5,5.8\n",
         ["x2", "x3"],
         3,
-        ["column 1 has another word in each row and is taken for row names"],
+        ["column 1 has a different word in each row and is left out as row names"],
     ),
     # names that look like values
     "a name with a sign": ("<5,5-9\n1,2\n3,4\n", ["<5", "5-9"], 2, []),
@@ -228,15 +238,15 @@ DOUBTFUL = {
         "<0.5\n1.2\n3.4\n",
         ["<0.5"],
         2,
-        ["line 1 is taken for the names of the columns (<0.5)"],
+        ["line 1 is read as column names (<0.5)"],
     ),
-    "an odd value beside whole numbers": ("ND,3\n1,2\n4,5\n", ["ND", "3"], 2, ["line 1 is taken"]),
+    "an odd value beside whole numbers": ("ND,3\n1,2\n4,5\n", ["ND", "3"], 2, ["line 1 is read as column names"]),
     # columns that number the rows
     "row numbers": (
         "rownames,a,b\n1,5,7\n2,6,9\n3,1,4\n",
         ["a", "b"],
         3,
-        ["'rownames' counts the rows 1, 2, 3, ... and is left out; --columns can ask for it"],
+        ["'rownames' counts the rows 1, 2, 3, ... and is left out; --columns can include it"],
     ),
     "row numbers in any order": (
         "rownames,a\n7,5\n2,6\n3,1\n",
@@ -250,13 +260,13 @@ DOUBTFUL = {
         "t,a\n" + "".join(f"{i},{i % 7}\n" for i in range(10)),
         ["t", "a"],
         10,
-        ["'t' counts the rows 0, 1, 2, ... and is taken for a feature; --columns can leave it out"],
+        ["'t' counts the rows 0, 1, 2, ..., but is used as a feature; --columns can leave it out"],
     ),
     "without names": (
         "".join(f"{i} {i % 7}\n" for i in range(1, 11)),
         ["x1", "x2"],
         10,
-        ["column 1 counts the rows 1, 2, 3, ... and is taken for a feature"],
+        ["column 1 counts the rows 1, 2, 3, ..., but is used as a feature"],
     ),
     "too few to tell": ("t,a\n" + "".join(f"{i},{i % 7}\n" for i in range(9)), ["t", "a"], 9, []),
     "numbers of something else": ("id,a\n1,5\n1,6\n2,1\n", ["id", "a"], 3, []),
@@ -356,21 +366,21 @@ def test_numbers_alone_are_rows_however_they_are_written(seed, capsys):
 
 OTHER_FORMATS = {
     "weka.arff": (b"% of today\n\n@RELATION two\n@attribute x numeric\n@data\n1,2\n", "ARFF (Weka); save it as CSV"),
-    "cells.fcs": (b"FCS3.1          58    1024", "FCS (flow cytometry); write its table"),
-    "old.mat": (b"\0\0\0\0\x02\0\0\0", "a MATLAB file; write its table"),
-    "five.mat": (b"MATLAB 5.0 MAT-file, Platform: GLNXA64\0\0", "a MATLAB file; write its table"),
-    "seven.txt": (b"MATLAB 7.3 MAT-file, Platform: GLNXA64", "a MATLAB file; write its table"),
-    "cells.h5ad": (b"\x89HDF\r\n\x1a\n\0\0", "HDF5 (also MATLAB 7.3, netCDF 4, AnnData); write its table"),
+    "cells.fcs": (b"FCS3.1          58    1024", "FCS (flow cytometry); export its events"),
+    "old.mat": (b"\0\0\0\0\x02\0\0\0", "a MATLAB file; export its table"),
+    "five.mat": (b"MATLAB 5.0 MAT-file, Platform: GLNXA64\0\0", "a MATLAB file; export its table"),
+    "seven.txt": (b"MATLAB 7.3 MAT-file, Platform: GLNXA64", "a MATLAB file; export its table"),
+    "cells.h5ad": (b"\x89HDF\r\n\x1a\n\0\0", "HDF5 (also MATLAB 7.3, netCDF 4, AnnData); export its table"),
     "old.xls": (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1\0", "an Excel workbook (.xls); save its sheet as CSV"),
     "new.csv": (b"PK\3\4\x14\0\6\0\0\0[Content_Types].xml", "an Excel workbook (.xlsx); save its sheet as CSV"),
     "sheet.ods": (b"PK\3\4\0mimetypeapplication/vnd.oasis.opendocument", "an OpenDocument sheet (.ods); save its"),
-    "some.rds": (gzip.compress(b"X\n\0\0\0\2\0\4"), "R's .rds; write its table"),
-    "some.RData": (gzip.compress(b"RDX3\nX\n\0"), "R's .RData; write its table"),
-    "table.json": (b'[{"a": 1, "b": 2}]', "JSON; write its table"),
-    "page.html": (b"<!DOCTYPE html><table>", "XML or HTML; write its table"),
+    "some.rds": (gzip.compress(b"X\n\0\0\0\2\0\4"), "R's .rds; export its table"),
+    "some.RData": (gzip.compress(b"RDX3\nX\n\0"), "R's .RData; export its table"),
+    "table.json": (b'[{"a": 1, "b": 2}]', "JSON; export its table"),
+    "page.html": (b"<!DOCTYPE html><table>", "XML or HTML; export its table"),
     "table.arrow": (b"ARROW1\0\0", "Arrow (Feather); write it as Parquet"),
     "table.csv.zst": (b"\x28\xb5\x2f\xfd\0", "zstd; decompress it"),
-    "model.pkl": (b"\x80\x03cnumpy\0", "a pickle of Python's; write its table"),
+    "model.pkl": (b"\x80\x03cnumpy\0", "a Python pickle; export its table"),
 }
 
 
@@ -686,17 +696,17 @@ def test_a_name_with_a_comma():
 @pytest.mark.parametrize(
     ("columns", "part"),
     [
-        ("d", "table.csv: no column 'd' among its 4: a, b, c, c"),
-        ("0", "table.csv: no column '0' among its 4: a, b, c, c"),
-        ("5", "table.csv: no column '5' among its 4: a, b, c, c"),
-        ("c", "table.csv: 2 columns are called 'c'; use numbers"),
-        ("2-5", "table.csv: columns 2-5 aren't among its 4"),
-        ("3-2", "table.csv: columns 3-2 aren't among its 4"),
-        ("0-2", "table.csv: columns 0-2 aren't among its 4"),
-        ("2-", "table.csv: no column '2-' among its 4: a, b, c, c"),
-        ("2,1-3", "--columns needs one or more different columns, got '2,1-3'"),
-        ("a,1", "--columns needs one or more different columns, got 'a,1'"),
-        ("", "--columns needs one or more different columns, got ''"),
+        ("d", "table.csv: no column 'd' among its 4 columns (a, b, c, c)"),
+        ("0", "table.csv: no column '0' among its 4 columns (a, b, c, c)"),
+        ("5", "table.csv: no column '5' among its 4 columns (a, b, c, c)"),
+        ("c", "table.csv: 2 columns are called 'c'; give the number of one"),
+        ("2-5", "table.csv: --columns 2-5: the table has 4 columns, numbered from 1"),
+        ("3-2", "table.csv: --columns 3-2: the table has 4 columns, numbered from 1"),
+        ("0-2", "table.csv: --columns 0-2: the table has 4 columns, numbered from 1"),
+        ("2-", "table.csv: no column '2-' among its 4 columns (a, b, c, c)"),
+        ("2,1-3", "--columns should name one or more columns, each once, got '2,1-3'"),
+        ("a,1", "--columns should name one or more columns, each once, got 'a,1'"),
+        ("", "--columns should name one or more columns, each once, got ''"),
     ],
 )
 def test_bad_columns_are_explained(columns, part):
@@ -705,7 +715,7 @@ def test_bad_columns_are_explained(columns, part):
 
 def test_a_column_is_one_thing():
     write("a,b\n1,2\n3,4\n")
-    message = "table.csv: column 2 (b) can't be a feature and a weight or label at once"
+    message = "table.csv: column 2 (b) is in --columns, but also in --weights or --labels"
     assert refused("table.csv", "a,b", weights="b") == message
     assert refused("table.csv", "a,b", labels="b") == message
     assert refused("table.csv", weights="1", labels="2") == "table.csv: no column is left for the features"
@@ -713,7 +723,7 @@ def test_a_column_is_one_thing():
 
 def test_many_columns_are_not_all_listed():
     write(",".join(f"n{j}" for j in range(50)) + "\n" + ",".join("1" * 50) + "\n")
-    assert refused("table.csv", "x").endswith("among its 50: n0, n1, n2, n3, n4, n5, n6, n7, n8, n9, ...")
+    assert refused("table.csv", "x").endswith("among its 50 columns (n0, n1, n2, n3, n4, n5, n6, n7, n8, n9, ...)")
 
 
 # -- labels and weights -----------------------------------------------------------------------------------------------

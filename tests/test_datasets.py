@@ -253,7 +253,7 @@ def test_hard_cases_are_met():
         ({"overlap": "5%"}, TypeError, "overlap"),
         ({"covariance_type": "round"}, ValueError, "full, tied, diag, spherical, but got 'round'"),
         ({"weights": [0.5, 0.5]}, ValueError, "weights"),
-        ({"weights": [0.5, 0.5, 0.0]}, ValueError, "weights should be positive, but component 2's is 0"),
+        ({"weights": [0.5, 0.5, 0.0]}, ValueError, "weights should be positive, but component 2 has weight 0"),
         ({"weights": [0.5, 0.5, 0.5]}, ValueError, "weights"),
         ({"dtype": int}, ValueError, "float32 or float64, but got int64"),
     ],

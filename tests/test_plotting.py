@@ -299,9 +299,9 @@ def test_errors_are_the_models_own(faithful):
             draw.from_estimator(model, X[:, :1])
         with pytest.raises(ValueError, match="NaN"):
             draw.from_estimator(model, np.where(X > 90, np.nan, X))
-    with pytest.raises(ValueError, match="there is no feature 'depth', only feature 0, feature 1"):
+    with pytest.raises(ValueError, match="features: there is no feature 'depth' among feature 0, feature 1"):
         MixtureDisplay.from_estimator(model, X, features=["depth"])
-    with pytest.raises(ValueError, match="there is no feature 2: there are 2"):
+    with pytest.raises(ValueError, match="features: there is no feature 2; they are numbered 0 to 1"):
         MixtureDisplay.from_estimator(model, X, features=[0, 2])
     with pytest.raises(ValueError, match="feature_names should be 2 names, but got 1"):
         MixtureDisplay.from_estimator(model, X, feature_names=["eruptions"])
@@ -336,7 +336,7 @@ def test_labels_stay_with_their_points_in_a_sample():
 
 def test_labels_that_say_nothing_or_too_little_are_refused():
     X = gaussians()
-    with pytest.raises(ValueError, match="labels should be one for each of 300 points"):
+    with pytest.raises(ValueError, match=r"labels should have the shape \(300,\), one for each point"):
         DataDisplay.from_data(X, np.zeros(10, int))
     with pytest.raises(ValueError, match="labels should be known for at least one point"):
         DataDisplay.from_data(X, np.full(300, -1))
@@ -390,7 +390,9 @@ def test_iterations_that_are_asked_for_are_shown(faithful, frames):
     assert display.n_iter_.tolist() == [0, 2, 3]
     score = frames.best[2].score(X)
     assert display.axes_[1].get_title(loc="left") == f"iteration 2: {score:.3f}".replace("-", MINUS)
-    with pytest.raises(ValueError, match="there is no frame of iteration 999"):
+    with pytest.raises(
+        ValueError, match=r"chosen should list iterations that have a frame \(0, 1, 2, .*\), but got 999"
+    ):
         IterationDisplay.from_frames(frames, X, chosen=[999])
 
 
@@ -438,13 +440,13 @@ def test_restarts_lie_over_each_other(frames):
     assert display.best == int(np.argmax(ends))
     for run, line in zip(frames.runs, display.lines_, strict=True):
         np.testing.assert_array_equal(line.get_ydata(), [model.lower_bound_ for model in run[1:]])
-    with pytest.raises(ValueError, match="there are no iterations in these frames"):
+    with pytest.raises(ValueError, match="frames hold no iterations"):
         LogLikelihoodDisplay.from_frames(Frames())
 
 
 def test_a_model_that_made_no_iterations_has_no_curve():
     model = GaussianMixture.from_parameters([1.0], [[0.0]], [[[1.0]]])
-    with pytest.raises(ValueError, match="the model made no iterations"):
+    with pytest.raises(ValueError, match="the model has made no iterations"):
         LogLikelihoodDisplay.from_estimator(model)
 
 
@@ -739,6 +741,26 @@ def test_a_fit_that_was_made_is_filmed(tmp_path, faithful, frames, monkeypatch):
     assert shown._title.get_text().startswith(f"iteration {frames.best[-1].n_iter_}: {MINUS}4.155")
     shown.show(0.5)
     assert shown._title.get_text() == "iteration 0 to 1"
+
+
+@grid("n_features", [1, 2, 4], quick=[1, 2])
+def test_a_picture_is_that_of_all_artists_drawn_anew(tmp_path, iris, monkeypatch, n_features):
+    X, seen = iris[0][:, :n_features], []
+    monkeypatch.setattr(
+        _film_file, "_write_gif", lambda path, film, moments, *_: seen.append((film, moments)) or path.touch()
+    )
+    film(GaussianMixture(2, random_state=0), X, tmp_path / "fit.gif")
+    ((shown, moments),) = seen
+    pictures = []
+    for moment in moments:
+        shown.show(moment)
+        pictures.append(shown.pixels())
+    for artist in shown.figure.findobj():
+        artist.set_animated(False)
+    for moment, picture in zip(moments, pictures, strict=True):
+        shown.show(moment)
+        shown.canvas.draw()
+        np.testing.assert_array_equal(picture, np.asarray(shown.canvas.buffer_rgba())[:, :, :3])
 
 
 def test_a_film_that_is_broken_off_leaves_nothing(tmp_path, faithful, monkeypatch):

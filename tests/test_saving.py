@@ -1,5 +1,6 @@
 """Files of models: what was saved is what is loaded, by others and by later versions, too; all else is refused."""
 
+import contextlib
 import copy
 import io
 import json
@@ -25,6 +26,7 @@ from sklearn.exceptions import NotFittedError
 import fastem
 from fastem.callbacks import Frames
 from fastem.datasets import load_faithful
+from fastem.files import summary
 
 from .data_sets import COVARIANCE_TYPES, start
 from .fits import assert_same_bits, fitted, mixture, points, quietly
@@ -866,3 +868,42 @@ def test_what_is_no_ordinary_file_is_not_replaced(tmp_path):
     with pytest.raises(OSError, match="Not an ordinary file"):
         fastem.GaussianMixture(2, random_state=0).fit(load_faithful().data).save(tmp_path / "pipe")
     assert not (tmp_path / "pipe").is_file()
+
+
+ODD = [None, True, 0, 1, -1, 2, 0.5, 1.0, 2**32, -0.5, 10**400, np.inf, np.nan, "", "default", "full", "soft", [1], {}]
+
+
+@grid("cls", [fastem.GaussianMixture, fastem.BayesianGaussianMixture], quick=slice(None))
+def test_a_summary_takes_only_arguments_that_the_estimator_takes(cls):
+    usual = summary._USUAL[cls.__name__]
+    defaults = cls().get_params()
+    assert usual.keys() == defaults.keys()
+    assert all(usual[name](value) for name, value in defaults.items())
+    for name, is_usual in usual.items():
+        for value in ODD:
+            with contextlib.suppress(TypeError):  # a list is no name of a family
+                if is_usual(value):
+                    cls(**{name: value})._validate_params()
+
+
+def test_a_summary_is_of_files_that_load_takes(tmp_path):
+    path = tmp_path / "model.npz"
+    model = fastem.GaussianMixture(2, random_state=0).fit(X)
+    model.save(path)
+    found = summary.summary(path)
+    assert (found.class_name, found.covariance_type) == ("GaussianMixture", "full")
+    for name in ("weights_", "means_", "covariances_"):
+        assert_array_equal(getattr(found, name), getattr(model, name))
+    header, arrays = read_by_hand(path)
+    for changed in (
+        {"class": "Other"},
+        {"version": 2},
+        {"params": {**header["params"], "tol": -1}},
+        {"params": {**header["params"], "novel": 1}},
+        {"params": []},
+        {"attributes": {**header["attributes"], "n_iter_": "many"}},
+    ):
+        write_by_hand(path, {**header, **changed}, arrays)
+        assert summary.summary(path) is None
+        with pytest.raises(ValueError, match="can't be read as a model"):
+            fastem.load(path)

@@ -1,6 +1,8 @@
 """The command line: ``fastem fit FILE -k K`` reads a table, fits a mixture, prints, saves and draws it."""
 
+import atexit
 import errno
+import gc
 import os
 import signal
 import sys
@@ -29,6 +31,10 @@ def main(argv=None):
     """
     if argv is None:
         signal.signal(signal.SIGTERM, _terminated)
+        # Imports make a hundred thousand objects that live to the end. To look for garbage among them, again and again
+        # and at exit, would take a quarter of a short command.
+        gc.set_threshold(10_000, 50, 1000)
+        atexit.register(gc.freeze)
     if sys.stdout is None:  # closed (>&-): discard output, as print() does
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115
     try:

@@ -4,8 +4,9 @@ They are imported inside functions, so that --help and usage errors are instant.
 """
 
 import importlib
+import os
 from types import SimpleNamespace
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import typer
 
@@ -23,6 +24,7 @@ app = typer.Typer(
 
 CovarianceType = Literal[tuple(FAMILIES)]
 Initialization = Literal["kmeans", "k-means++", "random", "random_from_data"]
+_OF_A_PRIOR = "shrinkage", "degrees_of_freedom"
 
 
 def _option(*names, panel=None, **settings):
@@ -50,62 +52,104 @@ def _as_seed(value):
 def _as_delimiter(text):
     text = "\t" if text == "\\t" else text
     if text is not None and (len(text) != 1 or text in '"\r\n'):
-        raise typer.BadParameter(f"should be one character, or \\t for a tabulator, got {text!r}")
+        raise typer.BadParameter(f"should be one character, or \\t for a tab, got {text!r}")
     return text
 
 
 def _as_types(types):
     for each in types or ():
         if each not in FAMILIES:
-            raise typer.BadParameter(f"{each!r} is not among {', '.join(FAMILIES)}")
+            raise typer.BadParameter(f"{each!r} is not a covariance type; choose from {', '.join(FAMILIES)}")
     return types
 
 
 def _as_listed_types(text):
-    _as_types([each.strip() for each in text.split(",")])
-    return text
+    """The covariance types that 'full,tied' lists."""
+    return _as_types([each.strip() for each in text.split(",")])
+
+
+def _as_counts(text):
+    """The numbers of components that '1-9' or '2,4,8' lists."""
+    counts = set()
+    for part in text.split(","):
+        low, dash, high = part.partition("-")
+        if low.isdecimal() and (high.isdecimal() or not dash):
+            counts.update(range(int(low), int(high or low) + 1))
+        else:
+            counts.add(0)
+    if not counts or min(counts) < 1:
+        raise typer.BadParameter(f"should be like 1-9 or 2,4,8, got {text!r}")
+    return sorted(counts)
+
+
+def _as_prior(text):
+    """The estimator's argument `prior` from 'default' or 'shrinkage=0.1,degrees_of_freedom=5'."""
+    if text is None or text == "default":
+        return text
+    prior = {}
+    for part in text.split(","):
+        name, _, value = (each.strip() for each in part.partition("="))
+        try:
+            prior[_OF_A_PRIOR[_OF_A_PRIOR.index(name)]] = float(value)
+        except ValueError:
+            like = "shrinkage=0.1 or shrinkage=0.1,degrees_of_freedom=5"
+            raise typer.BadParameter(f"should be default, or like {like}, got {text!r}") from None
+    return prior
 
 
 _FILE = "CSV (.gz), .npy, Parquet or - (stdin)."
+_TOL = "Stop when the mean log-likelihood rises by less than T (nats)."
 File = Annotated[str, typer.Argument(metavar="FILE", help=_FILE, show_default=False)]
-Model = Annotated[str, typer.Argument(metavar="MODEL", help="What fit --save wrote.", show_default=False)]
-Columns = Annotated[str | None, _option(metavar="A,B,3-9", help="Features, by name or number.", panel="Data")]
+Model = Annotated[str, typer.Argument(metavar="MODEL", help="A model that fit --save wrote.", show_default=False)]
+Columns = Annotated[str | None, _option(metavar="A,B,3-9", help="Features: names, numbers, ranges.", panel="Data")]
 Delimiter = Annotated[
-    str | None, _option(metavar="CHAR", callback=_as_delimiter, help="Between columns of text.", panel="Data")
+    str | None, _option(metavar="CHAR", callback=_as_delimiter, help="Character between columns of text.", panel="Data")
 ]
 Header = Annotated[
-    bool | None, _option("--header/--no-header", help="Line 1 holds names.", panel="Data", show_default=False)
+    bool | None,
+    _option("--header/--no-header", help="Whether line 1 holds column names.", panel="Data", show_default=False),
 ]
 Weights = Annotated[str | None, _option(metavar="COLUMN", help="Weights of the points.", panel="Data")]
 Json = Annotated[bool, _option("--json", help="Print JSON, in full precision.", panel="Output")]
 Quiet = Annotated[bool, _option("--quiet", "-q", help="Print notes and errors only.", panel="Output")]
-Save = Annotated[str | None, _option(metavar="OUT", help="Write the model.", panel="Output")]
-Assign = Annotated[str | None, _option(metavar="OUT.csv", help="Write a label for each row.", panel="Output")]
-Threads = Annotated[
-    int | None, _option(metavar="N", callback=_as_count, help="Threads; all of them by default.", panel="Model")
+Save = Annotated[str | None, _option(metavar="OUT", help="Write the model to this file.", panel="Output")]
+Assign = Annotated[
+    str | None, _option(metavar="OUT.csv", help="Write the label of each row to this file.", panel="Output")
 ]
-Seed = Annotated[int, _option(metavar="S", callback=_as_seed, help="Same seed, same result.", panel="Model")]
-Tol = Annotated[float, _option(metavar="T", callback=_as_finite, help="Gain too small to go on.", panel="Model")]
-MaxIter = Annotated[int, _option(metavar="N", callback=_as_count, help="Most iterations.", panel="Model")]
-NInit = Annotated[int, _option(metavar="N", callback=_as_count, help="Starts to try.", panel="Model")]
-RegCovar = Annotated[float, _option(metavar="R", callback=_as_finite, help="Added to each variance.", panel="Model")]
+Threads = Annotated[
+    int | None, _option(metavar="N", callback=_as_count, help="Number of threads; by default all.", panel="Model")
+]
+Seed = Annotated[int, _option(metavar="S", callback=_as_seed, help="Seed of random numbers.", panel="Model")]
+Tol = Annotated[float, _option(metavar="T", callback=_as_finite, help=_TOL, panel="Model")]
+MaxIter = Annotated[int, _option(metavar="N", callback=_as_count, help="Maximum number of iterations.", panel="Model")]
+NInit = Annotated[int, _option(metavar="N", callback=_as_count, help="Starts; the best result is kept.", panel="Model")]
+RegCovar = Annotated[
+    float, _option(metavar="R", callback=_as_finite, help="Constant added to variances.", panel="Model")
+]
 Prior = Annotated[
     str | None,
-    _option(metavar="HOW", help="Against collapse: default or shrinkage=S.", panel="Model"),
+    _option(metavar="HOW", callback=_as_prior, help="Prior against collapse: default, shrinkage=S.", panel="Model"),
 ]
-Out = Annotated[str | None, _option("--out", "-o", metavar="OUT.csv", help="Instead of to standard output.")]
+Out = Annotated[str | None, _option("--out", "-o", metavar="OUT.csv", help="Output file; by default standard output.")]
 
 
 def _to_do(module, command, options):
     """A function that runs the command, called by `main`, as typer handles Ctrl-C and closed pipes in its own way."""
-    return lambda: getattr(importlib.import_module(f".{module}", __package__), command)(SimpleNamespace(**options))
+
+    def run():
+        for name in "model", "file":
+            if options.get(name) not in (None, "-", "faithful"):
+                os.stat(options[name])  # FileNotFoundError, before imports that take seconds
+        getattr(importlib.import_module(f".{module}", __package__), command)(SimpleNamespace(**options))
+
+    return run
 
 
 @app.command(epilog="Example: fastem fit iris.csv -k 3 --labels species --plot fit.png")
 def fit(
     file: File,
     components: Annotated[
-        int, _option("--components", "-k", metavar="K", callback=_as_count, help="Gaussians.", panel="Model")
+        int, _option("--components", "-k", metavar="K", callback=_as_count, help="Number of components.", panel="Model")
     ],
     columns: Columns = None,
     labels: Annotated[
@@ -115,17 +159,17 @@ def fit(
     delimiter: Delimiter = None,
     header: Header = None,
     covariance: Annotated[
-        CovarianceType, _option(metavar="TYPE", help=f"Or {', '.join([*FAMILIES][1:])}.", panel="Model")
+        CovarianceType, _option(metavar="TYPE", help=f"{', '.join(FAMILIES)}.", panel="Model")
     ] = "full",
     init: Annotated[
         Initialization,
-        _option(metavar="HOW", help="How a start is found.", panel="Model"),
+        _option(metavar="HOW", help=f"{', '.join(get_args(Initialization))}.", panel="Model"),
     ] = "kmeans",
     algorithm: Annotated[
-        Literal["auto", "em"], _option(metavar="NAME", help="Or em: textbook iterations.", panel="Model")
+        Literal["auto", "em"], _option(metavar="NAME", help="auto, or em: textbook EM.", panel="Model")
     ] = "auto",
     assignment: Annotated[
-        Literal["soft", "hard", "stochastic"], _option(metavar="HOW", help="Or hard, stochastic.", panel="Model")
+        Literal["soft", "hard", "stochastic"], _option(metavar="HOW", help="soft, hard, stochastic.", panel="Model")
     ] = "soft",
     tol: Tol = 1e-3,
     max_iter: MaxIter = 100,
@@ -136,12 +180,16 @@ def fit(
     threads: Threads = None,
     save: Save = None,
     assign: Assign = None,
-    plot: Annotated[str | None, _option(metavar="OUT.png", help="Draw the fit.", panel="Output")] = None,
-    animate: Annotated[str | None, _option(metavar="OUT.gif", help="Film the iterations.", panel="Output")] = None,
+    plot: Annotated[
+        str | None, _option(metavar="OUT.png", help="Draw the fit (.png, .pdf or .svg).", panel="Output")
+    ] = None,
+    animate: Annotated[
+        str | None, _option(metavar="OUT.gif", help="Film the iterations of EM (.gif or .mp4).", panel="Output")
+    ] = None,
     json: Json = False,
     quiet: Quiet = False,
 ):
-    """Fit a Gaussian mixture to a table of numbers, and print what was found."""
+    """Fit a Gaussian mixture to a table, and print its parameters."""
     return _to_do("fitting", "fit", locals())
 
 
@@ -149,14 +197,14 @@ def fit(
 def predict(
     model: Model,
     file: File,
-    proba: Annotated[bool, typer.Option("--proba", help="Also each component's responsibility.")] = False,
-    density: Annotated[bool, typer.Option("--density", help="Also the log-density, nats.")] = False,
+    proba: Annotated[bool, typer.Option("--proba", help="Also write each component's responsibility.")] = False,
+    density: Annotated[bool, typer.Option("--density", help="Also write the log-density (nats).")] = False,
     out: Out = None,
     columns: Columns = None,
     delimiter: Delimiter = None,
     header: Header = None,
 ):
-    """Write each row's most probable component, in the order of the rows."""
+    """Write the most probable component of each row, in the order of the rows."""
     return _to_do("predicting", "predict", locals())
 
 
@@ -178,10 +226,10 @@ def score(
 def sample(
     model: Model,
     number: Annotated[
-        int, typer.Option("--number", "-n", metavar="N", callback=_as_count, help="How many points.")
+        int, typer.Option("--number", "-n", metavar="N", callback=_as_count, help="Number of points.")
     ] = 100,
-    seed: Annotated[int, typer.Option(metavar="S", callback=_as_seed, help="Same seed, same points.")] = 0,
-    labels: Annotated[bool, typer.Option("--labels", help="Also the component each came from.")] = False,
+    seed: Annotated[int, typer.Option(metavar="S", callback=_as_seed, help="Seed of random numbers.")] = 0,
+    labels: Annotated[bool, typer.Option("--labels", help="Also write the component of each point.")] = False,
     out: Out = None,
 ):
     """Draw points from a model and write them as CSV."""
@@ -192,17 +240,26 @@ def sample(
 def select(
     file: File,
     components: Annotated[
-        str, _option("--components", "-k", metavar="1-9", help="Gaussians to try.", panel="Model")
+        str,
+        _option(
+            "--components",
+            "-k",
+            metavar="1-9",
+            callback=_as_counts,
+            help="Numbers of components to try.",
+            panel="Model",
+        ),
     ] = "1-9",
     columns: Columns = None,
     weights: Weights = None,
     delimiter: Delimiter = None,
     header: Header = None,
     covariance: Annotated[
-        str, _option(metavar="TYPES", callback=_as_listed_types, help="Shapes to try.", panel="Model")
+        str, _option(metavar="TYPES", callback=_as_listed_types, help="Covariance types to try.", panel="Model")
     ] = ",".join(STANDARD),
     criterion: Annotated[
-        Literal["bic", "aic", "icl", "held_out"], _option(metavar="NAME", help="Or aic, icl, held_out.", panel="Model")
+        Literal["bic", "aic", "icl", "held_out"],
+        _option(metavar="NAME", help="bic, aic, icl, held_out.", panel="Model"),
     ] = "bic",
     tol: Tol = 1e-3,
     max_iter: MaxIter = 100,
@@ -213,11 +270,13 @@ def select(
     threads: Threads = None,
     save: Save = None,
     assign: Assign = None,
-    plot: Annotated[str | None, _option(metavar="OUT.png", help="Draw the criterion.", panel="Output")] = None,
+    plot: Annotated[
+        str | None, _option(metavar="OUT.png", help="Draw the criterion (.png, .pdf or .svg).", panel="Output")
+    ] = None,
     json: Json = False,
     quiet: Quiet = False,
 ):
-    """Try numbers of Gaussians and shapes, and keep the best by a criterion."""
+    """Fit several numbers of components and covariance types, and keep the best."""
     return _to_do("fitting", "select", {**locals(), "animate": None})
 
 
@@ -225,9 +284,10 @@ def select(
 def plot(
     model: Model,
     file: Annotated[
-        str | None, typer.Argument(metavar="FILE", help="The points; not for log-likelihood.", show_default=False)
+        str | None,
+        typer.Argument(metavar="FILE", help="A table of points; log-likelihood needs none.", show_default=False),
     ] = None,
-    out: Annotated[str, typer.Option("--out", "-o", metavar="OUT.png", help=".png, .pdf or .svg.")] = "fit.png",
+    out: Annotated[str, typer.Option("--out", "-o", metavar="OUT.png", help=".png, .pdf or .svg file.")] = "fit.png",
     kind: Annotated[
         Literal["mixture", "responsibilities", "qq", "log-likelihood"], typer.Option(help="What to draw.")
     ] = "mixture",
@@ -236,29 +296,31 @@ def plot(
     delimiter: Delimiter = None,
     header: Header = None,
 ):
-    """Draw a model: the fit, its responsibilities, a Q-Q plot, its log-likelihood curve."""
+    """Draw a model: fit, responsibilities, Q-Q plot or log-likelihood curve."""
     return _to_do("predicting", "plot", locals())
 
 
 @app.command(epilog="Example: fastem info model.npz --history")
 def info(
     model: Model,
-    history: Annotated[bool, typer.Option("--history", help="How the fit came to be, stage by stage.")] = False,
+    history: Annotated[bool, typer.Option("--history", help="Also print the stages of the fit.")] = False,
     json: Json = False,
 ):
-    """Print what a saved model is."""
-    return _to_do("predicting", "info", locals())
+    """Print the parameters of a saved model."""
+    return _to_do("describing", "info", locals())
 
 
 @app.command("warm-up", epilog="Example: fastem warm-up full diag --dtype float64")
 def warm_up(
     types: Annotated[
         list[str] | None,
-        typer.Argument(metavar="TYPE", callback=_as_types, help="Covariance types; all by default."),
+        typer.Argument(metavar="TYPE", callback=_as_types, help="Covariance types; by default all."),
     ] = None,
-    dtype: Annotated[Literal["float64", "float32"] | None, typer.Option(help="Of the data; both by default.")] = None,
+    dtype: Annotated[
+        Literal["float64", "float32"] | None, typer.Option(help="Type of the data; by default both.")
+    ] = None,
 ):
-    """Compile the kernels and cache them on disk, so that no later fit waits for it."""
+    """Compile the kernels and cache them on disk, so that later fits start at once."""
     return lambda: _warm_up(types or STANDARD, [dtype] if dtype else ("float64", "float32"))
 
 

@@ -21,12 +21,9 @@ from .outputs import named, replacing, text_to, write_rows
 from .pictures import FILMS, PICTURES, check_suffix, plotting, save
 from .tables import open_table
 
-_OF_A_PRIOR = "shrinkage", "degrees_of_freedom"
-
 
 def fit(options):
     """Run `fastem fit` with its parsed `options`."""
-    options.prior = _prior(options.prior)
     live = Live(not options.quiet)
     with ExitStack() as stack:
         outputs = _Outputs(stack, options)
@@ -45,19 +42,18 @@ def fit(options):
 
 def select(options):
     """Run `fastem select` with its parsed `options`."""
-    options.prior = _prior(options.prior)
-    counts, live = _counts(options.components), Live(not options.quiet)
+    live = Live(not options.quiet)
     with ExitStack() as stack:
         outputs = _Outputs(stack, options)
         with live.showing():
             data, _, _ = _read(options, live)
             live.say("fitting one mixture after the other")
             began = time.perf_counter()
-            with _noted(options, data, min(counts)) as warned:
+            with _noted(options, data, min(options.components)) as warned:
                 selection = fastem.select(
                     data.points,
-                    n_components=counts,
-                    covariance_type=[each.strip() for each in options.covariance.split(",")],
+                    n_components=options.components,
+                    covariance_type=options.covariance,
                     criterion=options.criterion,
                     sample_weight=data.weights,
                     **_arguments(options),
@@ -84,20 +80,23 @@ class _Outputs:
         self._options = options
         paths = {name: getattr(options, name) for name in ("save", "assign", "plot", "animate")}
         paths = {name: path for name, path in paths.items() if path is not None}
-        if len({os.path.realpath(path) for path in paths.values()}) < len(paths):
-            raise TableError("two outputs have the same name")
+        option_of = {}
+        for name, path in paths.items():
+            other = option_of.setdefault(os.path.realpath(path), name)
+            if other != name:
+                raise TableError(f"--{other} and --{name} name the same file, {path}")
         for name, kinds in ("plot", PICTURES), ("animate", FILMS):
             if name in paths:
                 plotting()
                 check_suffix(f"--{name}", paths[name], kinds)
         save = paths.get("save")
         if save and os.path.exists(save) and not (os.path.isfile(save) or os.path.isdir(save)):
-            raise TableError(f"{save}: is no ordinary file, which a model could replace")
+            raise TableError(f"{save}: is not a regular file, so a model can't replace it")
         to_stdout = paths.get("assign") == "-" and paths.pop("assign")
         self._partial = {name: stack.enter_context(replacing(path, options.file)) for name, path in paths.items()}
         if to_stdout:
             if options.json:
-                raise TableError("--assign -: --json is what standard output has")
+                raise TableError("--assign - and --json would both write to standard output; give --assign a file name")
             options.quiet = True
             self._partial["assign"] = "-"
 
@@ -156,7 +155,7 @@ def _read(options, live):
     names = all_named(known, options.components)
     if unnamed := [k for k in range(options.components) if k not in known]:
         called = ", ".join(names[k] for k in unnamed[:5]) + (", ..." if len(unnamed) > 5 else "")
-        note(f"{many(len(unnamed), 'component')} without a label in column {options.labels}: called {called}")
+        note(f"column {options.labels} has no label for {many(len(unnamed), 'component')}, called {called}")
     return data, components, names
 
 
@@ -201,8 +200,8 @@ def _note_moving_digits(model, warned):
     change = model.fit_report_.remaining_change
     if model.converged_ and reporting.n_moving_digits(change):
         warned.append(
-            f"weights, and means in deviations, may still change by about {change:.0e}: fewer digits are printed; a "
-            "smaller --tol goes on"
+            f"weights, and means in standard deviations, may still change by about {change:.0e}, so fewer digits are "
+            "printed; lower --tol to iterate further"
         )
         note(warned[-1])
 
@@ -219,7 +218,7 @@ class _noted(warnings.catch_warnings):
         if data.n_rows < n_components:
             raise TableError(f"{self._path}: {many(data.n_rows, 'row')}, fewer than -k {n_components}")
         if data.n_rows < 2:
-            raise TableError(f"{self._path}: 1 row, a fit needs 2 or more")
+            raise TableError(f"{self._path}: 1 row, but a fit needs 2 or more")
 
     def __enter__(self):
         self._caught, self._notes = super().__enter__(), []
@@ -287,34 +286,6 @@ def _report(result, model):
 
 def _path(file):
     return "standard input" if file == "-" else file
-
-
-def _counts(text):
-    """The numbers of components that '1-9' or '2,4,8' lists."""
-    counts = []
-    for part in text.split(","):
-        low, dash, high = part.partition("-")
-        if not (low.isdecimal() and (high.isdecimal() or not dash)):
-            raise TableError(f"--components: {text!r}: should be like 1-9 or 2,4,8")
-        counts += range(int(low), int(high or low) + 1)
-    if not counts or min(counts) < 1:
-        raise TableError(f"--components: {text!r}: should be like 1-9 or 2,4,8")
-    return sorted(set(counts))
-
-
-def _prior(text):
-    """The estimator's argument `prior` from 'default' or 'shrinkage=0.1,degrees_of_freedom=5'."""
-    if text is None or text == "default":
-        return text
-    prior = {}
-    for part in text.split(","):
-        name, _, value = (each.strip() for each in part.partition("="))
-        try:
-            prior[_OF_A_PRIOR[_OF_A_PRIOR.index(name)]] = float(value)
-        except ValueError:
-            names = " and ".join(f"{each}=NUMBER" for each in _OF_A_PRIOR)
-            raise TableError(f"--prior: {text!r}: should be default, or one or both of {names}") from None
-    return prior
 
 
 def _plain(value):

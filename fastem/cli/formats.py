@@ -2,15 +2,15 @@
 
 import re
 
-_WRITE = "write its table as CSV, Parquet or .npy"
+_WRITE = "export its table as CSV, Parquet or .npy"
 
 # First bytes of a file: (its kind, the remedy).
 _MAGIC = {
     b"PAR1": ("Parquet", "name it .parquet"),
     b"\x93NUMPY": (".npy", "name it .npy"),
-    b"FCS": ("FCS (flow cytometry)", f"{_WRITE}: its events"),
-    b"MATLAB 5.0": ("a MATLAB file", f"{_WRITE}, in MATLAB by writematrix"),
-    b"MATLAB 7.3": ("a MATLAB file", f"{_WRITE}, in MATLAB by writematrix"),
+    b"FCS": ("FCS (flow cytometry)", "export its events as CSV, Parquet or .npy"),
+    b"MATLAB 5.0": ("a MATLAB file", f"{_WRITE}, for example with MATLAB's writematrix"),
+    b"MATLAB 7.3": ("a MATLAB file", f"{_WRITE}, for example with MATLAB's writematrix"),
     b"\x89HDF\r\n\x1a\n": ("HDF5 (also MATLAB 7.3, netCDF 4, AnnData)", _WRITE),
     b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1": ("an Excel workbook (.xls)", "save its sheet as CSV"),
     b"ARROW1": ("Arrow (Feather)", "write it as Parquet"),
@@ -21,11 +21,11 @@ _MAGIC = {
     b"$FL3": ("SPSS", _WRITE),
     b"<stata_dta>": ("Stata", _WRITE),
     b"SQLite format 3": ("a SQLite database", _WRITE),
-    b"RDX2": ("R's .RData", f"{_WRITE}, in R by write.csv"),
-    b"RDX3": ("R's .RData", f"{_WRITE}, in R by write.csv"),
-    b"X\n\0\0\0": ("R's .rds", f"{_WRITE}, in R by write.csv"),
-    b"\x80\x04\x95": ("a pickle of Python's", _WRITE),
-    b"\x80\x05\x95": ("a pickle of Python's", _WRITE),
+    b"RDX2": ("R's .RData", f"{_WRITE}, for example with R's write.csv"),
+    b"RDX3": ("R's .RData", f"{_WRITE}, for example with R's write.csv"),
+    b"X\n\0\0\0": ("R's .rds", f"{_WRITE}, for example with R's write.csv"),
+    b"\x80\x04\x95": ("a Python pickle", _WRITE),
+    b"\x80\x05\x95": ("a Python pickle", _WRITE),
     b"%PDF": ("PDF", _WRITE),
     b"\x28\xb5\x2f\xfd": ("zstd", "decompress it"),
     b"7z\xbc\xaf\x27\x1c": ("7z", "unpack it"),
@@ -52,12 +52,12 @@ _TEXT = {
 
 # Suffixes of binary files that have no characteristic first bytes: (kind, remedy).
 _SUFFIXES = {
-    ".mat": ("a MATLAB file", f"{_WRITE}, in MATLAB by writematrix"),
+    ".mat": ("a MATLAB file", f"{_WRITE}, for example with MATLAB's writematrix"),
     ".dta": ("Stata", _WRITE),
     ".sas7bdat": ("SAS", _WRITE),
     ".xpt": ("SAS", _WRITE),
-    ".pkl": ("a pickle of Python's", _WRITE),
-    ".pickle": ("a pickle of Python's", _WRITE),
+    ".pkl": ("a Python pickle", _WRITE),
+    ".pickle": ("a Python pickle", _WRITE),
 }
 
 

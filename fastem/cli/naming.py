@@ -1,4 +1,4 @@
-"""Names of components: the labels of the known groups in a fit, kept in the model as `component_names_`."""
+"""Names of features, and of components: the labels of the known groups in a fit, kept as `component_names_`."""
 
 import re
 from itertools import count
@@ -27,6 +27,12 @@ def all_named(known, n_components):
     else:
         free = (name for i in count(1) if (name := f"new {i}") not in taken)
     return [known[k] if k in known else next(free) for k in range(n_components)]
+
+
+def feature_names(model):
+    """The names of a model's features, as str; x1, x2, ... if it was fitted to points without names."""
+    names = getattr(model, "feature_names_in_", None)
+    return [f"x{j + 1}" for j in range(model.n_features_in_)] if names is None else list(map(str, names))
 
 
 def names_of(model):

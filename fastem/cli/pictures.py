@@ -18,7 +18,8 @@ def plotting():
 def check_suffix(option, path, kinds):
     """Refuse a file name that doesn't end in one of the known suffixes."""
     if not path.lower().endswith(kinds):
-        raise TableError(f"{option}: {path}: should end in {' or '.join(kinds)}")
+        *others, last = kinds
+        raise TableError(f"{option}: {path} should end in {', '.join(others)} or {last}")
 
 
 def save(display, path):

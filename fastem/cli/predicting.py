@@ -1,16 +1,15 @@
-"""`fastem predict`, `score`, `sample`, `plot` and `info`: the commands that use a saved model."""
+"""`fastem predict`, `score`, `sample` and `plot`: the commands that use a saved model."""
 
 import json
 
 import numpy as np
 
-import fastem
-
 from ..sources import ArraySource
 from . import reporting
+from .describing import load
 from .live import Live
 from .messages import TableError, many, one_line
-from .naming import for_json, in_words, names_of
+from .naming import feature_names, in_words, names_of
 from .outputs import named, replacing, text_to, write_rows
 from .pictures import PICTURES, check_suffix, plotting, save
 from .tables import open_table
@@ -25,7 +24,7 @@ _DISPLAYS = {
 
 def predict(options):
     """Label the rows of a table, block by block."""
-    model = _loaded(options.model)
+    model = load(options.model)
     live = Live(options.out not in (None, "-"))
     with text_to(options.out, options.file, options.model) as stream, live.showing():
         table, features = _table_for(model, options)
@@ -58,7 +57,7 @@ def predict(options):
 
 def score(options):
     """Print the log-likelihood of a table's rows, BIC, AIC and ICL."""
-    model = _loaded(options.model)
+    model = load(options.model)
     live = Live()
     with live.showing():
         table, features = _table_for(model, options)
@@ -96,11 +95,11 @@ def score(options):
 
 def sample(options):
     """Draw points and write them as CSV."""
-    model = _loaded(options.model).set_params(random_state=options.seed)
+    model = load(options.model).set_params(random_state=options.seed)
     points, labels = model.sample(options.number)
     order = np.random.RandomState(options.seed).permutation(len(points))  # they come grouped by component
     columns = list(points[order].T)
-    names = _names_of(model)
+    names = feature_names(model)
     if options.labels:
         columns, names = [*columns, in_words(model, labels[order])], [*names, "label"]
     with text_to(options.out, options.model) as stream:
@@ -109,7 +108,7 @@ def sample(options):
 
 def plot(options):
     """Draw a model and the points of a table."""
-    model = _loaded(options.model)
+    model = load(options.model)
     check_suffix("--out", options.out, PICTURES)
     display = getattr(plotting(), _DISPLAYS[options.kind])
     live = Live()
@@ -132,61 +131,10 @@ def plot(options):
             save(drawn, partial)
 
 
-def info(options):
-    """Print a model's parameters and how it was fitted."""
-    model = _loaded(options.model)
-    names = _names_of(model)
-    result = {
-        "model": options.model,
-        "class": type(model).__name__,
-        "n_components": len(model.means_),
-        "covariance_type": model.covariance_type,
-        "feature_names": names,
-        "n_samples_seen": getattr(model, "n_samples_seen_", None),
-        "n_iter": int(model.n_iter_),
-        "converged": bool(model.converged_),
-        "lower_bounds": list(map(float, model.lower_bounds_)),
-        "weights": model.weights_.tolist(),
-        "means": model.means_.tolist(),
-        "covariances": model.covariances_.tolist(),
-        **for_json(model),
-    }
-    if options.json:
-        print(json.dumps(result, indent=1))
-        return
-    stages = str(model.fit_report_).splitlines() if model.fit_report_.stages else []
-    seen = result["n_samples_seen"]
-    bound = f", {model.lower_bound_:.6f} nats per point" if model.lower_bounds_ else ""
-    reporting.show(
-        reporting.facts(
-            {
-                "model": f"{options.model}: {many(len(model.means_), 'component')}, "
-                f"{model.covariance_type} covariance, {many(len(names), 'feature')}",
-                "fitted to": None if seen is None else many(seen, "point"),
-                "iterations": f"{model.n_iter_}, {'converged' if model.converged_ else 'not converged'}{bound}",
-            }
-        ),
-        *reporting.components(model, names, names_of(model)),
-        *([reporting.plain("")] + [reporting.plain(line) for line in stages] if options.history else []),
-    )
-
-
-def _loaded(path):
-    try:
-        return fastem.load(path)
-    except IsADirectoryError:
-        raise TableError(f"{path}: is a directory, not a model") from None
-
-
-def _names_of(model):
-    names = getattr(model, "feature_names_in_", None)
-    return [f"x{j + 1}" for j in range(model.n_features_in_)] if names is None else list(map(str, names))
-
-
 def _table_for(model, options):
     """(table, numbers of the columns that are the model's features), matched by name if both have names."""
     table = open_table(options.file, options.delimiter, options.header)
-    wanted = _names_of(model)
+    wanted = feature_names(model)
     if options.columns is not None:
         features = table.chosen(options.columns)
         table.has_names = False  # --columns gives the features in order, whatever their names
@@ -194,7 +142,9 @@ def _table_for(model, options):
         features = [table.column(name) for name in wanted]
     elif table.has_names and hasattr(model, "feature_names_in_"):
         missing = next(name for name in wanted if name not in table.names)
-        raise TableError(f"{table.path}: no column {missing!r}, a feature of {options.model}")
+        raise TableError(
+            f"{table.path}: no column {missing!r}, a feature of {options.model}; choose columns with --columns"
+        )
     else:
         weights = getattr(options, "weights", None)
         features = table.chosen(None, () if weights is None else (table.column(weights),), weights is not None)

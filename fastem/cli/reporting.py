@@ -16,9 +16,9 @@ _MAX_COMPONENTS, _MAX_FEATURES, _FEATURES_A_TABLE = 32, 24, 4
 _MAX_SELECTED = 10
 _TITLES = {"bic": "BIC", "aic": "AIC", "icl": "ICL", "held_out": "held out"}
 _MARKS = {  # of rows of a selection, by their status
-    "stopped": ("~", "estimated from a sample, which told that they can't win"),
-    "spurious": ("?", "predicts points left out worse than a simpler combination: ranked after these"),
-    "collapsed": ("!", "has components whose density says nothing about the data: ranked last"),
+    "stopped": ("~", "estimated from a sample that showed it can't win"),
+    "spurious": ("?", "predicts left-out points worse than a simpler combination, so it is passed over"),
+    "collapsed": ("!", "has components limited by --reg-covar or on too few points: ranked last"),
 }
 
 # Decimals that are printed of a weight.

@@ -104,12 +104,12 @@ class _Table:
         of_rows = {j: said for j in numbers if (said := self._said_of_rows(j))}
         if len(of_rows) < len(numbers):
             for said in of_rows.values():
-                note(f"{said}; --columns can ask for it")
+                note(f"{said}; --columns can include it")
             numbers = [j for j in numbers if j not in of_rows]
         if len(numbers) > 1 and not is_weighted and numbers[0] == 0:
             said, _ = numbering_of(self.names[0], self._first_values(0))
             if said:
-                note(f"{self._quoted(0)} {said} and is taken for a feature; --columns can leave it out")
+                note(f"{self._quoted(0)} {said}, but is used as a feature; --columns can leave it out")
         if not numbers:
             raise TableError(f"{self.path}: no column is left for the features")
         return numbers
@@ -119,9 +119,9 @@ class _Table:
         for name in _listed(columns):
             numbers += self._range(name) or [self.column(name)]
         if len(set(numbers)) < max(len(numbers), 1):
-            raise TableError(f"--columns needs one or more different columns, got {columns!r}")
+            raise TableError(f"--columns should name one or more columns, each once, got {columns!r}")
         if both := set(numbers).intersection(aside):
-            raise TableError(f"{self._named(both.pop())} can't be a feature and a weight or label at once")
+            raise TableError(f"{self._named(both.pop())} is in --columns, but also in --weights or --labels")
         return numbers
 
     def _range(self, text):
@@ -131,7 +131,9 @@ class _Table:
             return None
         first, last = int(match[1]), int(match[2])
         if not 1 <= first <= last <= len(self.names):
-            raise TableError(f"{self.path}: columns {text} aren't among its {len(self.names)}")
+            raise TableError(
+                f"{self.path}: --columns {text}: the table has {many(len(self.names), 'column')}, numbered from 1"
+            )
         return range(first - 1, last)
 
     def _empty_columns_left_out(self):
@@ -147,12 +149,12 @@ class _Table:
     def _said_of_rows(self, j):
         """A sentence that says how a column only names or numbers the rows; None if it doesn't."""
         if j == 0 and self.has_row_names:
-            return "column 1 has no name and is taken for row names"
+            return "column 1 has no name and is left out as row names"
         if j > 0 and not is_usual_for_rows(self.names[j]):
             return None
         values = self._first_values(j)
         if j == 0 and are_words(values):
-            return f"{self._quoted(j)} has another word in each row and is taken for row names"
+            return f"{self._quoted(j)} has a different word in each row and is left out as row names"
         said, is_clear = numbering_of(self.names[j], values)
         return f"{self._quoted(j)} {said} and is left out" if is_clear else None
 
@@ -167,13 +169,13 @@ class _Table:
         """The number (from 0) of a column, given by its name or its number counted from 1."""
         names = self.names
         if names.count(name) > 1:
-            raise TableError(f"{self.path}: {names.count(name)} columns are called {name!r}; use numbers")
+            raise TableError(f"{self.path}: {names.count(name)} columns are called {name!r}; give the number of one")
         if name in names:
             return names.index(name)
         if name.isdecimal() and 1 <= int(name) <= len(names):
             return int(name) - 1
         known = ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
-        raise TableError(f"{self.path}: no column {name!r} among its {len(names)}: {known}")
+        raise TableError(f"{self.path}: no column {name!r} among its {many(len(names), 'column')} ({known})")
 
     def _of_numbers(self):
         """Columns that may be features."""
@@ -321,7 +323,7 @@ class ParquetTable(_Table):
 
     def _of_numbers(self):
         for name in self._all.index_columns:
-            note(f"{name!r} is the table's index and is left out; --columns can ask for it")
+            note(f"{name!r} is the table's index and is left out; --columns can include it")
         return [self.names.index(name) for name in self._all.columns]
 
     def _first_values(self, j):
@@ -364,7 +366,7 @@ class Labels:
         for word in encoded.dictionary.to_pylist():
             self._number_of.setdefault(_spelled(word), len(self._number_of))
         if len(self._number_of) > _LABELS:
-            raise TableError(f"{self._where} has more than {_LABELS:,} different values: no labels")
+            raise TableError(f"{self._where} has more than {_LABELS:,} different values, too many for labels")
         new = [self._number_of[_spelled(word)] for word in encoded.dictionary.to_pylist()]
         nothing = self._number_of.setdefault("", len(self._number_of))
         codes = encoded.indices.fill_null(len(new)).to_numpy(zero_copy_only=False)
@@ -390,7 +392,7 @@ class Labels:
                 )
             component_of = {word: k for k, word in enumerate(words)}
         if not words:
-            raise TableError(f"{self._where} has no labels")
+            raise TableError(f"{self._where} has no labels: all values are missing or -1")
         component = np.array([component_of.get(word, -1) for word in self._number_of])
         return component[np.concatenate(self._codes)], {k: word for word, k in component_of.items()}
 
@@ -427,7 +429,7 @@ class _Spool:
             self._file.write(np.ascontiguousarray(rows, np.float64).data)
         except OSError as error:
             folder = tempfile.gettempdir()
-            raise TableError(f"{folder}: {error.strerror}; TMPDIR can name another folder for the data") from None
+            raise TableError(f"{folder}: {error.strerror}; set TMPDIR to another folder for temporary files") from None
         self.n_rows += len(rows)
 
     def array(self):
@@ -445,9 +447,9 @@ def _mapped(path):
     try:
         X = mapped(path)
     except ValueError as error:
-        raise TableError(f"{path}: not a readable .npy array ({one_line(error)})") from None
+        raise TableError(f"{path}: can't be read as .npy ({one_line(error)})") from None
     if X.dtype.kind not in "fiub" or X.ndim not in (1, 2):
-        raise TableError(f"{path}: needs real numbers in 1 or 2 dimensions, has {X.dtype} in {X.ndim}")
+        raise TableError(f"{path}: should hold real numbers in 1 or 2 dimensions, but holds {X.dtype} in {X.ndim}")
     if not X.size:
         raise TableError(f"{path}: the array is empty, of shape {X.shape}")
     return X if X.ndim == 2 else X.reshape(-1, 1)

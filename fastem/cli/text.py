@@ -159,7 +159,7 @@ class TextFile:
             if data:
                 end = self._end_of_lines(chunk)
                 if not end and len(chunk) > 2 * _CHUNK:
-                    raise TableError(f"{self.path}: line {line}: it has no end; is a quotation mark missing?")
+                    raise TableError(f"{self.path}: line {line} has no end; is a closing quotation mark missing?")
                 chunk, kept = chunk[:end], chunk[end:]
             if chunk and line <= self._n_lines_before:
                 chunk, line = self._without_header(chunk, line)
@@ -268,9 +268,9 @@ class TextFile:
             value = number_in(field.replace(",", ".") if self._decimal_point == "," else field)
         except ValueError:
             if field.lower() not in MISSING:
-                hint = "choose columns with --columns" if self._width > 1 else "is the --delimiter another one?"
+                hint = "choose columns with --columns" if self._width > 1 else "is another --delimiter needed?"
                 if line == self._doubtful_line:
-                    hint += ", or --header if this line holds names"
+                    hint += ", or use --header if this line holds names"
                 raise TableError(f"{self.path}: {where}: {field[:50]!r} is not a number; {hint}") from None
             value = math.nan
         if not math.isfinite(value):
@@ -308,8 +308,8 @@ class TextFile:
             raise TableError(f"{self.path}: no rows after the header")
         if in_doubt:
             few = ", ".join(first[:4]) + (", ..." if len(first) > 4 else "")
-            said = f"line {first_line} is taken for the names of the columns ({few})"
-            note(f"{self.path}: {said}; --no-header if it is a row")
+            said = f"line {first_line} is read as column names ({few})"
+            note(f"{self.path}: {said}; use --no-header if it is a row")
         self._n_lines_before = sample[1][0] - 1 if self.has_names else n_comments
         self._doubtful_line = None if self.has_names or header is not None else first_line
         self._width = len(first)

@@ -149,7 +149,7 @@ def _checked(n_samples, n_components, n_features, overlap, covariance_type, weig
         weights = np.full(n_components, 1 / n_components)
     weights = check_weights(weights, n_components, "weights")
     if weights.min() == 0:
-        raise ValueError(f"weights should be positive, but component {weights.argmin()}'s is 0")
+        raise ValueError(f"weights should be positive, but component {weights.argmin()} has weight 0")
     check_scalar(overlap, "overlap", Real)
     largest = 0.999 * (1 - weights.max())
     if not 0 < overlap <= largest:

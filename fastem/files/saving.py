@@ -8,12 +8,11 @@ users in `GaussianMixture.save`.
 
 import errno
 import reprlib
-from importlib import metadata
 
 import numpy as np
 
 from ..fitting.acceleration import Extrapolation, Plain, QuasiNewton, Stochastic, Visited
-from ..fitting.em import Unfinished
+from ..fitting.checkpoint import Unfinished
 from ..fitting.report import FitReport, Stage
 from ..model.families import FAMILIES
 from ..model.families.base import CovarianceFamily
@@ -117,6 +116,8 @@ def with_attributes(model, attributes, arrays):
 
 
 def _writer():
+    from importlib import metadata  # slow to import
+
     try:
         return f"fastem {metadata.version('fastem')}"
     except metadata.PackageNotFoundError:  # not installed: run from the source tree
@@ -274,5 +275,5 @@ _OF_A_POSTERIOR = {
 
 def _kinds_of(model):
     """The kinds of the fitted attributes of a model."""
-    is_posterior = "weight_concentration_prior_type" in type(model)._get_param_names()
+    is_posterior = hasattr(model, "weight_concentration_prior_type")
     return {**_ATTRIBUTES, **(_OF_A_POSTERIOR if is_posterior else _OF_A_MIXTURE)}

@@ -13,10 +13,10 @@ from time import perf_counter
 import numpy as np
 
 from ..model.parameters import CollapsedComponent, Parameters
-from ..model.saved import Saved
 from ..sources import SourceError
 from ..sources.annotations import NO_ANNOTATIONS, Assignment
 from .acceleration import Extrapolation, Plain, QuasiNewton, Stochastic
+from .checkpoint import Unfinished
 from .progress import SILENT
 from .report import ALL, FitReport
 
@@ -56,34 +56,6 @@ class Settings:
     def longer_steps(self, family, goes_on=False):
         """Accelerated steps: quasi-Newton in the family's coordinates; extrapolation where it has none (posteriors)."""
         return QuasiNewton(self.reg_covar, goes_on=goes_on) if family.has_coordinates else Extrapolation()
-
-
-@dataclass(frozen=True)
-class Unfinished(Saved):
-    """Checkpoint of a run.
-
-    accepted: the mixture that the last bound belongs to; parameters: what the M-step made of it; candidate: the mixture
-    that is evaluated next.
-    """
-
-    accepted: Parameters
-    parameters: Parameters
-    candidate: Parameters
-    steps: object
-    lower_bounds: list
-    kinds: list
-    seed: int
-    n_samples: int
-    n_further: int = 0
-    """`Settings.n_further` of the run."""
-    n_last: int = 0
-    """Number of the iteration that ends the run, known once `tol` is met; 0 before."""
-
-    @classmethod
-    def from_state(cls, state):
-        if not 0 < len(state["lower_bounds"]) == len(state["kinds"]):
-            raise ValueError("an unfinished fit should have as many kinds as lower_bounds, at least one")
-        return cls(**state)
 
 
 @dataclass

@@ -1,41 +1,37 @@
-"""Compiled code: arrays in, arrays out. No classes with behaviour, no validation, no scikit-learn."""
+"""Compiled code: arrays in, arrays out. No classes with behaviour, no validation, no scikit-learn.
 
-from .components.axis_aligned import AxisAligned, FarAxisAligned
-from .components.shared import Shared
-from .components.triangular import FarTriangular, Triangular
-from .ordering import NearestComponents
-from .passes import (
-    HARD,
-    NO_POINT_ANNOTATIONS,
-    SOFT,
-    STOCHASTIC,
-    Pass,
-    PointAnnotations,
-    in_single,
-    labels,
-    log_likelihoods,
-    responsibilities,
-)
-from .points import READ_IN_PLACE
-from .sums import Sums
+Its modules, and Numba with them, are imported at the first use of a name: what a file says of a model needs neither.
+"""
 
-__all__ = [
-    "HARD",
-    "NO_POINT_ANNOTATIONS",
-    "READ_IN_PLACE",
-    "SOFT",
-    "STOCHASTIC",
-    "AxisAligned",
-    "FarAxisAligned",
-    "FarTriangular",
-    "NearestComponents",
-    "Pass",
-    "PointAnnotations",
-    "Shared",
-    "Sums",
-    "Triangular",
-    "in_single",
-    "labels",
-    "log_likelihoods",
-    "responsibilities",
-]
+import importlib
+
+_MODULE_OF = {
+    "AxisAligned": "components.axis_aligned",
+    "FarAxisAligned": "components.axis_aligned",
+    "FarTriangular": "components.triangular",
+    "HARD": "passes",
+    "NO_POINT_ANNOTATIONS": "passes",
+    "NearestComponents": "ordering",
+    "Pass": "passes",
+    "PointAnnotations": "passes",
+    "READ_IN_PLACE": "points",
+    "SOFT": "passes",
+    "STOCHASTIC": "passes",
+    "Shared": "components.shared",
+    "Sums": "sums",
+    "Triangular": "components.triangular",
+    "in_single": "passes",
+    "labels": "passes",
+    "log_likelihoods": "passes",
+    "responsibilities": "passes",
+}
+
+__all__ = [*_MODULE_OF]
+
+
+def __getattr__(name):
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f".{_MODULE_OF[name]}", __name__), name)
+    globals()[name] = value
+    return value

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..kernels import in_single
+from .. import kernels
 from .saved import Saved
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ class Parameters(Saved):
         inputs = self.family.kernel_inputs(self, exact)
         if self._are_far(inputs):
             return self.family.far_kernel_inputs(self)
-        return in_single(inputs) if single and self._is_safe_in_single(inputs) else inputs
+        return kernels.in_single(inputs) if single and self._is_safe_in_single(inputs) else inputs
 
     def _are_far(self, inputs):
         """Whether rounding x - origin to float64 is too coarse, measured in a component's deviations."""

@@ -36,7 +36,7 @@ def animate_fit(
     fps: float = 12.5,
     last_seconds: float = 2.5,
     size: tuple[int, int] = (800, 400),
-) -> None:
+) -> Path:
     """Write a film of the fit: components moving over the points, and the curve of the log-likelihood beside them.
 
     Without `frames`, a clone of the model is fitted by textbook EM from random starts (Gaussians about random points)
@@ -94,6 +94,6 @@ def animate_fit(
     most = min(2, len(points.names))
     shown, _ = chosen_features(run.mixtures[-1], points.names, features, most)
     if len(shown) > 2:
-        raise ValueError(f"features should be one or two for a film, but got {len(shown)}")
+        raise ValueError(f"features should name one or two features for a film, but got {len(shown)}")
     film = Film(run, points.only(shown), shown, points.values, size)
     return _film_file.write(Path(path), film, moments(run, max_frames), fps=fps, last_seconds=last_seconds)

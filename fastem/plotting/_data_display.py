@@ -121,7 +121,7 @@ def _coded(labels, points):
     """(number of each drawn point's group, -1 if unknown; names of the groups)."""
     labels = np.asarray(labels)
     if labels.shape != (points.n_all,):
-        raise ValueError(f"labels should be one for each of {points.n_all} points, but got the shape {labels.shape}")
+        raise ValueError(f"labels should have the shape ({points.n_all},), one for each point, but got {labels.shape}")
     labels = labels[points.index]
     if labels.dtype.kind in "OUS":
         labels = np.array(["" if label is None else str(label) for label in labels])

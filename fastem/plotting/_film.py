@@ -9,6 +9,7 @@ from ._points import mixed_colors
 from ._style import FAINT, INK, counted, nats, note, styled
 
 _ELLIPSES = {2: (1.4, 1.0)}  # standard deviations: (line width, opacity); one ellipse per component halves the file
+_MOVING = 2  # z-order of the lowest artists that move: from it on, artists are drawn for each picture, others once
 _SHADE = 0.03  # OKLab: colours are rounded to it; hardly visible, and the file gets smaller
 
 
@@ -31,6 +32,7 @@ class Film:
     def __init__(self, run, points, features, values, size):
         self._run, self._values, self._features = run, values, features
         self._colors = palette(len(run.mixtures[-1]))
+        self._still = None
         with styled():
             dpi = 100
             figure = needed("matplotlib.figure", "plot").Figure
@@ -54,7 +56,7 @@ class Film:
         else:
             self.panel = PlanePanel(ax, points.values, points.names, bounds, self._colors, ellipses=_ELLIPSES, **look)
             note(ax, "ellipses at 2 standard deviations", above=False)
-        ax.set_title(f"{counted(len(mixture), 'component')}, {points}", loc="left")
+        ax.set_title(f"{counted(len(mixture), 'component')}, {points}", loc="left", zorder=1)
 
     def _draw_curve(self, ax):
         n_iter, curve = self._run.n_iter, self._run.log_likelihood
@@ -117,5 +119,22 @@ class Film:
 
     def pixels(self):
         """The picture, (height, width, 3) of uint8."""
-        self.canvas.draw()
+        if self._still is None:
+            self._keep_still()
+        self.canvas.restore_region(self._still)
+        for artist in self._moving:
+            artist.draw(self.canvas.get_renderer())
         return np.asarray(self.canvas.buffer_rgba())[:, :, :3].copy()
+
+    def _keep_still(self):
+        """Draw once what every picture has below the artists that move: axes, ticks, labels."""
+        artists = [artist for ax in self.figure.axes for artist in sorted(ax.get_children(), key=_z_order)]
+        self._moving = [artist for artist in artists if _z_order(artist) >= _MOVING]
+        for artist in self._moving:
+            artist.set_animated(True)
+        self.canvas.draw()
+        self._still = self.canvas.copy_from_bbox(self.figure.bbox)
+
+
+def _z_order(artist):
+    return artist.get_zorder()

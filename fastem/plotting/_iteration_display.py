@@ -158,7 +158,9 @@ def _of_iterations(run, chosen):
     where = {n_iter: i for i, n_iter in enumerate(run.n_iter.tolist())}
     missing = [n_iter for n_iter in chosen if n_iter not in where]
     if missing:
-        raise ValueError(f"there is no frame of iteration {missing[0]}, only of {', '.join(map(str, where))}")
+        raise ValueError(
+            f"chosen should list iterations that have a frame ({', '.join(map(str, where))}), but got {missing[0]}"
+        )
     return np.array([where[n_iter] for n_iter in chosen])
 
 

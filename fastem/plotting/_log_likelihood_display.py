@@ -98,7 +98,9 @@ class LogLikelihoodDisplay:
         check_is_fitted(model)
         bounds = np.array(model.lower_bounds_, dtype=np.float64)
         if not bounds.size:
-            raise ValueError("the model made no iterations: fit it, with max_iter of 1 or more")
+            raise ValueError(
+                "the model has made no iterations, so there is no curve: fit it with max_iter of 1 or more"
+            )
         report = model.fit_report_
         kinds = list(report.kinds) if report is not None else []
         accelerated = np.array(kinds) == "accelerated" if len(kinds) == len(bounds) else np.zeros(len(bounds), bool)
@@ -138,9 +140,7 @@ class LogLikelihoodDisplay:
         curves = [_curve(run) for run in runs]
         curves = [curve for curve in curves if len(curve[0])]
         if not curves:
-            raise ValueError(
-                "there are no iterations in these frames: fit a model with them, model.set_callbacks(frames)"
-            )
+            raise ValueError("frames hold no iterations: call model.set_callbacks(frames), then model.fit(X)")
         ends = np.array([values[-1] for _, values in curves])
         best = int(ends.argmax())
         n_good = int(np.count_nonzero(ends >= ends[best] - _AS_GOOD))

@@ -118,8 +118,8 @@ def chosen_features(mixture, names, features, most=MOST_FEATURES):
 def _feature(feature, names):
     if isinstance(feature, str):
         if feature not in names:
-            raise ValueError(f"there is no feature {feature!r}, only {', '.join(names)}")
+            raise ValueError(f"features: there is no feature {feature!r} among {', '.join(names)}")
         return names.index(feature)
     if not -len(names) <= feature < len(names):
-        raise ValueError(f"there is no feature {feature}: there are {len(names)}")
+        raise ValueError(f"features: there is no feature {feature}; they are numbered 0 to {len(names) - 1}")
     return int(feature) % len(names)

@@ -109,7 +109,7 @@ class SelectionDisplay:
         types = _column(results, "covariance_type", np.full(len(values), "")).astype(str)
         status = _column(results, "status", np.full(len(values), "ok")).astype(str)
         if not len(n_components) == len(values) == len(types) == len(status):
-            raise ValueError("the columns of results should be of one length")
+            raise ValueError("results should have columns of equal length")
         is_finite = np.isfinite(values)
         display = cls(
             n_components=n_components,

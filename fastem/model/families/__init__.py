@@ -20,6 +20,9 @@ class _Registry(Mapping):
             self._families[name] = importlib.import_module(f".{self._modules[name]}", __name__).FAMILY
         return self._families[name]
 
+    def __contains__(self, name):
+        return name in self._families
+
     def __iter__(self):
         return iter(self._families)
 

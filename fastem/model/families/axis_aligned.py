@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from ...kernels import AxisAligned, FarAxisAligned
+from ... import kernels
 from ..parameters import CollapsedComponent, Parameters
 from ..statistics import SufficientStatistics
 from . import FAMILIES
@@ -74,12 +74,12 @@ class AxisAlignedFamily(CovarianceFamily):
     def kernel_inputs(self, parameters, exact):
         origin, offsets = origin_and_offsets(parameters)
         scale = self._scale(parameters)
-        return AxisAligned(origin, offsets, log_scale(parameters), scale, -scale * offsets)
+        return kernels.AxisAligned(origin, offsets, log_scale(parameters), scale, -scale * offsets)
 
     def far_kernel_inputs(self, parameters):
         means = parameters.means.astype(np.float64)
         scale, nothing = self._scale(parameters), np.zeros(means.shape)
-        return FarAxisAligned(np.zeros(means.shape[1]), means, log_scale(parameters), scale, nothing)
+        return kernels.FarAxisAligned(np.zeros(means.shape[1]), means, log_scale(parameters), scale, nothing)
 
     def _scale(self, parameters):
         scale = np.empty(parameters.means.shape)

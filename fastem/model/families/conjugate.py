@@ -7,7 +7,7 @@ Data Analysis', section 3.6). This file has the parts that depend on the covaria
 import math
 
 import numpy as np
-from scipy.special import digamma, gammaln
+import scipy  # which imports its parts at their first use
 
 # Eigenvalue of the features' correlation matrix below which features count as linearly dependent.
 _DEPENDENT = 1e-10
@@ -191,7 +191,7 @@ def of_each(values, covariances):
 
 def log_wishart_normalizer(degrees, dimension, log_inverse_scale):
     """log B(W, degrees) (Bishop 2006, eq. B.79) without powers of pi."""
-    gammas = sum(gammaln(0.5 * (degrees - i)) for i in range(dimension))
+    gammas = sum(scipy.special.gammaln(0.5 * (degrees - i)) for i in range(dimension))
     return 0.5 * degrees * (log_inverse_scale - dimension * math.log(2)) - gammas
 
 
@@ -221,7 +221,7 @@ def _expected(found, prior, dimension, log_mean, log_scale, traces):
 
 def _expected_log(degrees, dimension):
     """E[log |precision|] - log |scale| (Bishop 2006, eq. B.81)."""
-    return dimension * math.log(2) + sum(digamma(0.5 * (degrees - i)) for i in range(dimension))
+    return dimension * math.log(2) + sum(scipy.special.digamma(0.5 * (degrees - i)) for i in range(dimension))
 
 
 def _is_singular(covariance):

@@ -6,9 +6,9 @@ Precisions are stored as upper triangular Cholesky factors U, precision = U U'.
 import math
 
 import numpy as np
-from scipy.linalg.lapack import dtrtri
+import scipy  # which imports its parts at their first use
 
-from ...kernels import FarTriangular, Triangular
+from ... import kernels
 from ..parameters import CollapsedComponent
 from . import FAMILIES
 from .base import CovarianceFamily, flat, least_variances, log_scale, origin_and_offsets
@@ -82,7 +82,7 @@ class Ellipsoidal(CovarianceFamily):
         means = parameters.means.astype(np.float64)
         n_features = means.shape[1]
         factors = np.multiply(self._lower_factors(parameters), math.sqrt(0.5), order="C").reshape(-1, n_features)
-        return FarTriangular(np.zeros(n_features), means, log_scale(parameters), factors, np.zeros(means.shape))
+        return kernels.FarTriangular(np.zeros(n_features), means, log_scale(parameters), factors, np.zeros(means.shape))
 
     def _lower_factors(self, parameters):
         """U' of each component, (K, D, D), float64."""
@@ -93,7 +93,7 @@ class Ellipsoidal(CovarianceFamily):
         origin, offsets = origin_and_offsets(parameters)
         factors = np.multiply(self._lower_factors(parameters), math.sqrt(0.5), order="C")
         bias = -np.einsum("kji,ki->kj", factors, offsets)
-        return Triangular(origin, offsets, log_scale(parameters), factors.reshape(-1, n_features), bias)
+        return kernels.Triangular(origin, offsets, log_scale(parameters), factors.reshape(-1, n_features), bias)
 
 
 def regular(matrices, statistics, mass, reg_covar):
@@ -152,7 +152,7 @@ def inverse_of_lower(lower):
     inverse = np.zeros_like(lower)
     if lower.shape[1] > _LONG_ROW:
         for matrix, out in zip(lower, inverse, strict=True):
-            out[:] = dtrtri(matrix.T, lower=0)[0].T
+            out[:] = scipy.linalg.lapack.dtrtri(matrix.T, lower=0)[0].T
         return inverse
     for i in range(lower.shape[1]):
         inverse[:, i, :i] = -(lower[:, i : i + 1, :i] @ inverse[:, :i, :i])[:, 0]

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from ...kernels import Shared
+from ... import kernels
 from ..parameters import CollapsedComponent, Parameters
 from ..statistics import SufficientStatistics
 from .base import log_scale, origin_and_offsets
@@ -83,7 +83,9 @@ class Tied(Ellipsoidal):
         origin, offsets = origin_and_offsets(parameters)
         factor = parameters.precisions_cholesky.astype(np.float64).T
         factor = np.ascontiguousarray(factor * math.sqrt(0.5))
-        return Shared(origin, offsets, log_scale(parameters), factor, np.ones(offsets.shape), -offsets @ factor.T)
+        return kernels.Shared(
+            origin, offsets, log_scale(parameters), factor, np.ones(offsets.shape), -offsets @ factor.T
+        )
 
     def _lower_factors(self, parameters):
         return np.tile(parameters.precisions_cholesky.astype(np.float64).T, (len(parameters.means), 1, 1))
