@@ -7,6 +7,7 @@ compiling are CPU seconds of whole processes, medians of five (compiling: one).
 """
 
 import argparse
+import functools
 import os
 import platform
 import resource
@@ -88,16 +89,13 @@ def small():
             ours, plain, theirs = fits(classes, X, n_components=n_components, covariance_type=covariance_type)
             ratios.append((ours[0] / theirs[0], plain[0] / theirs[0], ours[1] - theirs[1]))
             times = " | ".join(f"{1e3 * each[0]:.2f}" for each in (ours, plain, theirs))
-            print(
-                f"| {name} | {covariance_type} | {times} | {ratios[-1][0]:.2f} | {ratios[-1][1]:.2f} | {ratios[-1][2]:+.5f} |"
-            )
+            numbers = f"{ratios[-1][0]:.2f} | {ratios[-1][1]:.2f} | {ratios[-1][2]:+.5f}"
+            print(f"| {name} | {covariance_type} | {times} | {numbers} |", flush=True)
     ratio, ratio_of_em, gain = np.array(ratios).T
-    print(
-        f"\nfits: median ratio {np.median(ratio):.2f}, worst {ratio.max():.2f}, no slower in {(ratio <= 1).sum()} of {len(ratio)}"
-    )
-    print(
-        f"em: median ratio {np.median(ratio_of_em):.2f}, worst {ratio_of_em.max():.2f}; lowest score {gain.min():+.5f}\n"
-    )
+    n_cells = f"no slower in {(ratio <= 1).sum()} of {len(ratio)}"
+    print(f"\nfits: median ratio {np.median(ratio):.2f}, worst {ratio.max():.2f}, {n_cells}")
+    worst = f"worst {ratio_of_em.max():.2f}; lowest gain {gain.min():+.5f}"
+    print(f"em: median ratio {np.median(ratio_of_em):.2f}, {worst}\n")
 
 
 def predict():
@@ -110,7 +108,8 @@ def predict():
             times = [[], []]
             for _ in range(15):
                 for i, model in enumerate(models):
-                    times[i].append(seconds(lambda model=model: getattr(model, method)(X[:n_rows]), 50))
+                    call = functools.partial(getattr(model, method), X[:n_rows])
+                    times[i].append(seconds(call, 50))
             ours, theirs = (1e6 * statistics.median(each) for each in times)
             print(f"| {n_rows} | {method} | {ours:.0f} | {theirs:.0f} | {ours / theirs:.2f} |")
     print()
@@ -146,11 +145,8 @@ def wide():
             classes = fastem.GaussianMixture, sklearn.mixture.GaussianMixture
             ours, theirs = fits(classes, X, seeds, n_components=2, covariance_type=covariance_type)
             gain = ours[1] - theirs[1]
-            print(
-                f"| 30 x {n_features} | {covariance_type} | {ours[0]:.3f} | {theirs[0]:.3f} | {ours[0] / theirs[0]:.2f} "
-                f"| {gain:+.5f} |",
-                flush=True,
-            )
+            numbers = f"{ours[0]:.3f} | {theirs[0]:.3f} | {ours[0] / theirs[0]:.2f} | {gain:+.5f}"
+            print(f"| 30 x {n_features} | {covariance_type} | {numbers} |", flush=True)
     print()
 
 

@@ -10,6 +10,7 @@ from time import perf_counter
 
 import numpy as np
 
+from .. import kernels
 from ..kernels.runs import (
     ABANDONED,
     CONVERGED,
@@ -37,8 +38,8 @@ from .report import ALL
 _FEW = 2e7
 # Iterations of a compiled run, at most, and as a share of max_iter if quasi-Newton steps may follow in Python.
 _MOST_ITERATIONS, _SHARE = 100, 0.5
-# Iterations that may follow once tol is met, as long as parameters change visibly.
-_FURTHER = 20
+# Iterations that may follow once tol is met, as long as parameters change visibly: compiled, then by longer steps.
+_FURTHER, _FURTHER_LONGER = 10, 20
 
 # Number of starts, at least and at most, and the work, as above, of one pass for each that sets it in between.
 _STARTS, _WORK_OF_STARTS = (3, 10), 1e7
@@ -46,6 +47,8 @@ _STARTS, _WORK_OF_STARTS = (3, 10), 1e7
 _TRIAL_ITERATIONS, _DOUBT = 10, 4.0
 # Share of the starts that must reach the highest bound, within tol, for the search to end there.
 _AGREE = 0.4
+# Share of tol up to which bounds are those of the same optimum, so that the first start's order of components is kept.
+_SAME = 0.1
 _INSTANT = 7e6
 # Starts with more components than wanted, and iterations before these are merged.
 _STARTS_IN_EXCESS, _IN_EXCESS = 2, 12
@@ -117,6 +120,7 @@ class _Runs:
         self._fit, self._starts, self.most_iterations = fit, starts, most_iterations
         kind, averaged = fit.family.compiled_m_step
         rules = Rules(settings.tol, fit.is_patient, VISIBLE, settings.reg_covar, averaged)
+        kind = getattr(kernels, kind)
         given = starts if isinstance(starts, Starts) else [start.kernel_inputs() for start in starts]
         self._compiled = CompiledRuns(fit.points, kind, n_components, given, rules, most_iterations)
         self._status, self._reopened = self._compiled.runs.status, set()
@@ -183,7 +187,8 @@ class _Runs:
     def result(self, number, report, name, progress=SILENT):
         """The EMResult of a run, continued in Python if it isn't done, and added to the report as a stage."""
         result = self.reopen(number).go_on()._so_far(number)
-        if self._status[number, END] == GOES_ON and result.n_iter < self._fit.settings.max_iter:
+        is_done = result.converged and not result.remaining_change > VISIBLE
+        if not (is_done or self._status[number, END] == FELL) and result.n_iter < self._fit.settings.max_iter:
             return self._continued(number, result, report, name, progress)
         report.add(name, self._fit.source, result, perf_counter() - self._fit.begin)
         return report.of(result)
@@ -194,8 +199,10 @@ class _Runs:
         steps = fit.settings.steps(fit.family)
         candidate = steps.observe(accepted, successor, result.lower_bound)
         trace = list(result.lower_bounds), list(result.kinds)
-        n_further = _FURTHER if fit.is_patient else 0
-        unfinished = Unfinished(accepted, successor, candidate, steps, *trace, 0, fit.source.n_samples, n_further)
+        n_further = _FURTHER_LONGER if fit.is_patient else 0
+        n_last = result.n_iter + n_further if result.converged else 0
+        n_samples = fit.source.n_samples
+        unfinished = Unfinished(accepted, successor, candidate, steps, *trace, 0, n_samples, n_further, n_last)
         return run(
             fit.source, self.mixture(number, 0), fit.settings, annotations=fit.annotations, unfinished=unfinished,
             progress=progress, report=report, name=name,
@@ -263,7 +270,8 @@ def search(source, family, settings, random_state, annotations):
     if 2 * np.count_nonzero(runs.are_unusual) >= n_starts:
         random_state.set_state(before)
         return None
-    best, bounds, n_iter = int(np.argmax(runs.lower_bounds)), runs.lower_bounds, runs.n_iter
+    bounds, n_iter = runs.lower_bounds, runs.n_iter
+    best = _first_of_the_highest(bounds, settings.tol)
     bound = bounds[best]
     if work < _INSTANT and np.count_nonzero(bounds > bound - settings.tol) >= _AGREE * n_starts:
         return runs, best, n_iter
@@ -274,8 +282,13 @@ def search(source, family, settings, random_state, annotations):
         bounds = others.lower_bounds
         if not bounds.max() > bound + settings.tol:
             break
-        runs, best, bound = others, int(np.argmax(bounds)), bounds.max()
+        runs, best, bound = others, _first_of_the_highest(bounds, settings.tol), bounds.max()
     return runs, best, n_iter
+
+
+def _first_of_the_highest(bounds, tol):
+    """The first run that is as high as the highest, but for what convergence to `tol` leaves open."""
+    return int(np.argmax(bounds >= bounds.max() - _SAME * tol))
 
 
 def _merged(fit, mixture, random_state, with_seeds):

@@ -160,7 +160,7 @@ class _Search:
             self._spent += n_iter * source.n_samples * self._settings.n_components
         if best is None:
             return None
-        best = self._further(best)
+        best = self._further(best) if found is None else best
         for better in self._bettered(best, self._all, self._all, self._further):
             best = better
         if found is not None and best is compiled:

@@ -23,6 +23,7 @@ MOST_FEATURES = 32  # with more, LAPACK's Cholesky factors are quicker than thos
 _MOST_IN_BLOCK = 256  # points
 _KMEANS_ITERATIONS = 300
 _ROUNDING = 1e-12  # of a bound, relative where it exceeds 1: a smaller fall doesn't count as one
+_INVISIBLE = 1e-14  # gain, nats, that is too small to show in a bound
 _ROOT_2 = 2.0**0.5
 
 # Entries of a run's status: number of iterations, the iteration that ends it (0 if unknown), and how it ended.
@@ -221,6 +222,8 @@ def _start(x, weights, uniforms, unit, parameters, work, responsibilities, facto
 @kernel
 def _rest(bounds, n):
     """What is left to gain after n bounds, if gains go on as a geometric series; infinite if that can't be told."""
+    if n == 2 and abs(bounds[1] - bounds[0]) < _INVISIBLE:
+        return 0.0
     if n < 3:
         return np.inf
     before, last = bounds[n - 2] - bounds[n - 3], bounds[n - 1] - bounds[n - 2]
@@ -232,6 +235,8 @@ def _rest(bounds, n):
 @kernel
 def _rate(bounds, n):
     """Ratio of successive steps, from the gains, which are its square; 1 if steps don't shrink."""
+    if n == 2 and abs(bounds[1] - bounds[0]) < _INVISIBLE:
+        return 0.0
     if n < 3:
         return 1.0
     before, last = bounds[n - 2] - bounds[n - 3], bounds[n - 1] - bounds[n - 2]

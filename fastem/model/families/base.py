@@ -36,8 +36,8 @@ class CovarianceFamily:
     bounds_the_successor = False
     """Whether `lower_bound` is the bound of the mixture after the M-step; otherwise of the one before it."""
     compiled_m_step = None
-    """(type of kernel inputs, whether they have one variance for all features), if these inputs' own M-step, which is
-    compiled, is this family's `maximize`; None: it is not. Subclasses don't inherit it: their M-step may differ."""
+    """(name of the type of kernel inputs, whether all features have one variance) if `maximize` is what these inputs'
+    own M-step does, which is compiled; else None. Subclasses don't inherit it: their M-step may differ."""
     conjugate = None
     """A `conjugate.Conjugate`, for conjugate priors of the covariances; None: not supported."""
 

@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from ...kernels import AxisAligned
 from .axis_aligned import AxisAlignedFamily
 from .conjugate import Gamma
 from .parts import Parts
@@ -12,7 +11,7 @@ class Diagonal(AxisAlignedFamily):
     """A variance for each component and feature: covariances (K, D)."""
 
     name = "diag"
-    compiled_m_step = AxisAligned, False
+    compiled_m_step = "AxisAligned", False
     conjugate = Gamma()
 
     def shape(self, n_components, n_features):

@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from ...kernels import Triangular
 from ..parameters import Parameters
 from ..statistics import SufficientStatistics
 from . import FAMILIES
@@ -19,7 +18,7 @@ class Full(Ellipsoidal):
     """A covariance matrix for each component: covariances (K, D, D)."""
 
     name = "full"
-    compiled_m_step = Triangular, False
+    compiled_m_step = "Triangular", False
     conjugate = Wishart()
 
     def covariances(self, statistics, mass, reg_covar):

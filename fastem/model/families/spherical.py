@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from ...kernels import AxisAligned
 from . import FAMILIES
 from .axis_aligned import AxisAlignedFamily
 from .conjugate import SharedGamma
@@ -13,7 +12,7 @@ class Spherical(AxisAlignedFamily):
     """A variance for each component, the same for every feature: covariances (K,)."""
 
     name = "spherical"
-    compiled_m_step = AxisAligned, True
+    compiled_m_step = "AxisAligned", True
     conjugate = SharedGamma()
 
     def covariances(self, statistics, mass, reg_covar):

@@ -17,7 +17,7 @@ class Tied(Ellipsoidal):
     """One covariance matrix for all components: covariances (D, D)."""
 
     name = "tied"
-    compiled_m_step = Shared, False
+    compiled_m_step = "Shared", False
     is_shared = True
     conjugate = SharedWishart()
 
