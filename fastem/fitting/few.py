@@ -39,10 +39,10 @@ _FEW = 2e7
 # Iterations of a compiled run, at most, and as a share of max_iter if quasi-Newton steps may follow in Python.
 _MOST_ITERATIONS, _SHARE = 100, 0.5
 # Iterations that may follow once tol is met, as long as parameters change visibly: compiled, then by longer steps.
-_FURTHER, _FURTHER_LONGER = 10, 20
+_FURTHER, _FURTHER_LONGER = 30, 20
 
 # Number of starts, at least and at most, and the work, as above, of one pass for each that sets it in between.
-_STARTS, _WORK_OF_STARTS = (3, 10), 1e7
+_STARTS, _WORK_OF_STARTS = (3, 8), 2e6
 # Iterations before a run may be given up, and the factor by which the true gain left may then exceed its estimate.
 _TRIAL_ITERATIONS, _DOUBT = 10, 4.0
 # Share of the starts that must reach the highest bound, within tol, for the search to end there.

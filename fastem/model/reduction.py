@@ -30,8 +30,8 @@ def merged(parameters, n_components):
 def _all_losses(parts, alive):
     """The loss of every pair, (K, K), above the diagonal; infinity elsewhere."""
     losses = np.full((alive.size, alive.size), np.inf)
-    for i in alive[:-1]:
-        losses[i, i + 1 :] = parts.losses(i, alive[i + 1 :])
+    pairs = np.triu_indices(alive.size, 1)
+    losses[pairs] = parts.losses(*pairs)
     return losses
 
 
