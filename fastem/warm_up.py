@@ -56,6 +56,7 @@ def warm_up(
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
             model.fit(X)
+            model.set_params(init_params="kmeans").fit(X)  # few points have a kernel of their own
         model.predict_proba(X)
     if verbose:
         _show(len(tasks), len(tasks), "done", begin)

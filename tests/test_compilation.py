@@ -1,17 +1,22 @@
 """What compiled code promises: options in one place, a cache that never goes stale, no access out of bounds."""
 
+import gc
+import logging
 import os
 import platform
 import re
 import shutil
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import fastem
+from fastem.cli.live import Live, _Listener
+from fastem.kernels.compiler import jit
 
 from .grids import exhaustive
 
@@ -236,3 +241,26 @@ print(len(caught), "by address" in str(caught[0].message), usual.lower_bounds_ =
 @exhaustive
 def test_another_numba_that_passes_arguments_otherwise_is_one_warning():
     assert run_python(WITHOUT_ADDRESSES, PACKAGE.parent) == ["1", "True", "True"]
+
+
+def test_long_compilation_is_logged_once(monkeypatch, caplog):
+    monkeypatch.setattr(jit, "_LONG", 0.0)
+    monkeypatch.setattr(jit, "_said", threading.Event())
+    caplog.set_level(logging.INFO, "fastem")
+    was_enabled = gc.isenabled()
+    for _ in range(2):
+        with jit._compiling():
+            assert not gc.isenabled()
+            assert jit._said.wait(10)
+    assert gc.isenabled() == was_enabled
+    assert [record.getMessage() for record in caplog.records] == [
+        "compiling kernels for this machine, once; fastem.warm_up() or 'fastem warm-up' does it ahead of time"
+    ]
+
+
+def test_a_command_shows_what_is_logged():
+    said = []
+    live = Live(is_wanted=False)
+    live.say = said.append
+    _Listener(live).handle(logging.makeLogRecord({"msg": "compiling %s", "args": ("kernels",)}))
+    assert said == ["compiling kernels"]

@@ -1,5 +1,6 @@
 """Progress display of a command on a terminal; nothing is shown if standard error isn't one."""
 
+import logging
 import math
 import sys
 from contextlib import contextmanager
@@ -29,9 +30,17 @@ class Live:
         if self._progress is None:
             yield
             return
+        log, listener = logging.getLogger("fastem"), _Listener(self)
+        level = log.level
         with self._progress:
             self._task = self._progress.add_task("starting", total=None)
-            yield
+            log.addHandler(listener)
+            log.setLevel(logging.INFO)
+            try:
+                yield
+            finally:
+                log.removeHandler(listener)
+                log.setLevel(level)
 
     def say(self, text, done=None, of=None):
         """Show what is being done now, and how much of it has been done."""
@@ -52,6 +61,17 @@ class Live:
     def callbacks(self, n_samples, tol, max_iter):
         """Callbacks for `set_callbacks` that show the iterations."""
         return [] if self._progress is None else [_Iterations(self, n_samples, tol, max_iter)]
+
+
+class _Listener(logging.Handler):
+    """Shows what is logged, such as that kernels are being compiled."""
+
+    def __init__(self, live):
+        super().__init__(logging.INFO)
+        self._live = live
+
+    def emit(self, record):
+        self._live.say(record.getMessage())
 
 
 class _Iterations:

@@ -231,6 +231,44 @@ def _pass_over_chunk(chunk, context):
         row[LEAVES] += 1
 
 
+@chunk_kernel
+def _evaluate_chunk(chunk, context):
+    """`_pass_over_chunk` of every component into a sink for points: to the same bits, but compiled in less time."""
+    grid, points, parameters, sink = arguments(context)
+    what, centres, _, out, labels = sink
+    n_components, block = centres.shape[0], grid.block
+    x = scratch(points.n_features, block, centres)
+    work = scratch(work_rows(parameters), block, centres)
+    responsibilities = scratch(n_components, block, centres)
+    weights = scratch(np.int64(1), block, centres)
+    factor = scratch(np.int64(1), block, centres)
+    log_likelihoods = scratch(np.int64(1), block, centres)
+    rows = np.empty(block + AHEAD, np.int64)
+    components = all_components(n_components)
+    for b in range(block):
+        weights[0, b] = 1.0
+    first_leaf, last_leaf = chunk_bounds(grid, points.n_samples, chunk)
+    stop = min(last_leaf * grid.leaf, points.n_samples)
+    for first in range(first_leaf * grid.leaf, stop, block):
+        count = min(block, stop - first)
+        n_points = whole_groups(count)
+        number_rows(first, count, n_points, rows)
+        load_block(points, rows, n_points, parameters.origin, x)
+        coordinates = block_coordinates(parameters, x, n_points, work)
+        block_log_densities(parameters, components, coordinates, n_points, work, responsibilities)
+        if what == _LABELS:
+            find_largest(responsibilities, components, n_points, factor, log_likelihoods)
+            _write_labels(rows, count, factor, labels)
+            continue
+        normalise(responsibilities, n_components, weights, n_points, factor, log_likelihoods)
+        if what == _LOG_LIKELIHOODS:
+            _write_log_likelihoods(rows, count, log_likelihoods, out)
+        else:
+            _write_responsibilities(
+                rows, count, components, n_components, responsibilities, factor, log_likelihoods, out
+            )
+
+
 _NO_CELLS = np.empty(0, np.uint16)
 _NO_LABELS = np.empty(0, np.int64)
 
@@ -360,18 +398,21 @@ class Pass:
 
 def _evaluate(X, parameters, what, out, labels):
     n_components, n_features = parameters.means.shape
-    if what == _RESPONSIBILITIES:  # the output has a column for each component
-        pruned = no_pruning(parameters)
-    else:
+    pruned = None
+    if what != _RESPONSIBILITIES:  # that output has a column for each component
         margin = 1.0 if what == _LABELS else _FLUSHED[parameters.bias.dtype]
         possible = len(X) >= BLOCK and n_features <= MOST_FEATURES_IN_TREE and is_worth_trying(parameters)
-        prunes = possible and pays(parameters, expected_share(parameters, margin))
-        pruned = pruning(parameters, margin) if prunes else no_pruning(parameters)
-    grid = cut(len(X), n_features, n_components, parameters.means.itemsize, pruned.order)
-    moments, totals = np.zeros((1, 2, 0, 0)), np.zeros((MAX_CHUNKS, 8))
+        if possible and pays(parameters, expected_share(parameters, margin)):
+            pruned = pruning(parameters, margin)
+    order = 0 if pruned is None else pruned.order
+    grid = cut(len(X), n_features, n_components, parameters.means.itemsize, order)
+    moments, totals = np.zeros((1, 2, 0, 0)), np.zeros((MAX_CHUNKS if pruned else 1, 8))
     for start, stop, call, data in calls(grid, points(X), n_components, MAX_CHUNKS):
         sink = Sink(what, parameters.means, moments, out[start:stop], labels[start:stop])
-        _over_chunks(call, data, parameters, pruned, NO_POINT_ANNOTATIONS, _NO_CELLS, totals, sink)
+        if pruned is None:
+            run(_evaluate_chunk, call, data, parameters, sink)
+        else:
+            _over_chunks(call, data, parameters, pruned, NO_POINT_ANNOTATIONS, _NO_CELLS, totals, sink)
 
 
 def log_likelihoods(X, parameters, out):

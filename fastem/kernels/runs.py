@@ -17,7 +17,7 @@ from .compiler.jit import chunk_kernel, kernel, run
 from .cuts import Grid
 from .ordering import all_components
 from .sums import Sums
-from .vectors import GROUP
+from .vectors import GROUP, compiled_apart
 
 MOST_FEATURES = 32  # with more, LAPACK's Cholesky factors are quicker than those of the compiled M-step
 _MOST_IN_BLOCK = 256  # points
@@ -190,6 +190,19 @@ def _kmeans(z, weights, means, labels):
 
 
 @kernel
+def _add_moments(parameters, components, x, responsibilities, factor, weights, work, moments):
+    compiled_apart()
+    n_points, centres = x.shape[1], parameters.means
+    add_block_moments(parameters, components, x, n_points, responsibilities, factor, weights, centres, work, moments)
+
+
+@kernel
+def _maximize(parameters, moments, rules):
+    compiled_apart()
+    return m_step(parameters, moments, rules.reg_covar, rules.averaged)
+
+
+@kernel
 def _start(x, weights, uniforms, unit, parameters, work, responsibilities, factor, components, moments):
     """Moments of the clusters of k-means about their means, which become those of `parameters`."""
     n_components, n_features = parameters.means.shape
@@ -214,9 +227,7 @@ def _start(x, weights, uniforms, unit, parameters, work, responsibilities, facto
             for k in range(n_components):
                 responsibilities[k, b] = 1.0 if labels[j, b] == k else 0.0
         here = x[j * n_features : (j + 1) * n_features]
-        add_block_moments(
-            parameters, components, here, block, responsibilities, factor, row, parameters.means, work, moments
-        )
+        _add_moments(parameters, components, here, responsibilities, factor, row, work, moments)
 
 
 @kernel
@@ -285,7 +296,7 @@ def _run_em(number, context):
         draws, unit = runs.uniforms[number], runs.units[number]
         _start(x, weights, draws, unit, parameters, work, responsibilities, factor, components, start)
         _copy(parameters.means, centres[_START])
-        if not m_step(parameters, start, rules.reg_covar, rules.averaged):
+        if not _maximize(parameters, start, rules):
             status[END] = UNUSUAL
     while status[END] == GOES_ON and status[N_ITER] < n_iter:
         n = status[N_ITER]
@@ -298,9 +309,7 @@ def _run_em(number, context):
             coordinates = block_coordinates(parameters, here, block, work)
             block_log_densities(parameters, components, coordinates, block, work, responsibilities)
             total += normalise(responsibilities, n_components, row, block, factor, log_likelihoods)
-            add_block_moments(
-                parameters, components, here, block, responsibilities, factor, row, parameters.means, work, sums
-            )
+            _add_moments(parameters, components, here, responsibilities, factor, row, work, sums)
         bound = total / weight
         if not np.isfinite(bound):
             status[END] = UNUSUAL
@@ -314,7 +323,7 @@ def _run_em(number, context):
         for k in range(n_components):
             old_scale[k] = parameters.log_scale[k]
         _copy(parameters.bias, old_bias)
-        if not m_step(parameters, sums, rules.reg_covar, rules.averaged):
+        if not _maximize(parameters, sums, rules):
             status[END] = UNUSUAL
             break
         if status[N_LAST] == 0 and abs(change) < rules.tol and (not rules.patient or _rest(bounds, n) < rules.tol):

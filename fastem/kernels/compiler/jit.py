@@ -5,8 +5,11 @@ file changes, so after an upgrade that changes a *callee's* file the old machine
 every kernel file instead.
 """
 
+import contextlib
 import functools
+import gc
 import hashlib
+import logging
 import os
 import pickle
 import threading
@@ -133,8 +136,39 @@ def _address(kernel, args):
     """Address of a chunk kernel's machine code for arguments of these types; compiles it or loads it from the cache."""
     key = (kernel, *map(_kind, args))
     if key not in _addresses:
-        _addresses[key] = address_of(kernel, (types.intp, types.CPointer(typeof(args))))
+        with _compiling():
+            _addresses[key] = address_of(kernel, (types.intp, types.CPointer(typeof(args))))
     return _addresses[key]
+
+
+# Seconds of compiling after which it is logged.
+_LONG = 1.0
+_said = threading.Event()
+
+
+def _say():
+    if not _said.is_set():
+        _said.set()
+        logging.getLogger("fastem").info(
+            "compiling kernels for this machine, once; fastem.warm_up() or 'fastem warm-up' does it ahead of time"
+        )
+
+
+@contextlib.contextmanager
+def _compiling():
+    """Compile without garbage collection, which takes an eighth of the time; if it takes long, say so, once."""
+    was_enabled = gc.isenabled()
+    timer = threading.Timer(_LONG, _say)
+    timer.daemon = True
+    gc.disable()
+    try:
+        with contextlib.suppress(RuntimeError):  # no thread can be started
+            timer.start()
+        yield
+    finally:
+        timer.cancel()
+        if was_enabled:
+            gc.enable()
 
 
 @functools.cache
