@@ -28,8 +28,10 @@ from ..kernels.runs import (
 )
 from ..model import reduction
 from ..model.parameters import CollapsedComponent
+from ..sources.annotations import n_counted
 from ..sources.array import ArraySource, in_memory
 from .acceleration import Plain
+from .degeneracy import n_degenerate
 from .em import VISIBLE, EMResult, Unfinished, run
 from .progress import SILENT
 from .report import ALL
@@ -164,6 +166,23 @@ class _Runs:
                 self._status[number, END] = ABANDONED
         return self
 
+    def best(self):
+        """(number, bound, number of degenerate components) of the highest run among those with fewest of these.
+
+        It is the first one as high as that, but for what convergence to tol leaves open: components keep their order.
+        """
+        bounds, fit = self.lower_bounds, self._fit
+        found, left = None, bounds > -np.inf
+        while left.any():
+            number = int(np.argmax(left & (bounds >= bounds[left].max() - _SAME * fit.settings.tol)))
+            left[number] = False
+            n = n_degenerate(self.mixture(number), n_counted(fit.source, fit.annotations), fit.settings.reg_covar)
+            if found is None or n < found[2]:
+                found = number, bounds[number], n
+            if n == 0:
+                break
+        return found
+
     def mixture(self, number, n_iter=None):
         """The mixture that the M-step of an iteration makes, by default the last one; 0: the start."""
         if n_iter == 0 and not isinstance(self._starts, Starts):
@@ -271,24 +290,18 @@ def search(source, family, settings, random_state, annotations):
         random_state.set_state(before)
         return None
     bounds, n_iter = runs.lower_bounds, runs.n_iter
-    best = _first_of_the_highest(bounds, settings.tol)
-    bound = bounds[best]
+    best, bound, degenerate = runs.best()
     if work < _INSTANT and np.count_nonzero(bounds > bound - settings.tol) >= _AGREE * n_starts:
         return runs, best, n_iter
     for i in range(_ROUNDS):
         starts = _merged(fit, runs.mixture(best), random_state, i == 0)
         others = fit.runs(starts).go_on(_TRIAL_ITERATIONS).abandon_hopeless(bound).go_on()
         n_iter += others.n_iter
-        bounds = others.lower_bounds
-        if not bounds.max() > bound + settings.tol:
+        other, its_bound, its_degenerate = others.best() or (0, -np.inf, 0)
+        if its_bound <= bound + settings.tol or its_degenerate > degenerate:
             break
-        runs, best, bound = others, _first_of_the_highest(bounds, settings.tol), bounds.max()
+        runs, best, bound, degenerate = others, other, its_bound, its_degenerate
     return runs, best, n_iter
-
-
-def _first_of_the_highest(bounds, tol):
-    """The first run that is as high as the highest, but for what convergence to `tol` leaves open."""
-    return int(np.argmax(bounds >= bounds.max() - _SAME * tol))
 
 
 def _merged(fit, mixture, random_state, with_seeds):

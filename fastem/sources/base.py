@@ -202,7 +202,7 @@ class Source:
 
     def _sum_of_log_likelihoods(self, parameters, weights):
         """`log_likelihood` of few points: by the kernel of `score_samples`, which compiles in less time than a pass."""
-        values = self.evaluate(parameters, kernels.log_likelihoods, np.empty(self.n_samples))
+        values = Source.evaluate(self, parameters, kernels.log_likelihoods, np.empty(self.n_samples))
         if not np.isfinite(values).all():
             self._check_points()
         if weights is None:
