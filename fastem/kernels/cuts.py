@@ -29,7 +29,7 @@ _LEAST_IN_LEAF = 256  # points: the time to add up a leaf's sums is still neglig
 _FLOPS_PER_WINDOW = 2e11  # of a window before pruning, which skips most of them
 _LEAST_IN_WINDOW = 16  # points in a window for each component
 _FLOPS_WORTH_A_CHUNK = 2e8  # of a call: with fewer, one chunk a thread, since each chunk allocates scratch
-_FLOPS_WORTH_A_THREAD = 5e6  # of a call: with fewer, threads would wait for each other longer than they save on a busy machine
+_FLOPS_WORTH_A_THREAD = 2e7  # of a call: with fewer, threads of a busy machine wait longer than they save
 
 
 class Grid(NamedTuple):
