@@ -177,6 +177,14 @@ def run_python(kernel):
     return kernel if numba.config.DISABLE_JIT else numba.njit(lambda *args: kernel(*args))
 
 
+@pytest.mark.parametrize("covariance_type", ["diag", "spherical"])
+def test_many_features(covariance_type, one_unit, monkeypatch):
+    X = np.random.default_rng(0).normal(size=(40, 300))
+    params = {"covariance_type": covariance_type, "algorithm": "em", "random_state": 0}
+    model, expected = quietly(GaussianMixture(2, **params), X), in_python(monkeypatch, GaussianMixture(2, **params), X)
+    np.testing.assert_allclose(model.lower_bounds_, expected.lower_bounds_, rtol=1e-12)
+
+
 @pytest.mark.parametrize("n", [31, 32, 257, 1025])
 def test_padding_counts_for_nothing(n, one_unit, monkeypatch):
     X = points(n, 2, 2)

@@ -17,7 +17,6 @@ from ..kernels.runs import (
     END,
     FELL,
     GOES_ON,
-    MOST_FEATURES,
     N_ITER,
     N_LAST,
     UNUSUAL,
@@ -38,6 +37,8 @@ from .report import ALL
 
 # Work of a pass, in flops of a matrix product that takes as long, up to which points are few.
 _FEW = 2e7
+# Features from which LAPACK's Cholesky factors are quicker than those of the compiled M-step.
+_WIDE = 32
 # Iterations of a compiled run, at most, and as a share of max_iter if quasi-Newton steps may follow in Python.
 _MOST_ITERATIONS, _SHARE = 100, 0.5
 # Iterations that may follow once tol is met, as long as parameters change visibly: compiled, then by longer steps.
@@ -60,17 +61,20 @@ _ROUNDS = 3
 
 def apply(source, family, settings, annotations):
     """Whether this file can make the fit: few points in float64, k-means starts, no labels, a compiled M-step."""
-    n_samples, n_features = source.n_samples, source.n_features
+    n_features = source.n_features
     is_plain = settings.init_params == "kmeans" and settings.assignment == "soft" and settings.max_iter > 0
     is_free = not annotations.is_constrained and all(value is None for value in settings.init)
     if family.compiled_m_step is None or source.precision != np.float64 or not (is_plain and is_free):
         return False
-    return n_features <= MOST_FEATURES and n_features + 1 < n_samples and _work(source, settings.n_components) <= _FEW
+    if source.n_samples <= family.least_points(n_features) or (n_features > _WIDE and not family.is_axis_aligned):
+        return False
+    return _work(source, family, settings.n_components) <= _FEW
 
 
-def _work(source, n_components):
+def _work(source, family, n_components):
     """Work of a pass, in flops of a matrix product that takes as long."""
-    return source.n_samples * n_components * (2 * source.n_features**2 + 8 * source.n_features + 50)
+    kind = getattr(kernels, family.compiled_m_step[0])
+    return source.n_samples * n_components * kind.work(source.n_features)
 
 
 class _Fit:
@@ -282,7 +286,7 @@ def search(source, family, settings, random_state, annotations):
     that are not compiled.
     """
     fit, before = _Fit(source, family, settings, annotations, is_patient=True), random_state.get_state()
-    n_components, work = settings.n_components, _work(source, settings.n_components)
+    n_components, work = settings.n_components, _work(source, family, settings.n_components)
     n_starts = int(np.clip(_WORK_OF_STARTS / work, *_STARTS))
     runs = fit.runs(fit.kmeans(random_state, n_starts, n_components)).go_on(_TRIAL_ITERATIONS)
     runs.abandon_hopeless().go_on()

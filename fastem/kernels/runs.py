@@ -19,7 +19,6 @@ from .ordering import all_components
 from .sums import Sums
 from .vectors import GROUP, compiled_apart
 
-MOST_FEATURES = 32  # with more, LAPACK's Cholesky factors are quicker than those of the compiled M-step
 _MOST_IN_BLOCK = 256  # points
 _KMEANS_ITERATIONS = 300
 _ROUNDING = 1e-12  # of a bound, relative where it exceeds 1: a smaller fall doesn't count as one

@@ -189,11 +189,15 @@ class AxisAligned(NamedTuple):
         relative = self.scale / widths
         return self.means, self.scale, widths, relative.min(axis=1), relative.max(axis=1)
 
+    @staticmethod
+    def work(n_features):
+        """Work of a point and a component, in about the flops of a matrix product that takes as long."""
+        return 12 * n_features + 60
+
     @property
     def work_of_pair(self):
-        """Work of a point and a component, in about the flops of a matrix product that takes as long."""
-        n_features = self.bias.shape[1]
-        return 12 * n_features + 60
+        """`work` in these parameters' features."""
+        return self.work(self.bias.shape[1])
 
     def whitened_squares(self, x):
         """Half the squared Mahalanobis distance of points relative to the origin, (m, D), from each mean: (m, K)."""

@@ -243,11 +243,15 @@ class Triangular(NamedTuple):
         matrices = matrices / widths
         return self.means, coefficients, widths, 1 / _norm_bound(np.linalg.inv(matrices)), _norm_bound(matrices)
 
+    @staticmethod
+    def work(n_features):
+        """Work of a point and a component, in about the flops of a matrix product that takes as long."""
+        return 2 * n_features**2 + 8 * n_features + 50
+
     @property
     def work_of_pair(self):
-        """Work of a point and a component, in about the flops of a matrix product that takes as long."""
-        n_features = self.bias.shape[1]
-        return 2 * n_features**2 + 8 * n_features + 50
+        """`work` in these parameters' features."""
+        return self.work(self.bias.shape[1])
 
     def whitened_squares(self, x):
         """Half the squared Mahalanobis distance of points relative to the origin, (m, D), from each mean: (m, K)."""
