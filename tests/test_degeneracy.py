@@ -165,7 +165,7 @@ def test_fewer_points_than_features(n_samples, n_features):
     X = np.random.default_rng(0).normal(size=(n_samples, n_features))
     (text,) = warned(GaussianMixture(2, random_state=0), X)
     assert f"{n_samples} points are too few for 2 components ('full' covariance of {n_features} features" in text
-    assert warned(GaussianMixture(2, random_state=0, covariance_type="diag"), X) == []
+    assert warned(GaussianMixture(2, random_state=1, covariance_type="diag"), X) == []
 
 
 @pytest.mark.parametrize("unit", [1e-5, 1e-4])

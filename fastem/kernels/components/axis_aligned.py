@@ -121,7 +121,7 @@ def _axis_aligned_m_step(parameters, moments, reg_covar, averaged):
             second = moments[k, 1 + n_features + i] / mass
             size = abs(parameters.origin[i]) + abs(parameters.means[k, i])
             variances[i] = second - shift * shift
-            if not is_resolved(variances[i], second, size):
+            if not is_resolved(variances[i], second, size, reg_covar):
                 return False
             sum_of_variances += variances[i]
             parameters.means[k, i] += shift

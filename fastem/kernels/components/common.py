@@ -26,9 +26,14 @@ def one_more_than_features(parameters):
 
 
 @part_of_kernel
-def is_resolved(variance, second, size):
-    """Whether a variance has enough digits, beside the second moment it is the rest of and the coordinates' size."""
-    return variance > DIGITS_KEPT * second and variance > (_COARSE * size) ** 2
+def is_resolved(variance, second, size, reg_covar):
+    """Whether a variance has enough digits, beside the second moment it is the rest of and the coordinates' size.
+
+    Points that are one but for rounding have none; there reg_covar is the variance, if it is larger than that.
+    """
+    rounding = (_COARSE * size) ** 2
+    is_exact = variance > DIGITS_KEPT * second and variance > rounding
+    return is_exact or (second <= rounding and reg_covar > 1e6 * rounding)
 
 
 @part_of_kernel

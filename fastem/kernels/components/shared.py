@@ -96,7 +96,7 @@ def _shared_m_step(parameters, moments, reg_covar, averaged):
                 value -= (moments[k, 0] + EMPTY) * parameters.means[k, i] * parameters.means[k, j]
                 size = max(size, abs(parameters.origin[i]) + abs(parameters.means[k, i]))
             matrix[i, j] = value / total
-        if not is_resolved(matrix[i, i], moments[n_components + i, i] / total, size):
+        if not is_resolved(matrix[i, i], moments[n_components + i, i] / total, size, reg_covar):
             return False
         matrix[i, i] += reg_covar
     log_determinant = invert_factor(matrix)

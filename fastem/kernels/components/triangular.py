@@ -158,7 +158,7 @@ def _triangular_m_step(parameters, moments, reg_covar, averaged):
             shift[i] = moments[row + 1, i] / mass
             second = moments[row + 2 + i, i] / mass
             size = abs(parameters.origin[i]) + abs(parameters.means[k, i])
-            if not is_resolved(second - shift[i] * shift[i], second, size):
+            if not is_resolved(second - shift[i] * shift[i], second, size, reg_covar):
                 return False
             for j in range(i + 1):
                 matrix[i, j] = moments[row + 2 + i, j] / mass - shift[i] * shift[j]
