@@ -155,6 +155,7 @@ def test_a_huge_finite_value_is_no_infinity(X):
         ({"precisions_init": [-1.0, 2], "covariance_type": "spherical"}, "should be positive.*component 0"),
         ({"precisions_init": [[1, 2], [0, 1]], "covariance_type": "diag"}, "should be positive.*component 1"),
         ({"precisions_init": -np.eye(2), "covariance_type": "tied"}, "symmetric, positive-definite"),
+        ({"precisions_init": [[1e-9, 1e-10], [0, 1e-9]], "covariance_type": "tied"}, "symmetric, positive-definite"),
     ],
 )
 def test_parameters(X, params, match):

@@ -1,5 +1,8 @@
 """A family from outside: mclust's EEV, with common eigenvalues, each component turned its own way."""
 
+import json
+import re
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -117,6 +120,22 @@ def test_files_hold_it(tmp_path):
     loaded = fastem.load(tmp_path / "model.npz")
     assert loaded.covariance_type == "EEV"
     assert_array_equal(loaded.score_samples(X), model.score_samples(X))
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_files_hold_nothing_outside_it(dtype, tmp_path):
+    X, _ = turned()
+    file = tmp_path / "model.npz"
+    quietly(eev(), (X * [0.1, 1.0, 10.0]).astype(dtype)).save(file)
+    assert fastem.load(file).means_.dtype == dtype
+    with np.load(file) as archive:
+        arrays = dict(archive)
+    key = json.loads(str(arrays["header"]))["attributes"]["covariances_"]["@array"]
+    arrays[key][2] *= 1.01
+    np.savez(file, **arrays)
+    message = "covariance_type='EEV' has a constraint that 'attributes.covariances_' doesn't keep"
+    with pytest.raises(ValueError, match=re.escape(f"({message})")):
+        fastem.load(file)
 
 
 class Stop(Exception):

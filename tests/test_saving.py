@@ -679,6 +679,141 @@ def test_arrays_that_are_no_mixture(name, change, match, tmp_path):
     refuses(file, match)
 
 
+def change_in_file(file, place, change):
+    """Change the array that stands at this place of the header."""
+    header, arrays = read_by_hand(file)
+    key = at(header, place)["@array"]
+    write_by_hand(file, header, {**arrays, key: change(arrays[key].copy())})
+
+
+def with_correlation(upper, lower=None):
+    """A change of matrices: in the last one, the correlation of the first two features becomes this number."""
+
+    def change(values):
+        last = values.reshape(-1, *values.shape[-2:])[-1]
+        unit = np.sqrt(last[0, 0]) * np.sqrt(last[1, 1])
+        last[0, 1], last[1, 0] = upper * unit, (upper if lower is None else lower) * unit
+        return values
+
+    return change
+
+
+def times(factor):
+    """A change of any values: the last one is multiplied by this number."""
+
+    def change(values):
+        values.reshape(-1)[-1] *= factor
+        return values
+
+    return change
+
+
+@grid("dtype", ["float64", "float32"], quick=["float32"])
+@pytest.mark.parametrize("scale", [1.0, 1e-12, 1e12])
+@pytest.mark.parametrize("name", ["covariances_", "precisions_"])
+@pytest.mark.parametrize(
+    ("covariance_type", "change", "match"),
+    [
+        ("full", with_correlation(1.1), "symmetric, positive-definite, but component 2's is not"),
+        ("full", with_correlation(0.101, 0.1), "symmetric, positive-definite, but component 2's is not"),
+        ("full", times(-1), "symmetric, positive-definite, but component 2's is not"),
+        ("tied", with_correlation(-1.1), r"symmetric, positive-definite\)"),
+        ("tied", with_correlation(0.101, 0.1), r"symmetric, positive-definite\)"),
+        ("diag", times(-1), "positive, but component 2's is not"),
+        ("diag", times(0), "positive, but component 2's is not"),
+        ("spherical", times(-1), "positive, but component 2's is not"),
+    ],
+)
+def test_matrices_that_are_no_covariances(covariance_type, change, match, name, scale, dtype, tmp_path):
+    file = tmp_path / "model.npz"
+    points = (X * scale).astype(dtype)
+    fitted(points, covariance_type=covariance_type, reg_covar=0, max_iter=2).save(file)
+    fastem.load(file)
+    change_in_file(file, ("attributes", name), change)
+    refuses(file, rf"'attributes\.{name}' should be {match}")
+
+
+@pytest.mark.parametrize("mixture", ["accepted", "parameters", "candidate"])
+def test_matrices_of_an_unfinished_fit_that_are_no_covariances(mixture, tmp_path):
+    file = tmp_path / "model.npz"
+    unfinished().save(file)
+    change_in_file(
+        file, ("attributes", "_unfinished", "fields", mixture, "fields", "covariances"), with_correlation(1.1)
+    )
+    refuses(file, rf"_unfinished\.{mixture}\.covariances' should be symmetric, positive-definite")
+    unfinished().save(file)
+    change_in_file(file, (*VISITED, 2, 2), with_correlation(0.1, 0.2))
+    refuses(file, r"_visited\[0\]' should be symmetric, positive-definite")
+
+
+@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+def test_a_prior_that_is_none(covariance_type, tmp_path):
+    file = tmp_path / "model.npz"
+    params = {"covariance_type": covariance_type, "random_state": 0, "n_threads": 1}
+    for place, model in [
+        (("attributes", "prior_", "scale"), fastem.GaussianMixture(2, prior="default", **params)),
+        (("attributes", "covariance_prior_"), fastem.BayesianGaussianMixture(n_components=2, **params)),
+    ]:
+        quietly(model.set_params(max_iter=3), X).save(file)
+        header, arrays = read_by_hand(file)
+        if covariance_type == "spherical":
+            at(header, place[:-1])[place[-1]] = -1.0
+            write_by_hand(file, header, arrays)
+            refuses(file, rf"{'.'.join(place)} should be a number above 0")
+            at(header, place[:-1])[place[-1]] = {"@array": "scale"}
+            write_by_hand(file, header, {**arrays, "scale": np.array(-1.0)})
+            refuses(file, rf"'{'.'.join(place)}' should be 0 or more")
+            continue
+        write_by_hand(file, header, arrays)
+        change, match = with_correlation(1.1), "symmetric, positive-semidefinite"
+        if covariance_type == "diag":
+            change, match = times(-1), "0 or more"
+        change_in_file(file, place, change)
+        refuses(file, rf"'{'.'.join(place)}' should be {match}")
+
+
+def test_a_prior_of_points_with_a_constant_feature_is_one(tmp_path):
+    file, place = tmp_path / "model.npz", ("attributes", "prior_", "scale")
+    with pytest.warns(fastem.DegenerateFitWarning):
+        model = fitted(X * [1, 1, 1, 0], prior="default")
+    model.save(file)
+    scale = fastem.load(file).prior_["scale"]
+    assert_array_equal(scale, model.prior_["scale"])
+    assert scale[3, 3] == 0
+    change_in_file(file, place, lambda scale: np.where(np.eye(4), scale, 0.01))
+    refuses(file, "prior_.scale' should be symmetric, positive-semidefinite")
+
+
+@pytest.mark.filterwarnings("ignore::fastem.DegenerateFitWarning")
+@pytest.mark.parametrize("scale", [1e-30, 1.0, 1e30])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+def test_what_a_fit_to_points_of_any_scale_makes_is_loaded(covariance_type, dtype, scale, tmp_path):
+    """Features of very different scales, two of them nearly the same: rounding makes float32 matrices indefinite."""
+    points = X * np.array([1e-4, 1.0, 1.0, 1e4])
+    points[:, 2] = points[:, 1] + 2e-4 * X[:, 2]
+    points = (points * scale).astype(dtype)
+    if not points.any():
+        pytest.skip("float32 holds no number as small as that")
+    file = tmp_path / "model.npz"
+    for algorithm in ("em", "auto"):
+        model = fitted(points, covariance_type=covariance_type, reg_covar=0, algorithm=algorithm, max_iter=5)
+        model.save(file)
+        assert_same_bits(fastem.load(file), model)
+    if (covariance_type, dtype, scale) == ("full", "float32", 1.0):
+        assert np.linalg.eigvalsh(model.covariances_[:, 1:3, 1:3].astype(np.float64)).min() < 0
+
+
+@pytest.mark.filterwarnings("ignore:overflow encountered:RuntimeWarning")
+@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+def test_precisions_that_overflowed_are_loaded(covariance_type, tmp_path):
+    file = tmp_path / "model.npz"
+    model = fitted(X * 1e-156, covariance_type=covariance_type, reg_covar=0, algorithm="em", max_iter=5)
+    assert np.isinf(model.precisions_).any()
+    model.save(file)
+    assert_same_bits(fastem.load(file), model)
+
+
 def test_an_unfinished_fit_has_an_iteration(tmp_path):
     file = tmp_path / "model.npz"
     unfinished().save(file)

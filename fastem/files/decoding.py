@@ -6,6 +6,7 @@ don't check bounds, so a wrong shape would let a file read memory outside its ar
 """
 
 import reprlib
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -175,12 +176,25 @@ def means(value, where, context):
     return _finite(_floats(value, where, context, (context.n_components, context.n_features)), where)
 
 
-def matrices(value, where, context):
-    """Covariances or precisions in the family's shape."""
-    values = _floats(value, where, context, context.family.shape(context.n_components, context.n_features))
-    if np.isnan(values).any():  # infinite ones are allowed: float32 can overflow
+def _of_family(what, value, where, context):
+    shape = context.n_components, context.n_features
+    values = _floats(value, where, context, context.family.shape(*shape))
+    if np.isnan(values).any():
         raise ValueError(f"{where} holds NaN")
+    context.family.check(values, *shape, what, where, _rounding_of_correlations(values))
     return values
+
+
+def _rounding_of_correlations(values):
+    """Error allowed in a correlation: half the dtype's digits. Rounding moves eigenvalues by up to D eps."""
+    return np.finfo(values.dtype).eps ** 0.5
+
+
+covariances = partial(_of_family, "covariances")
+"""Covariances in the family's shape."""
+
+precisions = partial(_of_family, "precision")
+"""Precisions in the family's shape."""
 
 
 def factors(value, where, context):
@@ -199,11 +213,15 @@ def point(value, where, context):
 
 
 def of_one_component(value, where, context):
-    """A value in the shape of one component's covariance; a positive number if that is one."""
+    """The scale of a prior, in the shape of one component's covariance; a positive number if that is one."""
     shape = context.family.shape_of_one(context.n_features)
     if not shape and not isinstance(value, dict):
         return positive(value, where, context)
-    return _finite(_floats(value, where, context, shape), where)
+    values = _finite(_floats(value, where, context, shape), where)
+    one = values.reshape(context.family.shape(1, context.n_features))
+    rounding = _rounding_of_correlations(values)
+    context.family.check(one, 1, context.n_features, "scale of the prior", where, rounding, may_be_flat=True)
+    return values
 
 
 def counts(value, where, context):
@@ -278,7 +296,7 @@ def visited(value, where, context):
             return Visited(
                 integer(number_of_points, where, context),
                 [kind(v, where, context) for kind, v in zip((weights, means, factors), theta, strict=True)],
-                [kind(v, where, context) for kind, v in zip((weights, means, matrices), successor, strict=True)],
+                [kind(v, where, context) for kind, v in zip((weights, means, covariances), successor, strict=True)],
             )
     raise wrong(where, "a pass and its arrays", value)
 

@@ -185,7 +185,7 @@ _MIXTURE = record(
     family=decoding.family,
     weights=decoding.weights,
     means=decoding.means,
-    covariances=decoding.matrices,
+    covariances=decoding.covariances,
     precisions_cholesky=decoding.factors,
 )
 
@@ -222,8 +222,8 @@ _STEPS = one_of(
 _ATTRIBUTES = {
     "weights_": decoding.weights,
     "means_": decoding.means,
-    "covariances_": decoding.matrices,
-    "precisions_": decoding.matrices,
+    "covariances_": decoding.covariances,
+    "precisions_": decoding.precisions,
     "precisions_cholesky_": decoding.factors,
     "converged_": boolean,
     "n_iter_": integer,
