@@ -133,7 +133,7 @@ def test_files_hold_nothing_outside_it(dtype, tmp_path):
     key = json.loads(str(arrays["header"]))["attributes"]["covariances_"]["@array"]
     arrays[key][2] *= 1.01
     np.savez(file, **arrays)
-    message = "covariance_type='EEV' has a constraint that 'attributes.covariances_' doesn't keep"
+    message = "covariance_type='EEV' has a constraint that 'attributes.covariances_' doesn't satisfy"
     with pytest.raises(ValueError, match=re.escape(f"({message})")):
         fastem.load(file)
 
@@ -204,7 +204,7 @@ def test_known_parameters_are_taken_where_they_are_in_the_family():
     assert_allclose(other.score_samples(X), model.score_samples(X), rtol=1e-10)
     assert_allclose(model.to_sklearn().score_samples(X), model.score_samples(X), rtol=1e-10)
     wrong = model.covariances_ * np.array([1.0, 1.0, 1.5])[:, None, None]
-    with pytest.raises(ValueError, match=r"covariance_type='EEV' has a constraint that 'covariances' doesn't keep"):
+    with pytest.raises(ValueError, match=r"covariance_type='EEV' has a constraint that 'covariances' doesn't satisfy"):
         GaussianMixture.from_parameters(model.weights_, model.means_, wrong, covariance_type="EEV")
     with pytest.raises(ValueError, match=r"covariance_type='EEV' .*'precision'"):
         eev(precisions_init=np.linalg.inv(wrong)).fit(X)
@@ -212,11 +212,11 @@ def test_known_parameters_are_taken_where_they_are_in_the_family():
 
 def test_what_it_lacks_is_said():
     X, _ = turned()
-    with pytest.raises(ValueError, match="covariance_type='EEV' goes with no prior"):
+    with pytest.raises(ValueError, match="covariance_type='EEV' doesn't support priors"):
         eev(prior="default").fit(X)
-    with pytest.raises(ValueError, match="covariance_type='EEV' goes with no prior"):
+    with pytest.raises(ValueError, match="covariance_type='EEV' doesn't support priors"):
         BayesianGaussianMixture(n_components=3, covariance_type="EEV").fit(X)
-    with pytest.raises(ValueError, match="covariance_type='EEV' has no random mixtures"):
+    with pytest.raises(ValueError, match="covariance_type='EEV' can't be drawn at random"):
         fastem.datasets.make_mixture(covariance_type="EEV")
 
 

@@ -294,9 +294,9 @@ def test_a_model_that_could_not_be_loaded_is_not_saved(tmp_path):
             r"covariances_' should have the shape of \(3, 4\), but got \(3, 4, 4\)",
         ),
         ({"tol": -1}, ValueError, "'tol' parameter of GaussianMixture must be"),
-        ({"random_state": np.random.default_rng(0)}, TypeError, "can't save a Generator"),
+        ({"random_state": np.random.default_rng(0)}, TypeError, "can't save random_state: it is a Generator"),
         ({"random_state": np.random.RandomState(np.random.PCG64(0))}, ValueError, "Mersenne Twister"),
-        ({"means_init": X[:3] + 1j}, TypeError, "can't save an array of dtype complex128"),
+        ({"means_init": X[:3] + 1j}, TypeError, "can't save means_init: it is an array of dtype complex128"),
     ):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # numpy's, of a state that is no Mersenne Twister's
@@ -372,7 +372,7 @@ def header_with(file, **changes):
         (lambda file: np.savez(file, header=np.array({}, dtype=object)), "can't be read as a model"),
         (lambda file: zipfile.ZipFile(file, "w").close(), "can't be read as a model"),
         (lambda file: header_with(file, format="other"), "it is not a model of fastem"),
-        (lambda file: header_with(file, version=99), "it is of format 99, this fastem reads up to 1"),
+        (lambda file: header_with(file, version=99), "it has format version 99, but this fastem reads up to 1"),
         (lambda file: header_with(file, version=None), "can't be read as a model"),
         (lambda file: header_with(file, version="1"), "can't be read as a model"),
         (lambda file: header_with(file, attributes=None), "can't be read as a model"),
@@ -467,11 +467,11 @@ def test_no_code_in_a_file_is_run(tmp_path):
     code = f"__import__('pathlib').Path({str(proof)!r}).touch()"
     for name in members:
         write_members(file, {**members, name: harm}.items())
-        refuses(file, "no array of numbers")
+        refuses(file, "not an array of numbers")
         for head in (b"{'descr': " + code.encode() + b", 'fortran_order': False, 'shape': (2,), }\n", code.encode()):
             forged = b"\x93NUMPY\x01\x00" + len(head).to_bytes(2, "little") + head + bytes(16)
             write_members(file, {**members, name: forged}.items())
-            refuses(file, "no array of numbers")
+            refuses(file, "not an array of numbers")
     file.write_bytes(pickle.dumps(Harm(proof)))
     refuses(file, "not a zip file")
     assert not proof.exists()
@@ -495,7 +495,7 @@ def test_no_memory_is_taken_on_a_files_word(shape, tmp_path):
     assert file.stat().st_size < 50_000
     tracemalloc.start()
     try:
-        refuses(file, "an array of 32 bytes is said to be of dtype float64 and shape")
+        refuses(file, "an array of 32 bytes has a header for dtype float64 and shape")
         assert tracemalloc.get_traced_memory()[1] < 2 << 20
     finally:
         tracemalloc.stop()
@@ -530,7 +530,7 @@ def test_members_that_lie_in_the_same_place_are_refused(tmp_path):
     file.write_bytes(content[:end] + more + content[end : end + 8] + count + count + size + content[end + 16 :])
     with zipfile.ZipFile(file) as archive:
         assert len(archive.namelist()) > 1000
-    refuses(file, "said to be longer than the file")
+    refuses(file, "gives its members more bytes than the file has")
 
 
 @pytest.mark.parametrize("twice", ["header.npy", "array_0.npy", "header", "array_0"])
@@ -548,9 +548,9 @@ def test_names_that_are_there_twice_are_refused(twice, tmp_path):
         ("[" * 100_000 + "]" * 100_000, "nested too deeply"),
         ('{"a":' * 100_000 + "1" + "}" * 100_000, "nested too deeply"),
         ('{"format": "fastem", "version": ' + "9" * 5000 + "}", "4300"),
-        ('{"format": "fastem", "version": 1' + "0" * 400 + "}", "it is of format 1"),
-        ('{"format": "fastem", "version": true}', "doesn't say of which format"),
-        ('{"format": "fastem", "version": NaN}', "doesn't say of which format"),
+        ('{"format": "fastem", "version": 1' + "0" * 400 + "}", "it has format version 1"),
+        ('{"format": "fastem", "version": true}', "has no valid format version"),
+        ('{"format": "fastem", "version": NaN}', "has no valid format version"),
         ('{"format": "fastem", "version": 1, "class": []}', "its class should be a str, but is a list"),
         ('{"format": "fastem"', "delimiter"),
         ("\ud800", "utf-32"),
@@ -578,17 +578,17 @@ LARGE, ANY = np.zeros(100), {"@array": "large"}
         (("params", "tol"), -1.0, "'tol' parameter of GaussianMixture must be"),
         (("params", "covariance_type"), "tied", r"_' should have the shape of \(4, 4\), but got \(3, 4, 4\)"),
         (("params", "means_init"), {"a": 1}, "params.means_init should be"),
-        (("params", "means_init"), {"@array": "header"}, "params.means_init should be an array in the file"),
+        (("params", "means_init"), {"@array": "header"}, "params.means_init should be an array of the file"),
         (("params", "means_init"), {"@class": "Plain", "fields": {}}, "params.means_init should be"),
         ((*STATE, 2), 10**6, "params.random_state should be an integer from 0 to 624, but is 1000000"),
         ((*STATE, 2), -1, "params.random_state should be an integer from 0 to 624"),
         ((*STATE, 3), 2, "params.random_state should be an integer from 0 to 1"),
         ((*STATE, 1), ANY, "624 words of 32 bits"),
         ((*STATE, 0), "PCG64", "Mersenne Twister"),
-        (("attributes", "means_"), None, "attributes.means_ should be an array in the file"),
+        (("attributes", "means_"), None, "attributes.means_ should be an array of the file"),
         (("attributes", "means_"), ANY, r"attributes.means_' should have the shape of \(any, any\), but got \(100,\)"),
         (("attributes", "weights_"), ANY, r"attributes.weights_' should have the shape of \(3,\), but got \(100,\)"),
-        (("attributes", "weights_"), {"@array": "array_9999"}, "attributes.weights_ should be an array in the file"),
+        (("attributes", "weights_"), {"@array": "array_9999"}, "attributes.weights_ should be an array of the file"),
         (("attributes", "precisions_"), ANY, "attributes.precisions_' should have the shape of"),
         (("attributes", "precisions_cholesky_"), ANY, "attributes.precisions_cholesky_' should have the shape of"),
         (("attributes", "converged_"), 1, "attributes.converged_ should be true or false, but is 1"),
@@ -598,8 +598,8 @@ LARGE, ANY = np.zeros(100), {"@array": "large"}
         (("attributes", "lower_bounds_"), {}, "attributes.lower_bounds_ should be a list, but is a dict"),
         (("attributes", "lower_bounds_", 1), None, r"attributes.lower_bounds_\[1\] should be a number, but is None"),
         (("attributes", "lower_bounds_", 1), 10**400, "too large to convert to float"),
-        (("attributes", "n_features_in_"), 3, "attributes.n_features_in_ should be 4, as means_ have it, but is 3"),
-        (("attributes", "feature_names_in_", "@strings"), ["a"], "should be 4 strings, .* but are 1"),
+        (("attributes", "n_features_in_"), 3, "should be 4, the number of features of means_, but is 3"),
+        (("attributes", "feature_names_in_", "@strings"), ["a"], "should be 4 strings, .* but has 1"),
         (("attributes", "feature_names_in_", "@strings", 0), 7, r"feature_names_in_\[0\] should be a string, but is 7"),
         (("attributes", "n_samples_seen_"), -1, "attributes.n_samples_seen_ should be an integer"),
         (("attributes", "_weight_seen"), float("nan"), "attributes._weight_seen should be a number of 0 or more"),
@@ -616,14 +616,14 @@ LARGE, ANY = np.zeros(100), {"@array": "large"}
         ((*VISITED, 0), 1.5, r"_visited\[0\] should be an integer"),
         ((*VISITED, 1, 0), ANY, r"_visited\[0\]' should have the shape of \(3,\), but got \(100,\)"),
         ((*VISITED, 2, 2), ANY, r"_visited\[0\]' should have the shape of \(3, 4, 4\), but got \(100,\)"),
-        ((*VISITED, 2), [], r"_visited\[0\] should be a pass and its arrays"),
+        ((*VISITED, 2), [], r"_visited\[0\] should be a number and two lists of three arrays"),
         (("attributes", *MIXTURE, "fields", "means"), ANY, r"accepted.means' should have the shape of \(3, 4\)"),
-        (("attributes", *MIXTURE, "fields", "family"), {"@family": "diag"}, "that of the model, 'full'"),
+        (("attributes", *MIXTURE, "fields", "family"), {"@family": "diag"}, "'full', the covariance_type of the model"),
         (("attributes", *MIXTURE, "@class"), "Unfinished", "accepted should be an object of class Parameters"),
         (("attributes", "_unfinished", "fields", "candidate"), None, "an object of class Parameters"),
-        (("attributes", "_unfinished", "fields", "lower_bounds"), [], "as many kinds as lower_bounds"),
+        (("attributes", "_unfinished", "fields", "lower_bounds"), [], "should be equally many, at least one"),
         (("attributes", "_unfinished", "fields", "seed"), 2**64, "seed should be an integer from 0"),
-        (("attributes", "_unfinished", "fields"), {}, "_unfinished lack accepted, parameters, candidate, steps"),
+        (("attributes", "_unfinished", "fields"), {}, "_unfinished: accepted, parameters, .* missing"),
     ],
     quick=slice(0, None, 4),
 )  # fmt: skip
@@ -659,9 +659,9 @@ def test_what_every_model_has_must_be_there(name, tmp_path):
         ("means_", lambda m: m * np.inf, "attributes.means_ holds NaN or infinity"),
         ("means_", lambda m: m.astype(int), "should be of dtype float32 or float64, but is int64"),
         ("means_", lambda m: m[:, :0], "attributes.means_' should have the shape of"),
-        ("means_", lambda m: m.astype(complex), "no array of numbers"),
+        ("means_", lambda m: m.astype(complex), "not an array of numbers"),
         ("means_", lambda m: m.astype("U9"), "an array holds text"),
-        ("means_", lambda m: m.astype([("a", float)]), "no array of numbers"),
+        ("means_", lambda m: m.astype([("a", float)]), "not an array of numbers"),
         ("covariances_", lambda c: c * np.nan, "attributes.covariances_ holds NaN"),
         ("precisions_cholesky_", lambda f: -f, "should be upper triangular with a positive diagonal"),
         ("precisions_cholesky_", lambda f: f * 0, "should be upper triangular with a positive diagonal"),
@@ -820,7 +820,7 @@ def test_an_unfinished_fit_has_an_iteration(tmp_path):
     header, arrays = read_by_hand(file)
     header["attributes"]["_unfinished"]["fields"].update(lower_bounds=[], kinds=[])
     write_by_hand(file, header, arrays)
-    refuses(file, "as many kinds as lower_bounds, at least one")
+    refuses(file, "should be equally many, at least one")
 
 
 def test_an_array_stands_for_one_thing(tmp_path):
@@ -830,7 +830,7 @@ def test_an_array_stands_for_one_thing(tmp_path):
     header, arrays = read_by_hand(file)
     header["params"]["means_init"] = [header["attributes"]["means_"]] * 3
     write_by_hand(file, header, arrays)
-    refuses(file, "params.means_init should be an array in the file that stands for nothing else")
+    refuses(file, "params.means_init should be an array of the file that is used only here")
 
 
 def test_a_state_of_a_random_generator_that_would_never_end(tmp_path):
@@ -998,6 +998,6 @@ def test_arrays_that_chance_has_changed_are_refused_or_work(chance_file, data):
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names here")
 def test_what_is_no_ordinary_file_is_not_replaced(tmp_path):
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(OSError, match="Not an ordinary file"):
+    with pytest.raises(OSError, match="Not a regular file"):
         fastem.GaussianMixture(2, random_state=0).fit(load_faithful().data).save(tmp_path / "pipe")
     assert not (tmp_path / "pipe").is_file()

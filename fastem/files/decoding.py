@@ -95,14 +95,14 @@ def step(value, where, context):
 def n_features(value, where, context):
     """The number of features, that of the means."""
     if integer(value, where, context) != context.n_features:
-        raise wrong(where, f"{context.n_features}, as means_ have it", value)
+        raise wrong(where, f"{context.n_features}, the number of features of means_", value)
     return value
 
 
 def family(value, where, context):
     """The covariance family, that of the model."""
     if value != {"@family": context.family.name}:
-        raise wrong(where, f"that of the model, {context.family.name!r}", value)
+        raise wrong(where, f"{context.family.name!r}, the covariance_type of the model", value)
     return context.family
 
 
@@ -146,7 +146,7 @@ def _taken(value, where, context):
     match value:
         case {"@array": str(name)} if name in context.arrays:
             return context.arrays.pop(name)
-    raise wrong(where, "an array in the file that stands for nothing else", value)
+    raise wrong(where, "an array of the file that is used only here", value)
 
 
 def _floats(value, where, context, shape):
@@ -277,7 +277,7 @@ def feature_names(value, where, context):
     """A string for each feature."""
     values = strings(value, where, context)
     if len(values) != context.n_features:
-        raise ValueError(f"{where} should be {context.n_features} strings, one for each feature, but are {len(values)}")
+        raise ValueError(f"{where} should be {context.n_features} strings, one for each feature, but has {len(values)}")
     return values
 
 
@@ -298,7 +298,7 @@ def visited(value, where, context):
                 [kind(v, where, context) for kind, v in zip((weights, means, factors), theta, strict=True)],
                 [kind(v, where, context) for kind, v in zip((weights, means, covariances), successor, strict=True)],
             )
-    raise wrong(where, "a pass and its arrays", value)
+    raise wrong(where, "a number and two lists of three arrays", value)
 
 
 def dict_of(**kinds):
@@ -344,5 +344,5 @@ def all_of(kinds, values, where, context, may_lack=()):
     """A dict of decoded values, each of its kind."""
     lacking = [name for name in kinds if name not in values and name not in may_lack]
     if lacking:
-        raise ValueError(f"{where} lack {', '.join(lacking)}")
+        raise ValueError(f"{where}: {', '.join(lacking)} missing")
     return {name: kind(values[name], f"{where}.{name}", context) for name, kind in kinds.items() if name in values}

@@ -46,7 +46,7 @@ class CovarianceFamily:
     def with_conjugate_prior(self):
         """The family itself; raises NotInFamily if it supports no conjugate prior."""
         if self.conjugate is None:
-            raise NotInFamily(self, "goes with no prior: take 'full', 'tied', 'diag' or 'spherical'")
+            raise NotInFamily(self, "doesn't support priors: use 'full', 'tied', 'diag' or 'spherical'")
         return self
 
     @property

@@ -32,8 +32,8 @@ class Constrained(Full):
         nearest = self.in_family(np.full(n_components, 1 / n_components), covariances)
         tolerance = max(_TOLERANCE, rounding or 0.0)
         if not np.allclose(nearest, covariances, rtol=tolerance, atol=tolerance * np.abs(covariances).max()):
-            remedy = "" if name else ": leave the argument out, or give values of a fit of this type"
-            raise NotInFamily(self, f"has a constraint that '{name or what}' doesn't keep{remedy}")
+            remedy = "" if name else ": leave the argument out, or pass the values of a fit of this type"
+            raise NotInFamily(self, f"has a constraint that '{name or what}' doesn't satisfy{remedy}")
 
     def random_shapes(self, n_components, n_features, rng):
-        raise NotInFamily(self, "has no random mixtures: take 'full', 'tied', 'diag' or 'spherical'")
+        raise NotInFamily(self, "can't be drawn at random: use 'full', 'tied', 'diag' or 'spherical'")
