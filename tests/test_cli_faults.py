@@ -23,6 +23,7 @@ import fastem
 from fastem import cli
 from fastem.cli import outputs, tables
 from fastem.datasets import load_faithful
+from fastem.model.families import FAMILIES
 
 from .grids import exhaustive
 from .test_cli import ENVIRONMENT, FASTEM, from_stdin, in_empty_folder  # noqa: F401  (a fixture)
@@ -351,9 +352,12 @@ FAULTS = [
     ("select good.csv -k 1-", "--components: '1-': should be like 1-9 or 2,4,8"),
     ("select good.csv -k 1,,2", "--components: '1,,2': should be like 1-9 or 2,4,8"),
     ("select absent.csv -k 2:3", "--components: '2:3': should be like 1-9 or 2,4,8"),
-    ("select good.csv --covariance full,round", "Invalid value for '--covariance': 'round' is not among full, tied, …"),
+    (
+        "select good.csv --covariance full,round",
+        f"Invalid value for '--covariance': 'round' is not among {', '.join(FAMILIES)}; …",
+    ),
     ("select good.csv --criterion dic", "Invalid value for '--criterion': …'dic' …; fastem select --help says more"),
-    ("warm-up fuII", "Invalid value for 'TYPE': 'fuII' is not among full, tied, diag, spherical; fastem warm-up …"),
+    ("warm-up fuII", f"Invalid value for 'TYPE': 'fuII' is not among {', '.join(FAMILIES)}; fastem warm-up …"),
 ]
 
 

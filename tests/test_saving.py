@@ -25,6 +25,7 @@ from sklearn.exceptions import NotFittedError
 import fastem
 from fastem.callbacks import Frames
 from fastem.datasets import load_faithful
+from fastem.model.families import FAMILIES
 
 from .data_sets import COVARIANCE_TYPES, start
 from .fits import assert_same_bits, fitted, mixture, points, quietly
@@ -71,7 +72,7 @@ def unfinished(**params):
 
 
 @grid("dtype", ["float64", "float32"], quick=["float64"])
-@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@pytest.mark.parametrize("covariance_type", FAMILIES)
 def test_a_model_that_was_saved_is_the_same_to_the_bit(covariance_type, dtype, tmp_path):
     points = frame(X.astype(dtype))
     model = fitted(points, covariance_type=covariance_type, tol=1e-5)
@@ -787,7 +788,7 @@ def test_a_prior_of_points_with_a_constant_feature_is_one(tmp_path):
 @pytest.mark.filterwarnings("ignore::fastem.DegenerateFitWarning")
 @pytest.mark.parametrize("scale", [1e-30, 1.0, 1e30])
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@pytest.mark.parametrize("covariance_type", FAMILIES)
 def test_what_a_fit_to_points_of_any_scale_makes_is_loaded(covariance_type, dtype, scale, tmp_path):
     """Features of very different scales, two of them nearly the same: rounding makes float32 matrices indefinite."""
     points = X * np.array([1e-4, 1.0, 1.0, 1e4])
@@ -805,7 +806,7 @@ def test_what_a_fit_to_points_of_any_scale_makes_is_loaded(covariance_type, dtyp
 
 
 @pytest.mark.filterwarnings("ignore:overflow encountered:RuntimeWarning")
-@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@pytest.mark.parametrize("covariance_type", FAMILIES)
 def test_precisions_that_overflowed_are_loaded(covariance_type, tmp_path):
     file = tmp_path / "model.npz"
     model = fitted(X * 1e-156, covariance_type=covariance_type, reg_covar=0, algorithm="em", max_iter=5)
