@@ -96,7 +96,7 @@ class Frames(_Callback):
         """The frames of the run with the highest final `lower_bound_`."""
         ended = [run for run in self.runs if run]
         if not ended:
-            raise ValueError("there are no frames yet: fit a model with these callbacks, model.set_callbacks(frames)")
+            raise ValueError("there are no frames yet: call model.set_callbacks(frames), then fit the model")
         return max(ended, key=lambda run: run[-1].lower_bound_)
 
     def setup(self, estimator: Any, context: Any) -> None:

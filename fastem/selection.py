@@ -165,14 +165,14 @@ def select(
     counts = [n_components] if isinstance(n_components, int | np.integer) else sorted(set(n_components))
     types = [covariance_type] if isinstance(covariance_type, str) else list(dict.fromkeys(covariance_type))
     if not counts or not types:
-        raise ValueError("n_components and covariance_type should name one value or more each")
+        raise ValueError("n_components and covariance_type should each have at least one value")
     if criterion not in CRITERIA:
         raise ValueError(f"criterion should be one of {', '.join(CRITERIA)}, but got {criterion!r}")
     if n_folds < 2:
         raise ValueError(f"n_folds should be 2 or more, but got {n_folds}")
     if one_standard_error and criterion != "held_out":
         raise ValueError(
-            f"one_standard_error is for criterion='held_out', but criterion is {criterion!r}: leave one of them out"
+            f"one_standard_error needs criterion='held_out', but criterion is {criterion!r}: change one of them"
         )
     models = [GaussianMixture(k, covariance_type=each, **params) for each in types for k in counts]
     for model in models:
@@ -263,7 +263,7 @@ class _Selector:
         """Candidates that have a mixture; ValueError if none has."""
         fitted = [each for each in self._candidates if each.result is not None]
         if not fitted:
-            raise ValueError(f"no combination could be fitted; the last: {self._candidates[-1].status}")
+            raise ValueError(f"no combination could be fitted. The reason for the last: {self._candidates[-1].status}")
         return fitted
 
     def _stop_hopeless(self, fitted):
@@ -412,7 +412,7 @@ class _Selector:
         classes[np.isnan(costs)] = len(_CLASSES)
         order = np.lexsort([costs, classes])
         if classes[order[0]] > _CLASSES["collapsed"]:
-            raise ValueError(f"no combination could be fitted; the last: {self._candidates[-1].status}")
+            raise ValueError(f"no combination could be fitted. The reason for the last: {self._candidates[-1].status}")
         if self._one_standard_error:
             order = self._simplest_first(order, classes)
         return order

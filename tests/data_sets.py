@@ -7,6 +7,7 @@ from sklearn import datasets
 from sklearn.decomposition import PCA
 
 from fastem.datasets import load_faithful
+from fastem.model.families import STANDARD
 
 
 def overlapping(n_samples, n_features, n_components, seed=5):
@@ -38,7 +39,7 @@ def load(name):
 
 
 NAMES = ("faithful", "iris", "wine", "cancer", "digits", "scaled")
-COVARIANCE_TYPES = ("full", "tied", "diag", "spherical")
+COVARIANCE_TYPES = STANDARD
 
 
 def start(X, n_components, covariance_type, seed=0):

@@ -46,9 +46,9 @@ from fastem import BayesianGaussianMixture, GaussianMixture, cli, plotting
 from fastem.callbacks import Checkpoint, Frames
 from fastem.estimators.em_mixture import EMMixture
 from fastem.kernels.compiler import jit
+from fastem.model.families import STANDARD
 from fastem.sources import SourceError
 
-COVARIANCE_TYPES = "full", "tied", "diag", "spherical"
 EVERY = 5  # seconds between two measurements
 
 # MiB that 1,000 actions may add. One works with about a MiB of data: to lose a thousandth of it each time would be 1.
@@ -95,7 +95,7 @@ def points(rng, most=20_000, n_features=None, dtypes=("f8", "f8", "f4", "f4", "i
 def mixture(rng, *classes, **params):
     chosen = {
         "n_components": int(rng.integers(1, 21)),
-        "covariance_type": pick(rng, *COVARIANCE_TYPES),
+        "covariance_type": pick(rng, *STANDARD),
         "init_params": pick(rng, "kmeans", "kmeans", "k-means++", "random", "random_from_data"),
         "algorithm": pick(rng, "auto", "auto", "em"),
         "n_init": pick(rng, 1, 1, 1, 3),
@@ -239,7 +239,7 @@ def dask_array(X, rng, folder):
 @action(1)
 def selection(rng, folder):
     X, _ = points(rng, 5000)
-    criterion, types = pick(rng, "bic", "aic", "icl", "held_out"), pick(rng, COVARIANCE_TYPES, "full")
+    criterion, types = pick(rng, "bic", "aic", "icl", "held_out"), pick(rng, STANDARD, "full")
     check(fastem.select(X, range(1, 5), types, criterion, random_state=0).best_estimator_, X)
 
 
@@ -340,7 +340,7 @@ def command_line(rng, folder):
     np.savetxt(table, np.c_[X, groups], delimiter=",", header=",".join([*names, "group"]), comments="", fmt="%.8g")
     chosen = f"{table} --columns {','.join(names)}"
     with patch("fastem.cli.tables._IN_MEMORY", pick(rng, 1 << 12, 64 << 20)):  # else in a temporary file
-        command(f"fit {chosen} -k 3 --covariance {pick(rng, *COVARIANCE_TYPES)} --save {model}")
+        command(f"fit {chosen} -k 3 --covariance {pick(rng, *STANDARD)} --save {model}")
         assert len(command(f"predict {model} {chosen} {pick(rng, '', '--proba', '--density')}").splitlines()) > len(X)
         assert len(command(f"predict {model} -", command(f"sample {model} -n 50")).splitlines()) == 51
         line, status = pick(

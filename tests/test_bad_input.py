@@ -72,22 +72,22 @@ NOT_NUMBERS = {
     "masked": (lambda X: np.ma.masked_inside(X, 2, 3), "masked values in 6 rows, the first is row 39. Drop"),
     "masked int": (lambda X: np.ma.masked_equal(np.arange(400).reshape(200, 2), 21), "in 1 row, the first is row 10"),
     "rows masked": (lambda X: list(np.ma.masked_inside(X, 2, 3)), "masked values in 6 rows, the first is row 39"),
-    "dates": (lambda X: DATES, r"of dtype datetime64\[D\], it should hold real numbers. Convert it.* are days"),
+    "dates": (lambda X: DATES, r" should hold real numbers, but has dtype datetime64\[D\]. Convert it.* are days"),
     "NaT": (lambda X: np.where(DATES[198] > DATES, DATES, np.datetime64("NaT")), "NaT in 2 rows, the first is row 198"),
-    "spans": (lambda X: DATES - DATES[0], r"of dtype timedelta64\[D\].* are seconds"),
+    "spans": (lambda X: DATES - DATES[0], r"has dtype timedelta64\[D\].* are seconds"),
     "spans, NaT": (lambda X: with_value(np.repeat(DATES - DATES[0], 2, axis=1), 7, "NaT"), "NaT in 1 row.* is row 7"),
     "object": (lambda X: [[1.5, np.datetime64("NaT")]] * 200, "datetime64.*NaT in 200 rows, the first is row 0"),
     "a column": (
         lambda X: pd.DataFrame({"a": X[:, 0], "day": DATES[:, 0]}),
-        r"of dtype datetime64\[s\] in column 'day', it should hold real numbers",
+        r" should hold real numbers, but has dtype datetime64\[s\] in column 'day'",
     ),
     "a column with NaT": (
         lambda X: pd.DataFrame({"span": pd.Series(DATES[:, 0]).diff()}),
-        r"of dtype timedelta64\[.*\] in column 'span'.*NaT in 1 row, the first is row 0",
+        r"has dtype timedelta64\[.*\] in column 'span'.*NaT in 1 row, the first is row 0",
     ),
     "a column with a zone": (
         lambda X: pd.DataFrame({"day": pd.Series(DATES[:, 0]).dt.tz_localize("UTC")}),
-        r"of dtype datetime64\[s, UTC\] in column 'day'",
+        r"has dtype datetime64\[s, UTC\] in column 'day'",
     ),
 }  # fmt: skip
 
@@ -155,6 +155,7 @@ def test_a_huge_finite_value_is_no_infinity(X):
         ({"precisions_init": [-1.0, 2], "covariance_type": "spherical"}, "should be positive.*component 0"),
         ({"precisions_init": [[1, 2], [0, 1]], "covariance_type": "diag"}, "should be positive.*component 1"),
         ({"precisions_init": -np.eye(2), "covariance_type": "tied"}, "symmetric, positive-definite"),
+        ({"precisions_init": [[1e-9, 1e-10], [0, 1e-9]], "covariance_type": "tied"}, "symmetric, positive-definite"),
     ],
 )
 def test_parameters(X, params, match):
@@ -167,10 +168,18 @@ def test_parameters(X, params, match):
         (np.zeros(199, int), ValueError, r"labels should have the shape \(200,\)"),
         (np.zeros((200, 1), int), ValueError, "shape"),
         (np.zeros(200), ValueError, "integers"),
-        (np.full(200, 2), ValueError, r"labels should be in -1..1"),
-        (np.full(200, -2), ValueError, r"labels should be in -1..1"),
-        (np.zeros(200, int), ValueError, "component 1 without a point"),
-        (np.ones((200, 3)), ValueError, r"allowed responsibilities should have the shape \(200, 2\)"),
+        (
+            np.full(200, 2),
+            ValueError,
+            r"labels should be from 0 to n_components - 1 = 1, or -1 for unknown, but they are from",
+        ),
+        (
+            np.full(200, -2),
+            ValueError,
+            r"labels should be from 0 to n_components - 1 = 1, or -1 for unknown, but they are from",
+        ),
+        (np.zeros(200, int), ValueError, "labels give component 1 no point, and no point is unlabelled"),
+        (np.ones((200, 3)), ValueError, r"of two dimensions, .* should have the shape \(200, 2\).* but got \(200, 3\)"),
         (np.r_[np.zeros((1, 2)), np.ones((199, 2))], ValueError, r"row 0 is \[0. 0.\]"),
         (np.r_[np.ones((199, 2)), [[1.0, -1]]], ValueError, "not negative.*row 199"),
         (np.r_[np.ones((199, 2)), [[1.0, np.nan]]], ValueError, "finite.*row 199"),
@@ -186,9 +195,9 @@ def test_labels(X, labels, error, match):
         (np.ones(3), "sample_weight"),
         (-np.ones(200), "[Nn]egative"),
         (np.zeros(200), "[Ss]ample.weight"),
-        (np.r_[1.0, np.zeros(199)], "positive for 1 points only"),
+        (np.r_[1.0, np.zeros(199)], "positive for n_components = 2 points or more, but is for 1: lower"),
         (np.r_[np.nan, np.ones(199)], "NaN"),
-        (np.ones(200, "m8[s]"), "sample_weight is of dtype timedelta64.s., it should hold real numbers"),
+        (np.ones(200, "m8[s]"), "sample_weight should hold real numbers, but has dtype timedelta64.s."),
     ],
 )
 def test_sample_weight(X, weights, match):

@@ -29,18 +29,18 @@ def dates(X):
         (lambda X: map(np.asarray, [X]), TypeError, "X is an iterator"),
         (lambda X: lambda: None, SourceError, "should return an iterable of blocks, but returned NoneType"),
         (lambda X: lambda: 3, SourceError, "should return an iterable of blocks, but returned int"),
-        (lambda X: lambda: X, SourceError, r"block 0 has the shape \(4,\), it should be two-dimensional"),
-        (lambda X: lambda: [X, X[:, 0]], SourceError, r"block 1 has the shape \(200,\), it should be two-dimensional"),
+        (lambda X: lambda: X, SourceError, r"block 0 has the shape \(4,\), but should be two-dimensional"),
+        (lambda X: lambda: [X, X[:, 0]], SourceError, r"block 1 has the shape \(200,\), but should be two-dimensional"),
         (lambda X: lambda: [X[None]], SourceError, r"block 0 has the shape \(1, 200, 4\)"),
-        (lambda X: lambda: [X[:, :0]], SourceError, r"block 0 has the shape \(200, 0\).* with a column or more"),
+        (lambda X: lambda: [X[:, :0]], SourceError, r"block 0 has the shape \(200, 0\).* with at least one column"),
         (lambda X: lambda: [], SourceError, "gave no rows"),
         (lambda X: lambda: [X[:0], X[:0]], SourceError, "gave no rows"),
         (lambda X: lambda: [X[:2]], ValueError, "Expected n_samples >= n_components but got n_components = 3, n_samp"),
-        (lambda X: lambda: [X, X[:, :3]], SourceError, "block 1 has 3 columns, not 4 as those before"),
-        (lambda X: lambda: [frame(X).assign(width="broad")], SourceError, "block 0 holds something else than numbers"),
-        (lambda X: lambda: [X.astype(str)], SourceError, "block 0 is of dtype <U32, it should hold real numbers"),
-        (lambda X: lambda: [X, X * 1j], SourceError, "block 1 is of dtype complex128, it should hold real numbers"),
-        (lambda X: lambda: [dates(X)], SourceError, "block 0 is of dtype datetime64.*should hold real numbers"),
+        (lambda X: lambda: [X, X[:, :3]], SourceError, "block 1 has 3 columns, not 4 like those before"),
+        (lambda X: lambda: [frame(X).assign(width="broad")], SourceError, "block 0 holds values that are not numbers"),
+        (lambda X: lambda: [X.astype(str)], SourceError, "block 0 is of dtype <U32, but should hold real numbers"),
+        (lambda X: lambda: [X, X * 1j], SourceError, "block 1 is of dtype complex128, but should hold real numbers"),
+        (lambda X: lambda: [dates(X)], SourceError, "block 0 should hold real numbers, but has dtype datetime64"),
         (lambda X: lambda: [X, with_nan(X, [7, 9])], SourceError,
          r"X contains NaN.\n2 rows hold .*first is row 7 of block 1 \(row 207 of all\)"),
         (lambda X: lambda: [X, X[:0], with_nan(X, 7, -np.inf)], SourceError,
@@ -92,8 +92,8 @@ def test_npy_files_that_can_not_be_used(X, match, tmp_path):
         ("text.npy", b"1, 2", "text.npy: can't be read as .npy"),
         ("text.parquet", b"1, 2" * 5, "text.parquet: can't be read as Parquet"),
         ("empty.parquet", b"", "empty.parquet: can't be read as Parquet"),
-        ("text.csv", b"1, 2", "text.csv: fastem reads .npy and Parquet; read other files"),
-        ("text", b"1, 2", "text: fastem reads .npy and Parquet; read other files"),
+        ("text.csv", b"1, 2", "text.csv: fastem reads .npy and Parquet files. Load others into an array"),
+        ("text", b"1, 2", "text: fastem reads .npy and Parquet files. Load others into an array"),
     ],
 )
 def test_files_that_are_no_points(name, content, match, tmp_path):
@@ -144,7 +144,7 @@ def test_parquet_files_of_a_folder_that_differ(tmp_path):
     X, _ = points()
     parquet(X, tmp_path / "1.parquet")
     parquet(X[:, :3], tmp_path / "2.parquet")
-    refuses(mixture(), SourceError, "2.parquet: no column 'weight', which .*1.parquet has", tmp_path)
+    refuses(mixture(), SourceError, "2.parquet: no column 'weight', but .*1.parquet has one", tmp_path)
     parquet(X[:, :3], tmp_path / "2.parquet", weight=np.full(len(X), "heavy"))
     refuses(mixture(), SourceError, "2.parquet, row group 0.*column 'weight' is of type string", tmp_path)
     parquet(with_nan(X, 1500), tmp_path / "2.parquet")
@@ -155,7 +155,13 @@ def test_parquet_files_of_a_folder_that_differ(tmp_path):
 def test_columns_have_names_only_in_parquet(way, tmp_path):
     source = HELD[way](points()[0], tmp_path)
     for name in ("sample_weight", "labels"):
-        refuses(mixture(), ValueError, "no column 'w' beside its features: pass an array", source, **{name: "w"})
+        refuses(
+            mixture(),
+            ValueError,
+            "the column name 'w', but X has no named columns beside its features: pass an array",
+            source,
+            **{name: "w"},
+        )
 
 
 @every_way

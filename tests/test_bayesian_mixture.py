@@ -777,7 +777,7 @@ def test_a_warm_start_goes_on(covariance_type, prior_type):
     assert_allclose(bounds, whole.lower_bounds_, rtol=1e-12)
     assert_same(parts, whole, rtol=1e-10)
     assert parts.evidence_lower_bound_ == pytest.approx(whole.evidence_lower_bound_, rel=1e-11)
-    with pytest.raises(ValueError, match="warm_start=True goes on"):
+    with pytest.raises(ValueError, match="warm_start=True can't go on"):
         parts.set_params(n_components=2).fit(X)
 
 

@@ -23,6 +23,7 @@ import fastem
 from fastem import cli
 from fastem.cli import outputs, tables
 from fastem.datasets import load_faithful
+from fastem.model.families import FAMILIES
 
 from .grids import exhaustive
 from .test_cli import ENVIRONMENT, FASTEM, from_stdin, in_empty_folder  # noqa: F401  (a fixture)
@@ -208,7 +209,10 @@ FAULTS = [
         f"missing.parquet: 1 missing or infinite value, the first in row 4, column 2 (b); {MISSING}",
     ),
     ("fit same.csv -k 2 --reg-covar 0", f"same.csv: Fitting the mixture model failed because {COLLAPSED}"),
-    ("select same.csv -k 2 --covariance full --reg-covar 0", "same.csv: no combination could be fitted; the last: …"),
+    (
+        "select same.csv -k 2 --covariance full --reg-covar 0",
+        "same.csv: no combination could be fitted. The reason for the last: …",
+    ),
     # columns
     ("fit good.csv -k 1 --columns c", "good.csv: no column 'c' among its 2 columns (a, b)"),
     ("fit good.csv -k 1 --columns 3", "good.csv: no column '3' among its 2 columns (a, b)"),
@@ -227,7 +231,7 @@ FAULTS = [
     ("fit good.csv -k 1 --labels c", "good.csv: no column 'c' among its 2 columns (a, b)"),
     ("fit labels.csv -k 2 --labels b", "labels.csv: column 2 (b) has 3 different labels (u, v, w), more than -k 2"),
     ("fit none.csv -k 1 --labels b", "none.csv: column 2 (b) has no labels: all values are missing or -1"),
-    ("fit gap.csv -k 3 --labels b", "gap.csv: labels leave component 1 without a point: …"),
+    ("fit gap.csv -k 3 --labels b", "gap.csv: labels give component 1 no point, …"),
     (
         "fit weights.csv -k 1 --weights w",
         "weights.csv: column 2 (w): 2 weights are negative or missing, the first in row 2",
@@ -373,7 +377,7 @@ FAULTS = [
     ("select good.csv --criterion dic", "Invalid value for '--criterion': …'dic' …; fastem select --help says more"),
     (
         "warm-up fuII",
-        "Invalid value for 'TYPE': 'fuII' is not a covariance type; choose from full, tied, diag, spherical; …",
+        f"Invalid value for 'TYPE': 'fuII' is not a covariance type; choose from {', '.join(FAMILIES)}; …",
     ),
 ]
 

@@ -137,12 +137,13 @@ from numba import njit
 from fastem.kernels import HARD, NO_POINT_ANNOTATIONS, STOCHASTIC, cuts, passes, points
 from fastem.kernels.compiler.calls import placed
 from fastem.kernels.pruning import no_pruning, pruning
+from fastem.model.families import STANDARD
 from tests.problems import make_problem
 
 over_chunk = njit(lambda *args: passes._pass_over_chunk(0, placed(args)))
 grid = cuts.Grid(block=64, leaf=70, window=70, n_chunks=1, first_row=0, serial=True)
 n_runs = 0
-for covariance_type in ("full", "tied", "diag", "spherical"):
+for covariance_type in STANDARD:
     for n_features in (1, 2, 3, 4, 5, 8, 9, 11):
         for n_components in (1, 3):
             problem = make_problem(150, n_features, n_components, covariance_type)

@@ -306,13 +306,13 @@ def text(X):
          r"X contains NaN.\n2 rows hold .*first is row 1 of partition 5 \(row 1254 of all\)"),
         (lambda X: HELD["dataframe"](with_nan(X, 800, np.inf)),
          r"X contains infinity.\n1 row holds .*first is row 50 of partition 1 \(row 800 of all\)"),
-        (text, "partition [01] holds something else than numbers"),
+        (text, "partition [01] holds values that are not numbers"),
         (lambda X: array.from_array(X * 1j), "partition 0 is of dtype complex128"),
         (lambda X: array.from_array(X[:, 0]), r"Expected 2D array, got 1D Dask array instead: reshape it to \(n, D\)"),
         (lambda X: array.from_array(X[None]), "Expected 2D array, got 3D Dask array"),
         (lambda X: HELD["dataframe"](X)["length"], "Expected 2D array, got 1D"),
         (lambda X: array.from_array(X[:0]), "the Dask collection has no rows"),
-        (lambda X: array.from_array(X[:, :0]), "0 columns"),
+        (lambda X: array.from_array(X[:, :0]), "known number of columns, at least one, but has 0"),
         (lambda X: array.from_delayed(dask.delayed(X[:, :3]), X.shape, X.dtype), "partition 0 has 3 columns, not 4"),
     ],
 )  # fmt: skip
@@ -326,7 +326,13 @@ def test_points_that_can_not_be_used(change, match, is_fitted):
 
 def test_arguments_that_do_not_go_with_the_points():
     for held in (HELD["2 partitions"](X), HELD["dataframe"](X)):
-        refuses(mixture(), ValueError, "no column 'w' beside its features: pass an array", held, sample_weight="w")
+        refuses(
+            mixture(),
+            ValueError,
+            "the column name 'w', but X has no named columns beside its features: pass an array",
+            held,
+            sample_weight="w",
+        )
         refuses(mixture(), ValueError, "sample_weight", held, sample_weight=np.ones(10))
         refuses(mixture(), ValueError, r"labels should have the shape \(3000,\)", held, labels=np.zeros(10, int))
     few = array.from_array(X[:2])
@@ -380,9 +386,9 @@ class Parts:
     [
         (lambda rows: with_nan(rows, 700), r"row 700 of partition 1 \(row 1700 of all\) holds NaN, which it did not"),
         (lambda rows: with_nan(rows, 5, np.inf), r"row 5 of partition 1 \(row 1005 of all\) holds infinity"),
-        (lambda rows: rows[:-1], r"come in shapes .*now, they did not before"),
-        (lambda rows: np.concatenate([rows, rows]), "come in shapes .*now, they did not before"),
-        (lambda rows: rows[:, :3], r"come in shapes .*\(\d+, 3\).* now, they did not before"),
+        (lambda rows: rows[:-1], r"are in blocks of other shapes than before"),
+        (lambda rows: np.concatenate([rows, rows]), "are in blocks of other shapes than before"),
+        (lambda rows: rows[:, :3], r"are in blocks of other shapes than before, .*\(\d+, 3\)"),
         (lambda rows: rows.astype(str), "partition.* is of dtype <U32"),
     ],
 )
@@ -445,7 +451,7 @@ def test_a_search_and_a_random_start_on_a_cluster(client):
 def test_errors_come_from_a_cluster_as_they_are(client):
     with pytest.raises(SourceError, match=r"first is row 250 of partition 1 \(row 1750 of all\)"):
         fitted(HELD["2 partitions"](with_nan(X, 1750)))
-    with pytest.raises(SourceError, match=r"partition [01] holds something else than numbers"):
+    with pytest.raises(SourceError, match=r"partition [01] holds values that are not numbers"):
         fitted(text(X))
 
 

@@ -141,7 +141,7 @@ def test_it_is_said_once_what_why_and_what_to_do(params):
     texts = warned(model, X)
     assert len(texts) == 1
     spike = int(np.argmin(model.weights_))
-    assert f"Component {spike} spreads less than reg_covar=1e-06" in texts[0]
+    assert f"Component {spike} has a variance below reg_covar=1e-06" in texts[0]
     for remedy in "Lower n_components", "covariance_type", "prior='default'":
         assert remedy in texts[0]
     assert model.fit_report_.degenerate == [spike]
@@ -189,13 +189,13 @@ def test_features_are_named_as_the_user_does():
     frame = pandas.DataFrame({"width": X[:, 0], "always 1": 1.0, "depth": X[:, 1] * 1e-5})
     (text,) = warned(GaussianMixture(2, random_state=0), frame)
     assert "Feature 'always 1' is constant" in text
-    assert "Feature 'depth' has a variance of less than ten times reg_covar=1e-06" in text
+    assert "Feature 'depth' has a variance below ten times reg_covar=1e-06" in text
 
 
 def test_dependent_features_are_told():
     X, _ = three_groups(300)
     (text,) = warned(GaussianMixture(2, random_state=0), np.c_[X, X.sum(axis=1)])
-    assert "Features are linearly dependent (1 of 4 directions have no variance)" in text
+    assert "Features are linearly dependent: 1 of 4 directions have no variance" in text
     assert warned(GaussianMixture(2, random_state=0, covariance_type="diag"), np.c_[X, X.sum(axis=1)]) == []
 
 

@@ -377,7 +377,7 @@ def test_a_warm_start_refuses_another_shape(change, n_features):
     X, _ = three_groups()
     model = GaussianMixture(3, warm_start=True, random_state=0).fit(X)
     means = model.means_
-    with pytest.raises(ValueError, match=r"warm_start=True goes on from the previous fit.*Set warm_start=False"):
+    with pytest.raises(ValueError, match=r"warm_start=True can't go on from the previous fit.*Set warm_start=False"):
         model.set_params(**change).fit(X[:, :n_features])
     assert model.means_ is means
     assert model.n_features_in_ == 3

@@ -310,13 +310,13 @@ def test_one_hot_rows_of_any_numbers_are_labels(covariance_type, dtype):
         (np.zeros(299, int), r"labels should have the shape \(300,\)"),
         (np.array(["a"] * 300), "labels should be integers"),
         (np.full(300, np.nan), "labels should be integers"),
-        (np.eye(2, dtype=int)[[0] * 300], "labels as allowed responsibilities should have the shape"),
-        (np.zeros((300, 3), int), "positive for a component.*row 0"),
+        (np.eye(2, dtype=int)[[0] * 300], "labels of two dimensions, .* should have the shape"),
+        (np.zeros((300, 3), int), "each row should have one above 0, but row 0"),
         (np.ma.masked_less(np.arange(300) % 3, 1), r"labels: masked values in 100 rows, the first is row 0.*-1"),
-        (np.full(300, 3), r"labels should be in -1\.\.2"),
-        (np.full(300, -2), r"labels should be in -1\.\.2"),
-        (np.ones((300, 2)), r"allowed responsibilities should have the shape \(300, 3\)"),
-        (np.r_[np.ones((7, 3)), np.zeros((1, 3)), np.ones((292, 3))], "positive for a component.*row 7"),
+        (np.full(300, 3), r"labels should be from 0 to n_components - 1 = 2, or -1"),
+        (np.full(300, -2), r"labels should be from 0 to n_components - 1 = 2, or -1"),
+        (np.ones((300, 2)), r"labels of two dimensions, .* should have the shape \(300, 3\)"),
+        (np.r_[np.ones((7, 3)), np.zeros((1, 3)), np.ones((292, 3))], "each row should have one above 0, but row 7"),
         (np.r_[np.ones((7, 3)), np.full((293, 3), np.inf)], "finite.*row 7"),
     ],
 )
@@ -333,10 +333,10 @@ def test_bad_labels(method, labels, match):
 
 def test_labels_that_leave_a_component_out():
     X, labels = three_groups()
-    with pytest.raises(ValueError, match="labels leave component 1 without a point"):
+    with pytest.raises(ValueError, match="labels give component 1 no point"):
         GaussianMixture(3).fit(X, labels=np.where(labels == 1, 2, labels))
     weights = np.where(labels == 1, 0.0, 1.0)
-    with pytest.raises(ValueError, match="labels leave component 1 without a point"):
+    with pytest.raises(ValueError, match="labels give component 1 no point"):
         GaussianMixture(3).fit(X, labels=labels, sample_weight=weights)
 
 

@@ -503,7 +503,7 @@ BAD_BATCHES = {
     "complex": (lambda X: X + 1j, {}, "Complex data not supported"),
     "one dimension": (lambda X: X[:, 0], {}, "Expected 2D array"),
     "no rows": (lambda X: X[:0], {}, r"0 sample\(s\)"),
-    "labels": (lambda X: X, {"labels": np.full(20, 3)}, "labels should be in"),
+    "labels": (lambda X: X, {"labels": np.full(20, 3)}, "labels should be from 0 to"),
     "weights": (lambda X: X, {"sample_weight": np.full(20, -1.0)}, "[Nn]egative"),
 }
 

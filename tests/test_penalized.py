@@ -299,7 +299,11 @@ def test_one_point_alone_keeps_the_priors_covariance():
 @pytest.mark.parametrize(
     ("covariance_type", "prior", "match"),
     [
-        ("full", {"dof": 3}, "prior has 'dof': it may have shrinkage, mean, degrees_of_freedom, scale"),
+        (
+            "full",
+            {"dof": 3},
+            "prior has the unknown key 'dof': its keys may be shrinkage, mean, degrees_of_freedom, scale",
+        ),
         ("full", {"shrinkage": -1}, "shrinkage should be a number of 0 or more, but got -1"),
         ("full", {"shrinkage": "a"}, "shrinkage should be a number"),
         ("full", {"shrinkage": None}, "shrinkage should be a number"),

@@ -14,6 +14,7 @@ from sklearn.exceptions import NotFittedError
 from fastem import BayesianGaussianMixture, GaussianMixture
 from fastem.callbacks import Frames
 from fastem.datasets import load_faithful
+from fastem.model.families import FAMILIES
 from fastem.plotting import (
     DataDisplay,
     IterationDisplay,
@@ -154,7 +155,7 @@ def test_shaded_regions_hold_what_the_legend_says(faithful):
     assert texts(display.legend_)[-1] == "the densest 50, 90, 99 % of the mixture"
 
 
-@pytest.mark.parametrize("covariance_type", ["full", "tied", "diag", "spherical"])
+@pytest.mark.parametrize("covariance_type", FAMILIES)
 def test_curves_are_those_of_the_density(faithful, covariance_type):
     X = faithful[0][:, :1]
     model = GaussianMixture(2, covariance_type=covariance_type, random_state=0).fit(X)
@@ -167,7 +168,7 @@ def test_curves_are_those_of_the_density(faithful, covariance_type):
     assert np.sum(heights * np.diff(edges)) == pytest.approx(1)
 
 
-@pytest.mark.parametrize("covariance_type", ["full", "tied", "diag", "spherical"])
+@pytest.mark.parametrize("covariance_type", FAMILIES)
 def test_the_density_in_a_plane_is_the_models(faithful, covariance_type):
     X, _ = faithful
     model = GaussianMixture(3, covariance_type=covariance_type, random_state=0).fit(X)

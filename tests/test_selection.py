@@ -218,7 +218,7 @@ def test_held_out_of_few_points_does_not_reward_spikes(n_features):
     assert held_out[2] < held_out[1] - 0.5
     assert np.isnan(held_out[3:]).all() and np.isnan(found.results_["held_out_error"][3:]).all()
     for i, n_components in (3, 33), (4, 40):
-        assert status[i] == f"without fold 0: {n_components} components need as many points, not 32"
+        assert status[i] == f"without fold 0: n_components = {n_components} is more than the number of points, 32"
         assert np.isfinite(found.results_["bic"][i])
     assert found.best_estimator_.n_components == 2
 
@@ -596,7 +596,7 @@ def test_more_components_than_points():
     for covariance_type in ("spherical", "diag"):
         for n_components in (7, 9):
             row = table.loc[(covariance_type, n_components)]
-            assert "points, not 6" in row.status
+            assert "more than the number of points, 6" in row.status
             assert np.isnan([row.bic, row.aic, row.icl, row.log_likelihood]).all()
             assert row.n_iter == 0
             assert not row.converged
@@ -624,11 +624,11 @@ def test_a_combination_that_collapses_says_why():
 @pytest.mark.parametrize(
     ("params", "error", "match"),
     [
-        ({"n_components": []}, ValueError, "one value or more"),
-        ({"covariance_type": ()}, ValueError, "one value or more"),
+        ({"n_components": []}, ValueError, "each have at least one value"),
+        ({"covariance_type": ()}, ValueError, "each have at least one value"),
         ({"criterion": "BIC"}, ValueError, "criterion should be one of bic, aic, icl, held_out, but got 'BIC'"),
         ({"n_folds": 1}, ValueError, "n_folds should be 2 or more"),
-        ({"one_standard_error": True}, ValueError, "one_standard_error is for criterion='held_out'"),
+        ({"one_standard_error": True}, ValueError, "one_standard_error needs criterion='held_out'"),
         ({"covariance_type": "round"}, ValueError, "covariance_type"),
         ({"n_components": [0, 1]}, ValueError, "n_components"),
         ({"n_components": [1.5]}, ValueError, "n_components"),
@@ -637,7 +637,7 @@ def test_a_combination_that_collapses_says_why():
         ({"sample_weight": np.ones(3)}, ValueError, "sample_weight"),
         ({"sample_weight": -np.ones(272)}, ValueError, "sample_weight"),
         ({"sample_weight": np.zeros(272)}, ValueError, "weights"),
-        ({"prior": {"dof": 3}}, ValueError, "prior has 'dof'"),
+        ({"prior": {"dof": 3}}, ValueError, "prior has the unknown key 'dof'"),
         ({"random_state": "a"}, ValueError, "random_state"),
     ],
 )

@@ -364,7 +364,7 @@ def test_where_the_index_is_all_that_is_a_number_the_error_says_so(tmp_path):
     pytest.importorskip("pyarrow")
     words = pd.DataFrame({"word": ["u", "v", "w"]}, index=pd.Index([4, 1, 7], name="id"))
     words.to_parquet(tmp_path / "words.parquet")
-    with pytest.raises(SourceError, match=r"no columns of numbers but the index, which columns=\['id'\] takes"):
+    with pytest.raises(SourceError, match=r"no columns of numbers except the index: .* pass columns=\['id'\]"):
         ParquetSource(tmp_path / "words.parquet")
 
 
@@ -383,7 +383,9 @@ def test_feature_names(way, tmp_path):
     assert list(model.feature_names_in_) == NAMES
     assert_array_equal(model.predict(frame(X)), model.predict(source))
     assert_array_equal(model.predict(blocks_of(X)), model.predict(source))  # none, as good as the right ones
-    with pytest.raises(ValueError, match=r"feature names should match.*same order: length, .*but X has weight, "):
+    with pytest.raises(
+        ValueError, match=r"feature names should match.*same order. They were length, .*but X has weight, "
+    ):
         model.predict(lambda: [frame(X)[NAMES[::-1]]])
     assert not hasattr(fitted(X), "feature_names_in_")
     model.set_params(n_components=2).fit(blocks_of(X))

@@ -330,7 +330,7 @@ def test_bad_weights_of_a_batch(weights, match):
 
 def test_fewer_points_of_any_weight_than_components():
     X, _ = three_groups()
-    with pytest.raises(ValueError, match="positive for 2 points only, fewer than n_components = 3"):
+    with pytest.raises(ValueError, match="positive for n_components = 3 points or more, but is for 2"):
         GaussianMixture(3).fit(X, sample_weight=np.r_[1.0, 1.0, np.zeros(298)])
     for method in ("score", "bic"):  # to score needs but one
         model = quietly(mixture(X, "full").fit, X)

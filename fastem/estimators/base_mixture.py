@@ -222,8 +222,8 @@ class BaseMixture(ConversionMixin, CallbackSupportMixin, DensityMixin, BaseEstim
             is_same = FAMILIES[self.covariance_type].may_be_factors(factors)
         if not is_same:
             raise ValueError(
-                f"covariance_type={self.covariance_type!r} is not that of the fitted mixture, whose precisions have "
-                f"the shape {factors.shape}: it was changed after the fit. Fit again, or change it back."
+                f"covariance_type={self.covariance_type!r} doesn't fit precisions_cholesky_, which have the shape "
+                f"{factors.shape}. If it was changed after the fit, change it back, or fit again."
             )
 
     def _parameters(self):
@@ -295,6 +295,6 @@ class BaseMixture(ConversionMixin, CallbackSupportMixin, DensityMixin, BaseEstim
         fitted = getattr(self, "feature_names_in_", None)
         if names is not None and fitted is not None and list(fitted) != names:
             raise ValueError(
-                "The feature names should match those that were passed during fit, in the same order: "
-                f"{', '.join(fitted)}; but X has {', '.join(names)}."
+                "The feature names should match those that were passed during fit, in the same order. "
+                f"They were {', '.join(fitted)}, but X has {', '.join(names)}."
             )

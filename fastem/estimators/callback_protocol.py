@@ -23,7 +23,9 @@ class OwnCallbackSupportMixin:
         """
         for callback in callbacks:
             if isinstance(callback, type) or not all(hasattr(callback, hook) for hook in self._HOOKS):
-                raise TypeError(f"callbacks should be instances with the methods {', '.join(self._HOOKS)}")
+                raise TypeError(
+                    f"callbacks should be instances with the methods {', '.join(self._HOOKS)}, not {callback!r:.100}"
+                )
         if callbacks:
             self._skl_callbacks = list(callbacks)
         else:

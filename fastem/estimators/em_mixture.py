@@ -260,9 +260,9 @@ class EMMixture(StreamingMixin, BaseMixture):
         fitted = self.means_.shape
         if fitted != (self.n_components, source.n_features) or self.covariances_.shape != family.shape(*fitted):
             raise ValueError(
-                f"{what} goes on from the previous fit, which has n_components={fitted[0]}, "
-                f"{fitted[1]} features and covariances_ of shape {self.covariances_.shape}; now "
-                f"n_components={self.n_components}, covariance_type={self.covariance_type!r} and X has "
+                f"{what} can't go on from the previous fit, which is of another shape. It has "
+                f"n_components={fitted[0]}, {fitted[1]} features and covariances_ of shape {self.covariances_.shape}. "
+                f"Now n_components={self.n_components}, covariance_type={self.covariance_type!r}, and X has "
                 f"{source.n_features} features. {remedy}"
             )
         return self._parameters()

@@ -97,7 +97,7 @@ class StreamingMixin:
         """The state of the stream: what `fit` and `partial_fit` have taken in so far."""
         parameters = None
         if hasattr(self, "means_"):
-            parameters = self._warm_start(source, "partial_fit", "Fit, or make a new model, to start anew.")
+            parameters = self._warm_start(source, "partial_fit", "To start anew, call fit, or make a new model.")
         if hasattr(self, "_online"):
             return self._online
         if parameters is None:

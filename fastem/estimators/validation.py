@@ -47,7 +47,7 @@ def check_prior(prior, family, n_features):
     names = "shrinkage", "mean", "degrees_of_freedom", "scale"
     unknown = sorted(set(prior) - set(names))
     if unknown:
-        raise ValueError(f"prior has {unknown[0]!r}: it may have {', '.join(names)}")
+        raise ValueError(f"prior has the unknown key {unknown[0]!r}: its keys may be {', '.join(names)}")
     checked = dict(prior)
     for name, is_right, allowed in (
         ("shrinkage", lambda value: value >= 0, "of 0 or more"),
@@ -84,8 +84,8 @@ def check_sample_weight(sample_weight, n_samples, n_components=1, rescale=True):
     weights = _check_sample_weight(sample_weight, points, dtype=np.float64, ensure_non_negative=True)
     if np.count_nonzero(weights) < n_components:
         raise ValueError(
-            f"sample_weight is positive for {np.count_nonzero(weights)} points only, fewer than "
-            f"n_components = {n_components}"
+            f"sample_weight should be positive for n_components = {n_components} points or more, but is for "
+            f"{np.count_nonzero(weights)}: lower n_components, or give more points a weight"
         )
     with np.errstate(over="ignore"):
         total = weights.sum()
@@ -99,30 +99,30 @@ def check_sample_weight(sample_weight, n_samples, n_components=1, rescale=True):
 
 def check_labels(labels, n_samples, n_components, weights=None, complete=True):
     """`Annotations` with labels (n,), int64, or with factors of the responsibilities (n, K)."""
-    check_numbers(labels, "labels", "Where a label is unknown it should be -1, as `labels.filled(-1)` makes it")
+    check_numbers(labels, "labels", "Use -1 where a label is unknown: labels.filled(-1)")
     labels = np.asarray(labels)
     if labels.ndim == 2 and labels.dtype.kind in "fiub":
         return Annotations(weights, responsibilities=_check_shares(labels, n_samples, n_components, weights))
     if labels.shape != (n_samples,):
         raise ValueError(
-            f"labels should have the shape ({n_samples},), one per row of X, or, as allowed responsibilities, "
-            f"({n_samples}, {n_components}), but got {labels.shape}"
+            f"labels should have the shape ({n_samples},), a component for each row of X, or ({n_samples}, "
+            f"{n_components}), factors of the responsibilities, but got {labels.shape}"
         )
     if labels.dtype.kind not in "iub":
         raise ValueError(f"labels should be integers, -1 for unknown, but got dtype {labels.dtype}")
     labels = labels.astype(np.int64)
     if labels.min() < -1 or labels.max() >= n_components:
         raise ValueError(
-            f"labels should be in -1..{n_components - 1} (n_components - 1), -1 for unknown, "
-            f"but got min {labels.min()}, max {labels.max()}"
+            f"labels should be from 0 to n_components - 1 = {n_components - 1}, or -1 for unknown, but they are from "
+            f"{labels.min()} to {labels.max()}"
         )
     counted = labels if weights is None else labels[weights > 0]
     if complete and not (counted == -1).any():
         missing = np.flatnonzero(np.bincount(counted, minlength=n_components) == 0)
         if missing.size:
             raise ValueError(
-                f"labels leave component {missing[0]} without a point: lower n_components, or number the labels "
-                "0, 1, 2, ... without a gap"
+                f"labels give component {missing[0]} no point, and no point is unlabelled (-1): lower n_components, or "
+                "number the labels 0, 1, 2, ... without a gap"
             )
     return Annotations(weights, labels)
 
@@ -131,8 +131,8 @@ def _check_shares(shares, n_samples, n_components, weights):
     """Factors of the responsibilities (n, K), checked: non-negative, with a positive one in each row of weight > 0."""
     if shares.shape != (n_samples, n_components):
         raise ValueError(
-            f"labels as allowed responsibilities should have the shape ({n_samples}, {n_components}), one row per row "
-            f"of X and one column per component, but got {shares.shape}"
+            f"labels of two dimensions, factors of the responsibilities, should have the shape ({n_samples}, "
+            f"{n_components}), a row for each row of X and a column for each component, but got {shares.shape}"
         )
     step = max(1, (1 << 20) // n_components)
     for start in range(0, n_samples, step):
@@ -141,8 +141,9 @@ def _check_shares(shares, n_samples, n_components, weights):
         bad |= (rows.sum(axis=1) <= 0) & (True if weights is None else weights[start : start + step] > 0)
         if bad.any():
             raise ValueError(
-                "labels as allowed responsibilities should be finite, not negative, and positive for a component or "
-                f"more in every row, but row {start + int(bad.argmax())} is {shares[start + int(bad.argmax())]}"
+                "labels of two dimensions, factors of the responsibilities, should be finite and not negative, and "
+                "each row should have one above 0, "
+                f"but row {start + int(bad.argmax())} is {shares[start + int(bad.argmax())]}"
             )
     return shares
 

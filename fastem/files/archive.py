@@ -46,7 +46,7 @@ def write(path, header, arrays):
     """
     path = Path(path)
     if path.exists() and not path.is_file() and not path.is_dir():
-        raise OSError(errno.EINVAL, "Not an ordinary file, which could be replaced", str(path))
+        raise OSError(errno.EINVAL, "Not a regular file, so it is not replaced", str(path))
     beside = path.with_name(f".{path.name[:100]}.{os.getpid()}.{threading.get_ident()}.partial")
     header = {"format": "fastem", "version": FORMAT_VERSION, **header}
     try:
@@ -82,9 +82,11 @@ def read(path):
             raise ValueError("it is not a model of fastem")
         version = header.get("version")
         if type(version) is not int or version < 1:
-            raise ValueError("it doesn't say of which format it is")
+            raise ValueError("its header has no valid format version")
         if version > FORMAT_VERSION:
-            raise ValueError(f"it is of format {version}, this fastem reads up to {FORMAT_VERSION}")
+            raise ValueError(
+                f"it has format version {version}, but this fastem reads up to {FORMAT_VERSION}: upgrade fastem"
+            )
         return header, {name: _array(archive.read(member)) for name, member in members.items()}
 
 
@@ -99,7 +101,7 @@ def _members(archive, size):
             raise ValueError(f"its member {name!a} is compressed")
         members[name] = member
     if sum(member.file_size for member in members.values()) > size:
-        raise ValueError("its members are said to be longer than the file")
+        raise ValueError("its table of contents gives its members more bytes than the file has")
     return members
 
 
@@ -115,7 +117,7 @@ def _text(content):
     """The text in the bytes of a member that holds a single string."""
     dtype, shape, _, values = _parsed(content)
     if dtype.kind != "U" or shape:
-        raise ValueError("its header is no text")
+        raise ValueError("its header is not a string")
     return values.tobytes().decode("utf-32-be" if dtype.byteorder == ">" else "utf-32-le")
 
 
@@ -123,10 +125,10 @@ def _parsed(content):
     """(dtype, shape, order, bytes of the values) of a member."""
     match = _NPY.match(content)
     if match is None or int.from_bytes(match[1], "little") != match.end() - match.end(1):
-        raise ValueError("it holds something that is no array of numbers")
+        raise ValueError("one of its members is not an array of numbers")
     dtype = np.dtype(match[2].decode())
     shape = tuple(int(length) for length in re.findall(rb"\d+", match[4]))
     values = memoryview(content)[match.end() :]
     if math.prod(shape) * dtype.itemsize != len(values):
-        raise ValueError(f"an array of {len(values)} bytes is said to be of dtype {dtype} and shape {shape}")
+        raise ValueError(f"an array of {len(values)} bytes has a header for dtype {dtype} and shape {shape}")
     return dtype, shape, "F" if match[3] == b"True" else "C", values

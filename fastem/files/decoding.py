@@ -6,6 +6,7 @@ don't check bounds, so a wrong shape would let a file read memory outside its ar
 """
 
 import reprlib
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -94,14 +95,14 @@ def step(value, where, context):
 def n_features(value, where, context):
     """The number of features, that of the means."""
     if integer(value, where, context) != context.n_features:
-        raise wrong(where, f"{context.n_features}, as means_ have it", value)
+        raise wrong(where, f"{context.n_features}, the number of features of means_", value)
     return value
 
 
 def family(value, where, context):
     """The covariance family, that of the model."""
     if value != {"@family": context.family.name}:
-        raise wrong(where, f"that of the model, {context.family.name!r}", value)
+        raise wrong(where, f"{context.family.name!r}, the covariance_type of the model", value)
     return context.family
 
 
@@ -145,7 +146,7 @@ def _taken(value, where, context):
     match value:
         case {"@array": str(name)} if name in context.arrays:
             return context.arrays.pop(name)
-    raise wrong(where, "an array in the file that stands for nothing else", value)
+    raise wrong(where, "an array of the file that is used only here", value)
 
 
 def _floats(value, where, context, shape):
@@ -175,12 +176,25 @@ def means(value, where, context):
     return _finite(_floats(value, where, context, (context.n_components, context.n_features)), where)
 
 
-def matrices(value, where, context):
-    """Covariances or precisions in the family's shape."""
-    values = _floats(value, where, context, context.family.shape(context.n_components, context.n_features))
-    if np.isnan(values).any():  # infinite ones are allowed: float32 can overflow
+def _of_family(what, value, where, context):
+    shape = context.n_components, context.n_features
+    values = _floats(value, where, context, context.family.shape(*shape))
+    if np.isnan(values).any():
         raise ValueError(f"{where} holds NaN")
+    context.family.check(values, *shape, what, where, _rounding_of_correlations(values))
     return values
+
+
+def _rounding_of_correlations(values):
+    """Error allowed in a correlation: half the dtype's digits. Rounding moves eigenvalues by up to D eps."""
+    return np.finfo(values.dtype).eps ** 0.5
+
+
+covariances = partial(_of_family, "covariances")
+"""Covariances in the family's shape."""
+
+precisions = partial(_of_family, "precision")
+"""Precisions in the family's shape."""
 
 
 def factors(value, where, context):
@@ -199,11 +213,15 @@ def point(value, where, context):
 
 
 def of_one_component(value, where, context):
-    """A value in the shape of one component's covariance; a positive number if that is one."""
+    """The scale of a prior, in the shape of one component's covariance; a positive number if that is one."""
     shape = context.family.shape_of_one(context.n_features)
     if not shape and not isinstance(value, dict):
         return positive(value, where, context)
-    return _finite(_floats(value, where, context, shape), where)
+    values = _finite(_floats(value, where, context, shape), where)
+    one = values.reshape(context.family.shape(1, context.n_features))
+    rounding = _rounding_of_correlations(values)
+    context.family.check(one, 1, context.n_features, "scale of the prior", where, rounding, may_be_flat=True)
+    return values
 
 
 def counts(value, where, context):
@@ -259,7 +277,7 @@ def feature_names(value, where, context):
     """A string for each feature."""
     values = strings(value, where, context)
     if len(values) != context.n_features:
-        raise ValueError(f"{where} should be {context.n_features} strings, one for each feature, but are {len(values)}")
+        raise ValueError(f"{where} should be {context.n_features} strings, one for each feature, but has {len(values)}")
     return values
 
 
@@ -278,9 +296,9 @@ def visited(value, where, context):
             return Visited(
                 integer(number_of_points, where, context),
                 [kind(v, where, context) for kind, v in zip((weights, means, factors), theta, strict=True)],
-                [kind(v, where, context) for kind, v in zip((weights, means, matrices), successor, strict=True)],
+                [kind(v, where, context) for kind, v in zip((weights, means, covariances), successor, strict=True)],
             )
-    raise wrong(where, "a pass and its arrays", value)
+    raise wrong(where, "a number and two lists of three arrays", value)
 
 
 def dict_of(**kinds):
@@ -326,5 +344,5 @@ def all_of(kinds, values, where, context, may_lack=()):
     """A dict of decoded values, each of its kind."""
     lacking = [name for name in kinds if name not in values and name not in may_lack]
     if lacking:
-        raise ValueError(f"{where} lack {', '.join(lacking)}")
+        raise ValueError(f"{where}: {', '.join(lacking)} missing")
     return {name: kind(values[name], f"{where}.{name}", context) for name, kind in kinds.items() if name in values}

@@ -65,7 +65,7 @@ def read(path, classes):
     except OSError as error:
         if error.errno != errno.EINVAL:
             raise
-        reason = "it says to read before its beginning"
+        reason = "its table of contents points before the beginning of the file"
     except Exception as error:  # whatever zipfile, json or the classes raise for a damaged file
         reason = error
     reason = " ".join(str(reason).split()) or type(reason).__name__
@@ -124,8 +124,8 @@ def _writer():
         return "fastem"
 
 
-def encoded(value, arrays):
-    """A value encoded for JSON, with its arrays added to `arrays`; TypeError if it can't be stored."""
+def encoded(value, arrays, name="it"):
+    """A value encoded for JSON, with its arrays added to `arrays`; TypeError, which names it, if it can't be stored."""
     if isinstance(value, np.generic):  # before float, as np.float64 is a float, too
         return value.item()
     if value is None or isinstance(value, bool | int | float | str):
@@ -135,23 +135,23 @@ def encoded(value, arrays):
     if hasattr(value, "__array__"):
         value = np.asarray(value, dtype=np.float64 if np.asarray(value).dtype == object else None)
         if value.dtype.kind not in "biuf":
-            raise TypeError(f"can't save an array of dtype {value.dtype}")
-        name = f"array_{len(arrays)}"
-        arrays[name] = value
-        return {"@array": name}
+            raise TypeError(f"can't save {name}: it is an array of dtype {value.dtype}")
+        member = f"array_{len(arrays)}"
+        arrays[member] = value
+        return {"@array": member}
     if isinstance(value, dict):
-        return {key: encoded(each, arrays) for key, each in value.items()}
+        return {key: encoded(each, arrays, key) for key, each in value.items()}
     if isinstance(value, Visited):
         return {"@visited": encoded(list(value), arrays)}
     if isinstance(value, list | tuple):
-        return [encoded(each, arrays) for each in value]
+        return [encoded(each, arrays, name) for each in value]
     if isinstance(value, CovarianceFamily):
         return {"@family": value.name}
     if isinstance(value, np.random.RandomState):
         return {"@random_state": encoded(list(value.get_state()), arrays)}
     if isinstance(value, Saved):
         return {"@class": type(value).__name__, "fields": encoded(value.state(), arrays)}
-    raise TypeError(f"can't save a {type(value).__name__}")
+    raise TypeError(f"can't save {name}: it is a {type(value).__name__}")
 
 
 # -- the kinds of all values in a file --------------------------------------------------------------------------------
@@ -186,7 +186,7 @@ _MIXTURE = record(
     family=decoding.family,
     weights=decoding.weights,
     means=decoding.means,
-    covariances=decoding.matrices,
+    covariances=decoding.covariances,
     precisions_cholesky=decoding.factors,
 )
 
@@ -223,8 +223,8 @@ _STEPS = one_of(
 _ATTRIBUTES = {
     "weights_": decoding.weights,
     "means_": decoding.means,
-    "covariances_": decoding.matrices,
-    "precisions_": decoding.matrices,
+    "covariances_": decoding.covariances,
+    "precisions_": decoding.precisions,
     "precisions_cholesky_": decoding.factors,
     "converged_": boolean,
     "n_iter_": integer,

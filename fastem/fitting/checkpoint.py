@@ -30,5 +30,5 @@ class Unfinished(Saved):
     @classmethod
     def from_state(cls, state):
         if not 0 < len(state["lower_bounds"]) == len(state["kinds"]):
-            raise ValueError("an unfinished fit should have as many kinds as lower_bounds, at least one")
+            raise ValueError("the kinds and lower_bounds of an unfinished fit should be equally many, at least one")
         return cls(**state)

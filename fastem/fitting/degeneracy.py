@@ -169,29 +169,29 @@ def notes(found, parameters, n_points, reg_covar, feature_names=None):
     said = []
     if found.constant.size:
         said.append(
-            f"{features(found.constant)} {_verb(found.constant, 'is', 'are')} constant: {floor} alone makes the "
-            "density there. Leave out what is constant"
+            f"{features(found.constant)} {_verb(found.constant, 'is', 'are')} constant, so {floor} alone sets the "
+            "variance there. Leave out constant features"
         )
     if found.features.size:
         said.append(
-            f"{features(found.features)} {_verb(found.features, 'has', 'have')} a variance of less than ten times "
-            f"{floor}, which therefore decides what is fitted. Scale the data to unit variance, or lower reg_covar"
+            f"{features(found.features)} {_verb(found.features, 'has', 'have')} a variance below ten times {floor}, "
+            "so reg_covar distorts the fit. Scale the data to unit variance, or lower reg_covar"
         )
     elif found.features_within.size and not found.components.size:
         said.append(
-            f"{features(found.features_within)} {_verb(found.features_within, 'has', 'have')} a variance of less than "
-            f"ten times {floor} in some component, which is inflated by it. Scale the data up, or lower reg_covar"
+            f"{features(found.features_within)} {_verb(found.features_within, 'has', 'have')} a variance below ten "
+            f"times {floor} in some component, so reg_covar inflates it. Scale the data up, or lower reg_covar"
         )
     if found.n_dependent:
         said.append(
-            f"Features are linearly dependent ({found.n_dependent} of {n_features} directions have no variance): "
-            f"{floor} alone makes the density there. Leave out features, or combine them (PCA)"
+            f"Features are linearly dependent: {found.n_dependent} of {n_features} directions have no variance, so "
+            f"{floor} alone sets it there. Leave out features, or combine them (PCA)"
         )
     reasons = []
     if found.at_floor.size:
         reasons.append(
-            f"{_listed('Component', found.at_floor)} {_verb(found.at_floor, 'spreads', 'spread')} less than {floor} in "
-            "some direction (points that repeat, are rounded, or lie in a plane)"
+            f"{_listed('Component', found.at_floor)} {_verb(found.at_floor, 'has', 'have')} a variance below {floor} "
+            "in some direction (the points repeat, are rounded, or lie in a plane)"
         )
     if found.on_few_points.size:
         needs = parameters.family.points_needed(n_components, n_features)
@@ -206,8 +206,8 @@ def notes(found, parameters, n_points, reg_covar, feature_names=None):
         may_have_prior = family is family.plain and family.conjugate is not None
         remedy = "set prior='default', or choose" if may_have_prior else "choose"
         said.append(
-            f"{'. '.join(reasons)}. The densities there say nothing about the data. Lower n_components, {remedy} a "
-            "covariance_type with fewer parameters"
+            f"{'. '.join(reasons)}. Densities of such components say nothing about the data. Lower n_components, "
+            f"{remedy} a covariance_type with fewer parameters"
         )
     return said
 

@@ -40,7 +40,7 @@ class Ladder:
         """
         source, annotations = self._points
         if model.n_components > self._n_points:
-            raise ValueError(f"{model.n_components} components need as many points, not {self._n_points}")
+            raise ValueError(f"n_components = {model.n_components} is more than the number of points, {self._n_points}")
         family, settings = model._family(source, annotations), model._settings(source)
         found = failure = None
         try:

@@ -73,6 +73,8 @@ class Parameters(Saved):
     def share_of(self, reg_covar):
         """Upper bound of reg_covar's share of each covariance's smallest variance, (K,), or (1,) for a shared one."""
         n_covariances = 1 if self.family.is_shared else len(self.means)
+        if reg_covar == 0:  # which times an infinite precision is not 0
+            return np.zeros(n_covariances)
         return reg_covar * (self.precisions_cholesky**2).reshape(n_covariances, -1).sum(axis=1)
 
     def precisions(self):

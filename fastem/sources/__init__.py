@@ -73,10 +73,13 @@ def _of_path(path):
             raise SourceError(f"{path}: can't be read as .npy ({' '.join(str(error).split())})") from None
         rows, _ = as_rows(X, f"{path}: it")
         if not len(rows):
-            raise SourceError(f"{path}: it has no rows")
+            raise SourceError(f"{path}: no rows")
         return ArraySource(X)
     if path.is_dir() or path.suffix in (".parquet", ".parq"):
         return ParquetSource(path)
     if not path.exists():
         raise SourceError(f"{path}: no such file")
-    raise SourceError(f"{path}: fastem reads .npy and Parquet; read other files into an array, or block by block")
+    raise SourceError(
+        f"{path}: fastem reads .npy and Parquet files. Load others into an array, or pass a function that returns "
+        "blocks of rows"
+    )

@@ -78,7 +78,9 @@ class Source:
     def column(self, values: Any) -> Any:
         """Weights or labels as given; a source with named columns also takes the name of a column."""
         if isinstance(values, str):
-            raise ValueError(f"this source has no column {values!r} beside its features: pass an array")
+            raise ValueError(
+                f"got the column name {values!r}, but X has no named columns beside its features: pass an array"
+            )
         return values
 
     def choosing(self, *, only: Sequence[str] | None = None, without: Sequence[str] = ()) -> Source:

@@ -107,13 +107,15 @@ class BlockSource(Source):
             rows = readable(rows)
             self.n_features, self.dtype, self.feature_names = rows.shape[1], rows.dtype, names
         if rows.shape[1] != self.n_features:
-            raise SourceError(f"block {number} has {rows.shape[1]} columns, not {self.n_features} as those before")
+            raise SourceError(f"block {number} has {rows.shape[1]} columns, not {self.n_features} like those before")
         if names is not None and self.feature_names is not None and names != self.feature_names:
-            columns = f"{', '.join(names)}, not {', '.join(self.feature_names)}"
-            raise SourceError(f"block {number} has the columns {columns} as those before, in this order")
+            raise SourceError(
+                f"block {number} has the columns {', '.join(names)}, but those before have "
+                f"{', '.join(self.feature_names)}, in this order"
+            )
         if rows.dtype != self.dtype:
             if not (np.can_cast(rows.dtype, self.dtype, "safe") or rows.dtype.kind == self.dtype.kind == "f"):
-                raise SourceError(f"block {number} is of dtype {rows.dtype}, not {self.dtype} as those before")
+                raise SourceError(f"block {number} is of dtype {rows.dtype}, not {self.dtype} like those before")
             rows = rows.astype(self.dtype)
         return readable(rows)
 
@@ -133,14 +135,14 @@ def as_rows(block, name):
             names = list(block.columns)
         rows = np.asarray(block)
     if rows.ndim != 2 or rows.shape[1] == 0:
-        raise SourceError(f"{name} has the shape {rows.shape}, it should be two-dimensional, with a column or more")
+        raise SourceError(f"{name} has the shape {rows.shape}, but should be two-dimensional, with at least one column")
     if rows.dtype == object:
         try:
             rows = block.to_numpy(np.float64, na_value=np.nan) if hasattr(block, "columns") else rows.astype(np.float64)
         except (TypeError, ValueError):
-            raise SourceError(f"{name} holds something else than numbers") from None
+            raise SourceError(f"{name} holds values that are not numbers") from None
     if rows.dtype.kind not in "fiub":
-        raise SourceError(f"{name} is of dtype {rows.dtype}, it should hold real numbers")
+        raise SourceError(f"{name} is of dtype {rows.dtype}, but should hold real numbers")
     return rows, names
 
 

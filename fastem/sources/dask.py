@@ -59,7 +59,7 @@ class DaskSource(Source):
             raise SourceError(f"Expected 2D array, got {X.ndim}D Dask array instead: reshape it to (n, D)")
         self.n_features = len(columns) if self._is_frame else X.shape[1]
         if np.isnan(self.n_features) or self.n_features == 0:
-            raise SourceError(f"Input X has {self.n_features} columns; one or more are needed")
+            raise SourceError(f"X should have a known number of columns, at least one, but has {self.n_features}")
         if not self._is_frame and X.numblocks[1] > 1:
             X = X.rechunk({1: -1})
         dtypes = X.dtypes if self._is_frame else [X.dtype]
@@ -242,7 +242,7 @@ def _sums_of(pieces, first, stop, annotations, assignment, cells, shared):
     blocks, n_features = [_rows(block, dtype) for block, *_ in pieces], offsets.shape[1]
     if any(rows.shape != (length, n_features) for rows, (*_, length) in zip(blocks, pieces, strict=True)):
         shapes = " and ".join(str(rows.shape) for rows in blocks)
-        return _Bad(message=f"rows {first} to {stop - 1} come in shapes {shapes} now, they did not before"), None
+        return _Bad(message=f"rows {first} to {stop - 1} are in blocks of other shapes than before, {shapes}"), None
     blocks = [rows[low:high] for rows, (_, low, high, _) in zip(blocks, pieces, strict=True)]
     sums = kernels.Pass(inputs, offsets, cells=cells, **settings)
     with thread_limits(n_threads):

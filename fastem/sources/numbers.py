@@ -74,10 +74,10 @@ def _of_time(name, dtype, kind, values, where=""):
     missing = ""
     is_missing = np.not_equal(values, values)  # true for NaT only
     if (rows := _rows(is_missing.astype(bool))).size:
-        missing = f", and is NaT in {_count(rows)}"
+        missing = f", and NaT in {_count(rows)}"
     return SourceError(
-        f"{name} is of dtype {dtype}{where}, it should hold real numbers{missing}. Convert it: "
-        f"{_DATES if kind == 'M' else _SPANS}, and NaT becomes NaN."
+        f"{name} should hold real numbers, but has dtype {dtype}{where}{missing}. Convert it: "
+        f"{_DATES if kind == 'M' else _SPANS}. NaT becomes NaN."
     )
 
 

@@ -53,7 +53,7 @@ class ParquetSource(BlockSource):
         self.columns = self._known_columns(columns)
         if not self.columns:
             index = self.index_columns
-            but = f" but the index, which columns={index} takes as features" if index else ""
+            but = f" except the index: to use it as features, pass columns={sorted(index)}" if index else ""
             raise SourceError(f"{self.files[0]}: no columns of numbers{but}")
         self._what = str(self.path)
         self._places = []  # (number of first row, file, row group, first row in it) of each block of the current pass
@@ -135,7 +135,7 @@ class ParquetSource(BlockSource):
             with self._open(path) as (file, schema):
                 missing = [name for name in columns if name not in schema.names]
                 if missing:
-                    raise SourceError(f"{path}: no column {missing[0]!r}, which {self.files[0]} has")
+                    raise SourceError(f"{path}: no column {missing[0]!r}, but {self.files[0]} has one")
                 for group in range(file.num_row_groups):
                     start, batches = 0, file.iter_batches(most, row_groups=[group], columns=columns)
                     while True:

@@ -68,7 +68,7 @@ class _KernelCache(caching.FunctionCache):
 def _warn_uncached():
     warnings.warn(
         "fastem can't cache its compiled kernels: neither its own folder nor the user's cache folder is writable. "
-        "Every process compiles them again; set the environment variable NUMBA_CACHE_DIR to a writable folder.",
+        "So every process compiles them again. Set the environment variable NUMBA_CACHE_DIR to a writable folder.",
         RuntimeWarning,
         stacklevel=2,
     )
@@ -126,7 +126,7 @@ def _launch(for_each_chunk, kernel, n_chunks, args):
     failed = placed((np.int64(0),))
     call(for_each_chunk, (kernel, n_chunks, as_integer(placed(args)), as_integer(failed)))
     if arguments(failed)[0]:  # nothing in a kernel but an allocation can fail
-        raise MemoryError("Unable to allocate what a kernel works with")
+        raise MemoryError("Unable to allocate the working memory of a kernel")
 
 
 _addresses = {}
@@ -225,8 +225,9 @@ def _calls_by_address():
             return True
         reason = f"got {noted.tolist()}"
     warnings.warn(
-        f"fastem can't call its kernels by address with Numba {numba.__version__} ({reason}): it compiles a loop for "
-        "each, which takes several times as long and isn't cached on disk. Try another version of Numba.",
+        f"fastem can't call compiled kernels by address with Numba {numba.__version__} ({reason}). It compiles "
+        "a loop for each kernel instead: this takes several times as long, and every process does it again. Try "
+        "another version of Numba.",
         RuntimeWarning,
         stacklevel=2,
     )
@@ -271,9 +272,9 @@ def _is_orphaned():
 @functools.cache
 def _warn_orphaned():
     warnings.warn(
-        "fastem uses one thread here: this process was forked from one whose OpenMP threads were running already, "
-        "which GNU OpenMP doesn't survive. Start processes by 'spawn' or 'forkserver' (loky does), or let Numba find "
-        "TBB (pip install tbb, and its library's folder in LD_LIBRARY_PATH).",
+        "fastem uses one thread here. This process was forked from one with running OpenMP threads, and GNU OpenMP "
+        "can't start threads after such a fork. Start processes by 'spawn' or 'forkserver' (loky does), or let Numba "
+        "find TBB (pip install tbb, and add its library's folder to LD_LIBRARY_PATH).",
         RuntimeWarning,
         stacklevel=2,
     )

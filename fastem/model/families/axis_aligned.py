@@ -41,10 +41,14 @@ class AxisAlignedFamily(CovarianceFamily):
     def _second_moments(self, mass, covariances, means, reg_covar):
         return mass[:, None] * (self.variances(covariances, *means.shape) - reg_covar)
 
-    def check(self, values, n_components, n_features, what):
-        bad = (values <= 0).reshape(n_components, -1).any(axis=1)
-        if np.any(bad):
-            raise ValueError(f"'{self.name} {what}' should be positive, but component {int(np.argmax(bad))}'s is not")
+    def check(self, values, n_components, n_features, what, name=None, rounding=None, may_be_flat=False):
+        values = values.reshape(n_components, -1)
+        valid = (values >= 0 if may_be_flat else values > 0).all(axis=1)
+        if not valid.all():
+            where = "" if n_components == 1 else f", but component {int(np.argmin(valid))}'s is not"
+            raise ValueError(
+                f"'{name or f'{self.name} {what}'}' should be {'0 or more' if may_be_flat else 'positive'}{where}"
+            )
 
     def are_factors(self, factors):
         return bool((factors > 0).all())

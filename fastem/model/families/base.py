@@ -53,7 +53,7 @@ class CovarianceFamily:
     def with_conjugate_prior(self):
         """The family itself; raises NotInFamily if it supports no conjugate prior."""
         if self.conjugate is None:
-            raise NotInFamily(self, "goes with no prior: take 'full', 'tied', 'diag' or 'spherical'")
+            raise NotInFamily(self, "doesn't support priors: use 'full', 'tied', 'diag' or 'spherical'")
         return self
 
     @property
@@ -143,8 +143,24 @@ class CovarianceFamily:
         """Shape of one component's covariance."""
         return self.shape(1, n_features)[0 if self.is_shared else 1 :]
 
-    def check(self, values, n_components, n_features, what):
-        """Raise ValueError if these values, in the family's shape, are not valid covariances or precisions (`what`)."""
+    def check(self, values, n_components, n_features, what, name=None, rounding=None, may_be_flat=False):
+        """Raise ValueError if values, of a user or from a file, are not valid covariances of the family.
+
+        Parameters
+        ----------
+        values : ndarray
+            In the family's shape.
+        n_components, n_features : int
+        what : {'covariances', 'precision', 'scale of the prior'}
+        name : str, default=None
+            What messages call the values; None: the family's name and `what`.
+        rounding : float, default=None
+            For values that were valid before they were rounded to their dtype: the largest error of a correlation.
+            Matrices may be asymmetric and indefinite by as much, and a variance or precision may be infinite. None: the
+            values themselves have to be valid.
+        may_be_flat : bool, default=False
+            Whether variances may be 0, as in the scale of a default prior for data with a constant feature.
+        """
         raise NotImplementedError
 
     def are_factors(self, factors):

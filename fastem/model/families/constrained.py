@@ -24,16 +24,16 @@ class Constrained(Full):
     def constrained(self, mass, covariances):
         raise NotImplementedError
 
-    def check(self, values, n_components, n_features, what):
-        super().check(values, n_components, n_features, what)
+    def check(self, values, n_components, n_features, what, name=None, rounding=None, may_be_flat=False):
+        super().check(values, n_components, n_features, what, name, rounding, may_be_flat)
+        if what == "precision" and rounding is not None:
+            return  # rounding may have moved the inverse of a nearly singular matrix by any amount
         covariances = np.linalg.inv(values) if what == "precision" else values
-        nearest = self.constrained(np.full(n_components, 1 / n_components), covariances)
-        if not np.allclose(nearest, covariances, rtol=_TOLERANCE, atol=_TOLERANCE * np.abs(covariances).max()):
-            raise NotInFamily(
-                self,
-                f"has a constraint that '{what}' doesn't keep: leave the argument out, or give values of a fit of this "
-                "type",
-            )
+        nearest = self.in_family(np.full(n_components, 1 / n_components), covariances)
+        tolerance = max(_TOLERANCE, rounding or 0.0)
+        if not np.allclose(nearest, covariances, rtol=tolerance, atol=tolerance * np.abs(covariances).max()):
+            remedy = "" if name else ": leave the argument out, or pass the values of a fit of this type"
+            raise NotInFamily(self, f"has a constraint that '{name or what}' doesn't satisfy{remedy}")
 
     def random_shapes(self, n_components, n_features, rng):
-        raise NotInFamily(self, "has no random mixtures: take 'full', 'tied', 'diag' or 'spherical'")
+        raise NotInFamily(self, "can't be drawn at random: use 'full', 'tied', 'diag' or 'spherical'")

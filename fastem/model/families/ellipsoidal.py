@@ -13,6 +13,9 @@ from ..parameters import CollapsedComponent
 from . import FAMILIES
 from .base import CovarianceFamily, flat, least_variances, log_scale, origin_and_offsets
 
+# Largest difference between the two correlations of a pair of features in a matrix that counts as symmetric.
+_ASYMMETRY = 1e-5
+
 # Number of features above which LAPACK inverts triangular matrices.
 _LONG_ROW = 256
 
@@ -24,12 +27,13 @@ class Ellipsoidal(CovarianceFamily):
         within = self.matrices(covariances, *means.shape) - reg_covar * np.eye(means.shape[1])
         return mass[:, None, None] * within
 
-    def check(self, values, n_components, n_features, what):
-        matrices = values.reshape(-1, n_features, n_features)
-        bad = [not (np.allclose(matrix, matrix.T) and _has_cholesky_factors(matrix)) for matrix in matrices]
-        if np.any(bad):
-            where = "" if self.is_shared else f", but component {int(np.argmax(bad))}'s is not"
-            raise ValueError(f"'{self.name} {what}' should be symmetric, positive-definite{where}")
+    def check(self, values, n_components, n_features, what, name=None, rounding=None, may_be_flat=False):
+        matrices = values.reshape(-1, n_features, n_features).astype(np.float64, copy=False)
+        valid = _are_valid(matrices, rounding, may_be_flat)
+        if not valid.all():
+            where = "" if len(matrices) == 1 else f", but component {int(np.argmin(valid))}'s is not"
+            definite = "positive-semidefinite" if may_be_flat else "positive-definite"
+            raise ValueError(f"'{name or f'{self.name} {what}'}' should be symmetric, {definite}{where}")
 
     def are_factors(self, factors):
         return bool((np.diagonal(factors, axis1=-2, axis2=-1) > 0).all()) and not np.tril(factors, -1).any()
@@ -111,17 +115,40 @@ def regular(matrices, statistics, mass, reg_covar):
     return matrices
 
 
-def _has_cholesky_factors(matrix):
-    """Whether a symmetric matrix is positive definite, whatever the scales of its features.
+def _are_valid(matrices, rounding, may_be_flat):
+    """Whether each matrix, (n, D, D), is symmetric and positive definite, whatever the scales of its features.
+
+    rounding, may_be_flat: see `CovarianceFamily.check`. Correlations with a feature whose variance is infinite aren't
+    known and aren't looked at.
+    """
+    variances = np.diagonal(matrices, axis1=1, axis2=2)
+    valid = (variances >= 0 if may_be_flat else variances > 0).all(axis=1)
+    flat = variances == 0
+    valid &= ~((matrices != 0) & (flat[:, :, None] | flat[:, None, :])).any(axis=(1, 2))
+    known = (variances > 0) & np.isfinite(variances)
+    identity = np.eye(matrices.shape[1])
+    with np.errstate(all="ignore"):
+        scales = 1 / np.sqrt(variances)
+        correlations = matrices * scales[:, :, None] * scales[:, None, :]
+        correlations = np.where(known[:, :, None] & known[:, None, :], correlations, identity)
+        asymmetry = np.abs(correlations - correlations.transpose(0, 2, 1)).max(axis=(1, 2))
+    valid &= asymmetry <= (_ASYMMETRY if rounding is None else rounding)
+    return valid & _have_cholesky_factors(matrices if rounding is None else correlations + rounding * identity)
+
+
+def _have_cholesky_factors(matrices):
+    """Whether each symmetric matrix, (n, D, D), is positive definite.
 
     Eigenvalues can't tell a feature of small scale from 0 beside one of large scale. Both Cholesky factors are tried:
     that of covariances begins at the first feature, that of precisions at the last.
     """
     try:
-        np.linalg.cholesky([matrix, matrix[::-1, ::-1]])
+        np.linalg.cholesky([matrices, matrices[:, ::-1, ::-1]])
     except np.linalg.LinAlgError:
-        return False
-    return True
+        if len(matrices) == 1:
+            return np.array([False])
+        return np.concatenate([_have_cholesky_factors(matrix[None]) for matrix in matrices])
+    return np.full(len(matrices), True)
 
 
 def precision_factors(covariances):
