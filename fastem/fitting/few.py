@@ -48,15 +48,15 @@ _FURTHER, _FURTHER_LONGER = 30, 20
 _STARTS, _WORK_OF_STARTS = (3, 8), 2e6
 # Iterations before a run may be given up, and the factor by which the true gain left may then exceed its estimate.
 _TRIAL_ITERATIONS, _DOUBT = 10, 4.0
-# Share of the starts that must reach the highest bound, within tol, for the search to end there.
-_AGREE = 0.4
+# Share of the starts that must reach the highest bound, within tol, for the search to end there; and the work of a pass
+# from which it goes on in any case: Python's share of the time is small then.
+_AGREE, _LONG = 0.4, 7e6
 # Share of tol up to which bounds are those of the same optimum, so that the first start's order of components is kept.
 _SAME = 0.1
-_INSTANT = 7e6
-# Starts with more components than wanted, and iterations before these are merged.
-_STARTS_IN_EXCESS, _IN_EXCESS = 2, 12
-# Most rounds of merging, and work of one pass up to which there is more than one.
-_ROUNDS = 3
+# Iterations with more components than wanted, before these are merged, and most rounds of that.
+_IN_EXCESS, _ROUNDS = 12, 3
+# Work of a pass up to which there are two starts with components in excess, not one.
+_SHORT = 1e6
 
 
 def apply(source, family, settings, annotations):
@@ -295,10 +295,12 @@ def search(source, family, settings, random_state, annotations):
         return None
     bounds, n_iter = runs.lower_bounds, runs.n_iter
     best, bound, degenerate = runs.best()
-    if work < _INSTANT and np.count_nonzero(bounds > bound - settings.tol) >= _AGREE * n_starts:
+    if work < _LONG and np.count_nonzero(bounds > bound - settings.tol) >= _AGREE * n_starts:
         return runs, best, n_iter
     for i in range(_ROUNDS):
-        starts = _merged(fit, runs.mixture(best), random_state, i == 0)
+        starts = _merged(fit, runs.mixture(best), random_state, i == 0, work > _SHORT)
+        if not starts:
+            break
         others = fit.runs(starts).go_on(_TRIAL_ITERATIONS).abandon_hopeless(bound).go_on()
         n_iter += others.n_iter
         other, its_bound, its_degenerate = others.best() or (0, -np.inf, 0)
@@ -308,7 +310,7 @@ def search(source, family, settings, random_state, annotations):
     return runs, best, n_iter
 
 
-def _merged(fit, mixture, random_state, with_seeds):
+def _merged(fit, mixture, random_state, with_seeds, is_long):
     """Mixtures that are merged from more components: halves of this one's, and k-means clusters in excess."""
     n_components = fit.settings.n_components
     least = 2 * fit.family.least_points(fit.source.n_features)
@@ -317,9 +319,9 @@ def _merged(fit, mixture, random_state, with_seeds):
     with suppress(CollapsedComponent):
         runs.append(fit.runs([reduction.split(mixture, random_state)], 2 * n_components, _IN_EXCESS).go_on())
     if with_seeds and n_seeds > n_components:
-        starts = fit.kmeans(random_state, _STARTS_IN_EXCESS, n_seeds)
+        starts = fit.kmeans(random_state, 1 if is_long else 2, n_seeds)
         runs.append(fit.runs(starts, n_seeds, _IN_EXCESS).go_on())
-    starts = [mixture]
+    starts = []
     for each in runs:
         for number in np.flatnonzero(~each.are_unusual):
             with suppress(CollapsedComponent):
