@@ -42,10 +42,12 @@ _WIDE = 32
 # Iterations of a compiled run, at most, and as a share of max_iter if quasi-Newton steps may follow in Python.
 _MOST_ITERATIONS, _SHARE = 100, 0.5
 # Iterations that may follow once tol is met, as long as parameters change visibly: compiled, then by longer steps.
-_FURTHER, _FURTHER_LONGER = 30, 20
+_FURTHER, _FURTHER_LONGER = 30, 10
 
 # Number of starts, at least and at most, and the work, as above, of one pass for each that sets it in between.
-_STARTS, _WORK_OF_STARTS = (3, 8), 2e6
+_STARTS, _WORK_OF_STARTS = (5, 8), 2e6
+# Most iterations of k-means: for one of several starts, and as scikit-learn makes them.
+_KMEANS, _KMEANS_TEXTBOOK = 3, 300
 # Iterations before a run may be given up, and the factor by which the true gain left may then exceed its estimate.
 _TRIAL_ITERATIONS, _DOUBT = 10, 4.0
 # Share of the starts that must reach the highest bound, within tol, for the search to end there; and the work of a pass
@@ -55,8 +57,6 @@ _AGREE, _LONG = 0.4, 7e6
 _SAME = 0.1
 # Iterations with more components than wanted, before these are merged, and most rounds of that.
 _IN_EXCESS, _ROUNDS = 12, 3
-# Work of a pass up to which there are two starts with components in excess, not one.
-_SHORT = 1e6
 
 
 def apply(source, family, settings, annotations):
@@ -125,7 +125,8 @@ class _Runs:
         settings = fit.settings
         self._fit, self._starts, self.most_iterations = fit, starts, most_iterations
         kind, averaged = fit.family.compiled_m_step
-        rules = Rules(settings.tol, fit.is_patient, VISIBLE, settings.reg_covar, averaged)
+        n_kmeans = _KMEANS if fit.is_patient else _KMEANS_TEXTBOOK
+        rules = Rules(settings.tol, fit.is_patient, VISIBLE, settings.reg_covar, averaged, n_kmeans)
         kind = getattr(kernels, kind)
         given = starts if isinstance(starts, Starts) else [start.kernel_inputs() for start in starts]
         self._compiled = CompiledRuns(fit.points, kind, n_components, given, rules, most_iterations)
@@ -137,12 +138,14 @@ class _Runs:
         return self
 
     def reopen(self, number):
-        """Let a run that has met tol go on, once, while its parameters change visibly."""
-        status = self._status[number]
-        is_visible = self._compiled.runs.change[number] > VISIBLE
-        if self._fit.is_patient and status[END] == CONVERGED and is_visible and number not in self._reopened:
-            status[END], status[N_LAST] = GOES_ON, status[N_LAST] + _FURTHER
-            self._reopened.add(number)
+        """Let a run that has met tol go on, once, if its parameters change visibly, but not for long."""
+        status, change = self._status[number], self._compiled.runs.change[number]
+        is_open = self._fit.is_patient and status[END] == CONVERGED and number not in self._reopened
+        if is_open and change > VISIBLE:
+            before, last = np.diff(self._compiled.bounds(number)[-3:])
+            if 0 < last < before and change * math.sqrt(last / before) ** _FURTHER < VISIBLE:
+                status[END], status[N_LAST] = GOES_ON, status[N_LAST] + _FURTHER
+                self._reopened.add(number)
         return self
 
     @property
@@ -298,7 +301,7 @@ def search(source, family, settings, random_state, annotations):
     if work < _LONG and np.count_nonzero(bounds > bound - settings.tol) >= _AGREE * n_starts:
         return runs, best, n_iter
     for i in range(_ROUNDS):
-        starts = _merged(fit, runs.mixture(best), random_state, i == 0, work > _SHORT)
+        starts = _merged(fit, runs.mixture(best), random_state, i == 0)
         if not starts:
             break
         others = fit.runs(starts).go_on(_TRIAL_ITERATIONS).abandon_hopeless(bound).go_on()
@@ -310,7 +313,7 @@ def search(source, family, settings, random_state, annotations):
     return runs, best, n_iter
 
 
-def _merged(fit, mixture, random_state, with_seeds, is_long):
+def _merged(fit, mixture, random_state, with_seeds):
     """Mixtures that are merged from more components: halves of this one's, and k-means clusters in excess."""
     n_components = fit.settings.n_components
     least = 2 * fit.family.least_points(fit.source.n_features)
@@ -319,7 +322,7 @@ def _merged(fit, mixture, random_state, with_seeds, is_long):
     with suppress(CollapsedComponent):
         runs.append(fit.runs([reduction.split(mixture, random_state)], 2 * n_components, _IN_EXCESS).go_on())
     if with_seeds and n_seeds > n_components:
-        starts = fit.kmeans(random_state, 1 if is_long else 2, n_seeds)
+        starts = fit.kmeans(random_state, 1, n_seeds)
         runs.append(fit.runs(starts, n_seeds, _IN_EXCESS).go_on())
     starts = []
     for each in runs:

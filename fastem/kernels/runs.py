@@ -11,16 +11,24 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .blocks import add_block_moments, block_coordinates, block_log_densities, m_step, normalise, run_of, work_rows
+from .blocks import (
+    add_block_moments,
+    block_coordinates,
+    block_log_densities,
+    m_step,
+    normalise,
+    run_of,
+    sum_of_row,
+    work_rows,
+)
 from .compiler.calls import arguments
 from .compiler.jit import chunk_kernel, kernel, run
 from .cuts import Grid
 from .ordering import all_components
 from .sums import Sums
-from .vectors import GROUP, compiled_apart
+from .vectors import GROUP, add, compiled_apart, fma, lanes, load, mul, select_greater, splat, store, sub, sum_of_lanes
 
 _MOST_IN_BLOCK = 256  # points
-_KMEANS_ITERATIONS = 300
 _ROUNDING = 1e-12  # of a bound, relative where it exceeds 1: a smaller fall doesn't count as one
 _INVISIBLE = 1e-14  # gain, nats, that is too small to show in a bound
 _ROOT_2 = 2.0**0.5
@@ -39,6 +47,7 @@ class Rules(NamedTuple):
     visible: float  # change of the parameters below which a run ends although N_LAST allows more iterations
     reg_covar: float
     averaged: bool  # one variance for all features
+    n_kmeans: int  # most iterations of k-means
 
 
 class Runs(NamedTuple):
@@ -80,14 +89,32 @@ def _total(weights):
 
 
 @kernel
-def _squared_distances(z, mean, out):
-    """out[b] = squared distance of point b from a mean.  z: (D, block)."""
-    for b in range(out.size):
-        out[b] = 0.0
+def _squared_distance(z, first, mean, b):
+    """Squared distances of a vector of points from b on from a mean.  z: features in rows from `first` on."""
+    total = splat(0.0, z)
     for i in range(mean.size):
-        for b in range(out.size):
-            difference = z[i, b] - mean[i]
-            out[b] += difference * difference
+        difference = sub(load(z, first + i, b), splat(mean[i], z))
+        total = fma(difference, difference, total)
+    return total
+
+
+@kernel
+def _drawn(odds, sums, left):
+    """(block, point) at which the running total of the odds, (blocks, block), exceeds `left`; sums: those of blocks."""
+    found = point = 0
+    for j in range(sums.size):
+        if sums[j] > 0:
+            found = j
+            if left < sums[j]:
+                break
+            left -= sums[j]
+    for b in range(odds.shape[1]):
+        if odds[found, b] > 0:
+            point = b
+            if left < odds[found, b]:
+                break
+            left -= odds[found, b]
+    return found, point
 
 
 @kernel
@@ -99,54 +126,79 @@ def _seeds(z, weights, uniforms, means):
     n_components, n_features = means.shape
     n_blocks, block = weights.shape
     n_trials = (uniforms.size - 1) // max(1, n_components - 1)
-    nearest = np.empty((n_blocks, block))  # weight times squared distance from the nearest seed
-    trial, best = np.empty((n_blocks, block)), np.empty((n_blocks, block))
-    row, mean = np.empty(block), np.empty(n_features)
-    potential = _total(weights)
+    odds = np.zeros((n_blocks, block))  # weight times squared distance from the nearest seed; at first the weight
+    trial, best = np.zeros((n_blocks, block)), np.zeros((n_blocks, block))
+    sums, mean = np.zeros((3, n_blocks)), np.empty(n_features)  # of each block's odds: now, in this trial, in the best
+    _copy(weights, odds)
+    for j in range(n_blocks):
+        for b in range(block):
+            sums[0, j] += odds[j, b]
     for k in range(n_components):
-        best_potential = np.inf
+        total = 0.0
+        for j in range(n_blocks):
+            total += sums[0, j]
+        least = np.inf
         for t in range(1 if k == 0 else n_trials):
-            left = potential * uniforms[0 if k == 0 else 1 + (k - 1) * n_trials + t]
-            where_i, where_b, total = 0, 0, 0.0
-            found = False
-            for i in range(n_blocks):
-                for b in range(block):
-                    share = weights[i, b] if k == 0 else nearest[i, b]
-                    total += share
-                    if share > 0:
-                        where_i, where_b = i, b
-                        if total > left:
-                            found = True
-                            break
-                if found:
-                    break
+            j, b = _drawn(odds, sums[0], total * uniforms[0 if k == 0 else 1 + (k - 1) * n_trials + t])
             for i in range(n_features):
-                mean[i] = z[where_i * n_features + i, where_b]
-            new_potential = 0.0
-            for i in range(n_blocks):
-                _squared_distances(z[i * n_features : (i + 1) * n_features], mean, row)
-                for b in range(block):
-                    value = row[b] * weights[i, b]
-                    if k > 0 and nearest[i, b] < value:
-                        value = nearest[i, b]
-                    trial[i, b] = value
-                    new_potential += value
-            if new_potential < best_potential:
-                best_potential = new_potential
+                mean[i] = z[j * n_features + i, b]
+            potential = 0.0
+            for j in range(n_blocks):
+                sum_of_block = splat(0.0, z)
+                for b in range(0, block, lanes(z)):
+                    value = mul(load(weights, j, b), _squared_distance(z, j * n_features, mean, b))
+                    if k > 0:
+                        old = load(odds, j, b)
+                        value = select_greater(value, old, old, value)
+                    store(trial, j, b, value)
+                    sum_of_block = add(sum_of_block, value)
+                sums[1, j] = sum_of_lanes(sum_of_block)
+                potential += sums[1, j]
+            if potential < least:
+                least = potential
                 for i in range(n_features):
                     means[k, i] = mean[i]
+                for j in range(n_blocks):
+                    sums[2, j] = sums[1, j]
                 _copy(trial, best)
-        potential = best_potential
-        _copy(best, nearest)
+        for j in range(n_blocks):
+            sums[0, j] = sums[2, j]
+        _copy(best, odds)
 
 
 @kernel
-def _kmeans(z, weights, means, labels):
+def _find_nearest(z, first, means, nearest, labels, j):
+    """labels[j]: OUT the nearest mean of each point of a block, as floats.  nearest: scratch (1, block)."""
+    for k in range(means.shape[0]):
+        for b in range(0, z.shape[1], lanes(z)):
+            distance = _squared_distance(z, first, means[k], b)
+            if k > 0:
+                old = load(nearest, 0, b)
+                label = select_greater(old, distance, splat(float(k), z), load(labels, j, b))
+                distance = select_greater(old, distance, distance, old)
+                store(labels, j, b, label)
+            else:
+                store(labels, j, b, splat(0.0, z))
+            store(nearest, 0, b, distance)
+
+
+@kernel
+def _select(labels, j, k, weights, chosen):
+    """chosen: OUT (1, block), the weight of each point of a block with this label, 0 for the others."""
+    zero, below, above = splat(0.0, weights), splat(k - 0.5, weights), splat(k + 0.5, weights)
+    for b in range(0, weights.shape[1], lanes(weights)):
+        label = load(labels, j, b)
+        not_before = select_greater(label, below, load(weights, j, b), zero)
+        store(chosen, 0, b, select_greater(label, above, zero, not_before))
+
+
+@kernel
+def _kmeans(z, weights, means, labels, max_iter):
     """Lloyd's k-means with scikit-learn's stopping rule.  means: IN OUT (K, D); labels: OUT (blocks, block)."""
     n_components, n_features = means.shape
     n_blocks, block = weights.shape
-    nearest, row = np.empty(block), np.empty(block)
-    sums, mass = np.empty(means.shape), np.empty(n_components)
+    nearest, chosen = np.zeros((1, block)), np.zeros((1, block))
+    sums, mass = np.zeros(means.shape), np.zeros(n_components)
     weight = _total(weights)
     variance = 0.0
     for i in range(n_features):
@@ -159,24 +211,21 @@ def _kmeans(z, weights, means, labels):
         variance += second / weight - (first / weight) ** 2
     tolerance = 1e-4 * variance / n_features
     is_done = False
-    for iteration in range(_KMEANS_ITERATIONS + 1):
+    for iteration in range(max_iter + 1):
         _set_zero(sums)
         for k in range(n_components):
             mass[k] = 0.0
         for j in range(n_blocks):
-            here = z[j * n_features : (j + 1) * n_features]
+            _find_nearest(z, j * n_features, means, nearest, labels, j)
             for k in range(n_components):
-                _squared_distances(here, means[k], row)
-                for b in range(block):
-                    is_nearer = k == 0 or row[b] < nearest[b]
-                    nearest[b] = row[b] if is_nearer else nearest[b]
-                    labels[j, b] = k if is_nearer else labels[j, b]
-            for b in range(block):
-                mass[labels[j, b]] += weights[j, b]
-            for i in range(n_features):
-                for b in range(block):
-                    sums[labels[j, b], i] += weights[j, b] * here[i, b]
-        if is_done or iteration == _KMEANS_ITERATIONS:  # the labels are those of the last means
+                _select(labels, j, k, weights, chosen)
+                mass[k] += sum_of_row(chosen, block)
+                for i in range(n_features):
+                    total = splat(0.0, z)
+                    for b in range(0, block, lanes(z)):
+                        total = fma(load(chosen, 0, b), load(z, j * n_features + i, b), total)
+                    sums[k, i] += sum_of_lanes(total)
+        if is_done or iteration == max_iter:  # the labels are those of the last means
             break
         moved = 0.0
         for k in range(n_components):
@@ -202,7 +251,7 @@ def _maximize(parameters, moments, rules):
 
 
 @kernel
-def _start(x, weights, uniforms, unit, parameters, work, responsibilities, factor, components, moments):
+def _start(x, weights, uniforms, unit, max_iter, parameters, work, responsibilities, factor, components, moments):
     """Moments of the clusters of k-means about their means, which become those of `parameters`."""
     n_components, n_features = parameters.means.shape
     n_blocks, block = weights.shape
@@ -212,9 +261,9 @@ def _start(x, weights, uniforms, unit, parameters, work, responsibilities, facto
             for b in range(block):
                 z[j * n_features + i, b] = x[j * n_features + i, b] / unit[i]
     means = np.empty((n_components, n_features))
-    labels = np.empty((n_blocks, block), np.int64)
+    labels = np.zeros((n_blocks, block))
     _seeds(z, weights, uniforms, means)
-    _kmeans(z, weights, means, labels)
+    _kmeans(z, weights, means, labels, max_iter)
     for k in range(n_components):
         for i in range(n_features):
             parameters.means[k, i] = means[k, i] * unit[i]
@@ -222,9 +271,9 @@ def _start(x, weights, uniforms, unit, parameters, work, responsibilities, facto
     for j in range(n_blocks):
         row = weights[j : j + 1]
         for b in range(block):
-            factor[0, b] = row[0, b]
-            for k in range(n_components):
-                responsibilities[k, b] = 1.0 if labels[j, b] == k else 0.0
+            factor[0, b] = 1.0
+        for k in range(n_components):
+            _select(labels, j, k, weights, responsibilities[k : k + 1])
         here = x[j * n_features : (j + 1) * n_features]
         _add_moments(parameters, components, here, responsibilities, factor, row, work, moments)
 
@@ -293,7 +342,7 @@ def _run_em(number, context):
     if status[N_ITER] == 0 and runs.uniforms.shape[1] > 0:
         start = moments[_START]
         draws, unit = runs.uniforms[number], runs.units[number]
-        _start(x, weights, draws, unit, parameters, work, responsibilities, factor, components, start)
+        _start(x, weights, draws, unit, rules.n_kmeans, parameters, work, responsibilities, factor, components, start)
         _copy(parameters.means, centres[_START])
         if not _maximize(parameters, start, rules):
             status[END] = UNUSUAL
