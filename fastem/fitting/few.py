@@ -42,7 +42,7 @@ _WIDE = 32
 # Iterations of a compiled run, at most, and as a share of max_iter if quasi-Newton steps may follow in Python.
 _MOST_ITERATIONS, _SHARE = 100, 0.5
 # Iterations that may follow once tol is met, as long as parameters change visibly: compiled, then by longer steps.
-_FURTHER, _FURTHER_LONGER = 30, 10
+_FURTHER, _FURTHER_LONGER = 30, 20
 
 # Number of starts, at least and at most, and the work, as above, of one pass for each that sets it in between.
 _STARTS, _WORK_OF_STARTS = (5, 8), 2e6
