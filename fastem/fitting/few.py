@@ -41,6 +41,8 @@ _FEW = 2e7
 _WIDE = 32
 # Iterations of a compiled run, at most, and as a share of max_iter if quasi-Newton steps may follow in Python.
 _MOST_ITERATIONS, _SHARE = 100, 0.5
+# Work of a call, at most: Ctrl-C waits for its end, about a quarter of a second.
+_WORK_OF_CALL = 5e9
 # Iterations that may follow once tol is met, as long as parameters change visibly: compiled, then by longer steps.
 _FURTHER, _FURTHER_LONGER = 30, 20
 
@@ -123,7 +125,8 @@ class _Runs:
 
     def __init__(self, fit, starts, n_components, most_iterations):
         settings = fit.settings
-        self._fit, self._starts, self.most_iterations = fit, starts, most_iterations
+        self._fit, self._starts = fit, starts
+        self._n_components, self.most_iterations = n_components, most_iterations
         kind, averaged = fit.family.compiled_m_step
         n_kmeans = _KMEANS if fit.is_patient else _KMEANS_TEXTBOOK
         rules = Rules(settings.tol, fit.is_patient, VISIBLE, settings.reg_covar, averaged, n_kmeans)
@@ -133,8 +136,12 @@ class _Runs:
         self._status, self._reopened = self._compiled.runs.status, set()
 
     def go_on(self, n_iter=_MOST_ITERATIONS):
-        """Make further iterations of every run that hasn't ended, up to `n_iter` in all."""
-        self._compiled.go_on(min(n_iter, self.most_iterations))
+        """Make further iterations of every run that hasn't ended, up to `n_iter` in all; in calls that are short."""
+        n_iter = min(n_iter, self.most_iterations)
+        work = _work(self._fit.source, self._fit.family, self._n_components) * len(self._status)
+        step = max(1, int(_WORK_OF_CALL / work))
+        for n in range(min(step, n_iter), n_iter + step, step):
+            self._compiled.go_on(min(n, n_iter))
         return self
 
     def reopen(self, number):
@@ -152,6 +159,10 @@ class _Runs:
     def n_iter(self):
         """Iterations of all runs together."""
         return int(self._status[:, N_ITER].sum())
+
+    def n_iter_of(self, number):
+        """Iterations of one run."""
+        return int(self._status[number, N_ITER])
 
     @property
     def lower_bounds(self):
@@ -265,7 +276,7 @@ def textbook(source, family, settings, random_state, annotations, report, progre
 
     None if a run needs steps that are not compiled.
     """
-    fit, before = _Fit(source, family, settings, annotations, is_patient=False), random_state.get_state()
+    fit, before = _Fit(source, family, settings, annotations, is_patient=False), random_state.get_state(legacy=False)
     starts = fit.kmeans(random_state, 1, settings.n_components)
     if settings.n_components > 1 and fit.has_units:
         # Other draws, so that the first start draws from `random_state` just what scikit-learn does.
@@ -282,13 +293,13 @@ def textbook(source, family, settings, random_state, annotations, report, progre
 
 
 def search(source, family, settings, random_state, annotations):
-    """(the runs among which the best is, its number, iterations made in all): the highest run of a search for starts.
+    """(the runs among which the best is, its number, iterations of the others): the highest run of a search for starts.
 
     Where many of the starts by k-means reach the same optimum, it is that one. Else components in excess are merged:
     those of k-means with more seeds, and the halves of the best mixture's components. None if half the runs need steps
     that are not compiled.
     """
-    fit, before = _Fit(source, family, settings, annotations, is_patient=True), random_state.get_state()
+    fit, before = _Fit(source, family, settings, annotations, is_patient=True), random_state.get_state(legacy=False)
     n_components, work = settings.n_components, _work(source, family, settings.n_components)
     n_starts = int(np.clip(_WORK_OF_STARTS / work, *_STARTS))
     runs = fit.runs(fit.kmeans(random_state, n_starts, n_components)).go_on(_TRIAL_ITERATIONS)
@@ -299,7 +310,7 @@ def search(source, family, settings, random_state, annotations):
     bounds, n_iter = runs.lower_bounds, runs.n_iter
     best, bound, degenerate = runs.best()
     if work < _LONG and np.count_nonzero(bounds > bound - settings.tol) >= _AGREE * n_starts:
-        return runs, best, n_iter
+        return runs, best, n_iter - runs.n_iter_of(best)
     for i in range(_ROUNDS):
         starts = _merged(fit, runs.mixture(best), random_state, i == 0)
         if not starts:
@@ -310,7 +321,7 @@ def search(source, family, settings, random_state, annotations):
         if its_bound <= bound + settings.tol or its_degenerate > degenerate:
             break
         runs, best, bound, degenerate = others, other, its_bound, its_degenerate
-    return runs, best, n_iter
+    return runs, best, n_iter - runs.n_iter_of(best)
 
 
 def _merged(fit, mixture, random_state, with_seeds):

@@ -15,6 +15,7 @@ What each part gains (medians of eight seeds; nats per point; passes over all th
 
 import math
 from dataclasses import replace
+from time import perf_counter
 
 import numpy as np
 
@@ -26,7 +27,7 @@ from .degeneracy import n_degenerate
 from .em import VISIBLE, collapse_ignored, run
 from .plain import best_start
 from .progress import SILENT, Progress
-from .report import ALL, FitReport
+from .report import ALL, FitReport, Stage
 
 # Number of starts at n_init=1.
 _STARTS = 3
@@ -150,14 +151,18 @@ class _Search:
         source, annotations = self._all
         found = None
         if few.apply(source, self._family, self._settings, annotations):
+            begin = perf_counter()
             found = few.search(source, self._family, self._settings, self._random_state, annotations)
         if found is None:
             best = self._first_best(self._all, self._all)
         else:
             runs, number, n_iter = found
+            counts = source.n_samples, self._settings.n_components, n_iter, 0, 0
+            bound = float(runs.lower_bounds[number])
+            self._report.stages.append(Stage("search", *counts, perf_counter() - begin, bound))
             best = compiled = runs.result(number, self._report, f"run {number}")
             self._report.best_start, best.start = number, runs.mixture(number, 0)
-            self._spent += n_iter * source.n_samples * self._settings.n_components
+            self._spent += (n_iter + best.n_iter) * source.n_samples * self._settings.n_components
         if best is None:
             return None
         best = self._further(best) if found is None else best
