@@ -13,6 +13,7 @@ from sklearn.exceptions import ConvergenceWarning
 from fastem import GaussianMixture
 from fastem.fitting import em, initialization, plain, search
 from fastem.fitting.progress import SILENT
+from fastem.fitting.sample_sizes import sample_sizes
 from fastem.model.families import FAMILIES
 from fastem.sources import ArraySource, BlockSource
 from fastem.sources.annotations import NO_ANNOTATIONS
@@ -57,15 +58,15 @@ def test_a_sample_is_drawn_by_weight():
 
 def test_samples_grow_until_they_tell_enough_and_stay_small():
     source = ArraySource(np.broadcast_to(np.zeros((1, 10)), (3_000_000, 10)))
-    sizes = search.sample_sizes(source, FAMILIES["full"], 16, 1e-3)
+    sizes = sample_sizes(source, FAMILIES["full"], 16, 1e-3)
     assert sizes[0] == 16 * 200
     assert np.all(np.diff(sizes) > 0)
     assert sizes[-1] * 10 * 8 <= 16 << 20
-    loose = search.sample_sizes(source, FAMILIES["full"], 16, 0.1)
+    loose = sample_sizes(source, FAMILIES["full"], 16, 0.1)
     assert loose == sizes[: len(loose)]
     assert len(loose) < len(sizes)
     few = ArraySource(np.zeros((5000, 3)))
-    assert search.sample_sizes(few, FAMILIES["full"], 4, 1e-3) == []
+    assert sample_sizes(few, FAMILIES["full"], 4, 1e-3) == []
 
 
 def test_points_that_can_only_be_read_in_order():

@@ -13,7 +13,6 @@ What each part gains (medians of eight seeds; nats per point; passes over all th
 - stopping by the estimate of what is left to gain: 0.03 nats on the photo, 0.005 on components of unequal weights.
 """
 
-import math
 from dataclasses import replace
 from time import perf_counter
 
@@ -28,6 +27,7 @@ from .em import VISIBLE, collapse_ignored, run
 from .plain import best_start
 from .progress import SILENT, Progress
 from .report import ALL, FitReport, Stage
+from .sample_sizes import EXP, noise, sample_sizes
 
 # Number of starts at n_init=1.
 _STARTS = 3
@@ -40,7 +40,7 @@ _IN_EXCESS = 12
 _SHORT = 5
 # Most iterations of a run on a sample.
 _LONG = 100
-# Share of a sample's noise (`_noise`) that is added to tol for runs on the sample.
+# Share of a sample's noise (`noise`) that is added to tol for runs on the sample.
 _NOISE = 0.2
 
 # Iterations after a component was moved, before the run may be judged hopeless.
@@ -65,30 +65,11 @@ _PASSES = 4
 # and in addition work for this many points times free parameters, some hundredths of a second.
 _FREE = 2e8
 
-# Multiplications that take as long as one exp, to measure the work of a pass in multiplications.
-_EXP = 20
-# Work of a pass below which no samples are used: a search over all the points takes almost no time.
-_INSTANT_PASS = 1e7
 # Work of a pass up to which a fit goes on after tol is met.
 _QUICK_PASS = 5e7
-# Work of a pass, without exps, beyond which a sample is used even if the points are few for the number of parameters.
-_LONG_PASS = 1e9
-
-# Points per component in the first sample, at least; their number rises to the component's number of parameters,
-_POINTS = 200
-# but at most to this many points per component and feature.
-_POINTS_A_FEATURE = 20
-# Ratio of the sizes of successive samples, about.
-_GROWTH = 3.5
-# Least ratio of all the points to the first sample; below it, no samples are used.
-_LEAST_GROWTH = 2.5
-
 # Number of features from which data with no more points than features get plain EM alone: reg_covar determines every
 # bound, and an accelerated step in so many dimensions takes D**3 multiplications.
 _WIDE = 64
-
-# Bytes that a sample may take; more only if 4 D points per component need more.
-_MEMORY = 16 << 20
 
 
 def fit(source, family, settings, random_state, *, annotations=NO_ANNOTATIONS, progress=SILENT):
@@ -191,7 +172,7 @@ class _Search:
         the user's `tol` decides.
         """
         source, n_components = self._all[0], self._settings.n_components
-        if self._sizes and source.n_samples * (self._n_free + _EXP * n_components) > _QUICK_PASS:
+        if self._sizes and source.n_samples * (self._n_free + EXP * n_components) > _QUICK_PASS:
             return 0
         return max(_FURTHER, self._spent // (source.n_samples * n_components))
 
@@ -427,7 +408,7 @@ class _Search:
         return n_degenerate(result.parameters, n_counted(*points), self._settings.reg_covar)
 
     def _noise(self, points):
-        return 0.0 if points[0] is self._all[0] else _noise(self._n_free, points[0].n_samples)
+        return 0.0 if points[0] is self._all[0] else noise(self._n_free, points[0].n_samples)
 
 
 class _Hopeless:
@@ -452,32 +433,3 @@ class _Hopeless:
 def _is_hopeless(result, bound):
     """Whether a run can't reach a bound, even if it gains `_DOUBT` times what is left to gain by the estimate."""
     return result.lower_bound + _DOUBT * result.remaining_gain < bound
-
-
-def sample_sizes(source, family, n_components, tol):
-    """Sizes of the samples that are used before all the points, the smallest first; none if the points are few.
-
-    The first sample suffices for a rough covariance of every component. No further one follows if all the points could
-    gain less than tol over the last one, or are hardly more.
-    """
-    n_samples, n_features = source.n_samples, source.n_features
-    n_free = family.n_free_in_all(n_components, n_features)
-    first = n_components * max(_POINTS, min(n_free // n_components, _POINTS_A_FEATURE * n_features))
-    most = max(_MEMORY // (8 * n_features), 4 * n_components * n_features)
-    first = min(first, most, n_samples // 4 if n_samples * n_free > _LONG_PASS else n_samples)
-    growth = n_samples / first
-    if n_samples * (n_free + _EXP * n_components) < _INSTANT_PASS or growth < _LEAST_GROWTH:
-        return []
-    n_sizes = round(math.log(growth) / math.log(_GROWTH))
-    sizes = []
-    for i in range(n_sizes):
-        size = int(first * growth ** (i / n_sizes))
-        if size > most or (sizes and _noise(n_free, sizes[-1]) < tol):
-            break
-        sizes.append(size)
-    return sizes
-
-
-def _noise(n_free, n_samples):
-    """Expected gain of the maximum on n points over the true mixture, nats per point: p / 2n (Akaike 1974)."""
-    return n_free / (2 * n_samples)
