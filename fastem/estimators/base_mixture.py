@@ -20,6 +20,7 @@ from ..sources import ArraySource, as_source, check_numbers
 from ..sources.annotations import SOFT, Annotations
 from ..sources.base import VALUES
 from .callback_protocol import CallbackSupportMixin
+from .conditioning import ConditioningMixin
 from .conversion import ConversionMixin
 from .validation import check_sample_weight
 
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from ..sources.typing import Points
 
 
-class BaseMixture(ConversionMixin, CallbackSupportMixin, DensityMixin, BaseEstimator):
+class BaseMixture(ConditioningMixin, ConversionMixin, CallbackSupportMixin, DensityMixin, BaseEstimator):
     """Predicts from `weights_`, `means_` and `precisions_cholesky_`, whose shapes depend on `covariance_type`."""
 
     def predict(self, X: Points) -> NDArray[np.int64]:

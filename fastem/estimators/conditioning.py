@@ -1,0 +1,254 @@
+"""What a fitted mixture says of some features given others: marginals, conditionals, missing values."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from .. import kernels
+from ..model import conditioning
+from ..sources.base import VALUES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any
+
+    from numpy.random import RandomState
+    from numpy.typing import ArrayLike, NDArray
+
+    from .gaussian_mixture import GaussianMixture
+
+
+class ConditioningMixin:
+    """For fitted mixtures."""
+
+    def component_log_densities(self, X: ArrayLike) -> NDArray[np.float64]:
+        """Log-density of each component at each point, without the components' weights.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, D)
+
+        Returns
+        -------
+        log_densities : ndarray of shape (n, K), float64
+            log N(x_i; mean_k, covariance_k), nats (Bishop 2006, eq. 2.43).
+        """
+        check_is_fitted(self)
+        X = validate_data(self, X, reset=False, dtype=np.float64)
+        return conditioning.component_log_densities(self._parameters(), X)
+
+    def marginal(self, features: Sequence[int] | Sequence[str] | int | str) -> GaussianMixture:
+        """The mixture of some of the features, the others integrated out (Bishop 2006, eq. 2.98).
+
+        Parameters
+        ----------
+        features : int, str, or sequence of them
+            Indices or names, each once; the result has them in this order.
+
+        Returns
+        -------
+        model : GaussianMixture
+            Fitted, with the names of these features. With a constrained family its covariances are 'full'.
+
+        Raises
+        ------
+        NotFittedError
+        ValueError
+            If there is no such feature, or one is named twice.
+
+        Examples
+        --------
+        >>> from fastem import GaussianMixture
+        >>> from fastem.datasets import load_faithful
+        >>> model = GaussianMixture(2, random_state=0).fit(load_faithful().data)
+        >>> model.marginal([1]).means_.shape
+        (2, 1)
+        """
+        check_is_fitted(self)
+        indices = self._indices([features] if isinstance(features, (int, str, np.integer)) else list(features))
+        if not indices:
+            raise ValueError("features should name at least one feature")
+        return self._over(conditioning.marginal(self._parameters(), indices), indices)
+
+    def conditional(self, x: ArrayLike | Mapping[Any, float]) -> GaussianMixture:
+        """The mixture of the unknown features given the known ones (Bishop 2006, eqs. 2.81 and 2.82).
+
+        Parameters
+        ----------
+        x : array-like of shape (D,), or dict
+            A point with NaN for what is unknown; or the known values by the index or name of their feature.
+
+        Returns
+        -------
+        model : GaussianMixture
+            Fitted, over the unknown features in their order, with their names. Its weights are the responsibilities of
+            the components for what is known.
+
+        Raises
+        ------
+        NotFittedError
+        ValueError
+            If there is no such feature, a value is infinite, or nothing is unknown.
+
+        Examples
+        --------
+        >>> from fastem import GaussianMixture
+        >>> from fastem.datasets import load_faithful
+        >>> model = GaussianMixture(2, random_state=0).fit(load_faithful().data)
+        >>> waiting = model.conditional([4.5, float("nan")])
+        >>> waiting.means_.shape
+        (2, 1)
+        """
+        check_is_fitted(self)
+        n_features = self.means_.shape[1]
+        if hasattr(x, "keys"):
+            point = np.full(n_features, np.nan)
+            names = list(x.keys())
+            point[self._indices(names)] = [x[name] for name in names]
+        else:
+            point = np.asarray(x, dtype=np.float64)
+            if point.shape != (n_features,):
+                raise ValueError(f"x should have the shape ({n_features},), or be a dict; got shape {point.shape}")
+        if np.isinf(point).any():
+            raise ValueError("x should hold finite values, or NaN for what is unknown; it holds infinity")
+        observed, missing = np.flatnonzero(~np.isnan(point)), np.flatnonzero(np.isnan(point))
+        if not missing.size:
+            raise ValueError("x should leave at least one feature unknown (NaN), but has a value for each")
+        mixture = conditioning.conditional(self._parameters(), observed, missing, point[observed])
+        return self._over(mixture, missing.tolist())
+
+    def impute(
+        self,
+        X: ArrayLike,
+        *,
+        n_draws: int | None = None,
+        return_std: bool = False,
+        random_state: int | RandomState | None = None,
+    ) -> Any:
+        """Fill in missing values from what the mixture says given the observed ones.
+
+        That is also regression: give rows whose target is NaN to a model that was fitted to features and target.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, D)
+            NaN where a value is missing. Rows without any value get the mixture's mean.
+        n_draws : int, default=None
+            Draw that many values for each missing one from their joint distribution given the row's observed values
+            (multiple imputation). None: take their expectation.
+        return_std : bool, default=False
+            Also return the standard deviation of each missing value given the row's observed ones.
+        random_state : int, RandomState or None, default=None
+            For the draws.
+
+        Returns
+        -------
+        filled : ndarray of shape (n, D), or (n_draws, n, D), float64
+            X with its missing values filled in.
+        std : ndarray of shape (n, D)
+            Only if `return_std`: 0 where a value was observed.
+
+        Raises
+        ------
+        NotFittedError
+        ValueError
+            If X holds infinity or has other features, or if both `n_draws` and `return_std` are given.
+
+        Notes
+        -----
+        Rows that lack the same features are filled in together; each set of such rows costs the Cholesky factors of K
+        matrices.
+        """
+        check_is_fitted(self)
+        if n_draws is not None and return_std:
+            raise ValueError("n_draws and return_std exclude each other: the draws show the deviation")
+        if n_draws is not None and n_draws < 1:
+            raise ValueError(f"n_draws should be 1 or more, or None; got {n_draws}")
+        X = validate_data(self, X, reset=False, dtype=np.float64, ensure_all_finite="allow-nan")
+        filled = np.tile(X, (n_draws or 1, 1, 1))
+        std = np.zeros(X.shape) if return_std else None
+        generator = check_random_state(random_state) if n_draws else None
+        parameters = self._parameters()
+        patterns, numbers = np.unique(np.isnan(X), axis=0, return_inverse=True)
+        numbers = numbers.reshape(-1)
+        for number in range(len(patterns)):
+            missing = np.flatnonzero(patterns[number])
+            if missing.size:
+                rows = np.flatnonzero(numbers == number)
+                regression = conditioning.Regression.of(parameters, np.flatnonzero(~patterns[number]), missing)
+                step = max(1, VALUES // (missing.size * max(missing.size, len(parameters.means))))
+                for start in range(0, len(rows), step):
+                    self._fill(parameters, regression, missing, rows[start : start + step], X, filled, std, generator)
+        filled = filled if n_draws else filled[0]
+        return (filled, std) if return_std else filled
+
+    def _fill(self, parameters, regression, missing, rows, X, filled, std, generator):
+        points = X[np.ix_(rows, np.flatnonzero(~np.isnan(X[rows[0]])))]
+        if regression.observed is None:
+            weights = parameters.weights.astype(np.float64)
+            shares = np.broadcast_to(weights / weights.sum(), (len(rows), len(weights)))
+        else:
+            shares = np.empty((len(rows), len(parameters.means)))
+            kernels.responsibilities(points, regression.observed.kernel_inputs(), shares)
+        expectations = np.stack([regression.expectations(k, points) for k in range(len(parameters.means))], axis=1)
+        mean = np.einsum("ik,ikj->ij", shares, expectations)
+        if generator is None:
+            filled[np.ix_([0], rows, missing)] = mean
+            if std is not None:
+                within = np.diagonal(regression.covariances, axis1=1, axis2=2)
+                squares = within + (expectations - mean[:, None]) ** 2
+                std[np.ix_(rows, missing)] = np.sqrt(np.einsum("ik,ikj->ij", shares, squares))
+            return
+        roots = _roots(regression.covariances)
+        edges = np.cumsum(shares, axis=1)
+        for draw in filled:
+            chosen = np.minimum(
+                (generator.uniform(size=(len(rows), 1)) * edges[:, -1:] >= edges).sum(axis=1), len(roots) - 1
+            )
+            noise = np.einsum("ijl,il->ij", roots[chosen], generator.normal(size=(len(rows), len(missing))))
+            draw[np.ix_(rows, missing)] = expectations[np.arange(len(rows)), chosen] + noise
+
+    def _indices(self, features):
+        """Indices of features that are given by index or name."""
+        n_features, names = self.means_.shape[1], list(getattr(self, "feature_names_in_", ()))
+        indices = []
+        for feature in features:
+            if isinstance(feature, str):
+                if feature not in names:
+                    known = f"its features are {', '.join(map(str, names))}" if names else "its features have no names"
+                    raise ValueError(f"the mixture has no feature {feature!r}: {known}")
+                indices.append(names.index(feature))
+            elif isinstance(feature, (int, np.integer)) and -n_features <= feature < n_features:
+                indices.append(int(feature) % n_features)
+            else:
+                raise ValueError(f"features should be names, or indices below {n_features}; got {feature!r}")
+        if len(set(indices)) < len(indices):
+            raise ValueError(f"each feature should be named once, got {features}")
+        return indices
+
+    def _over(self, parameters, indices):
+        """A fitted GaussianMixture with these parameters, over some of this mixture's features."""
+        from .gaussian_mixture import GaussianMixture
+
+        family = parameters.family
+        model = GaussianMixture.from_parameters(
+            parameters.weights,
+            parameters.means,
+            parameters.covariances,
+            covariance_type=family.name,
+            random_state=self.random_state,
+            n_threads=self.n_threads,
+        )
+        if hasattr(self, "feature_names_in_"):
+            model.feature_names_in_ = self.feature_names_in_[indices]
+        return model
+
+
+def _roots(covariances):
+    """Matrices L with L L' = covariance, (K, m, m), also of covariances that are singular but for rounding."""
+    values, axes = np.linalg.eigh(covariances)
+    return axes * np.sqrt(np.maximum(values, 0))[:, None, :]

@@ -1,0 +1,105 @@
+"""Marginal and conditional mixtures: what a mixture says of some features, without the others or given them.
+
+Bishop 2006, sections 2.3.1 and 2.3.2. Covariances of the result are in the family of scikit-learn's that has the same
+shape: a constraint between components need not hold for a part of the features.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg import cho_factor, cho_solve
+
+from .families import FAMILIES
+from .parameters import CollapsedComponent, Parameters
+
+
+def marginal(parameters, features):
+    """The mixture of the features with these indices."""
+    family, n_components, n_features = parameters.family, *parameters.means.shape
+    covariances = family.matrices(parameters.covariances.astype(np.float64), n_components, n_features)
+    return _mixture(
+        parameters, parameters.weights, parameters.means[:, features], covariances[:, features][:, :, features]
+    )
+
+
+def _mixture(parameters, weights, means, matrices):
+    family = FAMILIES[parameters.family.as_sklearn]
+    covariances = np.array(family.of_matrices(matrices))
+    weights = weights.astype(np.float64)
+    return Parameters(family, weights / weights.sum(), means, covariances, family.precisions_cholesky(covariances))
+
+
+@dataclass(frozen=True)
+class Regression:
+    """Each component's regression of the missing features, (m), on the observed ones, (o).
+
+    Attributes
+    ----------
+    observed : Parameters
+        The marginal mixture of the observed features.
+    means : ndarray of shape (K, m)
+        Of the missing features.
+    coefficients : ndarray of shape (K, m, o)
+        The change of a missing feature's expectation with an observed feature.
+    covariances : ndarray of shape (K, m, m)
+        Of the missing features given the observed ones.
+    """
+
+    observed: Parameters
+    means: np.ndarray
+    coefficients: np.ndarray
+    covariances: np.ndarray
+
+    @classmethod
+    def of(cls, parameters, observed, missing):
+        """The regressions of a mixture, for the indices of the observed and of the missing features."""
+        n_components = len(parameters.means)
+        matrices = parameters.family.matrices(parameters.covariances.astype(np.float64), *parameters.means.shape)
+        coefficients = np.zeros((n_components, len(missing), len(observed)))
+        covariances = matrices[:, missing][:, :, missing].copy()
+        for k, matrix in enumerate(matrices):
+            across = matrix[np.ix_(observed, missing)]
+            if len(observed):
+                coefficients[k] = cho_solve(cho_factor(matrix[np.ix_(observed, observed)], lower=True), across).T
+                explained = coefficients[k] @ across
+                covariances[k] -= (explained + explained.T) / 2
+        seen = marginal(parameters, observed) if len(observed) else None
+        return cls(seen, parameters.means[:, missing].astype(np.float64), coefficients, covariances)
+
+    def expectations(self, k, points):
+        """Expectations of the missing features in component k given the observed ones, (n, o): (n, m)."""
+        if self.observed is None:
+            return np.broadcast_to(self.means[k], (len(points), self.means.shape[1]))
+        return self.means[k] + (points - self.observed.means[k]) @ self.coefficients[k].T
+
+
+def conditional(parameters, observed, missing, point):
+    """The mixture of the missing features given the values of the observed ones, (o,)."""
+    regression = Regression.of(parameters, observed, missing)
+    means = np.stack([regression.expectations(k, point[None])[0] for k in range(len(parameters.means))])
+    with np.errstate(divide="ignore"):
+        log_weights = np.log(parameters.weights.astype(np.float64))
+    if len(observed):
+        log_weights = log_weights + component_log_densities(regression.observed, point[None])[0]
+    weights = np.exp(log_weights - log_weights.max())
+    try:
+        return _mixture(parameters, weights, means, regression.covariances)
+    except CollapsedComponent as collapse:
+        which = "every component" if collapse.component is None else f"component {collapse.component}"
+        raise ValueError(
+            f"in {which} the unknown features are functions of the known ones, but for rounding, so their conditional "
+            "covariance is singular: leave one of them out (see `marginal`), or fit with a larger reg_covar"
+        ) from None
+
+
+def component_log_densities(parameters, X):
+    """log N(x_i; mean_k, covariance_k), (n, K), nats, without the weights."""
+    family, (n_components, n_features) = parameters.family, parameters.means.shape
+    factors = parameters.precisions_cholesky.astype(np.float64)
+    constants = parameters.log_determinants - 0.5 * n_features * math.log(2 * math.pi)
+    result = np.empty((len(X), n_components))
+    for k in range(n_components):
+        whitened = family.whitened(X - parameters.means[k].astype(np.float64), family.chosen(factors, [k]))
+        result[:, k] = constants[k] - 0.5 * (whitened**2).sum(axis=1)
+    return result
