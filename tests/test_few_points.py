@@ -38,7 +38,9 @@ def in_python(monkeypatch, model, X, **kwargs):
 
 
 @pytest.mark.parametrize("covariance_type", STANDARD)
-@pytest.mark.parametrize("case", ["plain", "weights", "one feature", "integers", "many blocks", "far", "one component"])
+@pytest.mark.parametrize(
+    "case", ["plain", "weights", "one feature", "integers", "many blocks", "far", "one component", "float32"]
+)
 def test_textbook_runs_are_those_of_the_loop(covariance_type, case, one_unit, monkeypatch):
     X, weights, n_components = points(), None, 3
     if case == "weights":
@@ -53,13 +55,15 @@ def test_textbook_runs_are_those_of_the_loop(covariance_type, case, one_unit, mo
         X = X + 1e5
     elif case == "one component":
         n_components = 1
+    elif case == "float32":
+        X = X.astype(np.float32)
     params = {"covariance_type": covariance_type, "algorithm": "em", "random_state": 3, "tol": 1e-6, "max_iter": 90}
     kwargs = {} if weights is None else {"sample_weight": weights}
     model = quietly(GaussianMixture(n_components, **params), X, **kwargs)
     expected = in_python(monkeypatch, GaussianMixture(n_components, **params), X, **kwargs)
     assert model.n_iter_ == expected.n_iter_ and model.converged_ == expected.converged_
-    rtol = 1e-7 if case == "far" else 1e-10
-    np.testing.assert_allclose(model.lower_bounds_, expected.lower_bounds_, rtol=1e-10)
+    rtol = {"far": 1e-7, "float32": 1e-3}.get(case, 1e-10)
+    np.testing.assert_allclose(model.lower_bounds_, expected.lower_bounds_, rtol=1e-6 if case == "float32" else 1e-10)
     for name in ("weights_", "means_", "covariances_", "precisions_cholesky_"):
         np.testing.assert_allclose(getattr(model, name), getattr(expected, name), rtol=rtol, atol=rtol)
     assert model.fit_report_.n_passes > 0
@@ -137,6 +141,18 @@ def test_max_iter_counts(max_iter):
     params = {"max_iter": max_iter, "tol": 0, "random_state": 0}
     assert quietly(GaussianMixture(n_components, algorithm="em", **params), X).n_iter_ == max_iter
     assert 0 < quietly(GaussianMixture(n_components, **params), X).n_iter_ <= max_iter
+
+
+@pytest.mark.parametrize("covariance_type", STANDARD)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_one_component_is_the_points_mean_and_covariance(covariance_type, dtype):
+    X = points().astype(dtype)
+    model = quietly(GaussianMixture(1, covariance_type=covariance_type, random_state=0, reg_covar=0), X)
+    rtol = 1e-5 if dtype == np.float32 else 1e-12
+    assert model.means_.dtype == dtype
+    np.testing.assert_allclose(model.means_[0], X.mean(axis=0, dtype=np.float64), rtol=rtol)
+    _, _, expected = naive.m_step(X.astype(np.float64), np.ones((len(X), 1)), covariance_type)
+    np.testing.assert_allclose(model.covariances_, expected, rtol=10 * rtol, atol=10 * rtol)
 
 
 def test_a_run_that_converges_slowly_goes_on_by_longer_steps():

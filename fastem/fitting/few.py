@@ -62,11 +62,11 @@ _IN_EXCESS, _ROUNDS = 12, 3
 
 
 def apply(source, family, settings, annotations):
-    """Whether this file can make the fit: few points in float64, k-means starts, no labels, a compiled M-step."""
+    """Whether this file can make the fit: few points, k-means starts, no labels, a compiled M-step."""
     n_features = source.n_features
     is_plain = settings.init_params == "kmeans" and settings.assignment == "soft" and settings.max_iter > 0
     is_free = not annotations.is_constrained and all(value is None for value in settings.init)
-    if family.compiled_m_step is None or source.precision != np.float64 or not (is_plain and is_free):
+    if family.compiled_m_step is None or not (is_plain and is_free):
         return False
     if source.n_samples <= family.least_points(n_features) or (n_features > _WIDE and not family.is_axis_aligned):
         return False
@@ -95,7 +95,7 @@ class _Fit:
 
     def __init__(self, source, family, settings, annotations, is_patient):
         # All sources are held in memory as the same array, so they give the same bits.
-        is_held = isinstance(source, ArraySource) and source.dtype == np.float64 and not source.is_mapped
+        is_held = isinstance(source, ArraySource) and source.dtype == source.precision and not source.is_mapped
         self.source = source if is_held else in_memory(source)
         self.family, self.settings, self.annotations, self.is_patient = family, settings, annotations, is_patient
         self.points = FewPoints(self.source.X, annotations.weights)
@@ -301,7 +301,7 @@ def search(source, family, settings, random_state, annotations):
     """
     fit, before = _Fit(source, family, settings, annotations, is_patient=True), random_state.get_state(legacy=False)
     n_components, work = settings.n_components, _work(source, family, settings.n_components)
-    n_starts = int(np.clip(_WORK_OF_STARTS / work, *_STARTS))
+    n_starts = int(np.clip(_WORK_OF_STARTS / work, *_STARTS)) if n_components > 1 else 1
     runs = fit.runs(fit.kmeans(random_state, n_starts, n_components)).go_on(_TRIAL_ITERATIONS)
     runs.abandon_hopeless().go_on()
     if 2 * np.count_nonzero(runs.are_unusual) >= n_starts:

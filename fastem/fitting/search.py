@@ -105,6 +105,7 @@ class _Search:
         self._report = FitReport()
         self._n_free = family.n_free_in_all(settings.n_components, source.n_features)
         self._sizes = sample_sizes(source, family, settings.n_components, settings.tol)
+        self._is_few = not self._sizes and few.apply(source, family, settings, annotations)
         self._spent = 0
         self._looked_at = None, None
 
@@ -131,9 +132,11 @@ class _Search:
         """The best run if no sample is used: every run is over all the points. None if all starts collapse."""
         source, annotations = self._all
         found = None
-        if few.apply(source, self._family, self._settings, annotations):
+        if self._is_few:
             begin = perf_counter()
             found = few.search(source, self._family, self._settings, self._random_state, annotations)
+        if found is None and self._settings.n_components == 1:
+            return None
         if found is None:
             best = self._first_best(self._all, self._all)
         else:
@@ -296,7 +299,8 @@ class _Search:
 
     def _needs_search(self):
         settings = self._settings
-        return settings.n_components > 1 and all(value is None for value in settings.init) and not self._is_flat
+        is_one = settings.n_components == 1 and not self._is_few  # its optimum doesn't depend on the start
+        return not (is_one or self._is_flat) and all(value is None for value in settings.init)
 
     @property
     def _is_flat(self):

@@ -393,7 +393,10 @@ class FewPoints:
 
     def __init__(self, X, weights):
         n_samples, n_features = X.shape
-        self.origin = X.mean(axis=0) if weights is None else np.average(X, axis=0, weights=weights)
+        if weights is None:
+            self.origin = X.mean(axis=0, dtype=np.float64)
+        else:
+            self.origin = np.average(X, axis=0, weights=weights)
         n_blocks = -(-n_samples // _MOST_IN_BLOCK)
         block = -(-n_samples // (n_blocks * GROUP)) * GROUP
         x = np.zeros((n_blocks * block, n_features))
