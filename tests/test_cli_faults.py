@@ -562,6 +562,7 @@ def test_files_that_may_not_grow(files):
         resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
 
     X = np.random.default_rng(0).normal(size=(4000, 2))
+    X[::2] += 9
     np.save("big.npy", X)
     before = contents()
     line = "fit big.npy -k 2 --save old.npz --assign old.csv"

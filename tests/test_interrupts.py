@@ -49,6 +49,7 @@ import numba, numpy as np, fastem
 from fastem import BayesianGaussianMixture, GaussianMixture
 from fastem.model.families import FAMILIES
 from fastem.kernels import passes
+from fastem.sources import ArraySource
 
 warnings.simplefilter("ignore")
 rng = np.random.default_rng(0)
@@ -70,6 +71,8 @@ for model in models.values():  # an interrupt while kernels are loaded may be lo
     if hasattr(model, "means_"):
         some = np.tile(few[:99], (1, 13))[:, : model.n_features_in_]
         model.predict(some), model.predict_proba(some), model.score(some)
+        for dtype in np.float32, np.float64:
+            ArraySource(some.astype(dtype)).e_step(model._parameters())
 X = np.tile(few, (150, 1))
 np.save(sys.argv[1], X)
 file = np.load(sys.argv[1], mmap_mode="r")

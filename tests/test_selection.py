@@ -79,10 +79,11 @@ def test_the_row_of_the_best_is_of_the_best(criterion):
     for name in ("bic", "aic", "icl"):
         assert results[name][row] == pytest.approx(getattr(best, name)(X), rel=1e-12)
     assert results["log_likelihood"][row] == pytest.approx(best.score(X), rel=1e-12)
-    assert results[criterion][row] == results[criterion].min()
-    assert results["rank"][row] == 1
+    is_ok = np.array(results["status"]) == "ok"
+    assert results[criterion][row] == results[criterion][is_ok].min()
+    assert results["rank"][row] == 1 and is_ok.sum() >= 15
     assert_array_equal(np.sort(results["rank"]), np.arange(1, 17))
-    assert_array_equal(np.argsort(results["rank"]), np.argsort(results[criterion], kind="stable"))
+    assert_array_equal(np.argsort(results["rank"]), np.lexsort((results[criterion], ~is_ok)))
     assert selection.criterion == criterion
     assert "held_out" not in results
 
@@ -340,12 +341,12 @@ def test_a_component_that_predicts_nothing_does_not_win():
     X = rng.normal(size=(30, 2))
     line = 0.3 * rng.normal(size=(4, 1)) / np.sqrt(2) + 5e-3 * rng.normal(size=(4, 2)) + 0.5
     X = np.concatenate([X, line])
-    selection = select(X, [1, 2], ("full", "spherical"), random_state=0, n_threads=1, n_init=3)
+    selection = select(X, [1, 2], "spherical", random_state=0, n_threads=1, n_init=20)
     table = rows(selection)
     assert table.status["spherical", 2] == "spurious" and table.degenerate["spherical", 2] == []
     assert (selection.best_estimator_.covariance_type, selection.best_estimator_.n_components) == ("spherical", 1)
     assert table.bic["spherical", 2] < table.bic["spherical", 1]
-    assert table["rank"]["spherical", 2] == 4
+    assert table["rank"]["spherical", 2] == 2
     scores = {}
     for n_components in (1, 2):
         model = sklearn.mixture.GaussianMixture(n_components, covariance_type="spherical", n_init=10, random_state=0)

@@ -44,7 +44,7 @@ _MOST_ITERATIONS, _SHARE = 100, 0.5
 # Work of a call, at most: Ctrl-C waits for its end, about a quarter of a second.
 _WORK_OF_CALL = 5e9
 # Iterations that may follow once tol is met, as long as parameters change visibly: compiled, then by longer steps.
-_FURTHER, _FURTHER_LONGER = 30, 20
+_FURTHER, _FURTHER_LONGER = 30, 40
 
 # Number of starts, at least and at most, and the work, as above, of one pass for each that sets it in between.
 _STARTS, _WORK_OF_STARTS = (5, 8), 2e6
@@ -309,16 +309,17 @@ def search(source, family, settings, random_state, annotations):
         return None
     bounds, n_iter = runs.lower_bounds, runs.n_iter
     best, bound, degenerate = runs.best()
-    if work < _LONG and np.count_nonzero(bounds > bound - settings.tol) >= _AGREE * n_starts:
+    agree = np.count_nonzero(bounds > bound - settings.tol) >= _AGREE * n_starts
+    if work < _LONG and agree and not degenerate:
         return runs, best, n_iter - runs.n_iter_of(best)
     for i in range(_ROUNDS):
         starts = _merged(fit, runs.mixture(best), random_state, i == 0)
         if not starts:
             break
-        others = fit.runs(starts).go_on(_TRIAL_ITERATIONS).abandon_hopeless(bound).go_on()
+        others = fit.runs(starts).go_on(_TRIAL_ITERATIONS).abandon_hopeless(-np.inf if degenerate else bound).go_on()
         n_iter += others.n_iter
         other, its_bound, its_degenerate = others.best() or (0, -np.inf, 0)
-        if its_bound <= bound + settings.tol or its_degenerate > degenerate:
+        if its_degenerate > degenerate or (its_degenerate == degenerate and its_bound <= bound + settings.tol):
             break
         runs, best, bound, degenerate = others, other, its_bound, its_degenerate
     return runs, best, n_iter - runs.n_iter_of(best)

@@ -21,7 +21,7 @@ class Stage(Saved):
         attempts to improve the best run by splitting components, merging some, moving one, or giving the points of some
         to the others; 'sample': the best run on a larger sample; 'all': the run over all the points. If these are few,
         every stage is on all of them, there is no 'all', and 'further' are iterations after `tol` was met. Where runs
-        are compiled whole, 'run i' is the one that was kept, and 'search' all the others together.
+        are compiled whole, 'start i' is the highest of a search, and 'search' all its others together.
     n_samples, n_components : int
         Number of points and components.
     n_iter : int

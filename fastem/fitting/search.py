@@ -108,6 +108,7 @@ class _Search:
         self._is_few = not self._sizes and few.apply(source, family, settings, annotations)
         self._spent = 0
         self._looked_at = None, None
+        self._compiled = {}  # of results of compiled runs, by their id: (runs, number, result)
 
     def result(self):
         """The EMResult over all the points, with the report of the whole search."""
@@ -130,38 +131,49 @@ class _Search:
 
     def _of_few(self):
         """The best run if no sample is used: every run is over all the points. None if all starts collapse."""
-        source, annotations = self._all
-        found = None
-        if self._is_few:
-            begin = perf_counter()
-            found = few.search(source, self._family, self._settings, self._random_state, annotations)
-        if found is None and self._settings.n_components == 1:
-            return None
-        if found is None:
+        best = self._compiled_run(0) if self._is_few else None
+        if best is None:
+            if self._settings.n_components == 1:
+                return None
             best = self._first_best(self._all, self._all)
-        else:
-            runs, number, n_iter = found
-            counts = source.n_samples, self._settings.n_components, n_iter, 0, 0
-            bound = float(runs.lower_bounds[number])
-            self._report.stages.append(Stage("search", *counts, perf_counter() - begin, bound))
-            best = compiled = runs.result(number, self._report, f"run {number}")
-            self._report.best_start, best.start = number, runs.mixture(number, 0)
-            self._spent += (n_iter + best.n_iter) * source.n_samples * self._settings.n_components
         if best is None:
             return None
-        best = self._further(best) if found is None else best
+        best = self._further(best)
         for better in self._bettered(best, self._all, self._all, self._further):
             best = better
-        if found is not None and best is compiled:
+        if id(best) in self._compiled:
+            runs, number, _ = self._compiled[id(best)]
             return best if self._progress.is_silent else runs.told(number, self._report, ALL, self._progress)
         if best.converged and best.n_iter <= self._settings.max_iter and self._progress.is_silent:
             return best
         # Run it again from its start: to be heard by the listeners, or under the user's max_iter, not the search's.
         return self._to_the_end(best.start, self._steps(), self._progress)
 
+    def _compiled_run(self, i):
+        """The best of the runs from several starts that are compiled whole; None if they can't be."""
+        source, annotations = self._all
+        begin = perf_counter()
+        found = few.search(source, self._family, self._settings, self._random_state, annotations)
+        if found is None:
+            return None
+        runs, number, n_iter = found
+        counts = source.n_samples, self._settings.n_components, n_iter, 0, 0
+        bound = float(runs.lower_bounds[number])
+        self._report.stages.append(Stage("search", *counts, perf_counter() - begin, bound))
+        result = runs.result(number, self._report, f"start {i}")
+        result.start = runs.mixture(number, 0)
+        self._spent += (n_iter + result.n_iter) * source.n_samples * self._settings.n_components
+        self._compiled[id(result)] = runs, number, result  # the result, so that its id stays its own
+        return result
+
     def _further(self, result):
         """The run, which ended when `tol` was met, continued by the iterations that may follow."""
-        if result.last is None or not result.converged or result.n_iter >= self._settings.max_iter:
+        if (
+            id(result) in self._compiled
+            or result.last is None
+            or not result.converged
+            or result.n_iter >= self._settings.max_iter
+        ):
             return result
         if not result.remaining_change > VISIBLE:
             return result
@@ -249,6 +261,8 @@ class _Search:
 
     def _from_start(self, i, first, points):
         """A run on these points from start number i, found on the first sample; None if it collapses."""
+        if self._is_few and (found := self._compiled_run(i)) is not None:
+            return found
         with collapse_ignored():
             return self._climb(f"run {i}", self._short_fit(i, first).parameters, points)
         return None
