@@ -1024,7 +1024,7 @@ def test_components_that_the_data_do_not_need_are_emptied(
         assert_never_falls(model.lower_bounds_)
         assert model.converged_
         names = {stage.name.split()[0] for stage in model.fit_report_.stages}
-        assert names <= {"start", "seeds", "run", "split", "merged", "moved", "further", "deleted", "all"}
+        assert names <= {"start", "search", "seeds", "run", "split", "merged", "moved", "further", "deleted", "all"}
 
 
 def test_scikit_learn_keeps_what_is_not_needed():
