@@ -43,8 +43,9 @@ _WIDE = 32
 _MOST_ITERATIONS, _SHARE = 100, 0.5
 # Work of a call, at most: Ctrl-C waits for its end, about a quarter of a second.
 _WORK_OF_CALL = 5e9
-# Iterations that may follow once tol is met, as long as parameters change visibly: compiled, then by longer steps.
-_FURTHER, _FURTHER_LONGER = 30, 40
+# Iterations that may follow once tol is met, as long as parameters change visibly: compiled, then by longer steps; of
+# these half as many where a pass takes more work than `_SHORT`.
+_FURTHER, _FURTHER_LONGER, _SHORT = 30, 40, 1e6
 
 # Number of starts, at least and at most, and the work, as above, of one pass for each that sets it in between.
 _STARTS, _WORK_OF_STARTS = (5, 8), 2e6
@@ -236,7 +237,8 @@ class _Runs:
         steps = fit.settings.steps(fit.family)
         candidate = steps.observe(accepted, successor, result.lower_bound)
         trace = list(result.lower_bounds), list(result.kinds)
-        n_further = _FURTHER_LONGER if fit.is_patient else 0
+        is_short = _work(fit.source, fit.family, self._n_components) <= _SHORT
+        n_further = (_FURTHER_LONGER if is_short else _FURTHER_LONGER // 2) if fit.is_patient else 0
         n_last = result.n_iter + n_further if result.converged else 0
         n_samples = fit.source.n_samples
         unfinished = Unfinished(accepted, successor, candidate, steps, *trace, 0, n_samples, n_further, n_last)
