@@ -178,39 +178,25 @@ class ConditioningMixin:
         for number in range(len(patterns)):
             missing = np.flatnonzero(patterns[number])
             if missing.size:
-                rows = np.flatnonzero(numbers == number)
-                regression = conditioning.Regression.of(parameters, np.flatnonzero(~patterns[number]), missing)
+                rows, observed = np.flatnonzero(numbers == number), np.flatnonzero(~patterns[number])
+                regression = conditioning.Regression.of(parameters, observed, missing)
+                roots = _roots(regression.covariances) if n_draws else None
                 step = max(1, VALUES // (missing.size * max(missing.size, len(parameters.means))))
                 for start in range(0, len(rows), step):
-                    self._fill(parameters, regression, missing, rows[start : start + step], X, filled, std, generator)
+                    part = rows[start : start + step]
+                    shares, expectations = _given(parameters, regression, X[np.ix_(part, observed)])
+                    if n_draws:
+                        for draw in filled:
+                            draw[np.ix_(part, missing)] = _drawn(shares, expectations, roots, generator)
+                        continue
+                    mean = np.einsum("ik,ikj->ij", shares, expectations)
+                    filled[0][np.ix_(part, missing)] = mean
+                    if return_std:
+                        within = np.diagonal(regression.covariances, axis1=1, axis2=2)
+                        squares = within + (expectations - mean[:, None]) ** 2
+                        std[np.ix_(part, missing)] = np.sqrt(np.einsum("ik,ikj->ij", shares, squares))
         filled = filled if n_draws else filled[0]
         return (filled, std) if return_std else filled
-
-    def _fill(self, parameters, regression, missing, rows, X, filled, std, generator):
-        points = X[np.ix_(rows, np.flatnonzero(~np.isnan(X[rows[0]])))]
-        if regression.observed is None:
-            weights = parameters.weights.astype(np.float64)
-            shares = np.broadcast_to(weights / weights.sum(), (len(rows), len(weights)))
-        else:
-            shares = np.empty((len(rows), len(parameters.means)))
-            kernels.responsibilities(points, regression.observed.kernel_inputs(), shares)
-        expectations = np.stack([regression.expectations(k, points) for k in range(len(parameters.means))], axis=1)
-        mean = np.einsum("ik,ikj->ij", shares, expectations)
-        if generator is None:
-            filled[np.ix_([0], rows, missing)] = mean
-            if std is not None:
-                within = np.diagonal(regression.covariances, axis1=1, axis2=2)
-                squares = within + (expectations - mean[:, None]) ** 2
-                std[np.ix_(rows, missing)] = np.sqrt(np.einsum("ik,ikj->ij", shares, squares))
-            return
-        roots = _roots(regression.covariances)
-        edges = np.cumsum(shares, axis=1)
-        for draw in filled:
-            chosen = np.minimum(
-                (generator.uniform(size=(len(rows), 1)) * edges[:, -1:] >= edges).sum(axis=1), len(roots) - 1
-            )
-            noise = np.einsum("ijl,il->ij", roots[chosen], generator.normal(size=(len(rows), len(missing))))
-            draw[np.ix_(rows, missing)] = expectations[np.arange(len(rows)), chosen] + noise
 
     def _indices(self, features):
         """Indices of features that are given by index or name."""
@@ -246,6 +232,27 @@ class ConditioningMixin:
         if hasattr(self, "feature_names_in_"):
             model.feature_names_in_ = self.feature_names_in_[indices]
         return model
+
+
+def _given(parameters, regression, points):
+    """Responsibilities, (n, K), and each component's expectations of what is missing, (n, K, m), given what isn't."""
+    n_components = len(parameters.means)
+    if regression.observed is None:
+        weights = parameters.weights.astype(np.float64)
+        shares = np.broadcast_to(weights / weights.sum(), (len(points), n_components))
+    else:
+        shares = np.empty((len(points), n_components))
+        kernels.responsibilities(points, regression.observed.kernel_inputs(), shares)
+    return shares, np.stack([regression.expectations(k, points) for k in range(n_components)], axis=1)
+
+
+def _drawn(shares, expectations, roots, generator):
+    """A draw of what is missing, (n, m): of a component by its share, then of a point of it."""
+    edges = np.cumsum(shares, axis=1)
+    levels = generator.uniform(size=(len(edges), 1)) * edges[:, -1:]
+    chosen = np.minimum((levels >= edges).sum(axis=1), len(roots) - 1)
+    noise = generator.normal(size=(len(edges), roots.shape[1]))
+    return expectations[np.arange(len(edges)), chosen] + np.einsum("ijl,il->ij", roots[chosen], noise)
 
 
 def _roots(covariances):

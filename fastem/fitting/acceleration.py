@@ -110,7 +110,7 @@ class _Guarded(Plain):
         return abs(change) < tol and not self.remaining_gain >= tol
 
 
-def _geometric_rest(before, last):
+def geometric_rest(before, last):
     """Sum of the gains to come, if these two continue as a geometric series (Boehning et al. 1994, section 2)."""
     if last <= 0:
         return 0.0
@@ -165,7 +165,7 @@ class Extrapolation(_Guarded):
         if len(self._bounds) < 3:
             return successor
         before, last = np.diff(self._bounds)
-        self.remaining_gain = _geometric_rest(before, last)
+        self.remaining_gain = geometric_rest(before, last)
         if last <= 0:
             self.remaining_change = parameters.change_to(successor)
         if not 0 < last < before:
@@ -318,7 +318,7 @@ class QuasiNewton(_Guarded):
         if len(self._bounds) < 3:
             return 0.0
         width = 2 if len(self._bounds) == 5 else 1
-        return _geometric_rest(*np.diff(self._bounds[-1 - 2 * width :: width]))
+        return geometric_rest(*np.diff(self._bounds[-1 - 2 * width :: width]))
 
 
 def _times_inverse_hessian(gradient, pairs):

@@ -6,6 +6,7 @@ covariance family does the M-step; this file decides when to stop. The start is 
 """
 
 import math
+from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from time import perf_counter
@@ -87,6 +88,9 @@ class EMResult:
     """Checkpoint after the last iteration, as long as the run is to go on; else None."""
     last: Unfinished = None
     """Checkpoint after the last iteration, whatever ended the run; None if no step leads higher."""
+
+    tell: Callable = None
+    """Function (report, name, progress) that makes the run again, for those who listen, if it was compiled whole."""
 
     @property
     def n_iter(self):

@@ -29,9 +29,10 @@ from ..model import reduction
 from ..model.parameters import CollapsedComponent
 from ..sources.annotations import n_counted
 from ..sources.array import ArraySource, in_memory
-from .acceleration import Plain
+from .acceleration import Plain, geometric_rest
 from .degeneracy import n_degenerate
 from .em import VISIBLE, EMResult, Unfinished, run
+from .initialization import n_seeds_in_excess
 from .progress import SILENT
 from .report import ALL
 
@@ -51,8 +52,10 @@ _FURTHER, _FURTHER_LONGER, _SHORT = 30, 40, 1e6
 _STARTS, _WORK_OF_STARTS = (5, 8), 2e6
 # Most iterations of k-means: for one of several starts, and as scikit-learn makes them.
 _KMEANS, _KMEANS_TEXTBOOK = 3, 300
-# Iterations before a run may be given up, and the factor by which the true gain left may then exceed its estimate.
-_TRIAL_ITERATIONS, _DOUBT = 10, 4.0
+# Iterations before a run may be given up.
+_TRIAL_ITERATIONS = 10
+# Factor by which the true gain left may exceed its estimate, in the judgement that a run is hopeless.
+DOUBT = 4.0
 # Share of the starts that must reach the highest bound, within tol, for the search to end there; and the work of a pass
 # from which it goes on in any case: Python's share of the time is small then.
 _AGREE, _LONG = 0.4, 7e6
@@ -101,7 +104,6 @@ class _Fit:
         self.family, self.settings, self.annotations, self.is_patient = family, settings, annotations, is_patient
         self.points = FewPoints(self.source.X, annotations.weights)
         self.most_iterations = min(math.ceil(settings.max_iter * (_SHARE if is_patient else 1)), _MOST_ITERATIONS)
-        self.begin = perf_counter()
 
     def kmeans(self, generator, n_starts, n_components):
         """Starts by k-means: even ones measure all features in one unit, odd ones each in its own deviation."""
@@ -181,7 +183,7 @@ class _Runs:
         bounds = self.lower_bounds
         for number in np.flatnonzero(self._status[:, END] == GOES_ON):
             last = self._compiled.bounds(number)[-3:]
-            if len(last) == 3 and last[-1] + _DOUBT * _rest(*np.diff(last)) < max(bound, bounds.max()):
+            if len(last) == 3 and last[-1] + DOUBT * geometric_rest(*np.diff(last)) < max(bound, bounds.max()):
                 self._status[number, END] = ABANDONED
         return self
 
@@ -218,17 +220,21 @@ class _Runs:
         result = EMResult(self.mixture(number, n - 1 if end == FELL else n), bounds, kinds=["plain"] * n)
         result.converged, result.steps = end in (CONVERGED, FELL), Plain()
         if self._fit.is_patient and n > 2:
-            result.remaining_gain = 0.0 if end == FELL else _rest(*np.diff(bounds[-3:]))
+            result.remaining_gain = 0.0 if end == FELL else geometric_rest(*np.diff(bounds[-3:]))
             result.remaining_change = 0.0 if end == FELL else float(self._compiled.runs.change[number])
         return result
 
-    def result(self, number, report, name, progress=SILENT):
-        """The EMResult of a run, continued in Python if it isn't done, and added to the report as a stage."""
+    def result(self, number, report, name, progress=SILENT, begin=None):
+        """The EMResult of a run, continued in Python if it isn't done, and added to the report as a stage.
+
+        begin: the time from which the stage's seconds count; None: now.
+        """
+        begin = perf_counter() if begin is None else begin
         result = self.reopen(number).go_on()._so_far(number)
         is_done = result.converged and not result.remaining_change > VISIBLE
         if not (is_done or self._status[number, END] == FELL) and result.n_iter < self._fit.settings.max_iter:
             return self._continued(number, result, report, name, progress)
-        report.add(name, self._fit.source, result, perf_counter() - self._fit.begin)
+        report.add(name, self._fit.source, result, perf_counter() - begin)
         return report.of(result)
 
     def _continued(self, number, result, report, name, progress):
@@ -249,7 +255,7 @@ class _Runs:
 
     def told(self, number, report, name, progress):
         """`result` of a run that is made again, iteration by iteration, for those who listen."""
-        fit, only = self._fit, slice(number, number + 1)
+        fit, only, begin = self._fit, slice(number, number + 1), perf_counter()
         is_kmeans = isinstance(self._starts, Starts)
         start = Starts(*(values[only] for values in self._starts)) if is_kmeans else self._starts[only]
         again = fit.runs(start).go_on(0)
@@ -261,16 +267,9 @@ class _Runs:
             if result.stopped or again._status[0, END] != GOES_ON:
                 break
         if result.stopped:
-            report.add(name, fit.source, result, perf_counter() - fit.begin)
+            report.add(name, fit.source, result, perf_counter() - begin)
             return report.of(result)
-        return again.result(0, report, name, progress)
-
-
-def _rest(before, last):
-    """What is left to gain if gains go on as a geometric series."""
-    if last <= 0:
-        return 0.0
-    return last * last / (before - last) if last < before else math.inf
+        return again.result(0, report, name, progress, begin)
 
 
 def textbook(source, family, settings, random_state, annotations, report, progress):
@@ -278,7 +277,8 @@ def textbook(source, family, settings, random_state, annotations, report, progre
 
     None if a run needs steps that are not compiled.
     """
-    fit, before = _Fit(source, family, settings, annotations, is_patient=False), random_state.get_state(legacy=False)
+    begin, before = perf_counter(), random_state.get_state(legacy=False)
+    fit = _Fit(source, family, settings, annotations, is_patient=False)
     starts = fit.kmeans(random_state, 1, settings.n_components)
     if settings.n_components > 1 and fit.has_units:
         # Other draws, so that the first start draws from `random_state` just what scikit-learn does.
@@ -291,7 +291,9 @@ def textbook(source, family, settings, random_state, annotations, report, progre
         return None
     bounds = runs.lower_bounds
     best = int(bounds[-1] > bounds[0] + settings.tol)
-    return runs.result(best, report, ALL) if progress.is_silent else runs.told(best, report, ALL, progress)
+    if progress.is_silent:
+        return runs.result(best, report, ALL, begin=begin)
+    return runs.told(best, report, ALL, progress)
 
 
 def search(source, family, settings, random_state, annotations):
@@ -330,8 +332,7 @@ def search(source, family, settings, random_state, annotations):
 def _merged(fit, mixture, random_state, with_seeds):
     """Mixtures that are merged from more components: halves of this one's, and k-means clusters in excess."""
     n_components = fit.settings.n_components
-    least = 2 * fit.family.least_points(fit.source.n_features)
-    n_seeds = max(n_components, min(2 * n_components + 2, fit.source.n_samples // least))
+    n_seeds = n_seeds_in_excess(fit.source, fit.family, n_components)
     runs = []
     with suppress(CollapsedComponent):
         runs.append(fit.runs([reduction.split(mixture, random_state)], 2 * n_components, _IN_EXCESS).go_on())

@@ -183,13 +183,18 @@ def in_excess(points, annotations, family, settings, random_state, of_one_unit):
     """
     points, weights = _counted(points, annotations.weights)
     n_components, n_features = settings.n_components, points.n_features
-    least = 2 * family.least_points(n_features)
-    n_seeds = max(n_components, min(_EXCESS * n_components + 2, points.n_samples // least))
+    n_seeds = n_seeds_in_excess(points, family, n_components)
     _, variances = _moments_of_features(points.X, weights)
     unit = variances.mean() or 1.0
     scale = np.full(n_features, unit) if of_one_unit else np.where(variances > 0, variances, unit)
     means = _kmeans(points, family, n_seeds, scale, random_state, weights, max_iter=_EXCESS_KMEANS, trials=1)
     return _from_nearest_means(points, family, means, scale, settings.reg_covar, weights)
+
+
+def n_seeds_in_excess(points, family, n_components):
+    """Number of components before those in excess are merged: as many as the points allow, up to twice and two more."""
+    least = 2 * family.least_points(points.n_features)
+    return max(n_components, min(_EXCESS * n_components + 2, points.n_samples // least))
 
 
 def moments(source, family, weights):

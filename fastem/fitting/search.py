@@ -14,6 +14,7 @@ What each part gains (medians of eight seeds; nats per point; passes over all th
 """
 
 from dataclasses import replace
+from functools import partial
 from time import perf_counter
 
 import numpy as np
@@ -24,6 +25,7 @@ from ..sources.array import in_memory, sample
 from . import em, few, initialization, relocation
 from .degeneracy import n_degenerate
 from .em import VISIBLE, collapse_ignored, run
+from .few import DOUBT
 from .plain import best_start
 from .progress import SILENT, Progress
 from .report import ALL, FitReport, Stage
@@ -45,8 +47,6 @@ _NOISE = 0.2
 
 # Iterations after a component was moved, before the run may be judged hopeless.
 _MOVED = 8
-# Factor by which the true gain left may exceed its estimate, in that judgement.
-_DOUBT = 4.0
 
 # Least number of iterations that may follow once tol is met, where a pass is quick; see `_n_further`.
 _FURTHER = 20
@@ -108,7 +108,6 @@ class _Search:
         self._is_few = not self._sizes and few.apply(source, family, settings, annotations)
         self._spent = 0
         self._looked_at = None, None
-        self._compiled = {}  # of results of compiled runs, by their id: (runs, number, result)
 
     def result(self):
         """The EMResult over all the points, with the report of the whole search."""
@@ -141,9 +140,8 @@ class _Search:
         best = self._further(best)
         for better in self._bettered(best, self._all, self._all, self._further):
             best = better
-        if id(best) in self._compiled:
-            runs, number, _ = self._compiled[id(best)]
-            return best if self._progress.is_silent else runs.told(number, self._report, ALL, self._progress)
+        if best.tell is not None:
+            return best if self._progress.is_silent else best.tell(self._report, ALL, self._progress)
         if best.converged and best.n_iter <= self._settings.max_iter and self._progress.is_silent:
             return best
         # Run it again from its start: to be heard by the listeners, or under the user's max_iter, not the search's.
@@ -163,17 +161,13 @@ class _Search:
         result = runs.result(number, self._report, f"start {i}")
         result.start = runs.mixture(number, 0)
         self._spent += (n_iter + result.n_iter) * source.n_samples * self._settings.n_components
-        self._compiled[id(result)] = runs, number, result  # the result, so that its id stays its own
+        result.tell = partial(runs.told, number)
         return result
 
     def _further(self, result):
         """The run, which ended when `tol` was met, continued by the iterations that may follow."""
-        if (
-            id(result) in self._compiled
-            or result.last is None
-            or not result.converged
-            or result.n_iter >= self._settings.max_iter
-        ):
+        is_last = result.tell is not None or result.n_iter >= self._settings.max_iter
+        if is_last or result.last is None or not result.converged:
             return result
         if not result.remaining_change > VISIBLE:
             return result
@@ -449,5 +443,5 @@ class _Hopeless:
 
 
 def _is_hopeless(result, bound):
-    """Whether a run can't reach a bound, even if it gains `_DOUBT` times what is left to gain by the estimate."""
-    return result.lower_bound + _DOUBT * result.remaining_gain < bound
+    """Whether a run can't reach a bound, even if it gains `DOUBT` times what is left to gain by the estimate."""
+    return result.lower_bound + DOUBT * result.remaining_gain < bound

@@ -279,26 +279,24 @@ def _start(x, weights, uniforms, unit, max_iter, parameters, work, responsibilit
 
 
 @kernel
-def _rest(bounds, n):
-    """What is left to gain after n bounds, if gains go on as a geometric series; infinite if that can't be told."""
-    if n == 2 and abs(bounds[1] - bounds[0]) < _INVISIBLE:
-        return 0.0
+def _last_gains(bounds, n):
+    """The last two gains of n bounds; (1, 0) if the only one is invisible, (0, 1) if there are too few to tell."""
     if n < 3:
-        return np.inf
-    before, last = bounds[n - 2] - bounds[n - 3], bounds[n - 1] - bounds[n - 2]
+        return (1.0, 0.0) if n == 2 and abs(bounds[1] - bounds[0]) < _INVISIBLE else (0.0, 1.0)
+    return bounds[n - 2] - bounds[n - 3], bounds[n - 1] - bounds[n - 2]
+
+
+@kernel
+def _rest(before, last):
+    """What is left to gain, if gains go on as a geometric series; infinite if that can't be told."""
     if last <= 0:
         return 0.0
     return last * last / (before - last) if last < before else np.inf
 
 
 @kernel
-def _rate(bounds, n):
+def _rate(before, last):
     """Ratio of successive steps, from the gains, which are its square; 1 if steps don't shrink."""
-    if n == 2 and abs(bounds[1] - bounds[0]) < _INVISIBLE:
-        return 0.0
-    if n < 3:
-        return 1.0
-    before, last = bounds[n - 2] - bounds[n - 3], bounds[n - 1] - bounds[n - 2]
     if last <= 0:
         return 0.0
     return np.sqrt(last / before) if last < before else 1.0
@@ -374,10 +372,11 @@ def _run_em(number, context):
         if not _maximize(parameters, sums, rules):
             status[END] = UNUSUAL
             break
-        if status[N_LAST] == 0 and abs(change) < rules.tol and (not rules.patient or _rest(bounds, n) < rules.tol):
+        before, last = _last_gains(bounds, n)
+        if status[N_LAST] == 0 and abs(change) < rules.tol and (not rules.patient or _rest(before, last) < rules.tol):
             status[N_LAST] = n
         if status[N_LAST] > 0:
-            runs.change[number] = _largest_change(parameters, old_scale, old_bias) / (1.0 - _rate(bounds, n))
+            runs.change[number] = _largest_change(parameters, old_scale, old_bias) / (1.0 - _rate(before, last))
             if n >= status[N_LAST] or runs.change[number] <= rules.visible:
                 status[END] = CONVERGED
 

@@ -4,13 +4,13 @@ Bishop 2006, sections 2.3.1 and 2.3.2. Covariances of the result are in the fami
 shape: a constraint between components need not hold for a part of the features.
 """
 
-import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
 from .families import FAMILIES
+from .families.base import log_scale
 from .parameters import CollapsedComponent, Parameters
 
 
@@ -95,9 +95,9 @@ def conditional(parameters, observed, missing, point):
 
 def component_log_densities(parameters, X):
     """log N(x_i; mean_k, covariance_k), (n, K), nats, without the weights."""
-    family, (n_components, n_features) = parameters.family, parameters.means.shape
+    family, n_components = parameters.family, len(parameters.means)
     factors = parameters.precisions_cholesky.astype(np.float64)
-    constants = parameters.log_determinants - 0.5 * n_features * math.log(2 * math.pi)
+    constants = log_scale(replace(parameters, weights=np.ones(n_components)))
     result = np.empty((len(X), n_components))
     for k in range(n_components):
         whitened = family.whitened(X - parameters.means[k].astype(np.float64), family.chosen(factors, [k]))
