@@ -11,8 +11,11 @@ _MODULE_OF = {
     "FarTriangular": "components.triangular",
     "HARD": "passes",
     "NO_POINT_ANNOTATIONS": "passes",
+    "Mixture": "patterns",
     "NearestComponents": "ordering",
     "Pass": "passes",
+    "PatternPass": "patterns",
+    "Patterns": "patterns",
     "PointAnnotations": "passes",
     "READ_IN_PLACE": "points",
     "SOFT": "passes",
@@ -20,10 +23,14 @@ _MODULE_OF = {
     "Shared": "components.shared",
     "Sums": "sums",
     "Triangular": "components.triangular",
+    "evaluate_patterns": "patterns",
+    "expectations": "patterns",
     "in_single": "passes",
     "labels": "passes",
     "log_likelihoods": "passes",
+    "patterns_of": "patterns",
     "responsibilities": "passes",
+    "variances": "patterns",
 }
 
 __all__ = [*_MODULE_OF]

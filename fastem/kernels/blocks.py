@@ -91,6 +91,61 @@ def _overload_run_of(parameters, number):
     return lambda parameters, number: offered(parameters, number)
 
 
+def marginal(parameters, mixture, features, n_observed, room, regression):
+    """The parameters of the marginal over the observed features, in `room`; sets `regression` for the other features.
+
+    features: (D,) their numbers, the `n_observed` observed ones first; both kinds ascend.
+    """
+    return parameters.marginal(parameters, mixture, features, n_observed, room, regression)
+
+
+@overload(marginal, jit_options=INLINED)
+def _overload_marginal(parameters, mixture, features, n_observed, room, regression):
+    offered = parameters.instance_class.marginal
+
+    def of(parameters, mixture, features, n_observed, room, regression):
+        return offered(parameters, mixture, features, n_observed, room, regression)
+
+    return of
+
+
+def add_completed(parameters, mixture, features, n_observed, regression, observed, centres, moments):
+    """Add to `moments` about `centres` the expected ones of points of which `observed` are the marginal's moments.
+
+    Both moments are about the same centres. E[x | observed] = A x_observed + b for a component, so the sums over points
+    are A S A' + ..., and the covariance that is left is added for every point (Ghahramani & Jordan 1994).
+    """
+    parameters.add_completed(parameters, mixture, features, n_observed, regression, observed, centres, moments)
+
+
+@overload(add_completed, jit_options=INLINED)
+def _overload_add_completed(parameters, mixture, features, n_observed, regression, observed, centres, moments):
+    offered = parameters.instance_class.add_completed
+
+    def add(parameters, mixture, features, n_observed, regression, observed, centres, moments):
+        offered(parameters, mixture, features, n_observed, regression, observed, centres, moments)
+
+    return add
+
+
+def expect(parameters, mixture, features, n_observed, regression, k, j, x, n_points, values):
+    """values: OUT (n_points,), component k's expectation of missing feature j given the observed ones, x.
+
+    Relative to the origin. Returns the variance about it.
+    """
+    return parameters.expect(parameters, mixture, features, n_observed, regression, k, j, x, n_points, values)
+
+
+@overload(expect, jit_options=INLINED)
+def _overload_expect(parameters, mixture, features, n_observed, regression, k, j, x, n_points, values):
+    offered = parameters.instance_class.expect
+
+    def of(parameters, mixture, features, n_observed, regression, k, j, x, n_points, values):
+        return offered(parameters, mixture, features, n_observed, regression, k, j, x, n_points, values)
+
+    return of
+
+
 # -- responsibilities ------------------------------------------------------------------------------------------------
 
 

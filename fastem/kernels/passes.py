@@ -84,7 +84,7 @@ def in_single(parameters):
 
 
 @part_of_kernel
-def _share_out(
+def share_out(
     annotations, grid, rows, count, n_points, components, n_active, weights, responsibilities, factor, log_likelihoods
 ):
     """Turn log-densities into responsibilities, or copy those given; returns the weighted sum of log-likelihoods."""
@@ -104,7 +104,7 @@ def _share_out(
 
 # -- sinks ------------------------------------------------------------------------------------------------------------
 
-_STATISTICS, _TOTALS, _LOG_LIKELIHOODS, _RESPONSIBILITIES, _LABELS = range(5)
+STATISTICS, TOTALS, LOG_LIKELIHOODS, RESPONSIBILITIES, LABELS = range(5)
 
 
 class Sink(NamedTuple):
@@ -118,13 +118,13 @@ class Sink(NamedTuple):
 
 
 @part_of_kernel
-def _write_log_likelihoods(rows, count, log_likelihoods, out):
+def write_log_likelihoods(rows, count, log_likelihoods, out):
     for b in range(count):
         out[rows[b], 0] = log_likelihoods[0, b]
 
 
 @part_of_kernel
-def _write_responsibilities(rows, count, components, n_active, responsibilities, factor, log_likelihoods, out):
+def write_responsibilities(rows, count, components, n_active, responsibilities, factor, log_likelihoods, out):
     for b in range(count):
         for a in range(n_active):
             out[rows[b], components[a]] = responsibilities[a, b] * factor[0, b]
@@ -133,7 +133,7 @@ def _write_responsibilities(rows, count, components, n_active, responsibilities,
 
 
 @part_of_kernel
-def _write_labels(rows, count, best, labels):
+def write_labels(rows, count, best, labels):
     for b in range(count):
         labels[rows[b]] = np.int64(best[0, b])
 
@@ -162,7 +162,7 @@ def _pass_over_chunk(chunk, context):
     prune = pruning.order > 0
     order, keys, starts, box, upper = pruning_scratch(pruning, grid.window, n_components, points.n_features, centres)
     first_leaf, last_leaf = chunk_bounds(grid, points.n_samples, chunk)
-    accumulates = what == _STATISTICS
+    accumulates = what == STATISTICS
     sums = moments[chunk, 0] if accumulates else np.zeros((0, 0))  # the first leaf is summed in place
     apart = False
     for leaf in range(first_leaf, last_leaf):
@@ -198,14 +198,14 @@ def _pass_over_chunk(chunk, context):
                         exclude_other_components(annotations.labels, rows, count, responsibilities)
                     if annotations.responsibilities.size:
                         allow(annotations.responsibilities, rows, count, responsibilities)
-                    if annotations.assignment == HARD or cells.size or what == _LABELS:
+                    if annotations.assignment == HARD or cells.size or what == LABELS:
                         find_largest(responsibilities, active, n_points, factor, log_likelihoods)
                     if cells.size:
                         note_cells(parameters, rows, count, factor, log_likelihoods, cells)
-                if what == _LABELS:
-                    _write_labels(rows, count, factor, labels)
+                if what == LABELS:
+                    write_labels(rows, count, factor, labels)
                     continue
-                log_likelihood += _share_out(
+                log_likelihood += share_out(
                     annotations, grid, rows, count, n_points, components, n_active, weights, responsibilities, factor,
                     log_likelihoods,
                 )  # fmt: skip
@@ -215,10 +215,10 @@ def _pass_over_chunk(chunk, context):
                         parameters, components[:n_active], x, n_points, responsibilities, factor, weights, centres,
                         work, sums,
                     )  # fmt: skip
-                elif what == _LOG_LIKELIHOODS:
-                    _write_log_likelihoods(rows, count, log_likelihoods, out)
-                elif what == _RESPONSIBILITIES:
-                    _write_responsibilities(
+                elif what == LOG_LIKELIHOODS:
+                    write_log_likelihoods(rows, count, log_likelihoods, out)
+                elif what == RESPONSIBILITIES:
+                    write_responsibilities(
                         rows, count, components, n_active, responsibilities, factor, log_likelihoods, out
                     )
         if apart:
@@ -256,21 +256,21 @@ def _evaluate_chunk(chunk, context):
         load_block(points, rows, n_points, parameters.origin, x)
         coordinates = block_coordinates(parameters, x, n_points, work)
         block_log_densities(parameters, components, coordinates, n_points, work, responsibilities)
-        if what == _LABELS:
+        if what == LABELS:
             find_largest(responsibilities, components, n_points, factor, log_likelihoods)
-            _write_labels(rows, count, factor, labels)
+            write_labels(rows, count, factor, labels)
             continue
         normalise(responsibilities, n_components, weights, n_points, factor, log_likelihoods)
-        if what == _LOG_LIKELIHOODS:
-            _write_log_likelihoods(rows, count, log_likelihoods, out)
+        if what == LOG_LIKELIHOODS:
+            write_log_likelihoods(rows, count, log_likelihoods, out)
         else:
-            _write_responsibilities(
+            write_responsibilities(
                 rows, count, components, n_components, responsibilities, factor, log_likelihoods, out
             )
 
 
 _NO_CELLS = np.empty(0, np.uint16)
-_NO_LABELS = np.empty(0, np.int64)
+NO_LABELS = np.empty(0, np.int64)
 
 
 def _over_chunks(grid, data, parameters, pruned, annotations, cells, totals, sink):
@@ -350,8 +350,8 @@ class Pass:
         first : int
             Index of the first of these points among all points.
         """
-        what, nothing = _STATISTICS if self._has_moments else _TOTALS, np.empty((0, 0), self._centres.dtype)
-        sink = Sink(what, self._centres, self._moments, nothing, _NO_LABELS)
+        what, nothing = STATISTICS if self._has_moments else TOTALS, np.empty((0, 0), self._centres.dtype)
+        sink = Sink(what, self._centres, self._moments, nothing, NO_LABELS)
         for start, stop, grid, data in calls(self._grid, points(X), len(self._centres), self._most_chunks, first):
             self._n_chunks = max(self._n_chunks, grid.n_chunks)
             cells = _NO_CELLS if self.cells is None else self.cells.labels_of(first + start, first + stop)
@@ -399,8 +399,8 @@ class Pass:
 def _evaluate(X, parameters, what, out, labels):
     n_components, n_features = parameters.means.shape
     pruned = None
-    if what != _RESPONSIBILITIES:  # that output has a column for each component
-        margin = 1.0 if what == _LABELS else _FLUSHED[parameters.bias.dtype]
+    if what != RESPONSIBILITIES:  # that output has a column for each component
+        margin = 1.0 if what == LABELS else _FLUSHED[parameters.bias.dtype]
         possible = len(X) >= BLOCK and n_features <= MOST_FEATURES_IN_TREE and is_worth_trying(parameters)
         if possible and pays(parameters, expected_share(parameters, margin)):
             pruned = pruning(parameters, margin)
@@ -417,14 +417,14 @@ def _evaluate(X, parameters, what, out, labels):
 
 def log_likelihoods(X, parameters, out):
     """out[i] = log-density of the mixture at X[i], nats.  out: OUT (n,) float64 or float32."""
-    _evaluate(X, parameters, _LOG_LIKELIHOODS, out.reshape(-1, 1), _NO_LABELS)
+    _evaluate(X, parameters, LOG_LIKELIHOODS, out.reshape(-1, 1), NO_LABELS)
 
 
 def responsibilities(X, parameters, out):
     """out[i, k] = probability that point i is from component k.  out: OUT (n, K) float64 or float32."""
-    _evaluate(X, parameters, _RESPONSIBILITIES, out, _NO_LABELS)
+    _evaluate(X, parameters, RESPONSIBILITIES, out, NO_LABELS)
 
 
 def labels(X, parameters, out):
     """out[i] = component with the largest responsibility at X[i]; needs no exp.  out: OUT (n,) int64."""
-    _evaluate(X, parameters, _LABELS, np.empty((0, 0), parameters.bias.dtype), out)
+    _evaluate(X, parameters, LABELS, np.empty((0, 0), parameters.bias.dtype), out)

@@ -117,6 +117,13 @@ class Parameters(Saved):
             return self.family.far_kernel_inputs(self)
         return kernels.in_single(inputs) if single and self._is_safe_in_single(inputs) else inputs
 
+    def marginal_inputs(self):
+        """(kernel inputs, `kernels.Mixture`) for passes over points with missing features, in float64."""
+        family, covariances = self.family, self.covariances.astype(np.float64)
+        of_all = family.variances if family.is_axis_aligned else family.matrices
+        matrices = np.ascontiguousarray(of_all(covariances, *self.means.shape))
+        return self.kernel_inputs(exact=True), kernels.Mixture(self.log_weights.astype(np.float64), matrices)
+
     def _are_far(self, inputs):
         """Whether rounding x - origin to float64 is too coarse, measured in a component's deviations."""
         offsets = np.abs(inputs.means)

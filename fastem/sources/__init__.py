@@ -13,6 +13,7 @@ from .array import ArraySource
 from .base import Source, SourceError
 from .blocks import BlockSource, as_rows
 from .dask import DaskSource, is_dask
+from .incomplete import IncompleteSource, incomplete
 from .npy import mapped
 from .numbers import check_numbers
 from .parquet import ParquetSource
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 __all__ = [
-    "ArraySource", "BlockSource", "DaskSource", "ParquetSource", "Source", "SourceError", "as_source", "check_numbers",
+    "ArraySource", "BlockSource", "DaskSource", "IncompleteSource", "ParquetSource", "Source", "SourceError",
+    "as_source", "check_numbers", "incomplete",
 ]  # fmt: skip
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from .. import kernels
 from ..kernels import READ_IN_PLACE
-from .base import VALUES, Source, SourceError, nonfinite_error, nonfinite_rows, readable
+from .base import VALUES, Source, SourceError, nonfinite_error, readable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -49,7 +49,7 @@ class ArraySource(Source):
     def scan(self, estimator: str = "GaussianMixture") -> None:
         bad, first = 0, None
         for start, rows in self.parts(1, max(1, VALUES // self.n_features)):
-            wrong = nonfinite_rows(rows)
+            wrong = self._unusable_rows(rows)
             if wrong.size:
                 first = start + int(wrong[0]) if first is None else first
                 bad += wrong.size
@@ -90,7 +90,7 @@ class ArraySource(Source):
 
 def in_memory(source, index=slice(None)):
     """Some points of a source, or all, copied to memory as a source."""
-    return ArraySource(source.rows(index))
+    return source.like(ArraySource(source.rows(index)))
 
 
 def sample(source, size, random_state, weights=None):

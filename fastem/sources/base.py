@@ -57,10 +57,17 @@ class Source:
     feature_names : list of str or None
     is_validated : bool
         Whether scikit-learn has checked features and their names.
+    is_complete : bool
+        Whether every value was observed.
+    allows_missing : bool
+        Set before `scan`: whether NaN may stand for a missing value.
+    lacks_values : bool
+        Set by `scan`: whether values are missing.
     """
 
     n_samples = n_features = dtype = feature_names = None
-    is_validated = False
+    is_validated = allows_missing = lacks_values = False
+    is_complete = True
     _cells = None
 
     def scan(self, estimator: str = "GaussianMixture") -> None:
@@ -86,6 +93,21 @@ class Source:
     def choosing(self, *, only: Sequence[str] | None = None, without: Sequence[str] = ()) -> Source:
         """This source; or a copy with other features, if columns have names and the user hasn't chosen among them."""
         return self
+
+    def like(self, source: Source) -> Source:
+        """Some of this source's points, which another source has, as a source that lets missing values pass if this does."""
+        return source
+
+    def completed(self, parameters: Parameters) -> Source:
+        """The source itself; where values are missing, the points with what the mixture expects in their place."""
+        return self
+
+    def _unusable_rows(self, rows):
+        """Numbers of the rows that a scan must not let pass; notes missing values."""
+        bad = unusable_rows(rows, self.allows_missing)
+        if self.allows_missing and not self.lacks_values:
+            self.lacks_values = rows.dtype.kind == "f" and bool(np.isnan(rows).any())
+        return bad
 
     @property
     def precision(self) -> np.dtype[Any]:
@@ -113,7 +135,7 @@ class Source:
         out = np.empty((len(index), self.n_features), self.precision)
         done = 0
         for taken in self._taken(wanted):
-            if (bad := nonfinite_rows(taken)).size:
+            if (bad := unusable_rows(taken, self.allows_missing)).size:
                 raise self.no_longer_finite(taken[bad[0]], int(wanted[done + bad[0]]))
             out[order[done : done + len(taken)]] = taken
             done += len(taken)
@@ -264,6 +286,12 @@ def readable(rows):
     if rows.dtype == np.bool_:
         return rows.view(np.uint8)
     return rows if rows.dtype in READ_IN_PLACE else np.asarray(rows, dtype=np.float64)
+
+
+def unusable_rows(rows, allows_missing):
+    """Numbers of the rows that hold infinity, or NaN where no value may be missing."""
+    bad = nonfinite_rows(rows)
+    return bad[np.isinf(rows[bad]).any(axis=1)] if allows_missing and bad.size else bad
 
 
 def nonfinite_rows(rows):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .. import kernels
-from .base import Source, SourceError, nonfinite_error, nonfinite_rows, readable
+from .base import Source, SourceError, nonfinite_error, readable
 from .numbers import check_numbers
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class BlockSource(Source):
         self.n_samples = self.n_features = self.dtype = None
         bad, first, is_nan = 0, None, False
         for start, rows in self._numbered():
-            wrong = nonfinite_rows(rows)
+            wrong = self._unusable_rows(rows)
             if wrong.size and first is None:
                 first, is_nan = start + int(wrong[0]), np.isnan(rows[wrong[0]]).any()
             bad += wrong.size

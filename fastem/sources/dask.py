@@ -19,7 +19,7 @@ import numpy as np
 from .. import kernels
 from ..extras import needed
 from ..kernels.threads import thread_limits
-from .base import Source, SourceError, aligned, nonfinite_error, nonfinite_rows, readable
+from .base import Source, SourceError, aligned, nonfinite_error, nonfinite_rows, readable, unusable_rows
 from .blocks import as_rows
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class DaskSource(Source):
 
     def scan(self, estimator: str = "GaussianMixture") -> None:
         looked = self._compute(
-            [self._dask.delayed(_look)(block, number) for number, block in enumerate(self._partitions)]
+            [self._dask.delayed(_look)(block, number, self.allows_missing) for number, block in enumerate(self._partitions)]
         )
         lengths = [length for length, *_ in looked]
         self._starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
@@ -77,11 +77,12 @@ class DaskSource(Source):
         self._cells = kernels.NearestComponents(self.n_samples)
         if self.n_samples == 0:
             raise SourceError("the Dask collection has no rows")
+        self.lacks_values = any(entry[-1] for entry in looked)
         for number, (_, width, *_) in enumerate(looked):
             if width != self.n_features:
                 raise SourceError(f"partition {number} has {width} columns, not {self.n_features}")
         self.dtype = np.result_type(*[dtype for length, _, dtype, *_ in looked if length])
-        bad = sum(n_bad for *_, n_bad, _, _ in looked)
+        bad = sum(n_bad for *_, n_bad, _, _, _ in looked)
         if bad:
             number = next(i for i, entry in enumerate(looked) if entry[3])
             where = self.where(int(self._starts[number]) + looked[number][4])
@@ -216,13 +217,17 @@ def _rows(block, dtype):
     return rows if rows.dtype == dtype else rows.astype(dtype)
 
 
-def _look(block, number):
-    """(n_rows, n_columns, dtype, number of rows with NaN or infinity, the first of them, whether that holds NaN)."""
+def _look(block, number, allows_missing):
+    """(n_rows, n_columns, dtype, number of rows with NaN or infinity, the first of them, whether that holds NaN, whether values
+    are missing).
+    """
     rows, _ = as_rows(block, f"partition {number}")
     rows = readable(rows)
-    bad = nonfinite_rows(rows)
+    bad = unusable_rows(rows, allows_missing)
     first = int(bad[0]) if bad.size else 0
-    return *rows.shape, rows.dtype, len(bad), first, bool(bad.size and np.isnan(rows[first]).any())
+    is_nan = bool(bad.size and np.isnan(rows[first]).any())
+    lacks_values = allows_missing and rows.dtype.kind == "f" and bool(np.isnan(rows).any())
+    return *rows.shape, rows.dtype, len(bad), first, is_nan, lacks_values
 
 
 def _take(block, index, dtype):

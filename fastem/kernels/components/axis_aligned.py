@@ -148,6 +148,66 @@ def _run_of(parameters, number):
     )
 
 
+# -- some features missing ---------------------------------------------------------------------------------------------
+
+
+@kernel
+def _axis_aligned_marginal(parameters, mixture, features, n_observed, room):
+    """(log_scale, scale, bias, means) of the marginal over the observed features, in `room`, as in `AxisAligned`."""
+    n_components, width = parameters.means.shape[0], max(n_observed, 1)
+    log_scale, room = room[:n_components], room[n_components:]
+    means, room = room[: n_components * width].reshape((n_components, width)), room[n_components * width :]
+    bias, room = room[: n_components * width].reshape((n_components, width)), room[n_components * width :]
+    scale = room[: n_components * width].reshape((n_components, width))
+    for k in range(n_components):
+        log_scale[k] = mixture.log_weights[k] - 0.5 * n_observed * LOG_2_PI
+        means[k, 0] = scale[k, 0] = bias[k, 0] = 0.0  # without any observed feature: one that is always 0
+        for i in range(n_observed):
+            variance = mixture.covariances[k, features[i]]
+            log_scale[k] -= 0.5 * np.log(variance)
+            means[k, i] = parameters.means[k, features[i]]
+            scale[k, i] = np.sqrt(0.5 / variance)
+            bias[k, i] = -scale[k, i] * means[k, i]
+    return log_scale, scale, bias, means
+
+
+@part_of_kernel
+def _marginal(parameters, mixture, features, n_observed, room, regression):
+    log_scale, scale, bias, means = _axis_aligned_marginal(parameters, mixture, features, n_observed, room)
+    return AxisAligned(parameters.origin, means, log_scale, scale, bias)
+
+
+@part_of_kernel
+def _far_marginal(parameters, mixture, features, n_observed, room, regression):
+    log_scale, scale, bias, means = _axis_aligned_marginal(parameters, mixture, features, n_observed, room)
+    return FarAxisAligned(parameters.origin, means, log_scale, scale, bias)
+
+
+@part_of_kernel
+def _add_completed(parameters, mixture, features, n_observed, regression, observed, centres, moments):
+    n_components, n_features = parameters.means.shape
+    width = max(n_observed, 1)
+    for k in range(n_components):
+        mass = observed[k, 0]
+        moments[k, 0] += mass
+        for i in range(n_observed):
+            moments[k, 1 + features[i]] += observed[k, 1 + i]
+            moments[k, 1 + n_features + features[i]] += observed[k, 1 + width + i]
+        for j in range(n_observed, n_features):
+            missing = features[j]
+            shift = parameters.means[k, missing] - centres[k, missing]
+            moments[k, 1 + missing] += mass * shift
+            moments[k, 1 + n_features + missing] += mass * (shift * shift + mixture.covariances[k, missing])
+
+
+@part_of_kernel
+def _expect(parameters, mixture, features, n_observed, regression, k, j, x, n_points, values):
+    missing = features[n_observed + j]
+    for b in range(n_points):
+        values[b] = parameters.means[k, missing]
+    return mixture.covariances[k, missing]
+
+
 class AxisAligned(NamedTuple):
     """Parameters as the kernels take them: the log-density of component k at x is, with x' = x - origin,
 
@@ -176,6 +236,9 @@ class AxisAligned(NamedTuple):
     whitened = staticmethod(axis_aligned_whitened)
     m_step = staticmethod(_axis_aligned_m_step)
     run_of = staticmethod(_run_of)
+    marginal = staticmethod(_marginal)
+    add_completed = staticmethod(_add_completed)
+    expect = staticmethod(_expect)
 
     @classmethod
     def of_runs(cls, n_runs, n_components, origin):
@@ -230,6 +293,7 @@ class FarAxisAligned(AxisAligned):
     __slots__ = ()
     is_far = True
     log_densities = staticmethod(_far_log_densities)
+    marginal = staticmethod(_far_marginal)
 
     def bounding_coefficients(self):
         """None: there is no pruning for components far apart."""

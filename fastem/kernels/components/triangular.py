@@ -30,6 +30,7 @@ from ..compiler.jit import kernel, part_of_kernel
 from ..tiles import centred_tile, outer_tile, subtract_squares_tile
 from ..vectors import absolute, fma, lanes, load, splat, store, sub
 from .common import (
+    DEFINITE,
     EMPTY,
     LOG_2_PI,
     features_themselves,
@@ -164,7 +165,7 @@ def _triangular_m_step(parameters, moments, reg_covar, averaged):
                 matrix[i, j] = moments[row + 2 + i, j] / mass - shift[i] * shift[j]
             matrix[i, i] += reg_covar
             parameters.means[k, i] += shift[i]
-        log_determinant = invert_factor(matrix)
+        log_determinant = invert_factor(matrix, DEFINITE)
         if not np.isfinite(log_determinant):
             return False
         parameters.log_scale[k] = np.log(mass / total) - 0.5 * n_features * LOG_2_PI + log_determinant
@@ -190,6 +191,139 @@ def _run_of(parameters, number):
         parameters.factor[number],
         parameters.bias[number],
     )
+
+
+# -- some features missing ---------------------------------------------------------------------------------------------
+
+
+@kernel
+def _condition(covariance, features, n_observed, factor, coefficients, left, white):
+    """A component's marginal over the observed features, and its regression of the missing ones on these.
+
+    factor: OUT the inverse Cholesky factor of the observed features' covariance; coefficients: OUT, a row for each
+    missing feature; left: OUT the missing features' covariance given the observed ones; white: scratch. All (D, D).
+    Returns the log of the factor's determinant, NaN if it has none.
+    """
+    for c in range(n_observed):
+        for i in range(c + 1):
+            factor[c, i] = covariance[features[c], features[i]]
+    log_determinant = invert_factor(factor, 0.0)
+    for j in range(features.size - n_observed):
+        missing = features[n_observed + j]
+        for c in range(n_observed):
+            coefficients[j, c] = white[j, c] = 0.0
+        for c in range(n_observed):
+            for i in range(c + 1):
+                white[j, c] += factor[c, i] * covariance[missing, features[i]]
+        for c in range(n_observed):
+            for i in range(c + 1):
+                coefficients[j, i] += white[j, c] * factor[c, i]
+        for other in range(j + 1):
+            value = covariance[missing, features[n_observed + other]]
+            for c in range(n_observed):
+                value -= white[j, c] * white[other, c]
+            left[j, other] = left[other, j] = value
+    return log_determinant
+
+
+@kernel
+def _triangular_marginal(parameters, mixture, features, n_observed, room, regression):
+    """(log_scale, factor, bias, means) of the marginal, in `room`, as in `Triangular`; sets `regression`."""
+    n_components, n_features = parameters.means.shape
+    width = max(n_observed, 1)  # without any observed feature: one that is always 0
+    log_scale, room = room[:n_components], room[n_components:]
+    means, room = room[: n_components * width].reshape((n_components, width)), room[n_components * width :]
+    bias, room = room[: n_components * width].reshape((n_components, width)), room[n_components * width :]
+    factor = room[: n_components * width * width].reshape((n_components * width, width))
+    white = np.empty((n_features, n_features))
+    root = np.sqrt(0.5)
+    for k in range(n_components):
+        rows = slice(k * n_features, (k + 1) * n_features)
+        matrix = factor[k * width : (k + 1) * width]
+        matrix[0, 0] = 0.0
+        means[k, 0] = 0.0
+        log_determinant = _condition(
+            mixture.covariances[k], features, n_observed, matrix, regression[0][rows], regression[1][rows], white
+        )
+        log_scale[k] = mixture.log_weights[k] - 0.5 * n_observed * LOG_2_PI + log_determinant
+        for c in range(n_observed):
+            means[k, c] = parameters.means[k, features[c]]
+        for c in range(width):
+            bias[k, c] = 0.0
+            for i in range(c + 1):
+                matrix[c, i] *= root
+                bias[k, c] -= matrix[c, i] * means[k, i]
+    return log_scale, factor, bias, means
+
+
+@part_of_kernel
+def _marginal(parameters, mixture, features, n_observed, room, regression):
+    log_scale, factor, bias, means = _triangular_marginal(parameters, mixture, features, n_observed, room, regression)
+    return Triangular(parameters.origin, means, log_scale, factor, bias)
+
+
+@part_of_kernel
+def _far_marginal(parameters, mixture, features, n_observed, room, regression):
+    log_scale, factor, bias, means = _triangular_marginal(parameters, mixture, features, n_observed, room, regression)
+    return FarTriangular(parameters.origin, means, log_scale, factor, bias)
+
+
+@kernel
+def _add_completed_triangular(means, features, n_observed, coefficients, left, observed, centres, k, moments):
+    n_features, width = features.size, max(n_observed, 1)
+    first, row = k * (width + 2), k * (n_features + 2)
+    mass = observed[first, 0]
+    sums, second = observed[first + 1], observed[first + 2 :]
+    moments[row, 0] += mass
+    for i in range(n_observed):
+        moments[row + 1, features[i]] += sums[i]
+        for j in range(i + 1):
+            moments[row + 2 + features[i], features[j]] += second[i, j]
+    n_missing = n_features - n_observed
+    shift, moved, across = np.empty(n_missing), np.zeros(n_missing), np.zeros((n_missing, width))
+    for j in range(n_missing):
+        missing = features[n_observed + j]
+        shift[j] = means[k, missing] - centres[k, missing]
+        for i in range(n_observed):
+            shift[j] += coefficients[j, i] * (centres[k, features[i]] - means[k, features[i]])
+            moved[j] += coefficients[j, i] * sums[i]
+        for i in range(n_observed):
+            for c in range(i):
+                across[j, i] += coefficients[j, c] * second[i, c]
+                across[j, c] += coefficients[j, i] * second[i, c]
+            across[j, i] += coefficients[j, i] * second[i, i]
+        moments[row + 1, missing] += moved[j] + mass * shift[j]
+        for i in range(n_observed):
+            low, high = min(missing, features[i]), max(missing, features[i])
+            moments[row + 2 + high, low] += across[j, i] + shift[j] * sums[i]
+        for other in range(j + 1):
+            value = moved[j] * shift[other] + shift[j] * moved[other] + mass * (shift[j] * shift[other] + left[j, other])
+            for i in range(n_observed):
+                value += across[j, i] * coefficients[other, i]
+            moments[row + 2 + missing, features[n_observed + other]] += value
+
+
+@part_of_kernel
+def _add_completed(parameters, mixture, features, n_observed, regression, observed, centres, moments):
+    n_components, n_features = parameters.means.shape
+    for k in range(n_components):
+        rows = slice(k * n_features, (k + 1) * n_features)
+        coefficients, left = regression[0][rows], regression[1][rows]
+        _add_completed_triangular(
+            parameters.means, features, n_observed, coefficients, left, observed, centres, k, moments
+        )
+
+
+@part_of_kernel
+def _expect(parameters, mixture, features, n_observed, regression, k, j, x, n_points, values):
+    row, missing = k * features.size + j, features[n_observed + j]
+    for b in range(n_points):
+        values[b] = parameters.means[k, missing]
+    for i in range(n_observed):
+        coefficient, mean = regression[0][row, i], parameters.means[k, features[i]]
+        for b in range(n_points):
+            values[b] += coefficient * (x[i, b] - mean)
+    return regression[1][row, j]
 
 
 def _norm_bound(matrices):
@@ -226,6 +360,9 @@ class Triangular(NamedTuple):
     whitened = staticmethod(_whitened)
     m_step = staticmethod(_triangular_m_step)
     run_of = staticmethod(_run_of)
+    marginal = staticmethod(_marginal)
+    add_completed = staticmethod(_add_completed)
+    expect = staticmethod(_expect)
 
     @classmethod
     def of_runs(cls, n_runs, n_components, origin):
@@ -291,6 +428,7 @@ class FarTriangular(Triangular):
     __slots__ = ()
     is_far = True
     log_densities = staticmethod(_far_log_densities)
+    marginal = staticmethod(_far_marginal)
 
     def bounding_coefficients(self):
         """None: there is no pruning for components far apart."""

@@ -1,0 +1,352 @@
+"""Passes over points with missing features: the points that lack the same features are visited together.
+
+Such points see the marginal mixture of what is observed. Its moments are those of an ordinary pass; the moments of all
+features follow from them by each component's regression of the missing features (`add_completed`). So a pattern costs
+K Cholesky factors, once for each leaf of its points (2,048), and no array of the size of the points is made.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from . import passes
+from .blocks import (
+    add_block_moments,
+    add_completed,
+    allow,
+    block_coordinates,
+    block_log_densities,
+    exclude_other_components,
+    expect,
+    find_largest,
+    marginal,
+    set_weights,
+    sum_of_row,
+    work_rows,
+)
+from .compiler.calls import arguments
+from .compiler.jit import chunk_kernel, kernel, part_of_kernel, run
+from .cuts import MAX_CHUNKS, calls, chunk_bounds, cut
+from .ordering import all_components, take_rows
+from .passes import (
+    HARD,
+    LABELS,
+    LOG_LIKELIHOODS,
+    NO_LABELS,
+    NO_POINT_ANNOTATIONS,
+    RESPONSIBILITIES,
+    STATISTICS,
+    TOTALS,
+    Pass,
+    Sink,
+    share_out,
+    write_labels,
+    write_log_likelihoods,
+    write_responsibilities,
+)
+from .points import load_block, points, scratch, whole_groups
+from .sums import LEAVES, LOG_LIKELIHOOD, WEIGHT, add_leaf, two_sum
+from .tiles import AHEAD
+
+# What a pass is for, beside the kinds of sinks in passes.py.
+_EXPECTATIONS, _VARIANCES = range(10, 12)
+
+_WORD = 64  # features whose pattern fits in an integer
+_VALUES = 1 << 20  # values looked at a time
+
+
+class Mixture(NamedTuple):
+    """What marginals are made of, beside the kernel inputs."""
+
+    log_weights: np.ndarray  # (K,)
+    covariances: np.ndarray  # (K, D, D), or variances (K, D) for axis-aligned components
+
+
+class Patterns(NamedTuple):
+    """Points grouped by the features that they lack."""
+
+    order: np.ndarray  # (n,) int32 numbers of the rows, those of a pattern together and ascending
+    edges: np.ndarray  # (P + 1,) int64 where each pattern begins in `order`
+    observed: np.ndarray  # (P, D) bool, whether the pattern has the feature
+
+
+def patterns_of(X):
+    """The `Patterns` of points, (n, D), in which NaN stands for what is missing."""
+    n_samples, n_features = X.shape
+    number = np.zeros(n_samples, np.int64)
+    step = max(1, _VALUES // n_features)
+    for i in range(0, n_features, _WORD):
+        words = np.empty(n_samples, np.uint64)
+        for start in range(0, n_samples, step):
+            words[start : start + step] = _words(np.isnan(X[start : start + step, i : i + _WORD]))
+        found, here = np.unique(words, return_inverse=True)
+        if i:
+            _, here = np.unique(number * len(found) + here, return_inverse=True)
+        number = here.reshape(-1)
+    n_patterns = int(number.max()) + 1
+    small = number.astype(np.uint16) if n_patterns <= 1 << 16 else number  # which NumPy sorts by radix
+    order = np.argsort(small, kind="stable")
+    edges = np.concatenate([[0], np.cumsum(np.bincount(number, minlength=n_patterns))]).astype(np.int64)
+    return Patterns(order.astype(np.int32), edges, ~np.isnan(X[order[edges[:-1]]]))
+
+
+def _words(is_missing):
+    bits = np.zeros((len(is_missing), _WORD), np.uint8)
+    bits[:, : is_missing.shape[1]] = is_missing
+    return np.packbits(bits, axis=1).view(np.uint64)[:, 0]
+
+
+# -- a chunk ----------------------------------------------------------------------------------------------------------
+
+
+@kernel
+def _pattern_at(edges, position):
+    """The pattern of the point at this position of the order, by bisection."""
+    low, high = 0, edges.size - 1
+    while high - low > 1:
+        middle = (low + high) // 2
+        if edges[middle] <= position:
+            low = middle
+        else:
+            high = middle
+    return low
+
+
+@kernel
+def _split(observed, pattern, features):
+    """features: OUT the numbers of the observed features, then those of the missing ones; returns how many of them."""
+    n_observed = 0
+    for i in range(features.size):
+        if observed[pattern, i]:
+            features[n_observed] = i
+            n_observed += 1
+    position = n_observed
+    for i in range(features.size):
+        if not observed[pattern, i]:
+            features[position] = i
+            position += 1
+    return n_observed
+
+
+@kernel
+def _keep(features, n_observed, values, n_columns, kept):
+    """kept[i] = values[features[i]] of the observed features, a row of zeros if there are none; kept may be values."""
+    for i in range(n_observed):
+        row = features[i]
+        for b in range(n_columns):
+            kept[i, b] = values[row, b]
+    if n_observed == 0:
+        for b in range(n_columns):
+            kept[0, b] = 0.0
+
+
+@kernel
+def _keep_columns(features, n_observed, values, kept):
+    """kept: OUT (K, at least one), the columns of the observed features; one of zeros if there are none."""
+    for k in range(values.shape[0]):
+        kept[k, 0] = 0.0
+        for i in range(n_observed):
+            kept[k, i] = values[k, features[i]]
+
+
+@part_of_kernel
+def _write_expectations(
+    what, parameters, mixture, features, n_observed, regression, x, rows, count, n_points, responsibilities, factor,
+    lines, out,
+):  # fmt: skip
+    """Write the expectation of what is missing to out[row, feature], or its variance if `what` asks for that."""
+    values, mean, variance = lines[0], lines[1], lines[2]
+    for j in range(features.size - n_observed):
+        missing = features[n_observed + j]
+        for b in range(n_points):
+            mean[b] = variance[b] = 0.0
+        for k in range(responsibilities.shape[0]):
+            expect(parameters, mixture, features, n_observed, regression, k, j, x, n_points, values)
+            for b in range(n_points):
+                mean[b] += responsibilities[k, b] * factor[0, b] * values[b]
+        if what == _EXPECTATIONS:
+            for b in range(count):
+                out[rows[b], missing] = parameters.origin[missing] + mean[b]
+            continue
+        for k in range(responsibilities.shape[0]):
+            within = expect(parameters, mixture, features, n_observed, regression, k, j, x, n_points, values)
+            for b in range(n_points):
+                variance[b] += responsibilities[k, b] * factor[0, b] * (within + (values[b] - mean[b]) ** 2)
+        for b in range(count):
+            out[rows[b], missing] = variance[b]
+
+
+@chunk_kernel
+def _pass_over_patterns(chunk, context):
+    """`passes._pass_over_chunk` for points with missing features; a leaf ends with its pattern."""
+    grid, points, parameters, mixture, patterns, first_position, n_positions, annotations, totals, sink = arguments(
+        context
+    )
+    what, centres, moments, out, labels = sink
+    (n_components, n_features), block = centres.shape, grid.block
+    x = scratch(n_features, block, centres)
+    work = scratch(work_rows(parameters), block, centres)
+    responsibilities = scratch(n_components, block, centres)
+    weights = scratch(np.int64(1), block, centres)
+    factor = scratch(np.int64(1), block, centres)
+    log_likelihoods = scratch(np.int64(1), block, centres)
+    lines = scratch(np.int64(3), block, centres)
+    rows = np.empty(block + AHEAD, np.int64)
+    components, features = all_components(n_components), np.empty(n_features, np.int64)
+    room = np.empty(mixture.covariances.size + n_components * (3 * n_features + 4))
+    rows_of_regression = n_components * n_features if mixture.covariances.ndim == 3 else 0
+    regression = (np.empty((rows_of_regression, n_features)), np.empty((rows_of_regression, n_features)))
+    about = np.empty(n_components * n_features)
+    completes = what == STATISTICS
+    height, length = (moments.shape[2], moments.shape[3]) if completes else (0, 0)
+    sums, flat = np.zeros((height, length)), np.zeros(height * length)
+    per_component = mixture.covariances.ndim == 3
+    first_leaf, last_leaf = chunk_bounds(grid, n_positions, chunk)
+    position = first_position + first_leaf * grid.leaf
+    end = first_position + min(last_leaf * grid.leaf, n_positions)
+    pattern = np.int64(-1)
+    while position < end:
+        pattern = _pattern_at(patterns.edges, position)
+        last = min(end, patterns.edges[pattern + 1])
+        n_observed = _split(patterns.observed, pattern, features)
+        width = max(n_observed, 1)
+        seen = marginal(parameters, mixture, features, n_observed, room, regression)
+        seen_centres = about[: n_components * width].reshape((n_components, width))
+        _keep_columns(features, n_observed, centres, seen_centres)
+        n_rows, n_columns = (n_components * (width + 2), width) if per_component else (n_components, 1 + 2 * width)
+        if not completes:
+            n_rows = 0
+        observed = flat[: n_rows * n_columns].reshape((n_rows, n_columns))
+        while position < last:
+            # Leaves lie on a grid over all positions, so that they don't depend on how these are cut into calls.
+            stop = min(last, (position // grid.leaf + 1) * grid.leaf)
+            log_likelihood = weight = 0.0
+            for i in range(n_rows):
+                for j in range(n_columns):
+                    observed[i, j] = 0.0
+            while position < stop:
+                count = min(block, stop - position)
+                n_points = whole_groups(count)
+                take_rows(patterns.order, patterns.order.size, position, count, n_points, rows)
+                position += count
+                load_block(points, rows, n_points, parameters.origin, x)
+                _keep(features, n_observed, x, n_points, x)
+                set_weights(annotations, rows, count, n_points, weights)
+                weight += sum_of_row(weights, n_points) if annotations.weights.size else count
+                if annotations.e_step:
+                    coordinates = block_coordinates(seen, x[:width], n_points, work)
+                    block_log_densities(seen, components, coordinates, n_points, work, responsibilities)
+                    if annotations.labels.size:
+                        exclude_other_components(annotations.labels, rows, count, responsibilities)
+                    if annotations.responsibilities.size:
+                        allow(annotations.responsibilities, rows, count, responsibilities)
+                    if annotations.assignment == HARD or what == LABELS:
+                        find_largest(responsibilities, components, n_points, factor, log_likelihoods)
+                if what == LABELS:
+                    write_labels(rows, count, factor, labels)
+                    continue
+                log_likelihood += share_out(
+                    annotations, grid, rows, count, n_points, components, n_components, weights, responsibilities,
+                    factor, log_likelihoods,
+                )  # fmt: skip
+                if completes:
+                    add_block_moments(
+                        seen, components, x[:width], n_points, responsibilities, factor, weights, seen_centres, work,
+                        observed,
+                    )  # fmt: skip
+                elif what == LOG_LIKELIHOODS:
+                    write_log_likelihoods(rows, count, log_likelihoods, out)
+                elif what == RESPONSIBILITIES:
+                    write_responsibilities(
+                        rows, count, components, n_components, responsibilities, factor, log_likelihoods, out
+                    )
+                elif what >= _EXPECTATIONS:
+                    _write_expectations(
+                        what, parameters, mixture, features, n_observed, regression, x, rows, count, n_points,
+                        responsibilities, factor, lines, out,
+                    )  # fmt: skip
+            if completes:
+                add_completed(parameters, mixture, features, n_observed, regression, observed, centres, sums)
+                add_leaf(sums, moments[chunk, 0], moments[chunk, 1])
+            row = totals[chunk]
+            row[LOG_LIKELIHOOD], row[LOG_LIKELIHOOD + 1] = two_sum(
+                row[LOG_LIKELIHOOD], row[LOG_LIKELIHOOD + 1], log_likelihood
+            )
+            row[WEIGHT], row[WEIGHT + 1] = two_sum(row[WEIGHT], row[WEIGHT + 1], weight)
+            row[LEAVES] += 2  # so that the errors of `moments` are added, too
+
+
+# -- from Python ------------------------------------------------------------------------------------------------------
+
+
+def _over_patterns(grid, X, parameters, mixture, patterns, annotations, totals, sink, most_chunks):
+    """Run `_pass_over_patterns` over all points of the patterns, in short calls; returns the most chunks of a call."""
+    used, data = 0, points(X)
+    in_order = data._replace(n_samples=len(patterns.order))
+    for start, stop, call, _ in calls(grid, in_order, len(parameters.log_scale), most_chunks):
+        used = max(used, call.n_chunks)
+        call = call._replace(first_row=grid.first_row)
+        run(
+            _pass_over_patterns, call, data, parameters, mixture, patterns, start, stop - start, annotations, totals, sink
+        )  # fmt: skip
+    return used
+
+
+class PatternPass(Pass):
+    """`Pass` over points with missing features, added window by window.
+
+    Parameters
+    ----------
+    parameters : Triangular or AxisAligned
+    mixture : Mixture
+    centres : ndarray of shape (K, D)
+        The centres of the moments, relative to `parameters.origin`.
+    n_samples : int
+    moments : bool
+        False: only the totals (log-likelihood, weight) are summed.
+    """
+
+    def __init__(self, parameters, mixture, centres, n_samples, *, moments=True):
+        super().__init__(parameters, centres, n_samples, constrained=True, moments=moments)
+        self._mixture = mixture
+
+    def add(self, X, patterns, annotations=NO_POINT_ANNOTATIONS, first=0):
+        """Add the statistics of a window of points, (n, D), with these `Patterns`; `first` is its first row's number."""
+        what = STATISTICS if self._has_moments else TOTALS
+        sink = Sink(what, self._centres, self._moments, np.empty((0, 0)), NO_LABELS)
+        grid = self._grid._replace(first_row=first)
+        used = _over_patterns(
+            grid, X, self._parameters, self._mixture, patterns, annotations, self._totals, sink, len(self._totals)
+        )
+        self._n_chunks = max(self._n_chunks, used)
+
+
+def evaluate_patterns(kernel, X, patterns, parameters, mixture, out):
+    """Fill `out` as the kernel of passes.py of this name does for complete points, or as `expectations` says."""
+    kinds = {
+        passes.log_likelihoods: LOG_LIKELIHOODS,
+        passes.responsibilities: RESPONSIBILITIES,
+        passes.labels: LABELS,
+        expectations: _EXPECTATIONS,
+        variances: _VARIANCES,
+    }
+    what, labels = kinds[kernel], NO_LABELS
+    if what == LABELS:
+        out, labels = np.empty((0, 0)), out
+    elif what == LOG_LIKELIHOODS:
+        out = out.reshape(-1, 1)
+    n_components, n_features = parameters.means.shape
+    grid = cut(len(X), n_features, n_components, 8, 0)
+    sink = Sink(what, parameters.means, np.zeros((1, 2, 0, 0)), out, labels)
+    totals = np.zeros((MAX_CHUNKS, 8))
+    _over_patterns(grid, X, parameters, mixture, patterns, NO_POINT_ANNOTATIONS, totals, sink, MAX_CHUNKS)
+
+
+def expectations(X, patterns, parameters, mixture, out):
+    """out[i, j] = expectation of a missing X[i, j] given the row's observed values; other entries stay.  out: (n, D)."""
+    evaluate_patterns(expectations, X, patterns, parameters, mixture, out)
+
+
+def variances(X, patterns, parameters, mixture, out):
+    """out[i, j] = variance of a missing X[i, j] given the row's observed values; other entries stay.  out: (n, D)."""
+    evaluate_patterns(variances, X, patterns, parameters, mixture, out)

@@ -1,0 +1,182 @@
+"""Points with missing values (NaN), of any other source: the E-step sees each point's observed features."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .. import kernels
+from .annotations import NO_ANNOTATIONS, SOFT
+from .array import ArraySource
+from .base import Source, SourceError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from typing import Any
+
+    from numpy.typing import NDArray
+
+    from ..model.parameters import Parameters
+    from ..model.statistics import SufficientStatistics
+    from ..sources.annotations import Annotations, Assignment
+
+# Values of a window, the points that are grouped by what they lack: 64 MiB. Points that come in blocks are gathered to
+# windows, so that sums are rounded alike however the points come.
+_WINDOW = 1 << 23
+
+
+def incomplete(source: Source) -> Source:
+    """The source itself, or, if its points lack values, an `IncompleteSource` of it."""
+    return IncompleteSource(source) if source.lacks_values else source
+
+
+class IncompleteSource(Source):
+    """Points with missing values: NaN, which the other source has let pass.
+
+    A window's points are grouped by what they lack, once; the groups take 4 bytes for each point. Points in an array
+    are read in place. Others, those of Dask too, are gathered to windows of 64 MiB in every pass.
+
+    Parameters
+    ----------
+    source : Source
+        Scanned, with `allows_missing`.
+
+    Raises
+    ------
+    SourceError
+        If a feature has no value at all.
+    """
+
+    is_complete = False
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self.allows_missing = self.lacks_values = self.is_validated = True
+        self.n_samples, self.n_features, self.dtype = source.n_samples, source.n_features, source.dtype
+        self.feature_names = source.feature_names
+        self._patterns: list[kernels.Patterns] = []
+        has_value = np.zeros(self.n_features, bool)
+        for _, rows in self._windows():
+            patterns = kernels.patterns_of(rows)
+            has_value |= patterns.observed.any(axis=0)
+            self._patterns.append(patterns)
+        if not has_value.all():
+            raise SourceError(f"X has no value in {self._named(np.flatnonzero(~has_value))}: leave that out")
+
+    def _named(self, features):
+        names = [str(i) if self.feature_names is None else repr(self.feature_names[i]) for i in features]
+        return f"column{'s' if len(names) > 1 else ''} {', '.join(names[:5])}{', ..' if len(names) > 5 else ''}"
+
+    @property
+    def n_patterns(self) -> int:
+        """Number of different sets of features that points lack; counted in each window."""
+        return sum(len(patterns.observed) for patterns in self._patterns)
+
+    # -- the other source's own ---------------------------------------------------------------------------------------
+
+    def scan(self, estimator: str = "GaussianMixture") -> None:
+        self._source.scan(estimator)
+
+    def read(self) -> Iterable[NDArray[Any]]:
+        return self._source.read()
+
+    def where(self, row: int) -> str:
+        return self._source.where(row)
+
+    def column(self, values: Any) -> Any:
+        return self._source.column(values)
+
+    def parts(self, leaf: int, most_rows: int | None = None) -> Iterable[tuple[int, NDArray[Any]]]:
+        return self._source.parts(leaf, most_rows)
+
+    def rows(self, index: Any) -> NDArray[Any]:
+        return self._source.rows(index)
+
+    def like(self, source: Source) -> Source:
+        source.allows_missing = True
+        source.scan()
+        return incomplete(source)
+
+    def choosing(self, *, only: Sequence[str] | None = None, without: Sequence[str] = ()) -> Source:
+        return self._source.choosing(only=only, without=without)
+
+    # -- passes -------------------------------------------------------------------------------------------------------
+
+    def _windows(self):
+        size = max(1, _WINDOW // self.n_features)
+        for first, rows in self._source.parts(size):
+            for start in range(0, len(rows), size):
+                yield first + start, rows[start : start + size]
+
+    def accumulate(
+        self,
+        parameters: Parameters,
+        *,
+        centres: NDArray[np.float64] | None = None,
+        annotations: Annotations = NO_ANNOTATIONS,
+        assignment: Assignment = SOFT,
+        exact: bool = False,
+    ) -> SufficientStatistics:
+        """As `Source.accumulate`: expected statistics of all features given the observed ones.
+
+        Ghahramani & Jordan 1994, 'Supervised learning from incomplete data via an EM approach'.
+        """
+        centres = parameters.means.astype(np.float64) if centres is None else centres
+        inputs, mixture = parameters.marginal_inputs()
+        sums = kernels.PatternPass(inputs, mixture, centres - inputs.origin, self.n_samples)
+        self._add_to(sums, annotations, assignment)
+        return parameters.family.statistics_of_pass(inputs, centres, sums.sums())
+
+    def log_likelihood(
+        self, parameters: Parameters, annotations: Annotations = NO_ANNOTATIONS, assignment: Assignment = SOFT
+    ) -> tuple[float, float]:
+        inputs, mixture = parameters.marginal_inputs()
+        sums = kernels.PatternPass(inputs, mixture, inputs.means, self.n_samples, moments=False)
+        self._add_to(sums, annotations, assignment)
+        *_, log_likelihood, weight = sums.sums().rounded(inputs)
+        return log_likelihood, weight
+
+    def _add_to(self, sums, annotations, assignment):
+        for patterns, (first, rows) in zip(self._patterns, self._windows(), strict=True):
+            part = annotations.part(first, first + len(rows), assignment)
+            sums.add(rows, patterns, part, first)
+            if not sums.is_finite:
+                self._check_window(patterns, rows, first)
+
+    def _check_window(self, patterns, rows, first):
+        """Raise SourceError if rows hold infinity, or NaN where they had a value before."""
+        for number, observed in enumerate(patterns.observed):
+            index = patterns.order[patterns.edges[number] : patterns.edges[number + 1]]
+            bad = ~np.isfinite(rows[index][:, observed]).all(axis=1)
+            if bad.any():
+                row = int(index[bad.argmax()])
+                raise self.no_longer_finite(rows[row][observed], first + row)
+
+    def evaluate(self, parameters: Parameters, kernel: Callable[..., None], out: NDArray[Any]) -> NDArray[Any]:
+        inputs, mixture = parameters.marginal_inputs()
+        values = out if out.dtype.kind == "i" else np.empty(out.shape)
+        for patterns, (first, rows) in zip(self._patterns, self._windows(), strict=True):
+            kernels.evaluate_patterns(kernel, rows, patterns, inputs, mixture, values[first : first + len(rows)])
+        if values is not out:
+            out[:] = values
+        return out
+
+    def completed(self, parameters: Parameters) -> ArraySource:
+        """The points in memory, each missing value replaced by its expectation given the observed ones."""
+        filled = self.rows(slice(None)).astype(np.float64)
+        return ArraySource(self.expected(parameters, filled))
+
+    def expected(self, parameters: Parameters, out: NDArray[np.float64]) -> NDArray[np.float64]:
+        """`out`, (n, D), with the expectation of each missing value given the row's observed ones."""
+        return self._write(parameters, kernels.expectations, out)
+
+    def deviations(self, parameters: Parameters) -> NDArray[np.float64]:
+        """Standard deviation of each missing value given the row's observed ones, (n, D); 0 where one was observed."""
+        return np.sqrt(self._write(parameters, kernels.variances, np.zeros((self.n_samples, self.n_features))))
+
+    def _write(self, parameters, kernel, out):
+        inputs, mixture = parameters.marginal_inputs()
+        for patterns, (first, rows) in zip(self._patterns, self._windows(), strict=True):
+            kernel(rows, patterns, inputs, mixture, out[first : first + len(rows)])
+        return out
