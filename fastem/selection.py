@@ -218,7 +218,7 @@ class _Selector:
         self._criterion, self._one_standard_error = criterion, one_standard_error
         self._reader = models[0]  # checks the points for all candidates
         source = self._reader._source(X, reset=True, excluded_columns=(sample_weight, None), least=2)
-        self._reader._scan(source, reset=True)
+        source = self._reader._scan(source, reset=True)
         self._candidates = [_Candidate(model) for model in models]
         fewest = min(self._candidates, key=lambda each: each.model.n_components).model
         annotations = fewest._annotations(source, sample_weight, None)

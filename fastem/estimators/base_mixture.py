@@ -16,7 +16,7 @@ from ..files import saving
 from ..kernels.threads import numba_limit, thread_limits
 from ..model.families import FAMILIES
 from ..model.parameters import Parameters
-from ..sources import ArraySource, as_source, check_numbers
+from ..sources import ArraySource, as_source, check_numbers, incomplete
 from ..sources.annotations import SOFT, Annotations
 from ..sources.base import VALUES
 from .callback_protocol import CallbackSupportMixin
@@ -176,6 +176,16 @@ class BaseMixture(ConditioningMixin, ConversionMixin, CallbackSupportMixin, Dens
         check_is_fitted(self)
         saving.save(self, path)
 
+    @property
+    def _allows_missing(self):
+        """Whether NaN stands for a missing value."""
+        return getattr(self, "missing", "error") == "em"
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = self._allows_missing
+        return tags
+
     def _evaluated(self, X, kernel, dtype=None, n_columns=None):
         check_is_fitted(self)
         source = self._source(X)
@@ -183,7 +193,7 @@ class BaseMixture(ConditioningMixin, ConversionMixin, CallbackSupportMixin, Dens
             self._check_features(source)
             dtype = dtype or self._result_dtype(source)
             return source.lazily(partial(self._evaluate_rows, kernel, dtype, n_columns), dtype, n_columns)
-        self._scan(source)
+        source = self._scan(source)
         return self._evaluate_source(source, kernel, dtype or self._result_dtype(source), n_columns)
 
     def _evaluate_source(self, source, kernel, dtype, n_columns=None):
@@ -193,14 +203,13 @@ class BaseMixture(ConditioningMixin, ConversionMixin, CallbackSupportMixin, Dens
 
     def _evaluate_rows(self, kernel, dtype, n_columns, rows):
         source = ArraySource(np.asarray(rows))
-        source.scan(type(self).__name__)
-        return self._evaluate_source(source, kernel, dtype, n_columns)
+        source.is_validated = True
+        return self._evaluate_source(self._scan(source), kernel, dtype, n_columns)
 
     def _total_log_likelihood(self, X, sample_weight=None, assignment=SOFT):
         """(log-likelihood in all, nats; number of points or sum of their weights)."""
         check_is_fitted(self)
-        source = self._source(X)
-        self._scan(source)
+        source = self._scan(self._source(X))
         weights = check_sample_weight(source.column(sample_weight), source.n_samples, rescale=False)
         with thread_limits(self.n_threads):
             return source.log_likelihood(self._parameters(), Annotations(weights), assignment)
@@ -273,9 +282,14 @@ class BaseMixture(ConditioningMixin, ConversionMixin, CallbackSupportMixin, Dens
         return X.shape[1] == self.n_features_in_
 
     def _scan(self, source, reset=False):
-        """Check all the points; check the features, or learn them (`reset`), unless scikit-learn has validated them."""
+        """The source, all its points checked; if values are missing and may be, as an `IncompleteSource`.
+
+        The features are checked or learned (`reset`), too, unless scikit-learn has validated them.
+        """
+        source.allows_missing = self._allows_missing
         source.scan(type(self).__name__)
         self._check_features(source, reset)
+        return incomplete(source)
 
     def _check_features(self, source, reset=False):
         if source.is_validated:

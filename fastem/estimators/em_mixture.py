@@ -171,7 +171,7 @@ class EMMixture(StreamingMixin, BaseMixture):
             tasks = []
             with self._unless_it_fails():
                 source = self._source(X, reset=True, excluded_columns=(sample_weight, labels), least=2)
-                self._scan(source, reset=True)
+                source = self._scan(source, reset=True)
                 annotations = self._annotations(source, sample_weight, labels)
                 source = in_memory_if_small(source)
                 settings = self._settings(source)
@@ -200,7 +200,7 @@ class EMMixture(StreamingMixin, BaseMixture):
         family = self._family(source, annotations)
         lines = [PrintedLines(self.verbose, self.verbose_interval, self._bound.split(",")[0])] if self.verbose else []
         progress = Progress(*lines, *tasks)
-        if annotations.are_complete:
+        if annotations.are_complete and source.is_complete:
             return labelled.fit(source, family, settings, annotations)
         if self._goes_on():
             start = replace(self._warm_start(source), family=family)

@@ -84,7 +84,7 @@ class StreamingMixin:
         is_first = not hasattr(self, "n_features_in_")
         with self._unless_it_fails():
             source = self._source(X, reset=is_first, excluded_columns=(sample_weight, labels))
-            self._scan(source, reset=is_first)
+            source = self._scan(source, reset=is_first)
             annotations = self._annotations(source, sample_weight, labels, is_batch=True)
             settings, online = self._settings(source), self._taken_in(source)
             random_state, parameters = check_random_state(self.random_state), online.parameters

@@ -70,6 +70,7 @@ def apply(source, family, settings, annotations):
     n_features = source.n_features
     is_plain = settings.init_params == "kmeans" and settings.assignment == "soft" and settings.max_iter > 0
     is_free = not annotations.is_constrained and all(value is None for value in settings.init)
+    is_plain = is_plain and source.is_complete
     if family.compiled_m_step is None or source.precision != np.float64 or not (is_plain and is_free):
         return False
     if source.n_samples <= family.least_points(n_features) or (n_features > _WIDE and not family.is_axis_aligned):

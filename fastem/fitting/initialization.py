@@ -8,6 +8,7 @@ from sklearn.cluster import kmeans_plusplus
 from sklearn.metrics import pairwise_distances_argmin_min
 from sklearn.utils.random import sample_without_replacement
 
+from ..model.conditioning import one_gaussian
 from ..model.parameters import CollapsedComponent
 from ..sources.annotations import HARD, NO_ANNOTATIONS, Annotations, DrawnResponsibilities
 from ..sources.array import in_memory
@@ -25,6 +26,12 @@ _FAR = 2.0**20
 _USUAL = 2.0**10
 # Points, about, from which median and quartiles are computed.
 _FOR_QUARTILES = 256
+
+# Most iterations of EM for the Gaussian that missing values are filled in from, and for the moments of all the points;
+# the change of the mean log-likelihood, nats, that ends them.
+_FILLING, _FILLED = 20, 1e-3
+# Work of an iteration with one Gaussian (the number of patterns times D**3) beyond which features' means fill in.
+_MOST_WORK = 2e8
 
 # Most iterations of k-means if some points are labelled.
 _KMEANS_BESIDE = 30
@@ -79,14 +86,17 @@ def candidates(source, family, n_components, init_params, random_state, reg_cova
     if init_params == "random_from_data":
         share = None if annotations.weights is None else annotations.weights / annotations.weights.sum()
         seeds = random_state.choice(source.n_samples, size=n_components, replace=False, p=share)
-        return [_from_seeds(source.rows(seeds), source, family, reg_covar, annotations.weights)], source, annotations
+        seeds = source.rows(seeds)
+        seeds = np.where(np.isnan(seeds), _first_moments(source, annotations.weights)[0], seeds)
+        return [_from_seeds(seeds, source, family, reg_covar, annotations.weights)], source, annotations
     sample, weights = _sample(source, n_components, random_state, annotations.weights)
     sample_annotations = replace(annotations, weights=weights)
+    points = completed(sample, weights)
     if init_params == "k-means++":
-        _, seeds = kmeans_plusplus(sample.X, n_components, sample_weight=weights, random_state=random_state)
-        start = _from_seeds(sample.X[seeds], sample, family, reg_covar, weights)
+        _, seeds = kmeans_plusplus(points.X, n_components, sample_weight=weights, random_state=random_state)
+        start = _from_seeds(points.X[seeds], points, family, reg_covar, weights)
         return [start], sample, sample_annotations
-    starts = _from_kmeans(sample, family, n_components, random_state, reg_covar, weights)
+    starts = _from_kmeans(points, family, n_components, random_state, reg_covar, weights)
     return starts, sample, sample_annotations
 
 
@@ -116,6 +126,7 @@ def _beside_the_labelled(source, family, n_components, random_state, reg_covar, 
     if not free.any():
         return family.maximize(labelled, reg_covar)
     sample, sample_weights = _sample(source, n_components, random_state, free)
+    sample = completed(sample, sample_weights)
     given = Annotations(sample_weights)
     _, variances = _moments_of_features(sample.X, sample_weights)
     variances = np.where(variances > 0, variances, variances.mean() or 1.0)
@@ -182,6 +193,7 @@ def in_excess(points, annotations, family, settings, random_state, of_one_unit):
         If the points of a seed have a singular covariance.
     """
     points, weights = _counted(points, annotations.weights)
+    points = completed(points, weights)
     n_components, n_features = settings.n_components, points.n_features
     n_seeds = n_seeds_in_excess(points, family, n_components)
     _, variances = _moments_of_features(points.X, weights)
@@ -203,10 +215,46 @@ def moments(source, family, weights):
     Sums of squares are divided by the total weight less 1, but at least by half the weight.
     """
     family = family.of_all_points
-    statistics = source.e_step(_roughly(source, family, 1, weights), Annotations(weights))
+    statistics = _statistics_of_one(source, _roughly(source, family, 1, weights), weights)
     mean = statistics.means
     second = statistics.about(mean).second / max(statistics.weight - 1, statistics.weight / 2)
     return mean[0], second.reshape(family.shape_of_one(source.n_features))
+
+
+def _statistics_of_one(source, gaussian, weights, reg_covar=0.0):
+    """Statistics of all the points as one component; expected ones, from EM, if values are missing."""
+    statistics = source.e_step(gaussian, Annotations(weights))
+    if source.is_complete:
+        return statistics
+    for _ in range(_FILLING):
+        try:
+            gaussian = gaussian.family.maximize(statistics, reg_covar)
+        except CollapsedComponent:
+            break
+        before, statistics = statistics, source.e_step(gaussian, Annotations(weights))
+        if statistics.lower_bound - before.lower_bound < _FILLED:
+            break
+    return statistics
+
+
+def completed(points, weights):
+    """The points as an `ArraySource`, missing values filled in by one Gaussian's regression; by means if that is slow.
+
+    Only for seeds and k-means, which need complete points. EM then sees the incomplete ones.
+    """
+    if points.is_complete:
+        return points
+    mean, variances = _moments_of_features(points.rows(slice(None)), weights)
+    if points.n_patterns * points.n_features**3 > _MOST_WORK:
+        return points.completed(one_gaussian(mean, variances, is_axis_aligned=True))
+    gaussian = one_gaussian(mean, variances)
+    reg_covar = 1e-6 * float(variances.mean() or 1.0)
+    statistics = _statistics_of_one(points, gaussian, weights, reg_covar)
+    try:
+        gaussian = gaussian.family.maximize(statistics, reg_covar)
+    except CollapsedComponent:
+        pass
+    return points.completed(gaussian)
 
 
 def _roughly(source, family, n_components, weights):
@@ -270,8 +318,19 @@ def _moments_of_features(X, weights):
     """Mean and variance of each feature, (D,) both.
 
     If a feature has values so far off (such as fill values) that beside them the usual ones would round to one point,
-    its moments are those of the usual values.
+    its moments are those of the usual values. Missing values (NaN) are left out.
     """
+    if X.dtype.kind == "f" and np.isnan(X).any():
+        has_value = ~np.isnan(X)
+        each = [
+            _moments_of_features(X[has, i : i + 1], None if weights is None else weights[has])
+            for i, has in enumerate(has_value.T)
+            if has.any() and (weights is None or weights[has].any())
+        ]
+        known = [has.any() and (weights is None or weights[has].any()) for has in has_value.T]
+        mean, variance = np.zeros(X.shape[1]), np.zeros(X.shape[1])
+        mean[known], variance[known] = np.hstack(each) if each else ((), ())
+        return mean, variance
     if weights is None:
         mean, variance = X.mean(axis=0, dtype=np.float64), X.var(axis=0, dtype=np.float64)
     else:

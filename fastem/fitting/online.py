@@ -187,7 +187,7 @@ class OnlineEM:
             self._held, self.n_samples, self.weight = (in_memory(source), annotations), source.n_samples, weight
             return
         n_fitted, family = self._n_fitted, self._family_of(source, annotations)
-        if annotations.are_complete:
+        if annotations.are_complete and source.is_complete:
             result = labelled.fit(source, family, settings, annotations)
         elif self.parameters is None or are_enough or source.n_samples >= _GROWTH * n_fitted:
             result = strategies.chosen(settings, annotations)(
@@ -225,7 +225,8 @@ def _joined(one, other, n_components):
     shares = joined("responsibilities", lambda n: np.ones((n, n_components)))
     weights = joined("weights", np.ones)
     rows = np.concatenate([source.rows(slice(None)) for source in sources])
-    return ArraySource(rows), replace(other[1], weights=weights, labels=labels, responsibilities=shares)
+    keeper = next((source for source in sources if not source.is_complete), sources[0])
+    return keeper.like(ArraySource(rows)), replace(other[1], weights=weights, labels=labels, responsibilities=shares)
 
 
 def _of_one_kind(both, sizes, n_components):

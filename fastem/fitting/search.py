@@ -283,7 +283,7 @@ class _Search:
     def _moved(self, best, points, move):
         """A run from the best mixture with one component moved, ended once it can't catch up; None if it fails."""
         with collapse_ignored():
-            start = move(best.parameters, self._few_points(points), self._random_state)
+            start = move(best.parameters, self._few_points(points).completed(best.parameters), self._random_state)
             if start is not None:
                 # It may rise slowly at first, so tol is small; as a rule it ends because it can't reach the best.
                 settings = self._few(_LONG, _UNHURRIED * self._settings.tol)

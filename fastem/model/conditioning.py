@@ -30,6 +30,12 @@ def _mixture(parameters, weights, means, matrices):
     return Parameters(family, weights / weights.sum(), means, covariances, family.precisions_cholesky(covariances))
 
 
+def one_gaussian(mean, variances, is_axis_aligned=False):
+    """A mixture of one Gaussian with this mean and these variances, (D,); the deviation of a flat feature is 1."""
+    family = FAMILIES["diag" if is_axis_aligned else "full"]
+    return family.with_variances(mean[None], np.where(variances > 0, variances, 1.0))
+
+
 @dataclass(frozen=True)
 class Regression:
     """Each component's regression of the missing features, (m), on the observed ones, (o).

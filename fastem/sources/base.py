@@ -276,7 +276,7 @@ def nonfinite_error(n_rows, where, is_nan, estimator):
     if is_nan:
         message += (
             f"\n{estimator} does not accept missing values encoded as NaN natively: drop those rows, "
-            "or fill them in (for example with sklearn.impute)."
+            "fill them in (for example with sklearn.impute), or fit a fastem.GaussianMixture with missing='em'."
         )
     return SourceError(message)
 

@@ -27,8 +27,22 @@ _WINDOW = 1 << 23
 
 
 def incomplete(source: Source) -> Source:
-    """The source itself, or, if its points lack values, an `IncompleteSource` of it."""
-    return IncompleteSource(source) if source.lacks_values else source
+    """The source itself, or, if its points lack values, an `IncompleteSource` of it.
+
+    Raises
+    ------
+    SourceError
+        If a feature has no value at all.
+    """
+    if not source.lacks_values:
+        return source
+    result = IncompleteSource(source)
+    if (empty := result.features_without_value()).size:
+        names = source.feature_names
+        which = ", ".join(str(i) if names is None else repr(names[i]) for i in empty[:5])
+        many = f"s {which}{', ..' if len(empty) > 5 else ''}" if len(empty) > 1 else f" {which}"
+        raise SourceError(f"X has no value in column{many}: leave it out")
+    return result
 
 
 class IncompleteSource(Source):
@@ -41,11 +55,6 @@ class IncompleteSource(Source):
     ----------
     source : Source
         Scanned, with `allows_missing`.
-
-    Raises
-    ------
-    SourceError
-        If a feature has no value at all.
     """
 
     is_complete = False
@@ -55,18 +64,11 @@ class IncompleteSource(Source):
         self.allows_missing = self.lacks_values = self.is_validated = True
         self.n_samples, self.n_features, self.dtype = source.n_samples, source.n_features, source.dtype
         self.feature_names = source.feature_names
-        self._patterns: list[kernels.Patterns] = []
-        has_value = np.zeros(self.n_features, bool)
-        for _, rows in self._windows():
-            patterns = kernels.patterns_of(rows)
-            has_value |= patterns.observed.any(axis=0)
-            self._patterns.append(patterns)
-        if not has_value.all():
-            raise SourceError(f"X has no value in {self._named(np.flatnonzero(~has_value))}: leave that out")
+        self._patterns = [kernels.patterns_of(rows) for _, rows in self._windows()]
 
-    def _named(self, features):
-        names = [str(i) if self.feature_names is None else repr(self.feature_names[i]) for i in features]
-        return f"column{'s' if len(names) > 1 else ''} {', '.join(names[:5])}{', ..' if len(names) > 5 else ''}"
+    def features_without_value(self) -> NDArray[np.intp]:
+        """Numbers of the features that no point has."""
+        return np.flatnonzero(~np.any([patterns.observed.any(axis=0) for patterns in self._patterns], axis=0))
 
     @property
     def n_patterns(self) -> int:
@@ -96,7 +98,7 @@ class IncompleteSource(Source):
     def like(self, source: Source) -> Source:
         source.allows_missing = True
         source.scan()
-        return incomplete(source)
+        return IncompleteSource(source) if source.lacks_values else source
 
     def choosing(self, *, only: Sequence[str] | None = None, without: Sequence[str] = ()) -> Source:
         return self._source.choosing(only=only, without=without)

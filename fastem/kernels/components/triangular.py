@@ -207,7 +207,7 @@ def _condition(covariance, features, n_observed, factor, coefficients, left, whi
     for c in range(n_observed):
         for i in range(c + 1):
             factor[c, i] = covariance[features[c], features[i]]
-    log_determinant = invert_factor(factor, 0.0)
+    log_determinant = invert_factor(factor, 0.0) if n_observed > 0 else 0.0
     for j in range(features.size - n_observed):
         missing = features[n_observed + j]
         for c in range(n_observed):
