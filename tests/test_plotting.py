@@ -13,9 +13,10 @@ from sklearn.exceptions import NotFittedError
 
 from fastem import BayesianGaussianMixture, GaussianMixture
 from fastem.callbacks import Frames
-from fastem.datasets import load_faithful
+from fastem.datasets import load_faithful, load_penguins
 from fastem.model.families import FAMILIES
 from fastem.plotting import (
+    ConditionalDisplay,
     DataDisplay,
     IterationDisplay,
     LogLikelihoodDisplay,
@@ -380,6 +381,145 @@ def test_responsibilities_over_a_line_are_the_models(faithful):
     np.testing.assert_allclose(np.column_stack([line.get_ydata() for line in lines]), shares, atol=1e-9)
     np.testing.assert_allclose(entropy.get_ydata(), stats.entropy(shares, axis=1), atol=1e-9)
     assert len(bars) == 3
+
+
+# One feature along another
+
+
+def test_a_column_is_the_conditional_density(iris):
+    X, model = iris
+    display = ConditionalDisplay.from_estimator(model, X, features=[3, 1], given={0: 5.5})
+    left, right, bottom, top = display.image_.get_extent()
+    n = display.density_.shape[0]
+    y = bottom + (top - bottom) * (np.arange(n) + 0.5) / n
+    for column in (40, 200):
+        x = left + (right - left) * (column + 0.5) / display.density_.shape[1]
+        given = model.conditional({0: 5.5, 3: x}).marginal(0)
+        np.testing.assert_allclose(display.density_[:, column], np.exp(given.score_samples(y[:, None])), rtol=1e-6)
+        means, variances = given.means_[:, 0], given.covariances_[:, 0, 0]
+        mean = given.weights_ @ means
+        deviation = np.sqrt(given.weights_ @ (variances + (means - mean) ** 2))
+        np.testing.assert_allclose(display.mixture.regression(np.array([x])), [[mean], [deviation]], rtol=1e-9)
+    assert display.ax_.get_title(loc="left") == "feature 1 given feature 3, feature 0 = 5.5"
+    assert "150 points, condition ignored" in texts(display.legend_)
+
+
+def test_the_picture_fades_where_the_model_knows_little(faithful):
+    X, model = faithful
+    apart = GaussianMixture.from_parameters([0.5, 0.5], [[-20, 0], [20, 5]], [np.eye(2)] * 2)
+    display = ConditionalDisplay.from_estimator(apart)
+    opacity = display.image_.get_array()[0, :, 3]
+    assert opacity[len(opacity) // 2] < 1e-6 and opacity.max() == 1
+    x, y = display.mean_.get_data()
+    assert np.isnan(y[np.abs(x) < 15]).all() and np.isfinite(y[np.abs(np.abs(x) - 20) < 2]).all()
+    assert display.points_ is None and np.isfinite(display.density_).all()
+    axes = plt.figure().subplots()
+    shown = ConditionalDisplay.from_estimator(model, X, feature_names=NAMES, features=["waiting", "eruptions"], ax=axes)
+    assert shown.ax_ is axes and shown.colorbar_ is None
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("waiting", "eruptions")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"features": [0]}, "features should name two different features"),
+        ({"features": [1, 1]}, "features should name two different features"),
+        ({"features": [0, 1], "given": {1: 3.0}}, "given should hold other features than the two shown"),
+        ({"given": {0: np.nan}}, "given should hold finite values, but that of feature 0 is nan"),
+        ({"given": {0: 1, 1: 1, 2: 1}}, "given should leave two features to show, but holds 3 of 4"),
+        ({"given": {"depth": 1}}, "there is no feature 'depth'"),
+    ],
+)
+def test_what_cannot_be_shown_along_another_is_refused(iris, settings, message):
+    with pytest.raises(ValueError, match=message):
+        ConditionalDisplay.from_estimator(iris[1], **settings)
+
+
+# Missing values
+
+
+@pytest.fixture(scope="module")
+def incomplete():
+    """Penguins, some of whose sizes were not measured, and their mixture."""
+    X = load_penguins().data.copy()
+    X[np.random.default_rng(0).uniform(size=X.shape) < 0.1] = np.nan
+    return X, GaussianMixture(3, missing="em", random_state=0).fit(X)
+
+
+def n_seen(X, *features):
+    return int((~np.isnan(X[:, features])).all(axis=1).sum())
+
+
+def test_panels_leave_out_points_that_lack_what_they_show(incomplete):
+    X, model = incomplete
+    corner = MixtureDisplay.from_estimator(model, X)
+    assert len(corner.panels_[2, 1].points.get_offsets()) == n_seen(X, 1, 2)
+    heights, edges, _ = corner.panels_[3, 3].histogram.get_data()
+    assert np.sum(heights * np.diff(edges)) == pytest.approx(1)
+    n = len(X) - n_seen(X, 0, 1, 2, 3)
+    words = texts(corner.legend_)[-1].split("\n")
+    assert words[:2] == [f"{n} of 342 points lack a value shown here:", f"  feature 0 {len(X) - n_seen(X, 0)}"]
+    plane = MixtureDisplay.from_estimator(model, X, features=[0, 1])
+    seen = ~np.isnan(X[:, :2]).any(axis=1)
+    expected = _colors.to_rgb(model.predict_proba(X)[seen] @ _colors.to_lab(_colors.palette(3)))
+    np.testing.assert_allclose(plane.points_.get_facecolor()[:, :3], expected, atol=1e-9)
+    assert texts(plane.legend_)[-1] == f"{len(X) - seen.sum()} of 342 points lack a value shown here"
+    line = ResponsibilityDisplay.from_estimator(model, X, features=[0])
+    bars = [part.get_data() for part in line.panels_[0]]
+    filled = sum(np.sum((values - base) * np.diff(edges)) for values, edges, base in bars)
+    assert filled == pytest.approx(1)
+    along = ConditionalDisplay.from_estimator(model, X, features=[0, 1])
+    assert texts(along.legend_)[-1] == texts(plane.legend_)[-1]
+    for display in (corner, plane, line, along, ResponsibilityDisplay.from_estimator(model, X)):
+        display.figure_.canvas.draw()
+
+
+def test_points_without_a_model_may_lack_values(incomplete):
+    X, _ = incomplete
+    display = DataDisplay.from_data(X, features=[0, 1])
+    assert len(display.points_.get_offsets()) == n_seen(X, 0, 1)
+    n = len(X) - n_seen(X, 0, 1)
+    assert display.ax_.get_title(loc="left") == f"342 points\n{n} of 342 points lack a value shown here"
+    never_together = np.array([[0, np.nan], [1, np.nan], [np.nan, 5], [np.nan, 6]])
+    assert len(DataDisplay.from_data(never_together).points_.get_offsets()) == 0
+
+
+def test_groups_that_lack_values_are_fitted_by_em(incomplete):
+    X, _ = incomplete
+    y = load_penguins().target
+    display = DataDisplay.from_data(X, y)
+    for k in range(3):
+        alone = GaussianMixture(1, missing="em", reg_covar=0, tol=1e-9, max_iter=500).fit(X[y == k])
+        np.testing.assert_allclose(display.mixture.means[k], alone.means_[0], rtol=2e-3)
+        np.testing.assert_allclose(display.mixture.covariances[k], alone.covariances_[0], rtol=0.1, atol=0.1)
+    X = np.where((y == 1)[:, None] & (np.arange(4) == 2), np.nan, X)
+    with pytest.raises(ValueError, match="the points of group '1' have no value of feature 2"):
+        DataDisplay.from_data(X, y)
+
+
+def test_distances_of_incomplete_points_have_their_own_degrees_of_freedom():
+    rng = np.random.default_rng(0)
+    model = GaussianMixture.from_parameters([1], [[0, 0, 0]], [np.eye(3) + 0.5]).set_params(missing="em")
+    X = rng.multivariate_normal(np.zeros(3), np.eye(3) + 0.5, size=3000)
+    X[rng.uniform(size=X.shape) < 0.3] = np.nan
+    display = MahalanobisDisplay.from_estimator(model, X)
+    without = int(np.isnan(X).all(axis=1).sum())
+    assert len(display.distances[0]) == len(X) - without
+    assert stats.kstest(display.distances[0], stats.chi2(3).cdf).pvalue > 0.01
+    assert display.remark.endswith(f"exceeded as rarely in 3 features; {without} without any left out")
+
+
+def test_a_fit_to_incomplete_points_is_filmed(tmp_path, incomplete):
+    X, model = incomplete
+    frames = Frames()
+    GaussianMixture(3, missing="em", algorithm="em", random_state=0).set_callbacks(frames).fit(X)
+    strip = IterationDisplay.from_frames(frames, X, n_frames=2)
+    assert strip.run.log_likelihood[-1] == pytest.approx(frames.best[-1].score(X), rel=1e-9)
+    assert len(strip.panels_[0].points.get_offsets()) == n_seen(X, *strip.features)
+    run = _run.random_run(clone(model), X[:100])
+    assert run[-1].score(X[:100]) > run[0].score(X[:100])
+    with image.open(animate_fit(model, X, tmp_path / "fit.gif", frames=frames, max_frames=3)) as film:
+        assert film.n_frames > 1
 
 
 # Iterations

@@ -11,6 +11,7 @@ from fastem import BayesianGaussianMixture, DegenerateFitWarning, GaussianMixtur
 from fastem.callbacks import Checkpoint, Frames
 from fastem.datasets import load_faithful, load_galaxies, load_penguins, load_reaven_miller, make_mixture
 from fastem.plotting import (
+    ConditionalDisplay,
     DataDisplay,
     IterationDisplay,
     LogLikelihoodDisplay,
@@ -60,6 +61,7 @@ def pictures(X: NDArray[np.float64], model: GaussianMixture) -> None:
     frames = Frames(every=2)
     model.set_callbacks(frames, Checkpoint("model.npz", every=5))
     assert_type(MixtureDisplay.from_estimator(model, X, features=[0, 1]), MixtureDisplay)
+    assert_type(ConditionalDisplay.from_estimator(model, given={"a": 1.0}), ConditionalDisplay)
     assert_type(DataDisplay.from_data(X, labels=[0, 1]).plot(), DataDisplay)
     assert_type(IterationDisplay.from_frames(frames, X, n_frames=3), IterationDisplay)
     assert_type(LogLikelihoodDisplay.from_estimator(model), LogLikelihoodDisplay)

@@ -4,6 +4,7 @@ They need matplotlib (`pip install 'fastem[plot]'`), which is imported when the 
 """
 
 from ._animate import animate_fit
+from ._conditional_display import ConditionalDisplay
 from ._data_display import DataDisplay
 from ._iteration_display import IterationDisplay
 from ._log_likelihood_display import LogLikelihoodDisplay
@@ -13,6 +14,7 @@ from ._responsibility_display import ResponsibilityDisplay
 from ._selection_display import SelectionDisplay
 
 __all__ = [
+    "ConditionalDisplay",
     "DataDisplay",
     "IterationDisplay",
     "LogLikelihoodDisplay",

@@ -50,6 +50,7 @@ def animate_fit(
     model : GaussianMixture
         Fitted or not.
     X : array-like of shape (n, D), or a source as in `fit`
+        Values may be missing (NaN) if the model has `missing='em'`; such a point is left out where they are needed.
     path : str or Path
         Of a `.gif` or `.mp4` file; `.mp4` needs ffmpeg.
     sample_weight : array-like of shape (n,), default=None

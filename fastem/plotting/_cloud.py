@@ -3,6 +3,7 @@
 import numpy as np
 
 from ._colors import to_rgb
+from ._points import is_seen
 
 FEW = 5_000
 """Points drawn as markers, at most; more are drawn as an image."""
@@ -17,6 +18,7 @@ class Cloud:
     ----------
     ax : Axes
     xy : ndarray of shape (n, 2)
+        Points that lack a value (NaN) are left out.
     bounds : ((float, float), (float, float))
         Limits of both axes.
     share : float
@@ -32,10 +34,15 @@ class Cloud:
     """
 
     def __init__(self, ax, xy, bounds, share=1.0, weights=None):
-        self._ax, self._xy, self._bounds, self._share = ax, xy, bounds, share
-        self._weights = None if weights is None else weights / weights.mean()
+        self._seen = is_seen(xy)
+        if self._seen.all():
+            self._seen = slice(None)
+        self._ax, self._xy, self._bounds, self._share = ax, xy[self._seen], bounds, share
+        self._weights = None if weights is None or not len(self._xy) else weights[self._seen]
+        if self._weights is not None:
+            self._weights = self._weights / self._weights.mean()
         self.artist = self.counts = None
-        if len(xy) > FEW:
+        if len(self._xy) > FEW:
             self._count()
 
     def _count(self):
@@ -65,9 +72,11 @@ class Cloud:
         Parameters
         ----------
         values : ndarray of shape (n, c)
+            Of all the points, also those that are left out.
         color_of : callable
             Maps values (m, c) to colours (m, 3) in sRGB; the default takes OKLab values.
         """
+        values = values[self._seen]
         if self.counts is None:
             self._markers(color_of(values))
         else:

@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..fitting.initialization import moments
+from ..model.families import FAMILIES
 from ._colors import palette, to_lab
 from ._mixture import Mixture
-from ._points import MAX_POINTS, points_of
+from ._points import MAX_POINTS, points_of, source_of
 from ._points_display import PointsDisplay, chosen_features
 from ._style import counted
 
@@ -37,7 +39,7 @@ class DataDisplay(PointsDisplay):
         OKLab colours of the points; points of unknown group are grey.
     mixture : Mixture or None
         For each group its share of the known points, their mean and their covariance (divided by their number). `fit`
-        with labels gives the same, plus `reg_covar`.
+        with labels gives the same, plus `reg_covar`. Of a group that lacks values, mean and covariance are found by EM.
     title : str
 
     Attributes
@@ -72,6 +74,7 @@ class DataDisplay(PointsDisplay):
         Parameters
         ----------
         X : array-like of shape (n, D), or a source as in `fit`
+            NaN where a value is missing; such a point is left out of the panels that need the value.
         labels : array-like of int or str of shape (n,), default=None
             The group of each point; -1, '' or None if it is unknown.
         sample_weight : array-like of shape (n,), default=None
@@ -97,7 +100,7 @@ class DataDisplay(PointsDisplay):
         Raises
         ------
         ValueError
-            If X holds NaN, or the number of labels is not that of the points.
+            If X holds infinity, a feature has no value (in a group), or the number of labels is not that of the points.
         ImportError
             Without matplotlib.
         """
@@ -139,10 +142,30 @@ def _gaussians(points, codes, names):
 
     It isn't made by `fit`, because a group of one point, or in a plane, has a covariance but no density.
     """
+    _check_values(points, codes, names)
     weights = np.ones(len(points)) if points.weights is None else points.weights
     members = [codes == k for k in range(len(names))]
-    means = np.array([np.average(points.values[of], axis=0, weights=weights[of]) for of in members])
-    offsets = [points.values[of] - mean for of, mean in zip(members, means, strict=True)]
     masses = np.array([weights[of].sum() for of in members])
-    squares = [(weights[of, None] * offset).T @ offset for of, offset in zip(members, offsets, strict=True)]
-    return Mixture(masses / masses.sum(), means, np.array(squares) / masses[:, None, None], names=names)
+    means, covariances = zip(*(_moments(points.values[of], weights[of]) for of in members), strict=True)
+    return Mixture(masses / masses.sum(), np.array(means), np.array(covariances), names=names)
+
+
+def _check_values(points, codes, names):
+    for k, name in enumerate(names):
+        empty = np.isnan(points.values[codes == k]).all(axis=0)
+        if empty.any():
+            raise ValueError(
+                f"labels: the points of group {name!r} have no value of {points.names[empty.argmax()]}: leave the "
+                "feature out of X, or these points unlabelled"
+            )
+
+
+def _moments(values, weights):
+    """Mean and covariance of points, the latter divided by their weight."""
+    if np.isnan(values).any():
+        mean, covariance = moments(source_of(values), FAMILIES["full"], weights)
+        total = weights.sum()
+        return mean, covariance * (max(total - 1, total / 2) / total)  # it was divided by the greater of these
+    mean = np.average(values, axis=0, weights=weights)
+    offset = values - mean
+    return mean, (weights[:, None] * offset).T @ offset / weights.sum()

@@ -56,7 +56,8 @@ class Film:
         else:
             self.panel = PlanePanel(ax, points.values, points.names, bounds, self._colors, ellipses=_ELLIPSES, **look)
             note(ax, "ellipses at 2 standard deviations", above=False)
-        ax.set_title(f"{counted(len(mixture), 'component')}, {points}", loc="left", zorder=1)
+        missing = f"\n{points.omission}" if points.omission else ""
+        ax.set_title(f"{counted(len(mixture), 'component')}, {points}{missing}", loc="left", zorder=1)
 
     def _draw_curve(self, ax):
         n_iter, curve = self._run.n_iter, self._run.log_likelihood

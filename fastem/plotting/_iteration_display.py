@@ -75,6 +75,7 @@ class IterationDisplay:
         frames : Frames or list of fitted models
             `fastem.callbacks.Frames` of a fit (its best run is shown), or the models of the iterations of a run.
         X : array-like of shape (n, D), or a source as in `fit`
+            Values may be missing (NaN) if the model has `missing='em'`; such a point is left out where they are needed.
         sample_weight : array-like of shape (n,), default=None
             Multiplicities, as in `fit`. Bars and cells count them; the area of a marker is proportional to them.
         n_frames : int, default=6
@@ -135,8 +136,8 @@ class IterationDisplay:
             ]
             for ax in self.axes_:
                 ax.label_outer()
-            if points.weights is not None:
-                self.figure_.suptitle(str(points), fontsize=9, x=0.01, ha="left")
+            if points.weights is not None or points.omission:
+                self.figure_.suptitle(points.in_words, fontsize=9, x=0.01, ha="left")
         self.n_iter_ = self.run.n_iter[self.chosen]
         return self
 

@@ -1,5 +1,7 @@
 """Legends: the colour, weight and mean of each component."""
 
+from itertools import chain
+
 import numpy as np
 
 from ..extras import needed
@@ -52,6 +54,18 @@ def lines(panel):
         shades = tuple(patch(facecolor=shade) for shade in SHADES[::-1])
         handles.append(shades if panel.contours.filled else line([], [], linestyle="dashed", **look))
     return handles, texts
+
+
+def omitted(points):
+    """(handles, texts) that say how many points lack a value of the features shown; empty lists if none does."""
+    line = needed("matplotlib.lines", "plot").Line2D
+    return ([line([], [], linestyle="none")], [points.omission]) if points.omission else ([], [])
+
+
+def joined(*parts):
+    """(handles, texts) of several such pairs, one after the other."""
+    handles, texts = zip(*parts, strict=True)
+    return list(chain(*handles)), list(chain(*texts))
 
 
 def below(ax, handles, texts):

@@ -9,10 +9,9 @@ from scipy.linalg import cholesky, solve_triangular
 from scipy.stats import beta, chi2
 
 from .. import kernels
-from ..sources import ArraySource
 from ._colors import palette
 from ._mixture import Mixture
-from ._points import MAX_POINTS, points_of, size_of
+from ._points import MAX_POINTS, points_of, size_of, source_of
 from ._style import INK, counted, own_figure, styled
 
 if TYPE_CHECKING:
@@ -38,6 +37,10 @@ class MahalanobisDisplay:
     deviation. A curve that ends above the diagonal means heavier tails. If components overlap, points in the tails
     belong to other components, so curves end below it.
 
+    The distance of a point that lacks values is that of its d observed features, for which chi-square has d degrees of
+    freedom. It is drawn as the distance in D features that is exceeded with the same probability. Points without any
+    value are left out.
+
     Parameters
     ----------
     distances : list of ndarray
@@ -51,6 +54,8 @@ class MahalanobisDisplay:
         For others the band is that of the effective number of points, (sum w)**2 / sum w**2 (Kish 1965).
     names : list of str, default=None
         Names of the components; by default their numbers.
+    remark : str, default=''
+        On points that lack values.
 
     Attributes
     ----------
@@ -62,8 +67,18 @@ class MahalanobisDisplay:
     bands_ : list of PolyCollection
     """
 
-    def __init__(self, *, distances: Any, n_features: Any, shown: Any, weights: Any = None, names: Any = None) -> None:
+    def __init__(
+        self,
+        *,
+        distances: Any,
+        n_features: Any,
+        shown: Any,
+        weights: Any = None,
+        names: Any = None,
+        remark: Any = "",
+    ) -> None:
         self.distances, self.n_features, self.shown, self.weights = distances, n_features, shown, weights
+        self.remark = remark
         self.names = [str(k) for k in range(len(distances))] if names is None else names
 
     @classmethod
@@ -83,6 +98,7 @@ class MahalanobisDisplay:
         model : GaussianMixture
             Fitted.
         X : array-like of shape (n, D), or a source as in `fit`
+            Values may be missing (NaN) if the model has `missing='em'`.
         sample_weight : array-like of shape (n,), default=None
             Multiplicities, as in `fit`.
         max_points : int, default=1_000_000
@@ -104,7 +120,9 @@ class MahalanobisDisplay:
         """
         points = points_of(X, model, None, max_points, sample_weight)
         mixture = Mixture.of(model)
-        labels = model._evaluate_source(ArraySource(points.values), kernels.labels, np.int64)
+        labels = model._evaluate_source(source_of(points.values), kernels.labels, np.int64)
+        is_missing = np.isnan(points.values)
+        labels[is_missing.all(axis=1)] = -1
         members = [np.flatnonzero(labels == k) for k in range(len(mixture))]
         distances = [_squared_distances(points.values[of], mixture, k) for k, of in enumerate(members)]
         order = [np.argsort(values, kind="stable") for values in distances]
@@ -117,6 +135,7 @@ class MahalanobisDisplay:
             shown=np.sort(np.argsort(-mixture.weights, kind="stable")[:_MOST_COMPONENTS]),
             weights=weights,
             names=mixture.names,
+            remark=_remark(is_missing),
         )
         return display.plot(fig=fig)
 
@@ -147,8 +166,11 @@ class MahalanobisDisplay:
                 self._plot_one(ax, k, colors[k])
             self.figure_.supxlabel(f"quantile of chi-square, {self._freedom()}", fontsize=9)
             self.figure_.supylabel("squared Mahalanobis distance", fontsize=9)
+            heads = [self.remark] if self.remark else []
             if n < len(self.distances):
-                self.figure_.suptitle(f"the heaviest {n} of {len(self.distances)} components", fontsize=9)
+                heads.insert(0, f"the heaviest {n} of {len(self.distances)} components")
+            if heads:
+                self.figure_.suptitle("\n".join(heads), fontsize=9)
         return self
 
     def _freedom(self):
@@ -194,5 +216,25 @@ def _kolmogorov(distances, weights, n_features):
 
 
 def _squared_distances(X, mixture, k):
-    factor = cholesky(mixture.covariances[k], lower=True)
-    return np.sum(solve_triangular(factor, (X - mixture.means[k]).T, lower=True) ** 2, axis=0)
+    """Squared distances of points from component k; of incomplete ones what is as rare in all features."""
+    n_features, distances = X.shape[1], np.empty(len(X))
+    patterns, which = np.unique(~np.isnan(X), axis=0, return_inverse=True)
+    for number, observed in enumerate(patterns):
+        rows = np.flatnonzero(which.ravel() == number)
+        factor = cholesky(mixture.covariances[k][np.ix_(observed, observed)], lower=True)
+        offsets = X[np.ix_(rows, observed)] - mixture.means[k][observed]
+        distances[rows] = np.sum(solve_triangular(factor, offsets.T, lower=True) ** 2, axis=0)
+        if not observed.all():
+            tail = chi2.sf(distances[rows], np.count_nonzero(observed))
+            distances[rows] = chi2.isf(np.maximum(tail, np.finfo(float).tiny), n_features)
+    return distances
+
+
+def _remark(is_missing):
+    n, without = (int(np.count_nonzero(rows)) for rows in (is_missing.any(axis=1), is_missing.all(axis=1)))
+    if not n:
+        return ""
+    verb = "lacks" if n == 1 else "lack"
+    which = f"{n:,} of {counted(len(is_missing), 'point')} {verb} values"
+    text = f"{which}: drawn at distances exceeded as rarely in {counted(is_missing.shape[1], 'feature')}"
+    return f"{text}; {without:,} without any left out" if without else text

@@ -3,13 +3,14 @@
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy.special import logsumexp
+from scipy.special import logsumexp, softmax
 
 from ..model.families import FAMILIES
 
 MASSES = (0.5, 0.9, 0.99)
 """Probabilities of the highest-density regions whose contours are drawn."""
 
+_BLOCK = 1 << 22  # densities of components computed at a time
 _SHORT = 3  # characters of a name that fit in the marker of a component's mean
 
 
@@ -101,6 +102,25 @@ class Mixture:
     def log_density(self, X):
         """Log-density of the mixture at points of one or two features, (n,) nats."""
         return logsumexp(self.log_densities(X), axis=1)
+
+    def log_conditional(self, x, y):
+        """Log-density of the second of two features at y given the first at x, (len(y), len(x)) nats."""
+        of_x, step = self.marginal([0]).log_density(x[:, None]), max(1, _BLOCK // (len(y) * len(self)))
+        log_density = np.empty((len(y), len(x)))
+        for start in range(0, len(x), step):
+            columns = slice(start, start + step)
+            grid = np.stack(np.meshgrid(x[columns], y), axis=-1)
+            log_density[:, columns] = self.log_density(grid.reshape(-1, 2)).reshape(grid.shape[:2])
+        return log_density - of_x
+
+    def regression(self, x):
+        """Mean and standard deviation of the second of two features given the first at x, (n,) each."""
+        shares = softmax(self.marginal([0]).log_densities(x[:, None]), axis=1)
+        z = (x[:, None] - self.means[:, 0]) / self.factors[:, 0, 0]
+        means = self.means[:, 1] + z * self.factors[:, 1, 0]
+        mean = np.sum(shares * means, axis=1)
+        squares = self.factors[:, 1, 1] ** 2 + (means - mean[:, None]) ** 2
+        return mean, np.sqrt(np.sum(shares * squares, axis=1))
 
     def levels(self, masses=MASSES, n_points=20_000):
         """Log-densities at the boundaries of the highest-density regions of these probabilities, (len(masses),) nats.

@@ -92,6 +92,7 @@ class MixtureDisplay(PointsDisplay):
         model : GaussianMixture
             Fitted.
         X : array-like of shape (n, D), or a source as in `fit`
+            Values may be missing (NaN) if the model has `missing='em'`; such a point is left out where they are needed.
         sample_weight : array-like of shape (n,), default=None
             Multiplicities, as in `fit`. Bars and cells count them; the area of a marker is proportional to them.
         features : list of int or str, default=None

@@ -4,7 +4,7 @@ import numpy as np
 
 from ..extras import needed
 from ._cloud import FEW, Cloud
-from ._points import limits, n_outside, size_of
+from ._points import is_seen, limits, n_outside, size_of
 from ._style import INK, SHADES, counted, note
 
 ELLIPSES = {1: (1.6, 1.0), 2: (1.1, 0.75), 3: (0.8, 0.5)}
@@ -15,12 +15,13 @@ _NUMBERED = 30  # components, at most, that are drawn with their numbers
 
 
 def bounds_of(values, mixture=None):
-    """Limits of the axes, one pair for each column."""
+    """Limits of the axes, one pair for each column, whose missing values (NaN) don't count."""
+    columns = [column[~np.isnan(column)] for column in values.T]
     if mixture is None or mixture.is_empty.all():
-        return [limits(column) for column in values.T]
+        return [limits(column) for column in columns]
     means, reach = mixture.means[~mixture.is_empty], _REACH * mixture.deviations[~mixture.is_empty]
     low, high = means - reach, means + reach
-    return [limits(column, (low[:, j], high[:, j])) for j, column in enumerate(values.T)]
+    return [limits(column, (low[:, j], high[:, j])) for j, column in enumerate(columns)]
 
 
 class PlanePanel:
@@ -30,6 +31,7 @@ class PlanePanel:
     ----------
     ax : Axes
     xy : ndarray of shape (n, 2)
+        Points that lack a value (NaN) are left out.
     names : list of two str
     bounds : list of two pairs of floats
     colors : ndarray of shape (K, 3)
@@ -54,7 +56,7 @@ class PlanePanel:
         self.contours = self.outside = None
         ax.set(xlim=bounds[0], ylim=bounds[1], xlabel=names[0], ylabel=names[1])
         ax.set_autoscale_on(False)
-        if outside := n_outside(xy, *bounds):
+        if outside := n_outside(xy[is_seen(xy)], *bounds):
             self.outside = note(ax, f"{counted(outside, 'point')} outside")
 
     @property
@@ -123,6 +125,7 @@ class LinePanel:
     ----------
     ax : Axes
     x : ndarray of shape (n,)
+        Missing values (NaN) are left out.
     name : str
     bounds : (float, float)
     colors : ndarray of shape (K, 3)
@@ -146,8 +149,11 @@ class LinePanel:
         self.ax, self.colors, self.bounds, self._share = ax, colors, bounds, share
         self.curves, self.areas, self.numbers = [], [], []
         self.total = self.outside = None
+        seen = ~np.isnan(x)
+        x, weights = x[seen], None if weights is None else weights[seen]
         heights, edges = np.histogram(x, _bins(x, bounds, weights), weights=weights)
-        heights = heights / ((len(x) if weights is None else weights.sum()) * np.diff(edges))
+        total = len(x) if weights is None else weights.sum()
+        heights = heights / ((total or 1) * np.diff(edges))
         self.histogram = ax.stairs(heights, edges, fill=True, color="#dcdcdc", zorder=1)
         ax.set(xlim=bounds, ylim=(0, 1.08 * heights.max() or 1), xlabel=name, ylabel="density")
         ax.set_autoscale_on(False)
@@ -206,6 +212,8 @@ class LinePanel:
         """Draw a tick for each point at the axis."""
         lines = needed("matplotlib.collections", "plot").LineCollection
         # In units of the axes: from the bottom up to 2.5 % of their height, for any limits.
+        seen = ~np.isnan(x)
+        x, colors = x[seen], colors[seen]
         segments = np.stack([np.column_stack([x, np.full(len(x), y)]) for y in (0.0, 0.025)], axis=1)
         rug = lines(segments, colors=colors, linewidths=0.6, alpha=0.8, zorder=6)
         rug.set_transform(self.ax.get_xaxis_transform())
@@ -217,7 +225,7 @@ def _bins(x, bounds, weights=None):
 
     If values are rounded, every bin covers the same number of possible values, so the histogram isn't a comb.
     """
-    low, high = max(x.min(), bounds[0]), min(x.max(), bounds[1])
+    low, high = max(x.min(initial=np.inf), bounds[0]), min(x.max(initial=-np.inf), bounds[1])
     if not high > low:
         return np.linspace(*bounds, 31)
     lower, upper = np.quantile(x, [0.25, 0.75]) if weights is None else _weighted_quartiles(x, weights)

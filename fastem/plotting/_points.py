@@ -8,9 +8,8 @@ from sklearn.utils.validation import check_is_fitted
 from .. import kernels
 from ..estimators.gaussian_mixture import GaussianMixture
 from ..estimators.validation import check_sample_weight
-from ..sources import ArraySource
+from ..sources import ArraySource, IncompleteSource
 from ..sources.annotations import Annotations
-from ..sources.array import in_memory
 from ._colors import palette, to_lab
 from ._style import counted
 
@@ -25,6 +24,7 @@ class Points:
     Attributes
     ----------
     values : ndarray of shape (n, D), float64
+        NaN where a value is missing.
     names : list of str, length D
     n_all : int
         Number of points from which these are an even sample.
@@ -54,25 +54,46 @@ class Points:
         points = counted(self.n_all, "point") if len(self) == self.n_all else f"{len(self):,} of {self.n_all:,} points"
         return points if self.weights is None else f"{points}, sum of weights {self.weight_of_all:,g}"
 
+    @property
+    def omission(self):
+        """'12 of 342 points lack a value shown here', and of which of more than two features; '' if none do."""
+        is_missing = np.isnan(self.values)
+        n = int(np.count_nonzero(is_missing.any(axis=1)))
+        if not n:
+            return ""
+        text = f"{n:,} of {counted(len(self), 'point')} {'lacks' if n == 1 else 'lack'} a value shown here"
+        if len(self.names) < 3:
+            return text
+        each = zip(self.names, is_missing.sum(axis=0), strict=True)
+        return "\n".join([f"{text}:", *(f"  {name} {count:,}" for name, count in each if count)])
+
+    @property
+    def in_words(self):
+        """The sum of their weights and how many lack a value, as far as that applies; else their number."""
+        words = [str(self)] if self.weights is not None or not self.omission else []
+        return "; ".join([*words, self.omission] if self.omission else words)
+
 
 def points_of(X, model=None, feature_names=None, max_points=MAX_POINTS, sample_weight=None):
     """Points from anything that `fit` takes, checked by the model that they are for; points of weight 0 are left out.
+
+    Without a model, and for one with `missing='em'`, values may be missing (NaN).
 
     Raises
     ------
     NotFittedError
         If the model isn't fitted.
     ValueError
-        If X doesn't suit the model or holds NaN, or the weights are invalid; the message is the model's.
+        If X doesn't suit the model, or the weights are invalid; the message is the model's.
     """
     columns = [str(name) for name in getattr(X, "columns", ())]
     learns = model is None
     if learns:
-        model = GaussianMixture()
+        model = GaussianMixture(missing="em")
     else:
         check_is_fitted(model)
     source = model._source(X, reset=learns, excluded_columns=(sample_weight,))
-    model._scan(source, reset=learns)
+    source = model._scan(source, reset=learns)
     n_all = source.n_samples
     weights = check_sample_weight(source.column(sample_weight), n_all, rescale=False)
     if weights is None or weights.all():
@@ -80,13 +101,23 @@ def points_of(X, model=None, feature_names=None, max_points=MAX_POINTS, sample_w
     else:
         index = np.flatnonzero(weights)
         index = index[_even_sample(len(index), max_points)]
-    if not isinstance(source, ArraySource) or not isinstance(index, slice):
-        source = in_memory(source, index)
-    values = np.asarray(source.X, dtype=np.float64)
-    names = _names(feature_names, getattr(model, "feature_names_in_", columns), values.shape[1])
+    in_place = isinstance(source, ArraySource) and isinstance(index, slice)
+    values = np.asarray(source.X if in_place else source.rows(index), dtype=np.float64)
+    names = feature_names_of(model, feature_names, columns)
     if weights is None:
         return Points(values, names, n_all, index)
     return Points(values, names, n_all, index, weights[index], float(weights.sum()))
+
+
+def source_of(values):
+    """The source of points in memory, which may lack values."""
+    source = ArraySource(values)
+    return IncompleteSource(source) if np.isnan(values).any() else source
+
+
+def is_seen(values):
+    """Which points have all these values: bool, (n,)."""
+    return ~np.isnan(values).any(axis=1)
 
 
 def _even_sample(n, size):
@@ -97,7 +128,9 @@ def _even_sample(n, size):
     return ((np.arange(size) + where) * (n / size)).astype(np.intp)
 
 
-def _names(given, known, n_features):
+def feature_names_of(model, given, others=()):
+    """The names given; else those that the model knows, the others, or 'feature 0' and so on."""
+    known, n_features = getattr(model, "feature_names_in_", others), model.n_features_in_
     if given is not None:
         if len(given) != n_features:
             raise ValueError(f"feature_names should be {n_features} names, but got {len(given)}")
@@ -113,8 +146,7 @@ def responsibilities(model, values):
     for start in range(0, len(values), step):
         rows = slice(start, min(start + step, len(values)))
         shape = rows.stop - start, len(model.weights_)
-        source = ArraySource(values[rows])
-        yield rows, model._evaluate_source(source, kernels.responsibilities, np.float64, shape[1])
+        yield rows, model._evaluate_source(source_of(values[rows]), kernels.responsibilities, np.float64, shape[1])
 
 
 def mixed_colors(model, values, order=None):
@@ -134,7 +166,7 @@ def mixed_colors(model, values, order=None):
 
 def mean_log_likelihood(model, values, weights=None):
     """Mean log-likelihood of the model, nats per point or per unit of weight."""
-    total, n_points = ArraySource(values).log_likelihood(model._parameters(), Annotations(weights))
+    total, n_points = source_of(values).log_likelihood(model._parameters(), Annotations(weights))
     return total / n_points
 
 
@@ -146,16 +178,19 @@ def limits(values, *intervals):
     Parameters
     ----------
     values : ndarray of shape (n,)
+        Without NaN.
     *intervals : (ndarray, ndarray)
         Lower and upper ends of intervals that the axis must include.
     """
-    least, most = values.min(), values.max()
+    least, most = values.min(initial=np.inf), values.max(initial=-np.inf)
     low, high = least, most
     if len(values) > 2:
         edge = int(0.001 * len(values)) + 1
         low, high = np.partition(values, (edge, len(values) - 1 - edge))[[edge, len(values) - 1 - edge]]
     low = min([low, *(np.min(lower) for lower, _ in intervals)])
     high = max([high, *(np.max(upper) for _, upper in intervals)])
+    if not np.isfinite([low, high]).all():  # no value and no interval
+        return 0.0, 1.0
     if max(high, most) - min(low, least) <= 1.5 * (high - low):
         low, high = min(low, least), max(high, most)
     margin = 0.04 * (high - low)

@@ -59,17 +59,22 @@ class PointsDisplay:
         display : this one, with its attributes set
         """
         colors = palette(0 if self.mixture is None else len(self.mixture))
-        handles = None if self.mixture is None or not legend else _legend.entries(self.mixture, colors)
+        handles, title = None, self.title
+        if self.mixture is not None and legend:
+            handles = _legend.entries(self.mixture, colors)
+        elif self.points.omission:
+            title = f"{title}\n{self.points.omission}"
         with styled():
             if len(self.points.names) > 2:
-                drawn = corner(fig, self.mixture, self.points, self.lab, colors, title=self.title, handles=handles)
+                handles = handles and _legend.joined(handles, _legend.omitted(self.points))
+                drawn = corner(fig, self.mixture, self.points, self.lab, colors, title=title, handles=handles)
                 self.figure_, self.axes_, self.panels_, self.legend_ = drawn
             else:
-                self._plot_one(ax, colors, handles)
+                self._plot_one(ax, colors, title, handles)
         return self
 
-    def _plot_one(self, ax, colors, handles):
-        n_lines = 2 if self.with_contours else 1
+    def _plot_one(self, ax, colors, title, handles):
+        n_lines = 1 + self.with_contours + bool(self.points.omission)
         space = 0 if handles is None else _legend.inches_below(len(handles[0]) + n_lines)
         is_own = ax is None
         self.ax_ = own_axes(ax, 6.0, 4.0 + space)
@@ -78,11 +83,12 @@ class PointsDisplay:
         panel = draw_panel(self.ax_, self.mixture, self.points, self.lab, bounds, colors, self.with_contours)
         self.panels_, self.points_ = [panel], panel.points
         self.ellipses_, self.contours_ = panel.ellipses, panel.contours
-        self.ax_.set_title(self.title, loc="left")
+        self.ax_.set_title(title, loc="left")
         self.legend_ = None
         if handles is not None:
             place = _legend.below if is_own else _legend.within
-            self.legend_ = place(self.ax_, *(a + b for a, b in zip(handles, _legend.lines(panel), strict=True)))
+            parts = handles, _legend.lines(panel), _legend.omitted(self.points)
+            self.legend_ = place(self.ax_, *_legend.joined(*parts))
 
 
 def draw_panel(ax, mixture, points, lab, bounds, colors, with_contours=True):

@@ -83,6 +83,7 @@ class ResponsibilityDisplay:
         model : GaussianMixture
             Fitted.
         X : array-like of shape (n, D), or a source as in `fit`
+            Values may be missing (NaN) if the model has `missing='em'`; such a point is left out where they are needed.
         sample_weight : array-like of shape (n,), default=None
             Multiplicities, as in `fit`. Bars and cells count them; the area of a marker is proportional to them.
         features : list of int or str, default=None
@@ -139,8 +140,8 @@ class ResponsibilityDisplay:
             (self._plot_line if is_line else self._plot_plane)(bounds, colors)
             for ax, head in zip(self.axes_, _LINE_HEADS if is_line else _HEADS, strict=True):
                 ax.set_title(head, loc="left")
-            if self.points.weights is not None:
-                self.figure_.suptitle(str(self.points), fontsize=9, x=0.01, ha="left")
+            if self.points.weights is not None or self.points.omission:
+                self.figure_.suptitle(self.points.in_words, fontsize=9, x=0.01, ha="left")
         return self
 
     def _plot_plane(self, bounds, colors):
@@ -186,9 +187,10 @@ class ResponsibilityDisplay:
         """Draw the histogram with each bar divided among the labels."""
         edges, bottom, parts = panel.histogram.get_data().edges, 0.0, []
         weights = np.ones(len(x)) if self.points.weights is None else self.points.weights
+        weights = np.where(np.isnan(x), 0.0, weights)  # missing values belong to no bar
         for k, color in enumerate(colors):
             counts, _ = np.histogram(x[self.labels == k], edges, weights=weights[self.labels == k])
-            top = bottom + counts / (weights.sum() * np.diff(edges))
+            top = bottom + counts / ((weights.sum() or 1) * np.diff(edges))
             parts.append(ax.stairs(top, edges, baseline=bottom, fill=True, color=color, alpha=0.75, zorder=2))
             bottom = top
         return parts

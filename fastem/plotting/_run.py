@@ -10,11 +10,12 @@ from sklearn.exceptions import ConvergenceWarning
 
 from ..callbacks import Frames
 from ..fitting.degeneracy import DegenerateFitWarning
+from ..fitting.initialization import completed
 from ..model.families import FAMILIES
 from ..sources import ArraySource
 from ..sources.annotations import Annotations
 from ._mixture import Mixture
-from ._points import mean_log_likelihood
+from ._points import mean_log_likelihood, source_of
 
 _STARTS = 20
 _MAX_ITER = 500
@@ -83,16 +84,18 @@ def random_run(model, values, weights=None):
     """Textbook EM from random starts with the model's settings; returns the run that ends at the model, or highest.
 
     A start is a Gaussian about each of K random points, with the covariance of all points shrunk to a K-th of its
-    volume, so that it is broad enough to be visible.
+    volume, so that it is broad enough to be visible. Where values are missing, starts are found on points filled in
+    by one Gaussian's regression.
 
     Returns
     -------
     frames : list of estimators
     """
     runs, failure = [], None
+    filled = completed(source_of(values), weights).X
     for seed in range(_STARTS):
         try:
-            runs.append(_frames_from(model, values, weights, seed))
+            runs.append(_frames_from(model, values, filled, weights, seed))
         except ValueError as error:  # a component collapsed
             failure = error
     if not runs:
@@ -133,7 +136,7 @@ def motion(mixtures):
     return np.sqrt(steps.sum(axis=2)).mean(axis=1)
 
 
-def _frames_from(model, values, weights, seed):
+def _frames_from(model, values, filled, weights, seed):
     frames = Frames()
     settings = {
         "algorithm": "em",
@@ -146,7 +149,7 @@ def _frames_from(model, values, weights, seed):
         "random_state": seed,
     }
     film = clone(model)
-    settings |= _random_start(model, values, weights, seed) if hasattr(model, "precisions_init") else _RANDOM
+    settings |= _random_start(model, filled, weights, seed) if hasattr(model, "precisions_init") else _RANDOM
     film.set_params(**{name: value for name, value in settings.items() if hasattr(model, name)}).set_callbacks(frames)
     with warnings.catch_warnings():
         for category in (ConvergenceWarning, DegenerateFitWarning):
