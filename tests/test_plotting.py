@@ -27,6 +27,7 @@ from fastem.plotting import (
     _colors,
     _film_file,
     _mixture,
+    _panels,
     _points,
     _run,
     _style,
@@ -480,6 +481,9 @@ def test_points_without_a_model_may_lack_values(incomplete):
     assert len(display.points_.get_offsets()) == n_seen(X, 0, 1)
     n = len(X) - n_seen(X, 0, 1)
     assert display.ax_.get_title(loc="left") == f"342 points\n{n} of 342 points lack a value shown here"
+    no_points = _panels.LinePanel(plt.figure().subplots(), X[:0, 0], "x", (0, 9), _colors.palette(1))
+    no_points.show(_mixture.Mixture(np.ones(1), np.full((1, 1), 5.0), np.full((1, 1, 1), 0.01)))
+    assert no_points.ax.get_ylim()[1] == pytest.approx(1.12 * stats.norm.pdf(0, scale=0.1))
     never_together = np.array([[0, np.nan], [1, np.nan], [np.nan, 5], [np.nan, 6]])
     assert len(DataDisplay.from_data(never_together).points_.get_offsets()) == 0
 

@@ -179,7 +179,8 @@ class LinePanel:
         if rises:
             # The limit is at most 3 times the histogram: a component narrower than a few bins would flatten it.
             tallest = np.max(self.histogram.get_data().values)
-            self.ax.set_ylim(0, max(1.08 * tallest, min(1.12 * total.max(), 3 * tallest)) or 1)
+            highest = 1.12 * total.max()
+            self.ax.set_ylim(0, max(1.08 * tallest, min(highest, 3 * tallest)) or highest or 1)
         top = self.ax.get_ylim()[1]
         for k, number in enumerate(self.numbers):
             peak = min(np.interp(mixture.means[k, 0], x, parts[:, k]), 0.94 * top)
