@@ -8,15 +8,19 @@ if TYPE_CHECKING:
     from .estimators.gaussian_mixture import GaussianMixture
     from .estimators.loading import load
     from .fitting.degeneracy import DegenerateFitWarning
+    from .imputer import MixtureImputer
     from .selection import select
     from .warm_up import warm_up
 
-__all__ = ["BayesianGaussianMixture", "DegenerateFitWarning", "GaussianMixture", "load", "select", "warm_up"]
+__all__ = [
+    "BayesianGaussianMixture", "DegenerateFitWarning", "GaussianMixture", "MixtureImputer", "load", "select", "warm_up",
+]  # fmt: skip
 
 _HOME = {
     "BayesianGaussianMixture": "estimators.bayesian_mixture",
     "DegenerateFitWarning": "fitting.degeneracy",
     "GaussianMixture": "estimators.gaussian_mixture",
+    "MixtureImputer": "imputer",
     "load": "estimators.loading",
     "select": "selection",
     "warm_up": "warm_up",

@@ -139,6 +139,65 @@ def steps(n_iter, X, weights, means, covariances, covariance_type, **kwargs):
     return weights, means, covariances, bounds
 
 
+# -- missing values: Ghahramani & Jordan 1994, 'Supervised learning from incomplete data via an EM approach' -----------
+
+
+def incomplete_step(
+    X,
+    weights,
+    means,
+    covariances,
+    covariance_type,
+    *,
+    sample_weight=None,
+    shares=None,
+    assignment="soft",
+    reg_covar=1e-6,
+):
+    """`step` for points in which NaN stands for what is missing, point by point."""
+    n_components, n_features = means.shape
+    sample_weight = np.ones(len(X)) if sample_weight is None else np.asarray(sample_weight, dtype=float)
+    every = matrices(covariances, covariance_type, n_components, n_features)
+    mass, first = np.zeros(n_components), np.zeros((n_components, n_features))
+    second, total = np.zeros((n_components, n_features, n_features)), 0.0
+    for i, x in enumerate(X):
+        seen = ~np.isnan(x)
+        densities = np.log(weights)
+        completed, left = np.empty((n_components, n_features)), np.zeros_like(every)
+        for k in range(n_components):
+            covariance = every[k][np.ix_(seen, seen)]
+            across = every[k][np.ix_(seen, ~seen)]
+            slopes = np.linalg.solve(covariance, across).T
+            completed[k, seen] = x[seen]
+            completed[k, ~seen] = means[k, ~seen] + slopes @ (x[seen] - means[k, seen])
+            left[k][np.ix_(~seen, ~seen)] = every[k][np.ix_(~seen, ~seen)] - slopes @ across
+            if seen.any():
+                densities[k] += stats.multivariate_normal(means[k, seen], covariance).logpdf(x[seen])
+        if shares is not None:
+            with np.errstate(divide="ignore"):
+                densities = densities + np.log(shares[i])
+        if assignment == "hard":
+            likelihood, responsibilities = densities.max(), np.eye(n_components)[densities.argmax()]
+        else:
+            likelihood = logsumexp(densities)
+            responsibilities = np.exp(densities - likelihood)
+        total += sample_weight[i] * likelihood
+        r = sample_weight[i] * responsibilities
+        mass += r
+        first += r[:, None] * completed
+        second += r[:, None, None] * (completed[:, :, None] * completed[:, None, :] + left)
+    new_means = first / mass[:, None]
+    full = second / mass[:, None, None] - new_means[:, :, None] * new_means[:, None, :] + reg_covar * np.eye(n_features)
+    if covariance_type == "tied":
+        new = np.sum(full * mass[:, None, None], axis=0) / mass.sum()
+    elif covariance_type == "full":
+        new = full
+    else:
+        new = np.einsum("kii->ki", full)
+        new = new if covariance_type == "diag" else new.mean(axis=1)
+    return mass / mass.sum(), new_means, new, total / sample_weight.sum()
+
+
 # -- penalised EM: Fraley & Raftery 2007, 'Bayesian regularization for normal mixture estimation', tables 1 and 2 -----
 
 

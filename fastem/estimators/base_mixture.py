@@ -16,7 +16,7 @@ from ..files import saving
 from ..kernels.threads import numba_limit, thread_limits
 from ..model.families import FAMILIES
 from ..model.parameters import Parameters
-from ..sources import ArraySource, as_source, check_numbers, incomplete
+from ..sources import ArraySource, IncompleteSource, as_source, check_numbers
 from ..sources.annotations import SOFT, Annotations
 from ..sources.base import VALUES
 from .callback_protocol import CallbackSupportMixin
@@ -289,7 +289,12 @@ class BaseMixture(ConditioningMixin, ConversionMixin, CallbackSupportMixin, Dens
         source.allows_missing = self._allows_missing
         source.scan(type(self).__name__)
         self._check_features(source, reset)
-        return incomplete(source)
+        if not source.lacks_values:
+            return source
+        source = IncompleteSource(source)
+        if reset:
+            source.check_features(getattr(self, "feature_names_in_", None))
+        return source
 
     def _check_features(self, source, reset=False):
         if source.is_validated:

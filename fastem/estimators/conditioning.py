@@ -8,9 +8,9 @@ import numpy as np
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from .. import kernels
+from ..kernels.threads import numba_limit
 from ..model import conditioning
-from ..sources.base import VALUES
+from ..sources.incomplete import incomplete_rows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -160,8 +160,8 @@ class ConditioningMixin:
 
         Notes
         -----
-        Rows that lack the same features are filled in together; each set of such rows costs the Cholesky factors of K
-        matrices.
+        Rows that lack the same features are filled in together; each such pattern costs K Cholesky factors, and K
+        eigendecompositions for draws.
         """
         check_is_fitted(self)
         if n_draws is not None and return_std:
@@ -169,34 +169,12 @@ class ConditioningMixin:
         if n_draws is not None and n_draws < 1:
             raise ValueError(f"n_draws should be 1 or more, or None; got {n_draws}")
         X = validate_data(self, X, reset=False, dtype=np.float64, ensure_all_finite="allow-nan")
-        filled = np.tile(X, (n_draws or 1, 1, 1))
-        std = np.zeros(X.shape) if return_std else None
-        generator = check_random_state(random_state) if n_draws else None
-        parameters = self._parameters()
-        patterns, numbers = np.unique(np.isnan(X), axis=0, return_inverse=True)
-        numbers = numbers.reshape(-1)
-        for number in range(len(patterns)):
-            missing = np.flatnonzero(patterns[number])
-            if missing.size:
-                rows, observed = np.flatnonzero(numbers == number), np.flatnonzero(~patterns[number])
-                regression = conditioning.Regression.of(parameters, observed, missing)
-                roots = _roots(regression.covariances) if n_draws else None
-                step = max(1, VALUES // (missing.size * max(missing.size, len(parameters.means))))
-                for start in range(0, len(rows), step):
-                    part = rows[start : start + step]
-                    shares, expectations = _given(parameters, regression, X[np.ix_(part, observed)])
-                    if n_draws:
-                        for draw in filled:
-                            draw[np.ix_(part, missing)] = _drawn(shares, expectations, roots, generator)
-                        continue
-                    mean = np.einsum("ik,ikj->ij", shares, expectations)
-                    filled[0][np.ix_(part, missing)] = mean
-                    if return_std:
-                        within = np.diagonal(regression.covariances, axis1=1, axis2=2)
-                        squares = within + (expectations - mean[:, None]) ** 2
-                        std[np.ix_(part, missing)] = np.sqrt(np.einsum("ik,ikj->ij", shares, squares))
-        filled = filled if n_draws else filled[0]
-        return (filled, std) if return_std else filled
+        points, parameters = incomplete_rows(X), self._parameters()
+        if n_draws is not None:
+            return conditioning.draws(parameters, X, points.groups(), n_draws, check_random_state(random_state))
+        with numba_limit(self.n_threads):
+            filled = points.expected(parameters, X.copy())
+            return (filled, points.deviations(parameters)) if return_std else filled
 
     def _indices(self, features):
         """Indices of features that are given by index or name."""
@@ -232,30 +210,3 @@ class ConditioningMixin:
         if hasattr(self, "feature_names_in_"):
             model.feature_names_in_ = self.feature_names_in_[indices]
         return model
-
-
-def _given(parameters, regression, points):
-    """Responsibilities, (n, K), and each component's expectations of what is missing, (n, K, m), given what isn't."""
-    n_components = len(parameters.means)
-    if regression.observed is None:
-        weights = parameters.weights.astype(np.float64)
-        shares = np.broadcast_to(weights / weights.sum(), (len(points), n_components))
-    else:
-        shares = np.empty((len(points), n_components))
-        kernels.responsibilities(points, regression.observed.kernel_inputs(), shares)
-    return shares, np.stack([regression.expectations(k, points) for k in range(n_components)], axis=1)
-
-
-def _drawn(shares, expectations, roots, generator):
-    """A draw of what is missing, (n, m): of a component by its share, then of a point of it."""
-    edges = np.cumsum(shares, axis=1)
-    levels = generator.uniform(size=(len(edges), 1)) * edges[:, -1:]
-    chosen = np.minimum((levels >= edges).sum(axis=1), len(roots) - 1)
-    noise = generator.normal(size=(len(edges), roots.shape[1]))
-    return expectations[np.arange(len(edges)), chosen] + np.einsum("ijl,il->ij", roots[chosen], noise)
-
-
-def _roots(covariances):
-    """Matrices L with L L' = covariance, (K, m, m), also of covariances that are singular but for rounding."""
-    values, axes = np.linalg.eigh(covariances)
-    return axes * np.sqrt(np.maximum(values, 0))[:, None, :]

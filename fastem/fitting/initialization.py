@@ -1,6 +1,7 @@
 """Starts for EM: from labels, responsibilities, seeds, k-means or the user's own values."""
 
 import copy
+from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
@@ -250,10 +251,8 @@ def completed(points, weights):
     gaussian = one_gaussian(mean, variances)
     reg_covar = 1e-6 * float(variances.mean() or 1.0)
     statistics = _statistics_of_one(points, gaussian, weights, reg_covar)
-    try:
+    with suppress(CollapsedComponent):
         gaussian = gaussian.family.maximize(statistics, reg_covar)
-    except CollapsedComponent:
-        pass
     return points.completed(gaussian)
 
 

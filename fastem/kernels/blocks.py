@@ -94,7 +94,8 @@ def _overload_run_of(parameters, number):
 def marginal(parameters, mixture, features, n_observed, room, regression):
     """The parameters of the marginal over the observed features, in `room`; sets `regression` for the other features.
 
-    features: (D,) their numbers, the `n_observed` observed ones first; both kinds ascend.
+    features: (D,) their numbers, the `n_observed` observed ones first; both kinds ascend. regression: coefficients and
+    covariances of the missing features, (K D, at least D) both, and three arrays of scratch; empty if axis-aligned.
     """
     return parameters.marginal(parameters, mixture, features, n_observed, room, regression)
 

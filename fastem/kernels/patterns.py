@@ -47,6 +47,7 @@ from .passes import (
 from .points import load_block, points, scratch, whole_groups
 from .sums import LEAVES, LOG_LIKELIHOOD, WEIGHT, add_leaf, two_sum
 from .tiles import AHEAD
+from .vectors import lanes
 
 # What a pass is for, beside the kinds of sinks in passes.py.
 _EXPECTATIONS, _VARIANCES = range(10, 12)
@@ -68,6 +69,11 @@ class Patterns(NamedTuple):
     order: np.ndarray  # (n,) int32 numbers of the rows, those of a pattern together and ascending
     edges: np.ndarray  # (P + 1,) int64 where each pattern begins in `order`
     observed: np.ndarray  # (P, D) bool, whether the pattern has the feature
+
+    def groups(self):
+        """(numbers of the rows, whether they have each feature) of each pattern."""
+        for number, observed in enumerate(self.observed):
+            yield self.order[self.edges[number] : self.edges[number + 1]], observed
 
 
 def patterns_of(X):
@@ -97,6 +103,11 @@ def _words(is_missing):
 
 
 # -- a chunk ----------------------------------------------------------------------------------------------------------
+
+
+@kernel
+def _whole_vectors(length, like):
+    return -(-length // lanes(like)) * lanes(like)
 
 
 @kernel
@@ -178,7 +189,7 @@ def _write_expectations(
 
 @chunk_kernel
 def _pass_over_patterns(chunk, context):
-    """`passes._pass_over_chunk` for points with missing features; a leaf ends with its pattern."""
+    """`passes._pass_over_chunk` for points with missing features, in the order of their patterns."""
     grid, points, parameters, mixture, patterns, first_position, n_positions, annotations, totals, sink = arguments(
         context
     )
@@ -194,12 +205,16 @@ def _pass_over_patterns(chunk, context):
     rows = np.empty(block + AHEAD, np.int64)
     components, features = all_components(n_components), np.empty(n_features, np.int64)
     room = np.empty(mixture.covariances.size + n_components * (3 * n_features + 4))
-    rows_of_regression = n_components * n_features if mixture.covariances.ndim == 3 else 0
-    regression = (np.empty((rows_of_regression, n_features)), np.empty((rows_of_regression, n_features)))
+    length = _whole_vectors(n_features, centres) if mixture.covariances.ndim == 3 else 0
+    n_rows = n_components * n_features
+    regression = (
+        np.zeros((n_rows, length)), np.zeros((n_rows, length)), np.zeros((n_features, length)),
+        np.zeros((n_features, length)), np.zeros((2, length)),
+    )  # fmt: skip
     about = np.empty(n_components * n_features)
     completes = what == STATISTICS
-    height, length = (moments.shape[2], moments.shape[3]) if completes else (0, 0)
-    sums, flat = np.zeros((height, length)), np.zeros(height * length)
+    shape = (moments.shape[2], moments.shape[3]) if completes else (0, 0)
+    sums, flat = np.zeros(shape), np.zeros(shape[0] * shape[1])
     per_component = mixture.covariances.ndim == 3
     first_leaf, last_leaf = chunk_bounds(grid, n_positions, chunk)
     position = first_position + first_leaf * grid.leaf
@@ -267,7 +282,8 @@ def _pass_over_patterns(chunk, context):
                     )  # fmt: skip
             if completes:
                 add_completed(parameters, mixture, features, n_observed, regression, observed, centres, sums)
-                add_leaf(sums, moments[chunk, 0], moments[chunk, 1])
+                if position % grid.leaf == 0 or position == end:
+                    add_leaf(sums, moments[chunk, 0], moments[chunk, 1])
             row = totals[chunk]
             row[LOG_LIKELIHOOD], row[LOG_LIKELIHOOD + 1] = two_sum(
                 row[LOG_LIKELIHOOD], row[LOG_LIKELIHOOD + 1], log_likelihood
@@ -286,9 +302,8 @@ def _over_patterns(grid, X, parameters, mixture, patterns, annotations, totals, 
     for start, stop, call, _ in calls(grid, in_order, len(parameters.log_scale), most_chunks):
         used = max(used, call.n_chunks)
         call = call._replace(first_row=grid.first_row)
-        run(
-            _pass_over_patterns, call, data, parameters, mixture, patterns, start, stop - start, annotations, totals, sink
-        )  # fmt: skip
+        where = patterns, start, stop - start
+        run(_pass_over_patterns, call, data, parameters, mixture, *where, annotations, totals, sink)
     return used
 
 
@@ -311,7 +326,7 @@ class PatternPass(Pass):
         self._mixture = mixture
 
     def add(self, X, patterns, annotations=NO_POINT_ANNOTATIONS, first=0):
-        """Add the statistics of a window of points, (n, D), with these `Patterns`; `first` is its first row's number."""
+        """Add the statistics of a window of points, (n, D), with these `Patterns`; `first`: its first row's number."""
         what = STATISTICS if self._has_moments else TOTALS
         sink = Sink(what, self._centres, self._moments, np.empty((0, 0)), NO_LABELS)
         grid = self._grid._replace(first_row=first)
@@ -343,10 +358,10 @@ def evaluate_patterns(kernel, X, patterns, parameters, mixture, out):
 
 
 def expectations(X, patterns, parameters, mixture, out):
-    """out[i, j] = expectation of a missing X[i, j] given the row's observed values; other entries stay.  out: (n, D)."""
+    """out[i, j] = expectation of a missing X[i, j] given its row's observed values; others stay.  out: (n, D)."""
     evaluate_patterns(expectations, X, patterns, parameters, mixture, out)
 
 
 def variances(X, patterns, parameters, mixture, out):
-    """out[i, j] = variance of a missing X[i, j] given the row's observed values; other entries stay.  out: (n, D)."""
+    """out[i, j] = variance of a missing X[i, j] given its row's observed values; others stay.  out: (n, D)."""
     evaluate_patterns(variances, X, patterns, parameters, mixture, out)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
+from .. import kernels
 from .families import FAMILIES
 from .families.base import log_scale
 from .parameters import CollapsedComponent, Parameters
@@ -34,6 +35,9 @@ def one_gaussian(mean, variances, is_axis_aligned=False):
     """A mixture of one Gaussian with this mean and these variances, (D,); the deviation of a flat feature is 1."""
     family = FAMILIES["diag" if is_axis_aligned else "full"]
     return family.with_variances(mean[None], np.where(variances > 0, variances, 1.0))
+
+
+_VALUES = 1 << 20  # values drawn at a time
 
 
 @dataclass(frozen=True)
@@ -109,3 +113,51 @@ def component_log_densities(parameters, X):
         whitened = family.whitened(X - parameters.means[k].astype(np.float64), family.chosen(factors, [k]))
         result[:, k] = constants[k] - 0.5 * (whitened**2).sum(axis=1)
     return result
+
+
+def draws(parameters, X, groups, n_draws, random_state):
+    """Points with missing values, (n, D), drawn given the observed ones: (n_draws, n, D).
+
+    groups: (numbers of the rows, whether they have each feature, (D,)) of the rows that lack the same features.
+    """
+    filled = np.tile(X, (n_draws, 1, 1))
+    for rows, has in groups:
+        observed, missing = np.flatnonzero(has), np.flatnonzero(~has)
+        if not missing.size:
+            continue
+        regression = Regression.of(parameters, observed, missing)
+        roots = _roots(regression.covariances)
+        step = max(1, _VALUES // (missing.size * max(missing.size, len(parameters.means))))
+        for start in range(0, len(rows), step):
+            part = rows[start : start + step]
+            shares, expectations = _given(parameters, regression, X[np.ix_(part, observed)])
+            for draw in filled:
+                draw[np.ix_(part, missing)] = _drawn(shares, expectations, roots, random_state)
+    return filled
+
+
+def _given(parameters, regression, points):
+    """Responsibilities, (n, K), and each component's expectations of what is missing, (n, K, m), given what isn't."""
+    n_components = len(parameters.means)
+    if regression.observed is None:
+        weights = parameters.weights.astype(np.float64)
+        shares = np.broadcast_to(weights / weights.sum(), (len(points), n_components))
+    else:
+        shares = np.empty((len(points), n_components))
+        kernels.responsibilities(points, regression.observed.kernel_inputs(), shares)
+    return shares, np.stack([regression.expectations(k, points) for k in range(n_components)], axis=1)
+
+
+def _drawn(shares, expectations, roots, random_state):
+    """A draw of what is missing, (n, m): of a component by its share, then of a point of it."""
+    edges = np.cumsum(shares, axis=1)
+    levels = random_state.uniform(size=(len(edges), 1)) * edges[:, -1:]
+    chosen = np.minimum((levels >= edges).sum(axis=1), len(roots) - 1)
+    noise = random_state.normal(size=(len(edges), roots.shape[1]))
+    return expectations[np.arange(len(edges)), chosen] + np.einsum("ijl,il->ij", roots[chosen], noise)
+
+
+def _roots(covariances):
+    """Matrices L with L L' = covariance, (K, m, m), also of covariances that are singular but for rounding."""
+    values, axes = np.linalg.eigh(covariances)
+    return axes * np.sqrt(np.maximum(values, 0))[:, None, :]

@@ -13,7 +13,7 @@ from .array import ArraySource
 from .base import Source, SourceError
 from .blocks import BlockSource, as_rows
 from .dask import DaskSource, is_dask
-from .incomplete import IncompleteSource, incomplete
+from .incomplete import IncompleteSource
 from .npy import mapped
 from .numbers import check_numbers
 from .parquet import ParquetSource
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ArraySource", "BlockSource", "DaskSource", "IncompleteSource", "ParquetSource", "Source", "SourceError",
-    "as_source", "check_numbers", "incomplete",
+    "as_source", "check_numbers",
 ]  # fmt: skip
 
 

@@ -95,7 +95,7 @@ class Source:
         return self
 
     def like(self, source: Source) -> Source:
-        """Some of this source's points, which another source has, as a source that lets missing values pass if this does."""
+        """Points of this source that another one holds, as a source that lets missing values pass if this one does."""
         return source
 
     def completed(self, parameters: Parameters) -> Source:

@@ -69,7 +69,10 @@ class DaskSource(Source):
 
     def scan(self, estimator: str = "GaussianMixture") -> None:
         looked = self._compute(
-            [self._dask.delayed(_look)(block, number, self.allows_missing) for number, block in enumerate(self._partitions)]
+            [
+                self._dask.delayed(_look)(block, number, self.allows_missing)
+                for number, block in enumerate(self._partitions)
+            ]
         )
         lengths = [length for length, *_ in looked]
         self._starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
@@ -218,8 +221,8 @@ def _rows(block, dtype):
 
 
 def _look(block, number, allows_missing):
-    """(n_rows, n_columns, dtype, number of rows with NaN or infinity, the first of them, whether that holds NaN, whether values
-    are missing).
+    """(n_rows, n_columns, dtype, number of rows that can't be used, the first of them, whether that holds NaN, whether
+    values are missing).
     """
     rows, _ = as_rows(block, f"partition {number}")
     rows = readable(rows)

@@ -26,23 +26,11 @@ if TYPE_CHECKING:
 _WINDOW = 1 << 23
 
 
-def incomplete(source: Source) -> Source:
-    """The source itself, or, if its points lack values, an `IncompleteSource` of it.
-
-    Raises
-    ------
-    SourceError
-        If a feature has no value at all.
-    """
-    if not source.lacks_values:
-        return source
-    result = IncompleteSource(source)
-    if (empty := result.features_without_value()).size:
-        names = source.feature_names
-        which = ", ".join(str(i) if names is None else repr(names[i]) for i in empty[:5])
-        many = f"s {which}{', ..' if len(empty) > 5 else ''}" if len(empty) > 1 else f" {which}"
-        raise SourceError(f"X has no value in column{many}: leave it out")
-    return result
+def incomplete_rows(X: NDArray[np.float64]) -> IncompleteSource:
+    """The rows of an array, (n, D), in which NaN stands for what is missing, whether any is or not."""
+    source = ArraySource(X)
+    source.allows_missing = True
+    return IncompleteSource(source)
 
 
 class IncompleteSource(Source):
@@ -66,14 +54,23 @@ class IncompleteSource(Source):
         self.feature_names = source.feature_names
         self._patterns = [kernels.patterns_of(rows) for _, rows in self._windows()]
 
-    def features_without_value(self) -> NDArray[np.intp]:
-        """Numbers of the features that no point has."""
-        return np.flatnonzero(~np.any([patterns.observed.any(axis=0) for patterns in self._patterns], axis=0))
+    def check_features(self, names: Sequence[str] | None = None) -> None:
+        """Raise SourceError, with the features' names, if some have no value at all."""
+        empty = np.flatnonzero(~np.any([patterns.observed.any(axis=0) for patterns in self._patterns], axis=0))
+        if empty.size:
+            which = ", ".join(str(i) if names is None else repr(names[i]) for i in empty[:5])
+            many = f"s {which}{', ..' if len(empty) > 5 else ''}" if len(empty) > 1 else f" {which}"
+            raise SourceError(f"X has no value in column{many}: leave it out")
 
     @property
     def n_patterns(self) -> int:
         """Number of different sets of features that points lack; counted in each window."""
         return sum(len(patterns.observed) for patterns in self._patterns)
+
+    def groups(self) -> Iterable[tuple[NDArray[np.int32], NDArray[np.bool_]]]:
+        """(numbers of the rows that lack the same features, whether they have each feature), for points in an array."""
+        for patterns in self._patterns:
+            yield from patterns.groups()
 
     # -- the other source's own ---------------------------------------------------------------------------------------
 
@@ -148,8 +145,7 @@ class IncompleteSource(Source):
 
     def _check_window(self, patterns, rows, first):
         """Raise SourceError if rows hold infinity, or NaN where they had a value before."""
-        for number, observed in enumerate(patterns.observed):
-            index = patterns.order[patterns.edges[number] : patterns.edges[number + 1]]
+        for index, observed in patterns.groups():
             bad = ~np.isfinite(rows[index][:, observed]).all(axis=1)
             if bad.any():
                 row = int(index[bad.argmax()])
@@ -175,7 +171,8 @@ class IncompleteSource(Source):
 
     def deviations(self, parameters: Parameters) -> NDArray[np.float64]:
         """Standard deviation of each missing value given the row's observed ones, (n, D); 0 where one was observed."""
-        return np.sqrt(self._write(parameters, kernels.variances, np.zeros((self.n_samples, self.n_features))))
+        variances = self._write(parameters, kernels.variances, np.zeros((self.n_samples, self.n_features)))
+        return np.sqrt(np.maximum(variances, 0.0))
 
     def _write(self, parameters, kernel, out):
         inputs, mixture = parameters.marginal_inputs()

@@ -7,7 +7,6 @@ import numpy as np
 from ..compiler.jit import kernel, part_of_kernel
 
 EMPTY = 10 * np.finfo(np.float64).eps  # scikit-learn's guard against an empty component: added to its mass
-DEFINITE = 1e-12  # share of a feature's variance that is left given the other features, at least
 DIGITS_KEPT = 1e-7  # share of a second moment about the old mean that is left about the new one, at least
 _COARSE = 1e-14  # relative size of differences between coordinates that may be rounding
 _FAR = 2.0**20  # distance of a mean from the origin, in deviations, from which rounding matters
@@ -44,17 +43,17 @@ def is_near(reach):
 
 
 @kernel
-def invert_factor(matrix, least):
+def invert_factor(matrix):
     """Replace a matrix (its lower triangle) by the inverse of its Cholesky factor; returns the log of its determinant.
 
-    Returns NaN if a feature keeps no more than the share `least` of its variance, given the features before it.
+    Returns NaN if the matrix is not positive definite, by far more than rounding.
     """
     n = matrix.shape[0]
     for j in range(n):
         pivot = matrix[j, j]
         for c in range(j):
             pivot -= matrix[j, c] * matrix[j, c]
-        if not pivot > least * matrix[j, j]:
+        if not pivot > 1e-12 * matrix[j, j]:
             return np.nan
         root = np.sqrt(pivot)
         matrix[j, j] = root

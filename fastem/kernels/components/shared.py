@@ -14,7 +14,7 @@ from ..compiler.jit import kernel, part_of_kernel
 from ..tiles import moments_tile, outer_tile
 from ..vectors import fma, lanes, load, mul, splat, sqrt, store
 from .axis_aligned import add_mass, axis_aligned_log_densities, axis_aligned_whitened
-from .common import DEFINITE, EMPTY, LOG_2_PI, invert_factor, is_near, is_resolved, one_more_than_features
+from .common import EMPTY, LOG_2_PI, invert_factor, is_near, is_resolved, one_more_than_features
 from .triangular import add_left_of_diagonal, odd_columns
 
 _first_moments = moments_tile(squares=False)
@@ -99,7 +99,7 @@ def _shared_m_step(parameters, moments, reg_covar, averaged):
         if not is_resolved(matrix[i, i], moments[n_components + i, i] / total, size, reg_covar):
             return False
         matrix[i, i] += reg_covar
-    log_determinant = invert_factor(matrix, DEFINITE)
+    log_determinant = invert_factor(matrix)
     if not np.isfinite(log_determinant):
         return False
     for i in range(n_features):
