@@ -14,18 +14,16 @@ from ..extras import needed
 from ..sources import ArraySource, BlockSource, ParquetSource
 from ..sources.base import VALUES
 from ..sources.npy import mapped
-from .fields import MISSING, number_in
 from .headers import are_words, is_usual_for_rows, numbering_of
+from .labels import Labels, spelled
 from .messages import TableError, many, note, one_line
-from .text import Missing, TextFile
+from .missing import Missing
+from .text import TextFile
 
 pa = needed("pyarrow", "cli")
 
 # Bytes of numbers read from text that are held in memory; more go to a temporary file.
 _IN_MEMORY = 64 << 20
-
-# Number of different labels in a column, at most.
-_LABELS = 10_000
 
 # Rows of a Parquet file that are looked at to see whether a column numbers the rows.
 _FIRST = 100
@@ -328,7 +326,7 @@ class ParquetTable(_Table):
 
     def _first_values(self, j):
         first = next(self._all.batches([self.names[j]]), None)
-        return [] if first is None else [_spelled(value) for value in first[-1].column(0)[:_FIRST].to_pylist()]
+        return [] if first is None else [spelled(value) for value in first[-1].column(0)[:_FIRST].to_pylist()]
 
     def _words(self, j):
         return (batch.column(0) for _, _, batch in self._all.batches([self.names[j]]))
@@ -350,70 +348,6 @@ class _NamedBlocks(BlockSource):
         rows = super()._rows_of(block, number)
         self.feature_names = self._names
         return rows
-
-
-class Labels:
-    """A column of labels (numbers or words), some of which may be missing."""
-
-    def __init__(self, where):
-        self._where, self._codes, self._number_of = where, [], {}
-
-    def add(self, words):
-        """Add an Arrow array of labels."""
-        if isinstance(words, pa.DictionaryArray):  # its dictionary may hold words that no row has
-            words = words.dictionary_decode()
-        encoded = words.dictionary_encode()
-        for word in encoded.dictionary.to_pylist():
-            self._number_of.setdefault(_spelled(word), len(self._number_of))
-        if len(self._number_of) > _LABELS:
-            raise TableError(f"{self._where} has more than {_LABELS:,} different values, too many for labels")
-        new = [self._number_of[_spelled(word)] for word in encoded.dictionary.to_pylist()]
-        nothing = self._number_of.setdefault("", len(self._number_of))
-        codes = encoded.indices.fill_null(len(new)).to_numpy(zero_copy_only=False)
-        self._codes.append(np.array([*new, nothing], np.int32)[codes])
-
-    def components(self, n_components):
-        """(component of each point, -1 if unknown; dict of component to label).
-
-        If all labels are whole numbers from 0 to n_components - 1, they are the components. Otherwise the components
-        are numbered in the order of the labels: numbers by size, words by the alphabet. Missing labels and -1 are
-        unknown.
-        """
-        words = [word for word in self._number_of if word.lower() not in MISSING and word != "-1"]
-        whole = all(re.fullmatch(r"-?(0|[1-9]\d{0,17})", word) for word in words)
-        words.sort(key=(lambda word: int(word)) if whole else None)
-        if whole and all(0 <= int(word) < n_components for word in words):
-            component_of = {word: int(word) for word in words}
-        else:
-            if len(words) > n_components:
-                few = ", ".join(words[:5]) + (", ..." if len(words) > 5 else "")
-                raise TableError(
-                    f"{self._where} has {len(words)} different labels ({few}), more than -k {n_components}"
-                )
-            component_of = {word: k for k, word in enumerate(words)}
-        if not words:
-            raise TableError(f"{self._where} has no labels: all values are missing or -1")
-        component = np.array([component_of.get(word, -1) for word in self._number_of])
-        return component[np.concatenate(self._codes)], {k: word for word, k in component_of.items()}
-
-
-def _spelled(word):
-    """A label as text. Whole numbers of any type give the same text; codes with leading zeros, as 007, stay as is."""
-    if word is None:
-        return ""
-    if isinstance(word, bytes):
-        word = word.decode("utf-8", "replace")
-    if isinstance(word, bool):
-        return str(int(word))
-    if isinstance(word, float):
-        return str(int(word)) if word.is_integer() else repr(word)
-    text = str(word).strip()
-    if re.match(r"[+-]?0\d", text):
-        return text
-    try:
-        return str(int(number_in(text))) if number_in(text).is_integer() else text
-    except ValueError:
-        return text
 
 
 class _Spool:

@@ -6,7 +6,6 @@ chunk that it refuses is parsed again by a slow reader, value by value.
 
 import bz2
 import codecs
-import csv
 import gzip
 import io
 import lzma
@@ -21,10 +20,12 @@ from itertools import islice
 import numpy as np
 
 from ..extras import needed
-from .fields import D_EXPONENTS, MISSING, has_fortran_exponent, is_number, is_text, number_in
+from .fields import D_EXPONENTS, MISSING, has_fortran_exponent, is_text, number_in
 from .formats import looks_like
 from .headers import holds_names
 from .messages import TableError, many, note, one_line
+from .missing import Missing
+from .records import aligned, empty_columns_of, fitness, quoted_fields, records, sample_of
 
 pa, arrow = needed("pyarrow", "cli"), needed("pyarrow.csv", "cli")
 pa.enable_signal_handlers(False)  # leave Ctrl-C to Python
@@ -253,7 +254,7 @@ class TextFile:
         """Parse value by value: TableError if one is no number; missing and infinite ones are counted in `missing`."""
         values, strings = array("d"), []
         lines = io.StringIO(chunk.decode("utf-8", "replace"), newline="")
-        for line, fields in _records(self.path, lines, self._delimiter, first_line):
+        for line, fields in records(self.path, lines, self._delimiter, first_line):
             if len(fields) != self._width:
                 raise TableError(f"{self.path}: line {line} has {many(len(fields), 'column')}, not {self._width:,}")
             values.extend(self._number(fields[j], j, line, missing) for j in numbers)
@@ -286,19 +287,19 @@ class TextFile:
         n_comments = next((i for i, line in enumerate(lines) if not line.startswith(_COMMENTS)), len(lines))
         comments, lines = lines[:n_comments], lines[n_comments:]
         choices = DELIMITERS if delimiter is None else (None if delimiter == " " else delimiter,)
-        samples = [_sample(self.path, lines, choice, n_comments + 1) for choice in choices]
-        scores = list(map(_fitness, samples))
+        samples = [sample_of(self.path, lines, choice, n_comments + 1) for choice in choices]
+        scores = list(map(fitness, samples))
         is_clear = any(max(scores)) or delimiter is not None
         best = scores.index(max(scores)) if is_clear else choices.index(",")  # one column
         self._delimiter, sample = choices[best], samples[best]
         if not sample:
-            list(_records(self.path, lines, self._delimiter, n_comments + 1))  # raises if the lines can't be parsed
+            list(records(self.path, lines, self._delimiter, n_comments + 1))  # raises if the lines can't be parsed
             raise TableError(f"{self.path}: the file is empty")
         (first_line, first), others = sample[0], [fields for _, fields in sample[1:]]
         while others and not any(others[-1]):
             others.pop()
-        quoted = [_quoted_fields(lines[number - n_comments - 1], self._delimiter) for number, _ in sample[:2]]
-        first, shift = _aligned(first, others)
+        quoted = [quoted_fields(lines[number - n_comments - 1], self._delimiter) for number, _ in sample[:2]]
+        first, shift = aligned(first, others)
         self.has_names, in_doubt = header, False
         if header is None:
             quoted[0] = [False] * shift + quoted[0]
@@ -318,7 +319,7 @@ class TextFile:
         names = first if self.has_names else self._names_of(comments) if header is None else None
         self.sample = others if self.has_names else [first, *others]
         self.has_names = names is not None
-        self.empty_columns = _empty_columns(names, self.sample)
+        self.empty_columns = empty_columns_of(names, self.sample)
         self.names = [(" ".join(names[j].split()) if names else "") or f"x{j + 1}" for j in range(self._width)]
         is_nameless = bool(names) and not names[0].strip() and self._width > 1 and 0 not in self.empty_columns
         self.has_row_names = shift > 0 or is_nameless
@@ -331,101 +332,10 @@ class TextFile:
         """Column names from the last comment line, as numpy.savetxt writes them; None if it holds none."""
         if comments:
             for delimiter in (self._delimiter, None):
-                records = list(_records(self.path, [comments[-1].lstrip("# ")], delimiter))
-                if records and len(records[0][1]) == self._width and all(map(is_text, records[0][1])):
-                    return records[0][1]
+                lines = list(records(self.path, [comments[-1].lstrip("# ")], delimiter))
+                if lines and len(lines[0][1]) == self._width and all(map(is_text, lines[0][1])):
+                    return lines[0][1]
         return None
-
-
-class Missing:
-    """Counts values that aren't finite, and keeps the place of the first."""
-
-    def __init__(self, path):
-        self._path, self.first, self.n = path, None, 0
-
-    def note(self, where):
-        self.n += 1
-        self.first = self.first or where
-
-    def refuse(self):
-        if self.n:
-            raise TableError(
-                f"{self._path}: {many(self.n, 'missing or infinite value')}, the first in {self.first}; "
-                "drop those rows, or fill them in"
-            )
-
-
-def _sample(path, lines, delimiter, first_line):
-    """The records of some lines; an empty list if they can't be parsed with this delimiter."""
-    try:
-        return list(_records(path, lines, delimiter, first_line))
-    except TableError:
-        return []
-
-
-def _fitness(sample):
-    """How well a delimiter fits: (whether it splits all lines into equally many fields, whether it splits most lines).
-
-    The first line is not counted, as it may be a header.
-    """
-    widths = [len(fields) for _, fields in sample[1:] or sample] or [0]
-    return min(widths) > 1 and min(widths) == max(widths), 2 * sum(width > 1 for width in widths) > len(widths)
-
-
-def _records(path, lines, delimiter, first_line=1):
-    """Yield (number of the first line, fields) for each record that isn't blank."""
-    if delimiter is None:
-        for number, line in enumerate(lines, start=first_line):
-            fields = [field.strip('"') for field in re.findall(r'"[^"]*"|\S+', line)]
-            if fields:
-                yield number, fields
-    else:
-        reader, number = csv.reader(lines, delimiter=delimiter, skipinitialspace=True), first_line
-        try:
-            for fields in reader:
-                fields = [field.strip() for field in fields]
-                if fields and fields != [""]:
-                    yield number, fields
-                number = reader.line_num + first_line
-        except csv.Error as error:  # most likely an unclosed quotation mark
-            raise TableError(f"{path}: line {number}: {error}; is a quotation mark missing?") from None
-
-
-def _quoted_fields(line, delimiter):
-    """For each field of a line: whether it is in quotation marks."""
-    if delimiter is None:
-        return [field.startswith('"') for field in re.findall(r'"[^"]*"|\S+', line)]
-    # Delimiters within quotation marks don't separate fields.
-    bare = re.sub(r'"[^"]*"', '""', line)
-    return [field.strip().startswith('"') for field in bare.split(delimiter)]
-
-
-def _aligned(first, others):
-    """(the first line's fields, fitted to the number of fields in the other lines; number of fields put before them).
-
-    Empty fields at the end are added or removed. One empty field is added at the beginning if a name is missing there,
-    as R's write.table gives none to the column of row names. If the other lines differ in their number of fields, or
-    nothing fits, the first line stays as it is.
-    """
-    widths = set(map(len, others))
-    if len(widths) != 1 or (width := widths.pop()) == len(first):
-        return first, 0
-    if width < len(first):
-        return (first, 0) if any(first[width:]) else (first[:width], 0)
-    if not any(field for fields in others for field in fields[len(first) :]):
-        return [*first, *[""] * (width - len(first))], 0
-    if width == len(first) + 1 and all(map(is_text, first)) and any(map(is_number, others[0][1:])):
-        return ["", *first], 1
-    return first, 0
-
-
-def _empty_columns(names, rows):
-    """Numbers of the columns without a name and without values."""
-    width = len(rows[0])
-    if width == 1:
-        return []
-    empty = [j for j in range(width) if not any(fields[j] for fields in rows if j < len(fields))]
-    return [j for j in empty if names is None or not names[j].strip()]
 
 
 def _n_lines(text):
