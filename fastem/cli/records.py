@@ -78,3 +78,10 @@ def empty_columns_of(names, rows):
         return []
     empty = [j for j in range(width) if not any(fields[j] for fields in rows if j < len(fields))]
     return [j for j in empty if names is None or not names[j].strip()]
+
+
+def quoted(field, special=',"\r\n'):
+    """A field as CSV has it: in quotation marks if it holds a special character, or nothing between blanks."""
+    if any(character in field for character in special) or (not field and " " in special):
+        return '"' + field.replace('"', '""') + '"'
+    return field

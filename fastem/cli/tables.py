@@ -13,11 +13,13 @@ import numpy as np
 from ..extras import needed
 from ..sources import ArraySource, BlockSource, ParquetSource
 from ..sources.base import VALUES
+from ..sources.blocks import as_rows
 from ..sources.npy import mapped
 from .headers import are_words, is_usual_for_rows, numbering_of
 from .labels import Labels, spelled
 from .messages import TableError, many, note, one_line
-from .missing import Missing
+from .missing import Unusable
+from .records import quoted
 from .text import TextFile
 
 pa = needed("pyarrow", "cli")
@@ -43,10 +45,10 @@ class Data:
     labels: object
     """`Labels`, or None."""
     refuse_missing: object
-    """Function to call after an error: raises TableError if a value of the points isn't finite, and says which."""
+    """Function to call after an error: raises TableError if a value of the points can't be used, and says which."""
 
 
-def open_table(path, delimiter=None, header=None):
+def open_table(path, delimiter=None, header=None, allows_missing=False):
     """Open the table in a file. Its attribute `names` are the column names; x1, x2, ... if the file has none.
 
     Parameters
@@ -58,11 +60,19 @@ def open_table(path, delimiter=None, header=None):
         Of text. None: detected.
     header : bool, default=None
         Whether the first line of text holds the names of the columns. None: detected.
+    allows_missing : bool
+        Whether values of features may be missing (NaN).
 
     Raises
     ------
     TableError, OSError
     """
+    table = _opened(path, delimiter, header)
+    table.allows_missing = allows_missing
+    return table
+
+
+def _opened(path, delimiter, header):
     if path == "faithful" and not os.path.exists(path):
         from fastem.datasets import load_faithful
 
@@ -79,6 +89,9 @@ class _Table:
     """A table of any file format: finds columns by name or number."""
 
     empty_columns = ()
+    allows_missing = False
+    # How `records` are written as text; text tables have ways of their own.
+    delimiter, decimal_point, titles = ",", ".", None
 
     def chosen(self, columns=None, aside=(), is_weighted=False):
         """Numbers of the feature columns: the given `columns` in that order, by default all that may be features.
@@ -194,19 +207,19 @@ class _Table:
         )
 
     def refuse_missing(self, features, blocks=None, first=0):
-        """Raise TableError if a value of these columns isn't finite.
+        """Raise TableError if a value of these columns is infinite, or missing where none may be.
 
         blocks: the rows to look at, of which the first has the number `first`; None: all rows.
         """
-        missing = Missing(self.path)
+        unusable = Unusable(self.path, self.allows_missing)
         for rows in self.blocks(features) if blocks is None else blocks:
-            bad = ~np.isfinite(rows)
-            if bad.any() and not missing.n:
+            bad = unusable.among(rows)
+            if bad.any() and not unusable.n:
                 i, j = np.argwhere(bad)[0]
-                missing.first = f"row {first + i + 1}, column {features[j] + 1} ({self.names[features[j]]})"
-            missing.n += int(bad.sum())
+                unusable.first = f"row {first + i + 1}, column {features[j] + 1} ({self.names[features[j]]})"
+            unusable.count(rows[bad])
             first += len(rows)
-        missing.refuse()
+        unusable.refuse()
 
     def _check(self, weights, j):
         """Raise TableError if `weights`, read from column j, are invalid."""
@@ -218,6 +231,11 @@ class _Table:
             raise TableError(f"{self._named(j)}: {many(bad.size, 'weight')} {what}, the first in row {bad[0] + 1}")
         if not weights.any():
             raise TableError(f"{self._named(j)}: all weights are 0")
+
+    @property
+    def preamble(self):
+        """The lines before the rows, in text."""
+        return (",".join(map(quoted, self.names)) + "\n").encode()
 
     def _names(self, columns):
         return [self.names[j] for j in columns]
@@ -234,6 +252,8 @@ class TextTable(_Table):
         self.path = self._file.path
         self.names, self.has_names = self._file.names, self._file.has_names
         self.has_row_names, self.empty_columns = self._file.has_row_names, self._file.empty_columns
+        self.delimiter, self.decimal_point = self._file.delimiter, self._file.decimal_point
+        self.titles = self._file.titles
         self.n_bytes = None if path == "-" else os.path.getsize(path)
 
     @property
@@ -243,7 +263,15 @@ class TextTable(_Table):
 
     def blocks(self, numbers):
         """Rows of these columns, some at a time."""
-        return (rows for rows, _ in self._file.blocks(numbers))
+        return (rows for rows, _ in self._file.blocks(numbers, allows_missing=self.allows_missing))
+
+    def records(self, numbers):
+        """Yield blocks of (rows of these columns, in which values may be missing; all fields, as CSV has them)."""
+        return self._file.records(numbers)
+
+    @property
+    def preamble(self):
+        return self._file.preamble
 
     def _first_values(self, j):
         return [fields[j] for fields in self._file.sample if j < len(fields)]
@@ -251,7 +279,7 @@ class TextTable(_Table):
     def read(self, features, weights=None, labels=None, watch=None):
         spool, column = _Spool(len(features)), []
         vocabulary = None if labels is None else Labels(self._named(labels))
-        for rows, words in self._file.blocks([*features, *([] if weights is None else [weights])], labels):
+        for rows, words in self._file.blocks(features, labels, weights, self.allows_missing):
             spool.append(rows[:, : len(features)])
             if weights is not None:
                 column.append(rows[:, -1].copy())
@@ -281,6 +309,12 @@ class ArrayTable(_Table):
         """Rows of these columns, some at a time."""
         step = max(1, VALUES // len(self.names))
         return (self._X[start : start + step][:, numbers] for start in range(0, len(self._X), step))
+
+    def records(self, numbers):
+        """As `TextTable.records`."""
+        for rows in self.blocks(range(len(self.names))):
+            cells = [list(map(repr, row)) for row in rows.tolist()]
+            yield rows[:, numbers].astype(np.float64), cells
 
     def points(self, features):
         """A source of these columns; the array itself if they are all its columns, in order."""
@@ -313,6 +347,15 @@ class ParquetTable(_Table):
     def blocks(self, numbers):
         """Rows of these columns, some at a time."""
         return self.points(numbers).read()
+
+    def records(self, numbers):
+        """As `TextTable.records`."""
+        for _, _, batch in self._all.batches(self.names):
+            rows, _ = as_rows(batch.select(self._names(numbers)), self.path)
+            columns = [
+                ["" if value is None else quoted(str(value)) for value in each.to_pylist()] for each in batch.columns
+            ]
+            yield rows.astype(np.float64), list(map(list, zip(*columns, strict=True)))
 
     def points(self, features):
         """A source of these columns."""

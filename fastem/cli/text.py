@@ -24,8 +24,8 @@ from .fields import D_EXPONENTS, MISSING, has_fortran_exponent, is_text, number_
 from .formats import looks_like
 from .headers import holds_names
 from .messages import TableError, many, note, one_line
-from .missing import Missing
-from .records import aligned, empty_columns_of, fitness, quoted_fields, records, sample_of
+from .missing import Unusable
+from .records import aligned, empty_columns_of, fitness, quoted, quoted_fields, records, sample_of
 
 pa, arrow = needed("pyarrow", "cli"), needed("pyarrow.csv", "cli")
 pa.enable_signal_handlers(False)  # leave Ctrl-C to Python
@@ -67,6 +67,11 @@ class TextFile:
         of lines also make one.
     sample : list of list of str
         Fields of the first rows.
+    delimiter, decimal_point : str
+    titles : list of str or None
+        Names of the columns as they are written, "" for those without one; None if the file has no names.
+    preamble : bytes
+        The lines before the rows, once the first rows have been read.
     """
 
     def __init__(self, path, delimiter=None, header=None):
@@ -82,7 +87,7 @@ class TextFile:
             raise TableError(f"{self.path}: {no_table}")
         if not _is_utf8(head):
             self._bytes, head = _from_windows(self._bytes), _from_windows(io.BytesIO(head)).read()
-        self._rest = head
+        self._rest, self.preamble = head, b""
         self._has_old_ends = b"\r" in head[:-1] and b"\n" not in head  # CR only, as in Excel for Macintosh
         self._sniff(head, is_all, delimiter, header)
 
@@ -91,7 +96,7 @@ class TextFile:
         """Bytes of the file that have been read, counted before decompression."""
         return self._raw.tell()
 
-    def blocks(self, numbers, words=None):
+    def blocks(self, numbers, words=None, weights=None, allows_missing=False):
         """Yield the rows in blocks: (array of shape (m, len(numbers)), Arrow array of m texts in UTF-8, or None).
 
         Parameters
@@ -100,18 +105,50 @@ class TextFile:
             Columns that hold finite numbers.
         words : int, default=None
             A column that may hold anything.
+        weights : int, default=None
+            A further column of finite numbers, which becomes the last one of the array.
+        allows_missing : bool
+            Whether values of `numbers` may be missing. They become NaN.
 
         Raises
         ------
         TableError
-            If a value of `numbers` is no number; or, after all rows were read, if some aren't finite.
+            If a value of these columns is no number; or, after all rows were read, if some can't be used.
         """
-        missing = Missing(self.path)
+        unusable = Unusable(self.path, allows_missing, None if weights is None else len(numbers))
+        numbers = [*numbers, *([] if weights is None else [weights])]
         for first_line, chunk in self._chunks():
-            rows, strings = self._parsed(chunk, first_line, numbers, words, missing)
-            if len(rows) and not missing.n:
+            rows, strings = self._parsed(chunk, first_line, numbers, words, unusable)
+            if len(rows) and not unusable.n:
                 yield rows, strings
-        missing.refuse()
+        unusable.refuse()
+
+    def records(self, numbers):
+        """Yield the rows in blocks: (array of shape (m, len(numbers)), lists of the m rows' fields as CSV has them).
+
+        Values of `numbers` may be missing. They become NaN.
+        """
+        unusable = Unusable(self.path, allows_missing=True)
+        special = '"\r\n' + self.delimiter
+        for first_line, chunk in self._chunks():
+            rows, _ = self._parsed(chunk, first_line, numbers, None, unusable)
+            lines = io.StringIO(chunk.decode("utf-8", "surrogateescape"), newline="")
+            cells = [fields for _, fields in records(self.path, lines, self._delimiter, first_line)]
+            if len(cells) != len(rows):  # what is no row for Python may be one for Arrow
+                rows, _ = self._parsed_slowly(chunk, first_line, numbers, None, unusable)
+            if b'"' in chunk:
+                cells = [[quoted(field, special) for field in fields] for fields in cells]
+            if len(rows) and not unusable.n:
+                yield rows, cells
+        unusable.refuse()
+
+    @property
+    def delimiter(self):
+        return self._delimiter or " "
+
+    @property
+    def decimal_point(self):
+        return self._decimal_point
 
     def _text_of(self, file):
         """The file as a stream of UTF-8: decompressed, and converted from UTF-16 if it begins with a UTF-16 BOM."""
@@ -203,9 +240,10 @@ class TextFile:
         while line <= self._n_lines_before and start < len(chunk):
             start = chunk.find(b"\n", start) + 1 or len(chunk)
             line += 1
+        self.preamble += chunk[:start]
         return chunk[start:], line
 
-    def _parsed(self, chunk, first_line, numbers, words, missing):
+    def _parsed(self, chunk, first_line, numbers, words, unusable):
         columns = [*numbers, *([words] if words is not None else [])]
         if self._delimiter is None:
             plain = None if b'"' in chunk else re.sub(rb"(?m)^ | (?=\r?$)", b"", re.sub(rb"[ \t]+", b" ", chunk))
@@ -238,45 +276,51 @@ class TextFile:
         except pa.ArrowInvalid:
             if not chunk.strip():
                 return np.empty((0, len(numbers))), None
-            return self._parsed_slowly(chunk, first_line, numbers, words, missing)
+            return self._parsed_slowly(chunk, first_line, numbers, words, unusable)
         rows = np.empty((len(table), len(numbers)))
         for i, j in enumerate(numbers):
             rows[:, i] = table[str(j)].to_numpy()
         with np.errstate(over="ignore", invalid="ignore"):
             is_finite = np.isfinite(rows.sum())
-        if not is_finite and not np.isfinite(rows).all():
-            if not missing.n:  # the slow reader finds where the first is
-                return self._parsed_slowly(chunk, first_line, numbers, words, missing)
-            missing.n += np.count_nonzero(~np.isfinite(rows))
+        if not is_finite and (bad := unusable.among(rows)).any():
+            if not unusable.n:  # the slow reader finds where the first is
+                return self._parsed_slowly(chunk, first_line, numbers, words, unusable)
+            unusable.count(rows[bad])
         return rows, table[str(words)].combine_chunks() if words is not None else None
 
-    def _parsed_slowly(self, chunk, first_line, numbers, words, missing):
-        """Parse value by value: TableError if one is no number; missing and infinite ones are counted in `missing`."""
-        values, strings = array("d"), []
+    def _parsed_slowly(self, chunk, first_line, numbers, words, unusable):
+        """Parse value by value: TableError if one is no number; counts those that can't be used."""
+        values, strings, numbers_of_lines = array("d"), [], []
         lines = io.StringIO(chunk.decode("utf-8", "replace"), newline="")
         for line, fields in records(self.path, lines, self._delimiter, first_line):
             if len(fields) != self._width:
                 raise TableError(f"{self.path}: line {line} has {many(len(fields), 'column')}, not {self._width:,}")
-            values.extend(self._number(fields[j], j, line, missing) for j in numbers)
+            values.extend(self._number(fields[j], j, line) for j in numbers)
+            numbers_of_lines.append(line)
             if words is not None:
                 strings.append(None if fields[words].lower() in MISSING else fields[words].encode())
         rows = np.array(values).reshape(-1, len(numbers))
+        bad = unusable.among(rows)
+        if bad.any():
+            i, j = np.argwhere(bad)[0]
+            unusable.first = unusable.first or self._place(numbers_of_lines[i], numbers[j])
+            unusable.count(rows[bad])
         return rows, pa.array(strings, pa.binary()) if words is not None else None
 
-    def _number(self, field, j, line, missing):
-        where = f"line {line}, column {j + 1} ({self.names[j]})"
+    def _place(self, line, j):
+        return f"line {line}, column {j + 1} ({self.names[j]})"
+
+    def _number(self, field, j, line):
         try:
-            value = number_in(field.replace(",", ".") if self._decimal_point == "," else field)
+            return number_in(field.replace(",", ".") if self._decimal_point == "," else field)
         except ValueError:
             if field.lower() not in MISSING:
                 hint = "choose columns with --columns" if self._width > 1 else "is another --delimiter needed?"
                 if line == self._doubtful_line:
                     hint += ", or use --header if this line holds names"
-                raise TableError(f"{self.path}: {where}: {field[:50]!r} is not a number; {hint}") from None
-            value = math.nan
-        if not math.isfinite(value):
-            missing.note(where)
-        return value
+                where = f"{self.path}: {self._place(line, j)}"
+                raise TableError(f"{where}: {field[:50]!r} is not a number; {hint}") from None
+            return math.nan
 
     def _sniff(self, head, is_all, delimiter, header):
         """Detect delimiter, column names, lines before the data, number of columns and decimal point."""
@@ -298,13 +342,13 @@ class TextFile:
         (first_line, first), others = sample[0], [fields for _, fields in sample[1:]]
         while others and not any(others[-1]):
             others.pop()
-        quoted = [quoted_fields(lines[number - n_comments - 1], self._delimiter) for number, _ in sample[:2]]
+        in_quotes = [quoted_fields(lines[number - n_comments - 1], self._delimiter) for number, _ in sample[:2]]
         first, shift = aligned(first, others)
         self.has_names, in_doubt = header, False
         if header is None:
-            quoted[0] = [False] * shift + quoted[0]
-            quoted = [[*each, *[False] * (len(first) - len(each))] for each in quoted]
-            self.has_names, in_doubt = holds_names(first, quoted[0], others, quoted[-1])
+            in_quotes[0] = [False] * shift + in_quotes[0]
+            in_quotes = [[*each, *[False] * (len(first) - len(each))] for each in in_quotes]
+            self.has_names, in_doubt = holds_names(first, in_quotes[0], others, in_quotes[-1])
         if self.has_names and not others:
             raise TableError(f"{self.path}: no rows after the header")
         if in_doubt:
@@ -318,7 +362,7 @@ class TextFile:
             raise TableError(f"{self.path}: line {first_line} has {self._width:,} columns, more than {_COLUMNS:,}")
         names = first if self.has_names else self._names_of(comments) if header is None else None
         self.sample = others if self.has_names else [first, *others]
-        self.has_names = names is not None
+        self.has_names, self.titles = names is not None, names
         self.empty_columns = empty_columns_of(names, self.sample)
         self.names = [(" ".join(names[j].split()) if names else "") or f"x{j + 1}" for j in range(self._width)]
         is_nameless = bool(names) and not names[0].strip() and self._width > 1 and 0 not in self.empty_columns
