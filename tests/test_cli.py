@@ -948,7 +948,7 @@ MODELS = {
     "tied": lambda: fastem.GaussianMixture(2, covariance_type="tied"),
     "diag": lambda: fastem.GaussianMixture(2, covariance_type="diag"),
     "spherical": lambda: fastem.GaussianMixture(2, covariance_type="spherical"),
-    "unfinished": lambda: fastem.GaussianMixture(2, max_iter=1),
+    "unfinished": lambda: fastem.GaussianMixture(2, max_iter=1, missing="em"),
     "bayesian": lambda: fastem.BayesianGaussianMixture(n_components=2, max_iter=1),
 }
 

@@ -343,6 +343,7 @@ FAULTS = [
     ("impute nameless.npz good.csv -o good.csv", "good.csv: would overwrite the input"),
     ("impute model.npz good.csv", "good.csv: no column 'eruptions', a feature of model.npz; …"),
     ("impute nameless.npz good.csv --draws 2 --std", "--draws and --std exclude each other: …"),
+    ("impute nameless.npz good.csv -o old.npy", "old.npy: the filled table is written as text; give it a name such …"),
     ("impute nameless.npz good.csv --draws 0", "Invalid value for '--draws': should be 1 or more, got 0; …"),
     ("plot model.npz -o fit.png", "--kind mixture needs a FILE of points"),
     # usage; typer words some of these

@@ -16,11 +16,16 @@ from .records import quoted
 # Bytes of further draws that are held in memory; more go to a temporary file.
 _IN_MEMORY = 64 << 20
 
+# Suffixes of formats that tables are read from, but not written in.
+_BINARY = ".npy", ".npz", ".parquet", ".parq"
+
 
 def impute(options):
     """Fill in a table, block by block."""
     if options.draws is not None and options.std:
         raise TableError("--draws and --std exclude each other: the draws show the deviation")
+    if (options.out or "").lower().endswith(_BINARY):
+        raise TableError(f"{options.out}: the filled table is written as text; give it a name such as filled.csv")
     model = load(options.model)
     live = Live(options.out not in (None, "-"))
     with text_to(options.out, options.file, options.model) as stream, live.showing(), ExitStack() as stack:
