@@ -456,6 +456,19 @@ def test_missing_cells_are_not_observed(run, monkeypatch, holes, source):
         assert json.loads(run(f"score model.npz {source} --json"))["bic"] == pytest.approx(result["bic"], rel=1e-12)
 
 
+def test_null_in_parquet_columns_of_any_kind(run):
+    rng = np.random.default_rng(0)
+    X = np.column_stack([rng.normal(size=60), rng.integers(0, 9, 60), rng.integers(0, 2, 60)])
+    X[[3, 4, 5, 5], [0, 1, 2, 1]] = np.nan
+    kinds = {"a": "float64", "i": "Int64", "b": "boolean"}
+    pd.DataFrame({name: pd.array(x, kind) for (name, kind), x in zip(kinds.items(), X.T, strict=True)}).to_parquet(
+        "table.parquet"
+    )
+    result = json.loads(run("fit table.parquet -k 1 --missing em --tol 1e-9 --max-iter 1000 --json"))
+    assert (result["n_missing"], result["feature_names"]) == (4, list(kinds))
+    np.testing.assert_allclose(result["means"], em(X, 1, tol=1e-9, max_iter=1000).means_, rtol=1e-9)
+
+
 def test_missing_cells_in_a_spooled_table_with_weights_and_labels(run, monkeypatch, holes):
     monkeypatch.setattr("fastem.cli.tables._IN_MEMORY", 100)
     monkeypatch.setattr("fastem.cli.text._CHUNK", 1 << 10)
