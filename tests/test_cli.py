@@ -37,7 +37,7 @@ from fastem.model.families import FAMILIES, STANDARD
 from .grids import exhaustive, grid
 
 FAITHFUL_LOG_LIKELIHOOD = -1130.264  # mclust, 2 components, unconstrained covariances
-COMMANDS = ["fit", "predict", "score", "sample", "select", "plot", "info", "warm-up"]
+COMMANDS = ["fit", "predict", "impute", "score", "sample", "select", "plot", "info", "warm-up"]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(fastem.__file__).resolve().parents[1]), "COLUMNS": "80"}
 FASTEM = [sys.executable, "-m", "fastem"]
 
@@ -148,7 +148,10 @@ def test_options_reach_the_estimator(run, monkeypatch):
 
     monkeypatch.setattr(fastem, "GaussianMixture", Recorder)
     options = "-k 3 --covariance diag --tol 0.5 --max-iter 7 --n-init 2 --reg-covar 0.002 --algorithm em"
-    assert run(f"fit faithful {options} --assignment hard --init random_from_data --seed 11 --threads 1 -q") == ""
+    assert (
+        run(f"fit faithful {options} --assignment hard --init random_from_data --missing em --seed 11 --threads 1 -q")
+        == ""
+    )
     assert seen == {
         "n_components": 3,
         "covariance_type": "diag",
@@ -161,6 +164,7 @@ def test_options_reach_the_estimator(run, monkeypatch):
         "n_threads": 1,
         "algorithm": "em",
         "assignment": "hard",
+        "missing": "em",
     }
 
 
@@ -401,6 +405,154 @@ def test_outputs_replace_what_was_there_through_links(run):
     run("fit faithful -k 1 --assign link.csv -q")
     assert Path("target.csv").read_text() == "label\n" + "0\n" * 272
     assert os.path.islink("link.csv")
+
+
+# -- missing values ----------------------------------------------------------------------------------------------------
+
+WORDS = ["", "NA", "NaN", "null", "?"]  # that stand for a missing value
+
+
+@pytest.fixture
+def holes():
+    """Blobs of 3 features, a fifth of the cells missing, in holes.csv, .npy and .parquet; a group beside them."""
+    X = blobs(2, 3, n=60)
+    rng = np.random.default_rng(1)
+    X[rng.random(X.shape) < 0.2] = np.nan
+    X[7] = np.nan
+    frame = pd.DataFrame(X, columns=["a", "b", "c"])
+    frame.to_parquet("holes.parquet", row_group_size=50)
+    np.save("holes.npy", X)
+    group = np.where(rng.random(len(X)) < 0.2, "", np.repeat(["x,y", "z"], 60))
+    fields = [
+        [WORDS[(i + j) % 5] if v != v else repr(v) for j, v in enumerate(row)] for i, row in enumerate(X.tolist())
+    ]
+    with open("holes.csv", "w", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows(
+            [["a", "b", "c", "group"], *([*f, g] for f, g in zip(fields, group, strict=True))]
+        )
+    return X
+
+
+def em(X, k=2, **settings):
+    return fastem.GaussianMixture(k, random_state=0, missing="em").set_params(**settings).fit(X)
+
+
+@pytest.mark.parametrize("source", ["holes.csv --columns a,b,c", "holes.npy", "holes.parquet", "-"])
+def test_missing_cells_are_not_observed(run, monkeypatch, holes, source):
+    if source == "-":
+        pd.DataFrame(holes).to_csv("plain.csv", index=False, header=False)
+        from_stdin(monkeypatch, Path("plain.csv").read_bytes())
+    expected = em(holes)
+    result = json.loads(run(f"fit {source} -k 2 --missing em --json --save model.npz --assign labels.csv"))
+    np.testing.assert_allclose(result["means"], expected.means_, rtol=1e-9)
+    assert result["bic"] == pytest.approx(expected.bic(holes), rel=1e-9)
+    assert result["n_missing"] == np.isnan(holes).sum()
+    labels = column(Path("labels.csv").read_text())
+    assert labels.tolist() == expected.predict(holes).tolist()
+    if source != "-":
+        text = run(f"predict model.npz {source} --proba --density")
+        assert column(text, "label").tolist() == labels.tolist()
+        np.testing.assert_allclose(column(text, "log_density"), expected.score_samples(holes), rtol=1e-9, atol=1e-12)
+        assert json.loads(run(f"score model.npz {source} --json"))["bic"] == pytest.approx(result["bic"], rel=1e-12)
+
+
+def test_null_in_parquet_columns_of_any_kind(run):
+    rng = np.random.default_rng(0)
+    X = np.column_stack([rng.normal(size=60), rng.integers(0, 9, 60), rng.integers(0, 2, 60)])
+    X[[3, 4, 5, 5], [0, 1, 2, 1]] = np.nan
+    kinds = {"a": "float64", "i": "Int64", "b": "boolean"}
+    pd.DataFrame({name: pd.array(x, kind) for (name, kind), x in zip(kinds.items(), X.T, strict=True)}).to_parquet(
+        "table.parquet"
+    )
+    result = json.loads(run("fit table.parquet -k 1 --missing em --tol 1e-9 --max-iter 1000 --json"))
+    assert (result["n_missing"], result["feature_names"]) == (4, list(kinds))
+    np.testing.assert_allclose(result["means"], em(X, 1, tol=1e-9, max_iter=1000).means_, rtol=1e-9)
+
+
+def test_missing_cells_in_a_spooled_table_with_weights_and_labels(run, monkeypatch, holes):
+    monkeypatch.setattr("fastem.cli.tables._IN_MEMORY", 100)
+    monkeypatch.setattr("fastem.cli.text._CHUNK", 1 << 10)
+    weights = np.random.default_rng(2).integers(1, 4, len(holes)).astype(float)
+    rows = pd.read_csv("holes.csv", keep_default_na=False).assign(w=weights)
+    rows.to_csv("more.csv", index=False)
+    known = rows["group"].map({"": -1, "x,y": 0, "z": 1}).to_numpy()
+    expected = fastem.GaussianMixture(2, random_state=0, missing="em").fit(holes, sample_weight=weights, labels=known)
+    out, _ = run("fit more.csv -k 2 --missing em --weights w --labels group --save model.npz")
+    assert f"missing         {np.isnan(holes).sum()} values" in out
+    np.testing.assert_allclose(fastem.load("model.npz").means_, expected.means_, rtol=1e-9)
+
+
+def test_select_with_missing_cells(run, holes):
+    result = json.loads(run("select holes.npy -k 1-2 --covariance full --missing em --json"))
+    best = fastem.select(holes, [1, 2], "full", missing="em", random_state=0).best_estimator_
+    np.testing.assert_allclose(result["means"], best.means_, rtol=1e-9)
+
+
+@pytest.mark.parametrize("missing", ["em", "error"])
+@pytest.mark.parametrize("suffix", ["csv", "npy", "parquet"])
+def test_impute_equals_the_model(run, holes, suffix, missing):
+    X = holes if missing == "em" else np.nan_to_num(holes)
+    model = em(X, missing=missing)
+    model.save("model.npz")
+    columns = " --columns a,b,c" if suffix == "csv" else ""
+    filled, std = model.impute(holes, return_std=True)
+    table = pd.read_csv(io.StringIO(run(f"impute model.npz holes.{suffix}{columns}")))
+    np.testing.assert_allclose(table.iloc[:, :3], filled, rtol=1e-12)
+    wide = pd.read_csv(io.StringIO(run(f"impute model.npz holes.{suffix}{columns} --std")))
+    np.testing.assert_allclose(wide.iloc[:, :3], filled, rtol=1e-12)
+    np.testing.assert_allclose(wide.iloc[:, -3:], std, rtol=1e-12)
+    assert wide.columns[-1] == ("std_x3" if suffix == "npy" else "std_c")
+    drawn = run(f"impute model.npz holes.{suffix}{columns} --draws 3 --seed 5")
+    assert drawn == run(f"impute model.npz holes.{suffix}{columns} --draws 3 --seed 5")
+    drawn = pd.read_csv(io.StringIO(drawn))
+    assert drawn.columns[0] == "draw" and drawn["draw"].tolist() == np.repeat([1, 2, 3], len(holes)).tolist()
+    if suffix != "parquet":  # read in one block
+        expected = model.impute(holes, n_draws=3, random_state=5)
+        np.testing.assert_allclose(drawn.iloc[:, 1:4], np.concatenate(expected), rtol=1e-9)
+
+
+def test_impute_leaves_all_else_as_it_was_written(run, monkeypatch, holes):
+    em(holes).save("model.npz")
+    filled = em(holes).impute(holes)
+    before, after = ([*csv.reader(io.StringIO(text))] for text in (
+        Path("holes.csv").read_text(), run("impute model.npz holes.csv --columns a,b,c")
+    ))  # fmt: skip
+    spelled = [["a", "b", "c"], *(list(map(repr, row)) for row in filled.tolist())]
+    assert after == [
+        [new if old in WORDS and j < 3 else old for j, (old, new) in enumerate(zip(row, [*values, ""], strict=True))]
+        for row, values in zip(before, spelled, strict=True)
+    ]
+    monkeypatch.setattr("fastem.cli.text._CHUNK", 1 << 10)
+    monkeypatch.setattr("fastem.cli.text._HEAD", 1 << 10)
+    monkeypatch.setattr("fastem.cli.imputing._IN_MEMORY", 100)
+    assert [*csv.reader(io.StringIO(run("impute model.npz holes.csv --columns a,b,c")))] == after
+    drawn = [*csv.reader(io.StringIO(run("impute model.npz holes.csv --columns a,b,c --draws 2")))]
+    assert [row[0] for row in drawn] == ["draw", *["1"] * len(holes), *["2"] * len(holes)]
+    assert [row[4] for row in drawn] == [row[3] for row in before + before[1:]]
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("# by hand\nu;a;b\n1,50;NA;x\n3;2,5;\n", "# by hand\nu;a;b\n1,50;COMMA;x\n3;2,5;\n"),
+        ("1.50,\r\n,2\r\n3,4\r\n", "1.50,MEAN\nMEAN,2\n3,4\n"),
+        ('"u" "a" "my b"\n1 NA "x y"\n1 2 z\n', '"u" "a" "my b"\n1 MEAN "x y"\n1 2 z\n'),
+        ('"u" "a"\n"one row" 1 NA\n"two" 1 2\n', '"u" "a"\n"one row" 1 MEAN\ntwo 1 2\n'),
+    ],
+)
+def test_impute_keeps_the_dialect(run, content, expected):
+    fastem.GaussianMixture(1).fit([[0.5, 1.5], [1.5, 0.5], [-1.5, 2.5], [3.5, -0.5]]).save("model.npz")
+    columns = "2,3" if "one row" in content else "1,2"
+    write(content)
+    text = run(f"impute model.npz table.csv --columns {columns}")
+    pattern = re.escape(expected).replace("MEAN", r"-?\d+\.\d+").replace("COMMA", r"-?\d+,\d+")
+    assert re.fullmatch(pattern, text), text
+
+
+def test_impute_says_if_nothing_was_missing(run, model):
+    out, err = run("impute model.npz table.csv")
+    assert out == Path("table.csv").read_text()
+    assert "note: table.csv: no cell was missing in the columns of model.npz" in err
 
 
 # -- what a model is good for -----------------------------------------------------------------------------------------
@@ -795,7 +947,7 @@ def test_a_missing_file_is_told_before_heavy_imports():
     lines = [
         "fit no.csv -k 2", "fit no.npy -k 2", "fit no.parquet -k 2", "select no.csv", "info no.npz", "sample no.npz",
         "predict no.npz x.csv", "predict x.npz no.csv", "score no.npz x.csv", "score x.npz no.csv", "plot no.npz",
-        "plot x.npz no.csv",
+        "plot x.npz no.csv", "impute no.npz x.csv", "impute x.npz no.csv",
     ]  # fmt: skip
     write("1\n2\n", "x.csv")
     write("no model", "x.npz")
@@ -809,7 +961,7 @@ MODELS = {
     "tied": lambda: fastem.GaussianMixture(2, covariance_type="tied"),
     "diag": lambda: fastem.GaussianMixture(2, covariance_type="diag"),
     "spherical": lambda: fastem.GaussianMixture(2, covariance_type="spherical"),
-    "unfinished": lambda: fastem.GaussianMixture(2, max_iter=1),
+    "unfinished": lambda: fastem.GaussianMixture(2, max_iter=1, missing="em"),
     "bayesian": lambda: fastem.BayesianGaussianMixture(n_components=2, max_iter=1),
 }
 

@@ -69,6 +69,7 @@ def _make_files():
         "missing.csv": "a,b\n1,\n3,4\nNA,nan\n",
         "infinite.csv": "a,b\n1,2\n3,-inf\n5,1e999\n",
         "first.csv": "NA,1\n2,3\n",
+        "hollow.csv": "a,b\n1,\n3,NA\n5,\n",
         "colons.csv": "a:b\n1:2\n3:4\n",
         "quote.csv": "a,b\n1,2\n" + '3,"4\n' + 40_000 * "5,6\n",
         "title.csv": "My data\na,b\n1,2\n3,4\n",
@@ -125,7 +126,9 @@ def _make_files():
 
 NOT_A_NUMBER = "is not a number; choose columns with --columns"
 HEADER = ", or use --header if this line holds names"
-MISSING = "drop those rows, or fill them in"
+UNUSABLE = "drop those rows, or fill them in"
+MISSING = "drop those rows, fill them in, or fit with --missing em"
+INFINITE = "drop those rows, or leave those cells empty"
 COLLAPSED = "some components have ill-defined empirical covariance …"  # as scikit-learn says it
 
 # What each command prints after "fastem: error: "; "…" stands for anything.
@@ -189,7 +192,7 @@ FAULTS = [
     ),
     (
         "fit infinite.csv -k 1",
-        f"infinite.csv: 2 missing or infinite values, the first in line 3, column 2 (b); {MISSING}",
+        f"infinite.csv: 2 missing or infinite values, the first in line 3, column 2 (b); {UNUSABLE}",
     ),
     ("fit first.csv -k 1", f"first.csv: 1 missing or infinite value, the first in line 1, column 1 (x1); {MISSING}"),
     (
@@ -201,12 +204,27 @@ FAULTS = [
         f"missing.parquet: 2 missing or infinite values, the first in row 2, column 1 (a); {MISSING}",
     ),
     (
+        "fit infinite.csv -k 1 --missing em",
+        f"infinite.csv: 2 infinite values, the first in line 3, column 2 (b); {INFINITE}",
+    ),
+    (
+        "fit missing.npy -k 1 --missing em",
+        f"missing.npy: 1 infinite value, the first in row 4, column 2 (x2); {INFINITE}",
+    ),
+    (
+        "fit missing.csv -k 1 --columns a --weights b --missing em",
+        f"missing.csv: 2 missing or infinite values, the first in line 2, column 2 (b); {UNUSABLE}",
+    ),
+    ("fit none.csv -k 1 --columns a --weights b --missing em", "none.csv: 2 missing or infinite values, …(b); …"),
+    ("fit hollow.csv -k 1 --missing em", "hollow.csv: column 'b' has no values; leave it out with --columns"),
+    ("select hollow.csv -k 1 --missing em", "hollow.csv: column 'b' has no values; leave it out with --columns"),
+    (
         "select missing.parquet -k 1",
         f"missing.parquet: 2 missing or infinite values, the first in row 2, column 1 (a); {MISSING}",
     ),
     (
         "fit missing.parquet -k 1 --columns b",
-        f"missing.parquet: 1 missing or infinite value, the first in row 4, column 2 (b); {MISSING}",
+        f"missing.parquet: 1 missing or infinite value, the first in row 4, column 2 (b); {UNUSABLE}",
     ),
     ("fit same.csv -k 2 --reg-covar 0", f"same.csv: Fitting the mixture model failed because {COLLAPSED}"),
     (
@@ -318,6 +336,15 @@ FAULTS = [
         "plot nameless.npz missing.parquet -o fit.png",
         f"missing.parquet: 2 missing or infinite values, the first in row 2, column 1 (a); {MISSING}",
     ),
+    ("impute nameless.npz missing.npy -o old.csv", f"missing.npy: 1 infinite value, the first in row 4, …; {INFINITE}"),
+    ("impute nameless.npz infinite.csv -o old.csv", f"infinite.csv: 2 infinite values, …; {INFINITE}"),
+    ("impute nameless.npz missing.parquet", f"missing.parquet: 1 infinite value, the first in row 4, …; {INFINITE}"),
+    ("impute nameless.npz word.csv -o old.csv", f"word.csv: line 4, column 2 (b): 'x y' {NOT_A_NUMBER}"),
+    ("impute nameless.npz good.csv -o good.csv", "good.csv: would overwrite the input"),
+    ("impute model.npz good.csv", "good.csv: no column 'eruptions', a feature of model.npz; …"),
+    ("impute nameless.npz good.csv --draws 2 --std", "--draws and --std exclude each other: …"),
+    ("impute nameless.npz good.csv -o old.npy", "old.npy: the filled table is written as text; give it a name such …"),
+    ("impute nameless.npz good.csv --draws 0", "Invalid value for '--draws': should be 1 or more, got 0; …"),
     ("plot model.npz -o fit.png", "--kind mixture needs a FILE of points"),
     # usage; typer words some of these
     ("fit", "Missing argument 'FILE'…; fastem fit --help says more"),

@@ -98,7 +98,7 @@ def _as_prior(text):
 
 
 _FILE = "CSV (.gz), .npy, Parquet or - (stdin)."
-_TOL = "Stop when the mean log-likelihood rises by less than T (nats)."
+_TOL = "Stop below this rise in mean log-likelihood."
 File = Annotated[str, typer.Argument(metavar="FILE", help=_FILE, show_default=False)]
 Model = Annotated[str, typer.Argument(metavar="MODEL", help="A model that fit --save wrote.", show_default=False)]
 Columns = Annotated[str | None, _option(metavar="A,B,3-9", help="Features: names, numbers, ranges.", panel="Data")]
@@ -108,6 +108,10 @@ Delimiter = Annotated[
 Header = Annotated[
     bool | None,
     _option("--header/--no-header", help="Whether line 1 holds column names.", panel="Data", show_default=False),
+]
+Missing = Annotated[
+    Literal["error", "em"],
+    _option(metavar="HOW", help="Empty cells: error, or em: not observed.", panel="Model", show_default=False),
 ]
 Weights = Annotated[str | None, _option(metavar="COLUMN", help="Weights of the points.", panel="Data")]
 Json = Annotated[bool, _option("--json", help="Print JSON, in full precision.", panel="Output")]
@@ -176,6 +180,7 @@ def fit(
     n_init: NInit = 1,
     reg_covar: RegCovar = 1e-6,
     prior: Prior = None,
+    missing: Missing = "error",
     seed: Seed = 0,
     threads: Threads = None,
     save: Save = None,
@@ -206,6 +211,25 @@ def predict(
 ):
     """Write the most probable component of each row, in the order of the rows."""
     return _to_do("predicting", "predict", locals())
+
+
+@app.command(epilog="Example: fastem impute model.npz holes.csv -o filled.csv")
+def impute(
+    model: Model,
+    file: File,
+    draws: Annotated[
+        int | None,
+        typer.Option(metavar="M", callback=_as_count, help="Write M tables, with values drawn at random."),
+    ] = None,
+    seed: Annotated[int, typer.Option(metavar="S", callback=_as_seed, help="Seed of the draws.")] = 0,
+    std: Annotated[bool, typer.Option("--std", help="Also write each value's standard deviation.")] = False,
+    out: Out = None,
+    columns: Columns = None,
+    delimiter: Delimiter = None,
+    header: Header = None,
+):
+    """Fill in the empty cells of a table with what the model expects there, or with random draws."""
+    return _to_do("imputing", "impute", locals())
 
 
 @app.command(epilog="Example: fastem score model.npz held-out.csv")
@@ -266,6 +290,7 @@ def select(
     n_init: NInit = 1,
     reg_covar: RegCovar = 1e-6,
     prior: Prior = None,
+    missing: Missing = "error",
     seed: Seed = 0,
     threads: Threads = None,
     save: Save = None,

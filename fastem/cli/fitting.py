@@ -142,7 +142,7 @@ def _draw(path, model, data, selection):
 
 def _read(options, live):
     """(Data, component of each point or None, names of the components or None if these are their numbers)."""
-    table = open_table(options.file, options.delimiter, options.header)
+    table = open_table(options.file, options.delimiter, options.header, options.missing == "em")
     weights = None if options.weights is None else table.column(options.weights)
     labels = None if getattr(options, "labels", None) is None else table.column(options.labels)
     features = table.chosen(options.columns, (weights, labels), weights is not None)
@@ -168,6 +168,7 @@ def _arguments(options):
         "n_init": options.n_init,
         "random_state": options.seed,
         "n_threads": options.threads,
+        "missing": options.missing,
         **({} if options.prior is None else {"prior": options.prior}),
     }
 
@@ -234,9 +235,20 @@ class _noted(warnings.catch_warnings):
                 note(message)
         if isinstance(error, ValueError):
             self._data.refuse_missing()
+            _refuse_empty(self._data, self._path)
             message = one_line(error)
             is_named = message.startswith(self._path) or f"{self._path}:" in message
             raise TableError(message if is_named else f"{self._path}: {message}") from None
+
+
+def _refuse_empty(data, path):
+    """Raise TableError if a feature has no value in any row."""
+    has_value = np.zeros(len(data.names), bool)
+    for rows in data.points.read():
+        has_value |= ~np.isnan(rows).all(axis=0)
+    if not has_value.all():
+        name = data.names[has_value.argmin()]
+        raise TableError(f"{path}: column {name!r} has no values; leave it out with --columns")
 
 
 def _describe(model, data, options, seconds, warned):
@@ -244,10 +256,14 @@ def _describe(model, data, options, seconds, warned):
     points = data.points
     score = float(model.score(points, sample_weight=data.weights))
     weight = float(data.n_rows if data.weights is None else data.weights.sum())
+    n_missing = 0
+    if options.missing == "em":
+        n_missing = sum(int(np.isnan(rows).sum()) for rows in points.read())
     return {
         "data": options.file,
         "n_samples": data.n_rows,
         "n_features": len(data.names),
+        "n_missing": n_missing,
         "feature_names": data.names,
         "sum_of_weights": None if data.weights is None else weight,
         "n_components": model.n_components,
@@ -273,6 +289,7 @@ def _report(result, model):
     yield reporting.facts(
         {
             "data": reporting.data_facts(_path(result["data"]), result["n_samples"], result["n_features"]),
+            "missing": many(result["n_missing"], "value") if result["n_missing"] else None,
             "weights": None if weight is None else f"{weight:,g} in all",
             "model": f"{many(result['n_components'], 'component')}, {result['covariance_type']} covariance",
             "log-likelihood": f"{total:,.3f} nats ({mean:.6f} per point)",

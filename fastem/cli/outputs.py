@@ -5,6 +5,7 @@ import sys
 from contextlib import contextmanager, suppress
 
 from .messages import TableError
+from .records import quoted
 
 _ROWS = 1 << 16
 
@@ -81,14 +82,10 @@ def text_to(path, *keep):
 def write_rows(stream, columns, names=None):
     """Write columns (arrays of one length, of numbers or str objects) as CSV; `names` make a header line."""
     if names is not None:
-        stream.write((",".join(map(_quoted, names)) + "\n").encode())
+        stream.write((",".join(map(quoted, names)) + "\n").encode())
     for start in range(0, len(columns[0]), _ROWS):
         texts = [
-            map(_quoted if column.dtype == object else repr, column[start : start + _ROWS].tolist())
+            map(quoted if column.dtype == object else repr, column[start : start + _ROWS].tolist())
             for column in columns
         ]
         stream.write(("\n".join(map(",".join, zip(*texts, strict=True))) + "\n").encode())
-
-
-def _quoted(name):
-    return '"' + name.replace('"', '""') + '"' if any(c in name for c in ',"\r\n') else name

@@ -27,7 +27,7 @@ def predict(options):
     model = load(options.model)
     live = Live(options.out not in (None, "-"))
     with text_to(options.out, options.file, options.model) as stream, live.showing():
-        table, features = _table_for(model, options)
+        table, features = table_for(model, options)
         watch, n_rows = live.reading(table), 0
         names = ["label"]
         if options.proba:
@@ -37,6 +37,7 @@ def predict(options):
             names.append("log_density")
         for block in table.blocks(features):
             rows = ArraySource(block)
+            rows.allows_missing = table.allows_missing
             try:
                 rows.scan()
             except ValueError:
@@ -60,7 +61,7 @@ def score(options):
     model = load(options.model)
     live = Live()
     with live.showing():
-        table, features = _table_for(model, options)
+        table, features = table_for(model, options)
         weights = None if options.weights is None else table.column(options.weights)
         data = table.read(features, weights, watch=live.reading(table))
         points, known = data.points, {"sample_weight": data.weights}
@@ -118,7 +119,7 @@ def plot(options):
         else:
             if options.file is None:
                 raise TableError(f"--kind {options.kind} needs a FILE of points")
-            table, features = _table_for(model, options)
+            table, features = table_for(model, options)
             weights = None if options.weights is None else table.column(options.weights)
             data = table.read(features, weights, watch=live.reading(table))
             try:
@@ -131,9 +132,13 @@ def plot(options):
             save(drawn, partial)
 
 
-def _table_for(model, options):
-    """(table, numbers of the columns that are the model's features), matched by name if both have names."""
-    table = open_table(options.file, options.delimiter, options.header)
+def table_for(model, options):
+    """(table, numbers of the columns that are the model's features), matched by name if both have names.
+
+    Values may be missing if they may be missing in fits of the model.
+    """
+    allows_missing = getattr(model, "missing", "error") == "em"
+    table = open_table(options.file, options.delimiter, options.header, allows_missing)
     wanted = feature_names(model)
     if options.columns is not None:
         features = table.chosen(options.columns)

@@ -13,19 +13,19 @@ import numpy as np
 from ..extras import needed
 from ..sources import ArraySource, BlockSource, ParquetSource
 from ..sources.base import VALUES
+from ..sources.blocks import as_rows
 from ..sources.npy import mapped
-from .fields import MISSING, number_in
 from .headers import are_words, is_usual_for_rows, numbering_of
+from .labels import Labels, spelled
 from .messages import TableError, many, note, one_line
-from .text import Missing, TextFile
+from .missing import Unusable
+from .records import quoted
+from .text import TextFile
 
 pa = needed("pyarrow", "cli")
 
 # Bytes of numbers read from text that are held in memory; more go to a temporary file.
 _IN_MEMORY = 64 << 20
-
-# Number of different labels in a column, at most.
-_LABELS = 10_000
 
 # Rows of a Parquet file that are looked at to see whether a column numbers the rows.
 _FIRST = 100
@@ -45,10 +45,10 @@ class Data:
     labels: object
     """`Labels`, or None."""
     refuse_missing: object
-    """Function to call after an error: raises TableError if a value of the points isn't finite, and says which."""
+    """Function to call after an error: raises TableError if a value of the points can't be used, and says which."""
 
 
-def open_table(path, delimiter=None, header=None):
+def open_table(path, delimiter=None, header=None, allows_missing=False):
     """Open the table in a file. Its attribute `names` are the column names; x1, x2, ... if the file has none.
 
     Parameters
@@ -60,11 +60,19 @@ def open_table(path, delimiter=None, header=None):
         Of text. None: detected.
     header : bool, default=None
         Whether the first line of text holds the names of the columns. None: detected.
+    allows_missing : bool
+        Whether values of features may be missing (NaN).
 
     Raises
     ------
     TableError, OSError
     """
+    table = _opened(path, delimiter, header)
+    table.allows_missing = allows_missing
+    return table
+
+
+def _opened(path, delimiter, header):
     if path == "faithful" and not os.path.exists(path):
         from fastem.datasets import load_faithful
 
@@ -81,6 +89,9 @@ class _Table:
     """A table of any file format: finds columns by name or number."""
 
     empty_columns = ()
+    allows_missing = False
+    # How `records` are written as text; text tables have ways of their own.
+    delimiter, decimal_point, titles = ",", ".", None
 
     def chosen(self, columns=None, aside=(), is_weighted=False):
         """Numbers of the feature columns: the given `columns` in that order, by default all that may be features.
@@ -196,19 +207,19 @@ class _Table:
         )
 
     def refuse_missing(self, features, blocks=None, first=0):
-        """Raise TableError if a value of these columns isn't finite.
+        """Raise TableError if a value of these columns is infinite, or missing where none may be.
 
         blocks: the rows to look at, of which the first has the number `first`; None: all rows.
         """
-        missing = Missing(self.path)
+        unusable = Unusable(self.path, self.allows_missing)
         for rows in self.blocks(features) if blocks is None else blocks:
-            bad = ~np.isfinite(rows)
-            if bad.any() and not missing.n:
+            bad = unusable.among(rows)
+            if bad.any() and not unusable.n:
                 i, j = np.argwhere(bad)[0]
-                missing.first = f"row {first + i + 1}, column {features[j] + 1} ({self.names[features[j]]})"
-            missing.n += int(bad.sum())
+                unusable.first = f"row {first + i + 1}, column {features[j] + 1} ({self.names[features[j]]})"
+            unusable.count(rows[bad])
             first += len(rows)
-        missing.refuse()
+        unusable.refuse()
 
     def _check(self, weights, j):
         """Raise TableError if `weights`, read from column j, are invalid."""
@@ -220,6 +231,11 @@ class _Table:
             raise TableError(f"{self._named(j)}: {many(bad.size, 'weight')} {what}, the first in row {bad[0] + 1}")
         if not weights.any():
             raise TableError(f"{self._named(j)}: all weights are 0")
+
+    @property
+    def preamble(self):
+        """The lines before the rows, in text."""
+        return (",".join(map(quoted, self.names)) + "\n").encode()
 
     def _names(self, columns):
         return [self.names[j] for j in columns]
@@ -236,6 +252,8 @@ class TextTable(_Table):
         self.path = self._file.path
         self.names, self.has_names = self._file.names, self._file.has_names
         self.has_row_names, self.empty_columns = self._file.has_row_names, self._file.empty_columns
+        self.delimiter, self.decimal_point = self._file.delimiter, self._file.decimal_point
+        self.titles = self._file.titles
         self.n_bytes = None if path == "-" else os.path.getsize(path)
 
     @property
@@ -245,7 +263,15 @@ class TextTable(_Table):
 
     def blocks(self, numbers):
         """Rows of these columns, some at a time."""
-        return (rows for rows, _ in self._file.blocks(numbers))
+        return (rows for rows, _ in self._file.blocks(numbers, allows_missing=self.allows_missing))
+
+    def records(self, numbers):
+        """Yield blocks of (rows of these columns, in which values may be missing; all fields, as CSV has them)."""
+        return self._file.records(numbers)
+
+    @property
+    def preamble(self):
+        return self._file.preamble
 
     def _first_values(self, j):
         return [fields[j] for fields in self._file.sample if j < len(fields)]
@@ -253,7 +279,7 @@ class TextTable(_Table):
     def read(self, features, weights=None, labels=None, watch=None):
         spool, column = _Spool(len(features)), []
         vocabulary = None if labels is None else Labels(self._named(labels))
-        for rows, words in self._file.blocks([*features, *([] if weights is None else [weights])], labels):
+        for rows, words in self._file.blocks(features, labels, weights, self.allows_missing):
             spool.append(rows[:, : len(features)])
             if weights is not None:
                 column.append(rows[:, -1].copy())
@@ -283,6 +309,12 @@ class ArrayTable(_Table):
         """Rows of these columns, some at a time."""
         step = max(1, VALUES // len(self.names))
         return (self._X[start : start + step][:, numbers] for start in range(0, len(self._X), step))
+
+    def records(self, numbers):
+        """As `TextTable.records`."""
+        for rows in self.blocks(range(len(self.names))):
+            cells = [list(map(repr, row)) for row in rows.tolist()]
+            yield rows[:, numbers].astype(np.float64), cells
 
     def points(self, features):
         """A source of these columns; the array itself if they are all its columns, in order."""
@@ -316,6 +348,15 @@ class ParquetTable(_Table):
         """Rows of these columns, some at a time."""
         return self.points(numbers).read()
 
+    def records(self, numbers):
+        """As `TextTable.records`."""
+        for _, _, batch in self._all.batches(self.names):
+            rows, _ = as_rows(batch.select(self._names(numbers)), self.path)
+            columns = [
+                ["" if value is None else quoted(str(value)) for value in each.to_pylist()] for each in batch.columns
+            ]
+            yield rows.astype(np.float64), list(map(list, zip(*columns, strict=True)))
+
     def points(self, features):
         """A source of these columns."""
         source = ParquetSource(self.path, self._names(features))
@@ -328,7 +369,7 @@ class ParquetTable(_Table):
 
     def _first_values(self, j):
         first = next(self._all.batches([self.names[j]]), None)
-        return [] if first is None else [_spelled(value) for value in first[-1].column(0)[:_FIRST].to_pylist()]
+        return [] if first is None else [spelled(value) for value in first[-1].column(0)[:_FIRST].to_pylist()]
 
     def _words(self, j):
         return (batch.column(0) for _, _, batch in self._all.batches([self.names[j]]))
@@ -350,70 +391,6 @@ class _NamedBlocks(BlockSource):
         rows = super()._rows_of(block, number)
         self.feature_names = self._names
         return rows
-
-
-class Labels:
-    """A column of labels (numbers or words), some of which may be missing."""
-
-    def __init__(self, where):
-        self._where, self._codes, self._number_of = where, [], {}
-
-    def add(self, words):
-        """Add an Arrow array of labels."""
-        if isinstance(words, pa.DictionaryArray):  # its dictionary may hold words that no row has
-            words = words.dictionary_decode()
-        encoded = words.dictionary_encode()
-        for word in encoded.dictionary.to_pylist():
-            self._number_of.setdefault(_spelled(word), len(self._number_of))
-        if len(self._number_of) > _LABELS:
-            raise TableError(f"{self._where} has more than {_LABELS:,} different values, too many for labels")
-        new = [self._number_of[_spelled(word)] for word in encoded.dictionary.to_pylist()]
-        nothing = self._number_of.setdefault("", len(self._number_of))
-        codes = encoded.indices.fill_null(len(new)).to_numpy(zero_copy_only=False)
-        self._codes.append(np.array([*new, nothing], np.int32)[codes])
-
-    def components(self, n_components):
-        """(component of each point, -1 if unknown; dict of component to label).
-
-        If all labels are whole numbers from 0 to n_components - 1, they are the components. Otherwise the components
-        are numbered in the order of the labels: numbers by size, words by the alphabet. Missing labels and -1 are
-        unknown.
-        """
-        words = [word for word in self._number_of if word.lower() not in MISSING and word != "-1"]
-        whole = all(re.fullmatch(r"-?(0|[1-9]\d{0,17})", word) for word in words)
-        words.sort(key=(lambda word: int(word)) if whole else None)
-        if whole and all(0 <= int(word) < n_components for word in words):
-            component_of = {word: int(word) for word in words}
-        else:
-            if len(words) > n_components:
-                few = ", ".join(words[:5]) + (", ..." if len(words) > 5 else "")
-                raise TableError(
-                    f"{self._where} has {len(words)} different labels ({few}), more than -k {n_components}"
-                )
-            component_of = {word: k for k, word in enumerate(words)}
-        if not words:
-            raise TableError(f"{self._where} has no labels: all values are missing or -1")
-        component = np.array([component_of.get(word, -1) for word in self._number_of])
-        return component[np.concatenate(self._codes)], {k: word for word, k in component_of.items()}
-
-
-def _spelled(word):
-    """A label as text. Whole numbers of any type give the same text; codes with leading zeros, as 007, stay as is."""
-    if word is None:
-        return ""
-    if isinstance(word, bytes):
-        word = word.decode("utf-8", "replace")
-    if isinstance(word, bool):
-        return str(int(word))
-    if isinstance(word, float):
-        return str(int(word)) if word.is_integer() else repr(word)
-    text = str(word).strip()
-    if re.match(r"[+-]?0\d", text):
-        return text
-    try:
-        return str(int(number_in(text))) if number_in(text).is_integer() else text
-    except ValueError:
-        return text
 
 
 class _Spool:

@@ -6,7 +6,6 @@ chunk that it refuses is parsed again by a slow reader, value by value.
 
 import bz2
 import codecs
-import csv
 import gzip
 import io
 import lzma
@@ -21,10 +20,12 @@ from itertools import islice
 import numpy as np
 
 from ..extras import needed
-from .fields import D_EXPONENTS, MISSING, has_fortran_exponent, is_number, is_text, number_in
+from .fields import D_EXPONENTS, MISSING, has_fortran_exponent, is_text, number_in
 from .formats import looks_like
 from .headers import holds_names
 from .messages import TableError, many, note, one_line
+from .missing import Unusable
+from .records import aligned, empty_columns_of, fitness, quoted, quoted_fields, records, sample_of
 
 pa, arrow = needed("pyarrow", "cli"), needed("pyarrow.csv", "cli")
 pa.enable_signal_handlers(False)  # leave Ctrl-C to Python
@@ -66,6 +67,11 @@ class TextFile:
         of lines also make one.
     sample : list of list of str
         Fields of the first rows.
+    delimiter, decimal_point : str
+    titles : list of str or None
+        Names of the columns as they are written, "" for those without one; None if the file has no names.
+    preamble : bytes
+        The lines before the rows, once the first rows have been read.
     """
 
     def __init__(self, path, delimiter=None, header=None):
@@ -81,7 +87,7 @@ class TextFile:
             raise TableError(f"{self.path}: {no_table}")
         if not _is_utf8(head):
             self._bytes, head = _from_windows(self._bytes), _from_windows(io.BytesIO(head)).read()
-        self._rest = head
+        self._rest, self.preamble = head, b""
         self._has_old_ends = b"\r" in head[:-1] and b"\n" not in head  # CR only, as in Excel for Macintosh
         self._sniff(head, is_all, delimiter, header)
 
@@ -90,7 +96,7 @@ class TextFile:
         """Bytes of the file that have been read, counted before decompression."""
         return self._raw.tell()
 
-    def blocks(self, numbers, words=None):
+    def blocks(self, numbers, words=None, weights=None, allows_missing=False):
         """Yield the rows in blocks: (array of shape (m, len(numbers)), Arrow array of m texts in UTF-8, or None).
 
         Parameters
@@ -99,18 +105,50 @@ class TextFile:
             Columns that hold finite numbers.
         words : int, default=None
             A column that may hold anything.
+        weights : int, default=None
+            A further column of finite numbers, which becomes the last one of the array.
+        allows_missing : bool
+            Whether values of `numbers` may be missing. They become NaN.
 
         Raises
         ------
         TableError
-            If a value of `numbers` is no number; or, after all rows were read, if some aren't finite.
+            If a value of these columns is no number; or, after all rows were read, if some can't be used.
         """
-        missing = Missing(self.path)
+        unusable = Unusable(self.path, allows_missing, None if weights is None else len(numbers))
+        numbers = [*numbers, *([] if weights is None else [weights])]
         for first_line, chunk in self._chunks():
-            rows, strings = self._parsed(chunk, first_line, numbers, words, missing)
-            if len(rows) and not missing.n:
+            rows, strings = self._parsed(chunk, first_line, numbers, words, unusable)
+            if len(rows) and not unusable.n:
                 yield rows, strings
-        missing.refuse()
+        unusable.refuse()
+
+    def records(self, numbers):
+        """Yield the rows in blocks: (array of shape (m, len(numbers)), lists of the m rows' fields as CSV has them).
+
+        Values of `numbers` may be missing. They become NaN.
+        """
+        unusable = Unusable(self.path, allows_missing=True)
+        special = '"\r\n' + self.delimiter
+        for first_line, chunk in self._chunks():
+            rows, _ = self._parsed(chunk, first_line, numbers, None, unusable)
+            lines = io.StringIO(chunk.decode("utf-8", "surrogateescape"), newline="")
+            cells = [fields for _, fields in records(self.path, lines, self._delimiter, first_line)]
+            if len(cells) != len(rows):  # what is no row for Python may be one for Arrow
+                rows, _ = self._parsed_slowly(chunk, first_line, numbers, None, unusable)
+            if b'"' in chunk:
+                cells = [[quoted(field, special) for field in fields] for fields in cells]
+            if len(rows) and not unusable.n:
+                yield rows, cells
+        unusable.refuse()
+
+    @property
+    def delimiter(self):
+        return self._delimiter or " "
+
+    @property
+    def decimal_point(self):
+        return self._decimal_point
 
     def _text_of(self, file):
         """The file as a stream of UTF-8: decompressed, and converted from UTF-16 if it begins with a UTF-16 BOM."""
@@ -202,9 +240,10 @@ class TextFile:
         while line <= self._n_lines_before and start < len(chunk):
             start = chunk.find(b"\n", start) + 1 or len(chunk)
             line += 1
+        self.preamble += chunk[:start]
         return chunk[start:], line
 
-    def _parsed(self, chunk, first_line, numbers, words, missing):
+    def _parsed(self, chunk, first_line, numbers, words, unusable):
         columns = [*numbers, *([words] if words is not None else [])]
         if self._delimiter is None:
             plain = None if b'"' in chunk else re.sub(rb"(?m)^ | (?=\r?$)", b"", re.sub(rb"[ \t]+", b" ", chunk))
@@ -237,45 +276,51 @@ class TextFile:
         except pa.ArrowInvalid:
             if not chunk.strip():
                 return np.empty((0, len(numbers))), None
-            return self._parsed_slowly(chunk, first_line, numbers, words, missing)
+            return self._parsed_slowly(chunk, first_line, numbers, words, unusable)
         rows = np.empty((len(table), len(numbers)))
         for i, j in enumerate(numbers):
             rows[:, i] = table[str(j)].to_numpy()
         with np.errstate(over="ignore", invalid="ignore"):
             is_finite = np.isfinite(rows.sum())
-        if not is_finite and not np.isfinite(rows).all():
-            if not missing.n:  # the slow reader finds where the first is
-                return self._parsed_slowly(chunk, first_line, numbers, words, missing)
-            missing.n += np.count_nonzero(~np.isfinite(rows))
+        if not is_finite and (bad := unusable.among(rows)).any():
+            if not unusable.n:  # the slow reader finds where the first is
+                return self._parsed_slowly(chunk, first_line, numbers, words, unusable)
+            unusable.count(rows[bad])
         return rows, table[str(words)].combine_chunks() if words is not None else None
 
-    def _parsed_slowly(self, chunk, first_line, numbers, words, missing):
-        """Parse value by value: TableError if one is no number; missing and infinite ones are counted in `missing`."""
-        values, strings = array("d"), []
+    def _parsed_slowly(self, chunk, first_line, numbers, words, unusable):
+        """Parse value by value: TableError if one is no number; counts those that can't be used."""
+        values, strings, numbers_of_lines = array("d"), [], []
         lines = io.StringIO(chunk.decode("utf-8", "replace"), newline="")
-        for line, fields in _records(self.path, lines, self._delimiter, first_line):
+        for line, fields in records(self.path, lines, self._delimiter, first_line):
             if len(fields) != self._width:
                 raise TableError(f"{self.path}: line {line} has {many(len(fields), 'column')}, not {self._width:,}")
-            values.extend(self._number(fields[j], j, line, missing) for j in numbers)
+            values.extend(self._number(fields[j], j, line) for j in numbers)
+            numbers_of_lines.append(line)
             if words is not None:
                 strings.append(None if fields[words].lower() in MISSING else fields[words].encode())
         rows = np.array(values).reshape(-1, len(numbers))
+        bad = unusable.among(rows)
+        if bad.any():
+            i, j = np.argwhere(bad)[0]
+            unusable.first = unusable.first or self._place(numbers_of_lines[i], numbers[j])
+            unusable.count(rows[bad])
         return rows, pa.array(strings, pa.binary()) if words is not None else None
 
-    def _number(self, field, j, line, missing):
-        where = f"line {line}, column {j + 1} ({self.names[j]})"
+    def _place(self, line, j):
+        return f"line {line}, column {j + 1} ({self.names[j]})"
+
+    def _number(self, field, j, line):
         try:
-            value = number_in(field.replace(",", ".") if self._decimal_point == "," else field)
+            return number_in(field.replace(",", ".") if self._decimal_point == "," else field)
         except ValueError:
             if field.lower() not in MISSING:
                 hint = "choose columns with --columns" if self._width > 1 else "is another --delimiter needed?"
                 if line == self._doubtful_line:
                     hint += ", or use --header if this line holds names"
-                raise TableError(f"{self.path}: {where}: {field[:50]!r} is not a number; {hint}") from None
-            value = math.nan
-        if not math.isfinite(value):
-            missing.note(where)
-        return value
+                where = f"{self.path}: {self._place(line, j)}"
+                raise TableError(f"{where}: {field[:50]!r} is not a number; {hint}") from None
+            return math.nan
 
     def _sniff(self, head, is_all, delimiter, header):
         """Detect delimiter, column names, lines before the data, number of columns and decimal point."""
@@ -286,24 +331,24 @@ class TextFile:
         n_comments = next((i for i, line in enumerate(lines) if not line.startswith(_COMMENTS)), len(lines))
         comments, lines = lines[:n_comments], lines[n_comments:]
         choices = DELIMITERS if delimiter is None else (None if delimiter == " " else delimiter,)
-        samples = [_sample(self.path, lines, choice, n_comments + 1) for choice in choices]
-        scores = list(map(_fitness, samples))
+        samples = [sample_of(self.path, lines, choice, n_comments + 1) for choice in choices]
+        scores = list(map(fitness, samples))
         is_clear = any(max(scores)) or delimiter is not None
         best = scores.index(max(scores)) if is_clear else choices.index(",")  # one column
         self._delimiter, sample = choices[best], samples[best]
         if not sample:
-            list(_records(self.path, lines, self._delimiter, n_comments + 1))  # raises if the lines can't be parsed
+            list(records(self.path, lines, self._delimiter, n_comments + 1))  # raises if the lines can't be parsed
             raise TableError(f"{self.path}: the file is empty")
         (first_line, first), others = sample[0], [fields for _, fields in sample[1:]]
         while others and not any(others[-1]):
             others.pop()
-        quoted = [_quoted_fields(lines[number - n_comments - 1], self._delimiter) for number, _ in sample[:2]]
-        first, shift = _aligned(first, others)
+        in_quotes = [quoted_fields(lines[number - n_comments - 1], self._delimiter) for number, _ in sample[:2]]
+        first, shift = aligned(first, others)
         self.has_names, in_doubt = header, False
         if header is None:
-            quoted[0] = [False] * shift + quoted[0]
-            quoted = [[*each, *[False] * (len(first) - len(each))] for each in quoted]
-            self.has_names, in_doubt = holds_names(first, quoted[0], others, quoted[-1])
+            in_quotes[0] = [False] * shift + in_quotes[0]
+            in_quotes = [[*each, *[False] * (len(first) - len(each))] for each in in_quotes]
+            self.has_names, in_doubt = holds_names(first, in_quotes[0], others, in_quotes[-1])
         if self.has_names and not others:
             raise TableError(f"{self.path}: no rows after the header")
         if in_doubt:
@@ -317,8 +362,8 @@ class TextFile:
             raise TableError(f"{self.path}: line {first_line} has {self._width:,} columns, more than {_COLUMNS:,}")
         names = first if self.has_names else self._names_of(comments) if header is None else None
         self.sample = others if self.has_names else [first, *others]
-        self.has_names = names is not None
-        self.empty_columns = _empty_columns(names, self.sample)
+        self.has_names, self.titles = names is not None, names
+        self.empty_columns = empty_columns_of(names, self.sample)
         self.names = [(" ".join(names[j].split()) if names else "") or f"x{j + 1}" for j in range(self._width)]
         is_nameless = bool(names) and not names[0].strip() and self._width > 1 and 0 not in self.empty_columns
         self.has_row_names = shift > 0 or is_nameless
@@ -331,101 +376,10 @@ class TextFile:
         """Column names from the last comment line, as numpy.savetxt writes them; None if it holds none."""
         if comments:
             for delimiter in (self._delimiter, None):
-                records = list(_records(self.path, [comments[-1].lstrip("# ")], delimiter))
-                if records and len(records[0][1]) == self._width and all(map(is_text, records[0][1])):
-                    return records[0][1]
+                lines = list(records(self.path, [comments[-1].lstrip("# ")], delimiter))
+                if lines and len(lines[0][1]) == self._width and all(map(is_text, lines[0][1])):
+                    return lines[0][1]
         return None
-
-
-class Missing:
-    """Counts values that aren't finite, and keeps the place of the first."""
-
-    def __init__(self, path):
-        self._path, self.first, self.n = path, None, 0
-
-    def note(self, where):
-        self.n += 1
-        self.first = self.first or where
-
-    def refuse(self):
-        if self.n:
-            raise TableError(
-                f"{self._path}: {many(self.n, 'missing or infinite value')}, the first in {self.first}; "
-                "drop those rows, or fill them in"
-            )
-
-
-def _sample(path, lines, delimiter, first_line):
-    """The records of some lines; an empty list if they can't be parsed with this delimiter."""
-    try:
-        return list(_records(path, lines, delimiter, first_line))
-    except TableError:
-        return []
-
-
-def _fitness(sample):
-    """How well a delimiter fits: (whether it splits all lines into equally many fields, whether it splits most lines).
-
-    The first line is not counted, as it may be a header.
-    """
-    widths = [len(fields) for _, fields in sample[1:] or sample] or [0]
-    return min(widths) > 1 and min(widths) == max(widths), 2 * sum(width > 1 for width in widths) > len(widths)
-
-
-def _records(path, lines, delimiter, first_line=1):
-    """Yield (number of the first line, fields) for each record that isn't blank."""
-    if delimiter is None:
-        for number, line in enumerate(lines, start=first_line):
-            fields = [field.strip('"') for field in re.findall(r'"[^"]*"|\S+', line)]
-            if fields:
-                yield number, fields
-    else:
-        reader, number = csv.reader(lines, delimiter=delimiter, skipinitialspace=True), first_line
-        try:
-            for fields in reader:
-                fields = [field.strip() for field in fields]
-                if fields and fields != [""]:
-                    yield number, fields
-                number = reader.line_num + first_line
-        except csv.Error as error:  # most likely an unclosed quotation mark
-            raise TableError(f"{path}: line {number}: {error}; is a quotation mark missing?") from None
-
-
-def _quoted_fields(line, delimiter):
-    """For each field of a line: whether it is in quotation marks."""
-    if delimiter is None:
-        return [field.startswith('"') for field in re.findall(r'"[^"]*"|\S+', line)]
-    # Delimiters within quotation marks don't separate fields.
-    bare = re.sub(r'"[^"]*"', '""', line)
-    return [field.strip().startswith('"') for field in bare.split(delimiter)]
-
-
-def _aligned(first, others):
-    """(the first line's fields, fitted to the number of fields in the other lines; number of fields put before them).
-
-    Empty fields at the end are added or removed. One empty field is added at the beginning if a name is missing there,
-    as R's write.table gives none to the column of row names. If the other lines differ in their number of fields, or
-    nothing fits, the first line stays as it is.
-    """
-    widths = set(map(len, others))
-    if len(widths) != 1 or (width := widths.pop()) == len(first):
-        return first, 0
-    if width < len(first):
-        return (first, 0) if any(first[width:]) else (first[:width], 0)
-    if not any(field for fields in others for field in fields[len(first) :]):
-        return [*first, *[""] * (width - len(first))], 0
-    if width == len(first) + 1 and all(map(is_text, first)) and any(map(is_number, others[0][1:])):
-        return ["", *first], 1
-    return first, 0
-
-
-def _empty_columns(names, rows):
-    """Numbers of the columns without a name and without values."""
-    width = len(rows[0])
-    if width == 1:
-        return []
-    empty = [j for j in range(width) if not any(fields[j] for fields in rows if j < len(fields))]
-    return [j for j in empty if names is None or not names[j].strip()]
 
 
 def _n_lines(text):

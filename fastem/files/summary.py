@@ -62,6 +62,7 @@ _USUAL = {
     "GaussianMixture": {
         **_OF_BOTH,
         "prior": _among(None, "default"),
+        "missing": _among("error", "em"),
         "weights_init": _is_none,
         "means_init": _is_none,
         "precisions_init": _is_none,

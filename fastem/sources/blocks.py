@@ -163,6 +163,8 @@ def from_arrow(table, name):
     columns = []
     for label, column in zip(table.schema.names, table.columns, strict=True):
         values = np.asarray(column)  # a missing value becomes NaN
+        if str(column.type) == "bool" and values.dtype == object:  # some are missing
+            values = np.asarray(column.cast("uint8"))
         if values.dtype.kind not in "fiub":
             check_numbers(values, f"{name}: column {label!r}")
             raise SourceError(f"{name}: column {label!r} is of type {column.type}, not a number")
