@@ -395,9 +395,10 @@ def _kmeans(sample, family, n_components, variances, random_state, weights, max_
     scaled = (sample.X - mean.astype(sample.X.dtype)) / deviations
     if scaled.size and max(scaled.max(), -scaled.min()) > _FAR:
         scaled = np.clip(scaled, -_USUAL, _USUAL)  # so that rounding far distances doesn't hide the near ones
-    _, seeds = kmeans_plusplus(
-        scaled, n_components, sample_weight=weights, random_state=random_state, n_local_trials=trials
-    )
+    if trials == 1:
+        seeds = _seeds(scaled, n_components, random_state, weights)
+    else:
+        _, seeds = kmeans_plusplus(scaled, n_components, sample_weight=weights, random_state=random_state)
     means = sample.X[seeds].astype(np.float64)
     family = family.for_means_alone(sample.n_features)
     given = Annotations(weights)
@@ -408,6 +409,25 @@ def _kmeans(sample, family, n_components, variances, random_state, weights, max_
         if (((means - before) / deviations) ** 2).sum() <= tolerance:
             break
     return means
+
+
+def _seeds(X, n_components, random_state, weights):
+    """Row numbers of k-means++ seeds (Arthur & Vassilvitskii 2007), each drawn once.
+
+    They are those of scikit-learn's function, which also checks its input and takes up to three times as long.
+    """
+    X = X.astype(np.float64, copy=False)
+    squares = np.einsum("ij,ij->i", X, X)
+    nearest, seeds = np.full(len(X), np.inf), np.empty(n_components, np.intp)
+    odds = np.ones(len(X)) if weights is None else weights
+    for k, draw in enumerate(random_state.uniform(size=n_components)):
+        sums = np.cumsum(odds)
+        seed = seeds[k] = min(np.searchsorted(sums, draw * sums[-1], side="right"), len(X) - 1)
+        distances = np.maximum(squares + (squares[seed] - 2 * (X @ X[seed])), 0)
+        distances[seed] = 0.0
+        np.minimum(nearest, distances, out=nearest)
+        odds = nearest if weights is None else weights * nearest
+    return seeds
 
 
 def _from_nearest_means(sample, family, means, variances, reg_covar, weights):

@@ -33,7 +33,7 @@ from .sample_sizes import EXP, noise, sample_sizes
 
 # Number of starts at n_init=1.
 _STARTS = 3
-# Number of starts, the best of all, that are followed on the second sample.
+# Number of starts, the best of all, that are followed on the second sample, if the budget allows.
 _FINALISTS = 2
 
 # Iterations with more components than wanted, before these are merged.
@@ -340,12 +340,15 @@ class _Search:
             reached.sort(key=lambda each: (self._n_degenerate(each[0], first), -each[0].lower_bound))
         best = None
         for short, i in reached[: _FINALISTS if self._sizes else _STARTS]:
+            before = self._spent
             # On the same points, the run begins at the start, so that it includes every iteration.
             start = short.parameters if points is not first else short.start
             with collapse_ignored():
                 result = self._climb(f"run {i}", start, points)
                 if best is None or self._is_better(result, best, points):
                     best, self._report.best_start = result, i
+            if self._sizes and best is not None and not self._affords(self._spent - before):
+                break
         return best
 
     def _affords(self, cost):
