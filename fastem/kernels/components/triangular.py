@@ -20,9 +20,10 @@ With 16 registers (AVX2 code on one thread of a processor with AVX-512, by NUMBA
 for AVX2) it is 0.29 at D = 1, 0.41, 0.48, 0.42 at 2 to 4, 0.67 (0.67) at 10, 0.85 (0.79) at 32, 0.82 (0.78) at 128.
 
 The assembly (`inspect_asm` of the chunk kernels) shows that every multiply-add of the tiles uses the widest registers
-(zmm, or ymm with AVX2), that factors are loaded as embedded broadcasts, that LLVM unrolls the loops, and that no sum leaves its
-register; only constants hoisted out of the loop over blocks are spilled. A matrix multiplication would be slower, also
-for D of 65 and more: it computes both triangles, twice the products.
+(zmm, or ymm with AVX2), that factors are loaded as broadcasts, that LLVM unrolls the loops, and that no sum leaves its
+register; only constants hoisted out of the loop over blocks are spilled, and with AVX2 sums of the diagonal tiles of
+four rows (all features of D = 4, the first four of some D). A matrix multiplication would
+be slower, also for D of 65 and more: it computes both triangles, twice the products.
 """
 
 from typing import NamedTuple
