@@ -162,16 +162,28 @@ def normalise(log_densities, n_components, weights, n_points, factor, log_likeli
     zero = splat(0.0, log_densities)
     nowhere = splat(-np.inf, log_densities)
     total = zero
-    for b in range(0, n_points, lanes(log_densities)):
-        largest = nowhere
+    n_lanes = lanes(log_densities)
+    for b in range(0, n_points, 2 * n_lanes):  # two at a time: they share exp's constants, too many for registers
+        c = b + n_lanes
+        largest0 = largest1 = nowhere
         for a in range(n_components):
-            value = load(log_densities, a, b)
-            largest = select_greater(value, largest, value, largest)
-        sum_of_exp = zero
+            value0, value1 = load(log_densities, a, b), load(log_densities, a, c)
+            largest0 = select_greater(value0, largest0, value0, largest0)
+            largest1 = select_greater(value1, largest1, value1, largest1)
+        sum0 = sum1 = zero
         for a in range(n_components):
-            value = exp(sub(load(log_densities, a, b), largest))
-            store(log_densities, a, b, value)
-            sum_of_exp = add(sum_of_exp, value)
+            value0 = exp(sub(load(log_densities, a, b), largest0))
+            value1 = exp(sub(load(log_densities, a, c), largest1))
+            store(log_densities, a, b, value0)
+            store(log_densities, a, c, value1)
+            sum0 = add(sum0, value0)
+            sum1 = add(sum1, value1)
+        store(log_likelihoods, 0, b, largest0)
+        store(log_likelihoods, 0, c, largest1)
+        store(factor, 0, b, sum0)
+        store(factor, 0, c, sum1)
+    for b in range(0, n_points, n_lanes):
+        largest, sum_of_exp = load(log_likelihoods, 0, b), load(factor, 0, b)
         weight = load(weights, 0, b)
         log_likelihood = select_greater(sum_of_exp, zero, add(largest, log(sum_of_exp)), nowhere)
         store(log_likelihoods, 0, b, log_likelihood)

@@ -83,7 +83,7 @@ def number_rows(first, count, n_points, rows):
 
 @kernel
 def whole_groups(count):
-    """The count rounded up to whole pairs of vectors, which tiles run over."""
+    """The count rounded up to whole groups, which tiles run over."""
     return -(-count // GROUP) * GROUP
 
 

@@ -1,8 +1,8 @@
 """Register tiles: the innermost loops of a pass, generated so that their sums stay in registers.
 
-Each tile loops over a block's points, one vector of points (for densities two) at a time, and keeps 8 to 16 sums in
-registers. So many independent sums hide the latency of a fused multiply-add, and still fit the 16 registers of AVX2.
-Per multiply-add a tile loads half a vector or less. `_add_lane_sums` writes the sums over the points to memory.
+Each tile loops over a block's points, one vector of points (for densities several) at a time, and keeps 8 to 16 sums in
+registers: so many independent sums hide the latency of a fused multiply-add. Per multiply-add a tile loads 0.5 to 0.75
+vectors. `_add_lane_sums` writes the sums over the points to memory.
 """
 
 import functools
@@ -11,6 +11,7 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 
+from .compiler.cpu import REGISTERS
 from .compiler.extending import intrinsic
 from .vectors import (
     DOUBLE,
@@ -25,10 +26,20 @@ from .vectors import (
     vector_of,
 )
 
+# Shapes of the tiles, by the number of registers: 32 with AVX-512, else 16. The sums of a tile leave room for what is
+# loaded, or they would be spilled at every point: with 16 registers for 12 sums, 3 factors and 1 vector of points.
+COLUMNS, VECTORS = (4, 2) if REGISTERS == 32 else (3, 4)
+"""Columns, and vectors of points, of a tile of densities."""
+ROWS = 4 if REGISTERS == 32 else 3
+"""Rows of a tile of second moments; it has up to 4 columns."""
+IN_PANELS = REGISTERS == 16
+"""Whether tiles run over parts of a large block that fit in the first-level cache, which is half as large with AVX2."""
 
-def _over_points(builder, n_points, step):
-    """`with _over_points(...) as (first, _)`: a loop over a block's points."""
-    return cgutils.for_range_slice(builder, ir.Constant(INT64, 0), n_points, ir.Constant(INT64, step), INT64)
+
+def _over_points(builder, end, step, begin=None):
+    """`with _over_points(...) as (first, _)`: a loop over a block's points, from the first or `begin`."""
+    begin = ir.Constant(INT64, 0) if begin is None else begin
+    return cgutils.for_range_slice(builder, begin, end, ir.Constant(INT64, step), INT64)
 
 
 def _each(builder, width, widths):
@@ -59,6 +70,21 @@ class _Sums:
     def add(self, key, value):
         self._builder.store(self._builder.fadd(self[key], value), self._places[key])
 
+    def add_products(self, cells, left, right, hold_left):
+        """Add left(p) * right(c) to each cell (p, c); left and right load, and remember, a value.
+
+        Either the left ones or the right ones are loaded first and stay in registers, the others one by one.
+        """
+        if hold_left:
+            for p in dict.fromkeys(p for p, _ in cells):
+                left(p)
+            cells = sorted(cells, key=lambda cell: cell[::-1])
+        else:
+            for c in dict.fromkeys(c for _, c in cells):
+                right(c)
+        for p, c in cells:
+            self.add_product((p, c), left(p), right(c))
+
     def add_product(self, key, a, b):
         self._builder.store(call_llvm(self._builder, self._vector, "fmuladd", a, b, self[key]), self._places[key])
 
@@ -68,9 +94,9 @@ class _Sums:
 
 @functools.cache
 def subtract_squares_tile(first):
-    """Intrinsic for consecutive columns of a triangular transformation: 1 to 4 of them if `first`, else 4.
+    """Intrinsic for consecutive columns of a triangular transformation: 1 to `COLUMNS` if `first`, else `COLUMNS`.
 
-    The intrinsic (width, start, factor, bias, k, j, x, n_points, out, row) sets, for every point b of the block,
+    The intrinsic (width, start, factor, bias, k, j, x, begin, end, out, row) sets, for the points b in begin..end-1,
 
         out[row, b] -= sum over c in j..j+width-1 of (bias[k, c] + sum over i <= c of factor[k * D + c, i] x[i, b])**2
 
@@ -78,35 +104,35 @@ def subtract_squares_tile(first):
     first tile (j = 0) subtracts from `start`, a number.
     """
 
-    widths = (1, 2, 3, 4) if first else (4,)
+    widths = range(1, COLUMNS + 1) if first else (COLUMNS,)
 
     @intrinsic
-    def tile(typingctx, width, start, factor, bias, k, j, x, n_points, out, row):
+    def tile(typingctx, width, start, factor, bias, k, j, x, begin, end, out, row):
         check_rows(x, factor, bias, out)
         vector = vector_of(x)
 
         def codegen(context, builder, signature, args):
-            factor, bias, x, out = (Rows(context, builder, signature.args[i], args[i]) for i in (2, 3, 6, 8))
-            k, j, n_points, row = args[4], args[5], args[7], args[9]
+            factor, bias, x, out = (Rows(context, builder, signature.args[i], args[i]) for i in (2, 3, 6, 9))
+            k, j, begin, end, row = args[4], args[5], args[7], args[8], args[10]
             first_factor = builder.add(builder.mul(k, factor.width), j)
             if first:
                 start = broadcast(builder, vector, context.cast(builder, args[1], signature.args[1], vector.element))
 
             def add_columns(width):
-                with _over_points(builder, n_points, 2 * vector.lanes) as (point, _):
-                    columns = (point, plus(builder, point, vector.lanes))
-                    sums = _Sums(builder, vector, [(c, v) for c in range(width) for v in range(2)])
+                step = VECTORS * vector.lanes
+                with _over_points(builder, end, step, begin) as (point, _):
+                    columns = [plus(builder, point, v * vector.lanes) for v in range(VECTORS)]
+                    sums = _Sums(builder, vector, [(c, v) for c in range(width) for v in range(VECTORS)])
                     for c in range(width):
                         offset = bias.broadcast(k, plus(builder, j, c))
-                        for v in range(2):
+                        for v in range(VECTORS):
                             sums.start((c, v), offset)
 
                     def add_feature(i, from_column):
-                        points = [x.load(i, column) for column in columns]
-                        for c in range(from_column, width):
-                            coefficient = factor.broadcast(plus(builder, first_factor, c), i)
-                            for v in range(2):
-                                sums.add_product((c, v), points[v], coefficient)
+                        cells = [(c, v) for c in range(from_column, width) for v in range(VECTORS)]
+                        coefficient = functools.cache(lambda c: factor.broadcast(plus(builder, first_factor, c), i))
+                        points = functools.cache(lambda v: x.load(i, columns[v]))
+                        sums.add_products(cells, coefficient, points, hold_left=COLUMNS < VECTORS)
 
                     if not first:
                         with cgutils.for_range(builder, j, intp=INT64) as loop:
@@ -125,7 +151,7 @@ def subtract_squares_tile(first):
             return context.get_dummy_value()
 
         intp = types.intp
-        return types.void(intp, start, factor, bias, intp, intp, x, intp, out, intp), codegen
+        return types.void(intp, start, factor, bias, intp, intp, x, intp, intp, out, intp), codegen
 
     return tile
 
@@ -165,7 +191,7 @@ def _triangle_pieces(builder, vector, sums, row, column, height):
 
 @functools.cache
 def centred_tile(kind):
-    """Intrinsic for the moments of consecutive features of one component: 1 to 4 of them, or 4 if kind is 'next'.
+    """Intrinsic for the moments of consecutive features of one component: 1 to 4, or `ROWS` if kind is 'next'.
 
     The intrinsic (height, x, i, n_points, responsibilities, a, factor, centres, k, e, out, row) takes, with d the
     features i..i+height-1 minus the component's centre and r = responsibilities[a] * factor[0],
@@ -180,7 +206,7 @@ def centred_tile(kind):
     kind: 'first' stores sqrt(r), 'next' loads it, and 'only' (one tile has all D features) doesn't use e.
     """
 
-    heights = (4,) if kind == "next" else (1, 2, 3, 4)
+    heights = (ROWS,) if kind == "next" else (1, 2, 3, 4)
 
     @intrinsic
     def tile(typingctx, height, x, i, n_points, responsibilities, a, factor, centres, k, e, out, row):
@@ -296,9 +322,9 @@ def moments_tile(squares):
 
 @functools.cache
 def outer_tile(widths, diagonal=False):
-    """Intrinsic for a tile of a sum of outer products, 4 high and of one of these widths.
+    """Intrinsic for a tile of a sum of outer products, `ROWS` high and of one of these widths.
 
-    The intrinsic (width, e, i, j, n_points, out, row) adds, for p < 4 and c < width,
+    The intrinsic (width, e, i, j, n_points, out, row) adds, for p < ROWS and c < width,
 
         out[row + p, j + c] += sum over points b of e[i + p, b] e[j + c, b]
 
@@ -317,15 +343,16 @@ def outer_tile(widths, diagonal=False):
             i, j, n_points, row = args[2], args[3], args[4], args[6]
 
             def add_products(width):
-                height = width if diagonal else 4
+                height = width if diagonal else ROWS
                 cells = _triangle(height) if diagonal else [(p, c) for p in range(height) for c in range(width)]
                 sums = _Sums(builder, vector, cells)
                 sums.start_all()
+                for p in range(height if width == 4 and not diagonal else 0):  # else the loop would end in a wait
+                    _prefetch(builder, builder.bitcast(out.at(plus(builder, row, p), j), ir.IntType(8).as_pointer()))
                 with _over_points(builder, n_points, vector.lanes) as (point, _):
-                    right = [e.load(plus(builder, j, c), point) for c in range(width)]
-                    left = right if diagonal else [e.load(plus(builder, i, p), point) for p in range(height)]
-                    for p, c in cells:
-                        sums.add_product((p, c), left[p], right[c])
+                    right = functools.cache(lambda c: e.load(plus(builder, j, c), point))
+                    left = right if diagonal else functools.cache(lambda p: e.load(plus(builder, i, p), point))
+                    sums.add_products(cells, left, right, hold_left=height < width)
                 if diagonal:
                     pieces = list(_triangle_pieces(builder, vector, sums, row, j, height))
                 else:

@@ -5,7 +5,7 @@ it stores every partial sum to memory. With these operations accumulators stay i
 the loops run 2.5 to 5 times faster than plain ones, and compile quickly. Lanes are independent of each other, except in
 sums and maxima at the end of a loop.
 
-Scratch is indexed [row, point]. Tiles run over whole pairs of registers (`GROUP`). Bounds are checked if Numba's are,
+Scratch is indexed [row, point]. Tiles run over whole groups of points (`GROUP`). Bounds are checked if Numba's are,
 with NUMBA_BOUNDSCHECK=1.
 """
 
@@ -20,8 +20,8 @@ from numba.extending import models, register_model
 from .compiler.cpu import REGISTER
 from .compiler.extending import intrinsic
 
-GROUP = 2 * REGISTER // 4
-"""Points in a pair of float32 vectors; tiles run over multiples of this, whole pairs of vectors of either precision."""
+GROUP = 32
+"""Points; tiles run over multiples of this: whole pairs of float32 vectors with AVX-512, else fours."""
 
 INT64 = ir.IntType(64)
 _INT32 = ir.IntType(32)

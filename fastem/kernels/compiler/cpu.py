@@ -14,3 +14,6 @@ def has(feature):
 
 REGISTER = 64 if has("avx512f") else 32
 """Bytes of a vector: 64 with AVX-512; 32 with AVX2, and with SSE or NEON, where it takes two registers."""
+
+REGISTERS = 32 if has("avx512f") else 16
+"""How many vectors of `REGISTER` bytes the registers hold."""

@@ -74,7 +74,7 @@ def polynomial(x, coefficients):
 
 
 def points_of(rows, first, count, n_points):
-    """(count, n_points) of a block's rows from `first` on; tiles run over whole pairs of vectors."""
+    """(count, n_points) of a block's rows from `first` on; tiles run over whole groups of points."""
     from ..vectors import GROUP
 
     assert n_points % GROUP == 0
@@ -85,19 +85,25 @@ def add_to(out, row, column, values):
     part(out, row, column, len(values))[:] += values.astype(np.float64)
 
 
-def subtract_squares(width, start, factor, bias, k, j, x, n_points, out, row, *, first):
-    assert width == 4 or (first and 1 <= width <= 4)
-    result = np.full(n_points, start, x.dtype) if first else part(out, row, 0, n_points)
+def subtract_squares(width, start, factor, bias, k, j, x, begin, end, out, row, *, first):
+    from ..tiles import COLUMNS, VECTORS
+
+    assert 1 <= width <= COLUMNS and (first or width == COLUMNS)
+    n_points = end - begin
+    assert n_points % (VECTORS * lanes(x)) == 0
+    result = np.full(n_points, start, x.dtype) if first else part(out, row, begin, n_points)
     for c in range(j, j + width):
         coefficients = part(factor, k * factor.shape[1] + c, 0, c + 1)
-        z = bias[k, c] + coefficients @ points_of(x, 0, c + 1, n_points)
+        z = bias[k, c] + coefficients @ np.stack([part(x, i, begin, n_points) for i in range(c + 1)])
         result = result - z * z
-    part(out, row, 0, n_points)[:] = result
+    part(out, row, begin, n_points)[:] = result
 
 
 def centred(height, x, i, n_points, responsibilities, a, factor, centres, k, e, out, row, *, kind):
+    from ..tiles import ROWS
+
     n_features = centres.shape[1]
-    assert {"only": height == n_features <= 4, "first": 1 <= height <= 4, "next": height == 4}[kind]
+    assert {"only": height == n_features <= 4, "first": 1 <= height <= 4, "next": height == ROWS}[kind]
     if kind == "next":
         root = part(e, n_features, 0, n_points)
     else:
@@ -123,9 +129,11 @@ def moments(width, x, i, n_points, r, a, centres, k, out, first, second, *, squa
 
 
 def outer(width, e, i, j, n_points, out, row, *, widths, diagonal):
+    from ..tiles import ROWS
+
     assert width in widths and (i == j or not diagonal)
     right = points_of(e, j, width, n_points)
-    left = right if diagonal else points_of(e, i, 4, n_points)
+    left = right if diagonal else points_of(e, i, ROWS, n_points)
     for p, values in enumerate(left):
         add_to(out, row + p, j, right[: p + 1 if diagonal else width] @ values)
 

@@ -11,15 +11,15 @@ from typing import NamedTuple
 import numpy as np
 
 from ..compiler.jit import kernel, part_of_kernel
-from ..tiles import moments_tile, outer_tile
+from ..tiles import ROWS, moments_tile, outer_tile
 from ..vectors import fma, lanes, load, mul, splat, sqrt, store
 from .axis_aligned import add_mass, axis_aligned_log_densities, axis_aligned_whitened
 from .common import EMPTY, LOG_2_PI, invert_factor, is_near, is_resolved, one_more_than_features
-from .triangular import add_left_of_diagonal, odd_columns
+from .triangular import add_left_of_diagonal, first_rows
 
 _first_moments = moments_tile(squares=False)
 _first_triangle = outer_tile((1, 2, 3, 4), diagonal=True)
-_next_triangle = outer_tile((4,), diagonal=True)
+_next_triangle = outer_tile((ROWS,), diagonal=True)
 
 
 @kernel
@@ -40,11 +40,11 @@ def _whiten(factor, x, n_points, y):
 @kernel
 def _add_scatter(e, n_features, n_points, first_row, out):
     """out[first_row + i, j] += sum over b of e[i, b] e[j, b] for j <= i < n_features."""
-    first = odd_columns(n_features)
+    first = first_rows(n_features)
     _first_triangle(first, e, 0, 0, n_points, out, first_row)
-    for i in range(first, n_features, 4):
-        add_left_of_diagonal(e, i, first, n_points, out, first_row + i)
-        _next_triangle(4, e, i, i, n_points, out, first_row + i)
+    for i in range(first, n_features, ROWS):
+        add_left_of_diagonal(e, i, 0, i, n_points, out, first_row + i)
+        _next_triangle(ROWS, e, i, i, n_points, out, first_row + i)
 
 
 @kernel

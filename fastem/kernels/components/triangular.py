@@ -1,4 +1,4 @@
-"""Gaussians with a covariance matrix each (full): densities and moments of a block, in register tiles of four.
+"""Gaussians with a covariance matrix each (full): densities and moments of a block, in register tiles.
 
 For a point and a component: D (D + 3) flops for the density (whitened features z = U'(x - mean), U the Cholesky factor
 of the precision), D (D + 5) for the moments, 25 for the exp, and a square root if D > 4. A point's 8 D bytes are read
@@ -16,10 +16,14 @@ multiply-add but counts as one flop, not two, and an exp counts as 25 flops but 
 | 17 to 64 | tiles, a block in the second-level cache | 0.85 (0.78) at 32 |
 | 65 to 512 | the same, four rows of the factor in the first level | 0.82 (0.78) at 128, 0.65 at 512 |
 
+With 16 registers (AVX2 code on one thread of a processor with AVX-512, by NUMBA_CPU_NAME=haswell, beside OpenBLAS's own
+for AVX2) it is 0.29 at D = 1, 0.41, 0.48, 0.42 at 2 to 4, 0.67 (0.67) at 10, 0.85 (0.79) at 32, 0.82 (0.78) at 128.
+
 The assembly (`inspect_asm` of the chunk kernels) shows that every multiply-add of the tiles uses the widest registers
-(zmm here), that factors are loaded as embedded broadcasts, that LLVM unrolls the loops, and that no sum leaves its
-register; only constants hoisted out of the loop over blocks are spilled. A matrix multiplication would be slower, also
-for D of 65 and more: it computes both triangles, twice the products.
+(zmm, or ymm with AVX2), that factors are loaded as broadcasts, that LLVM unrolls the loops, and that no sum leaves its
+register; only constants hoisted out of the loop over blocks are spilled, and with AVX2 sums of the diagonal tiles of
+four rows (all features of D = 4, the first four of some D). A matrix multiplication would
+be slower, also for D of 65 and more: it computes both triangles, twice the products.
 """
 
 from typing import NamedTuple
@@ -27,7 +31,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..compiler.jit import kernel, part_of_kernel
-from ..tiles import centred_tile, outer_tile, subtract_squares_tile
+from ..tiles import COLUMNS, IN_PANELS, ROWS, VECTORS, centred_tile, outer_tile, subtract_squares_tile
 from ..vectors import absolute, fma, fnma, lanes, load, splat, store, sub
 from .common import (
     EMPTY,
@@ -39,19 +43,23 @@ from .common import (
     one_more_than_features,
 )
 
+_PANEL = 16384  # bytes of features: half of a first-level cache
+_LEAST = 5 - ROWS  # rows of the first tile, if there are as many features
 _first_columns = subtract_squares_tile(first=True)
 _next_columns = subtract_squares_tile(first=False)
 _only = centred_tile("only")
 _first = centred_tile("first")
 _next = centred_tile("next")
-_outer_first = outer_tile((1, 2, 3, 4))
-_outer_next = outer_tile((4,))
+_outer = outer_tile((1, 2, 3, 4))
 
 
 @kernel
-def odd_columns(n_features):
-    """Width of the first tile, 1 to 4, before tiles of four: the odd columns come where the triangle is narrow."""
-    return (n_features - 1) % 4 + 1
+def first_rows(n_features):
+    """Height of the first tile, 1 to 4, before tiles of `ROWS`: the odd rows come where the triangle is narrow.
+
+    Tiles of 3 follow 2, 3 or 4 rows: a tile beside one row would have 3 sums, too few to hide their latency.
+    """
+    return min((n_features - _LEAST) % ROWS + _LEAST, n_features)
 
 
 @kernel
@@ -61,36 +69,47 @@ def _triangular_log_densities(log_scale, factor, bias, active, x, n_points, out)
     x: (D, n_points); out: OUT (len(active), n_points).
     """
     n_features = x.shape[0]
-    first = odd_columns(n_features)
+    first = (n_features - 1) % COLUMNS + 1
+    step = VECTORS * lanes(x)
+    # With many features, a panel of points, half of the first-level cache, passes through all tiles.
+    panel = max(1, _PANEL // (n_features * x.itemsize * step)) * step
     for a in range(active.size):
         k = active[a]
-        _first_columns(first, log_scale[k], factor, bias, k, 0, x, n_points, out, a)
-        for j in range(first, n_features, 4):
-            _next_columns(4, log_scale[k], factor, bias, k, j, x, n_points, out, a)
+        _first_columns(first, log_scale[k], factor, bias, k, 0, x, 0, n_points, out, a)
+        if not IN_PANELS:
+            for j in range(first, n_features, COLUMNS):
+                _next_columns(COLUMNS, log_scale[k], factor, bias, k, j, x, 0, n_points, out, a)
+            continue
+        for start in range(0, n_points, panel):
+            stop = min(start + panel, n_points)
+            for j in range(first, n_features, COLUMNS):
+                _next_columns(COLUMNS, log_scale[k], factor, bias, k, j, x, start, stop, out, a)
 
 
 @kernel
 def _far_triangular_log_densities(log_scale, factor, bias, means, active, x, n_points, offsets, out):
     """`_log_densities` of points relative to each component's mean.  offsets: scratch (at least D, n_points)."""
     n_features = x.shape[0]
-    first = odd_columns(n_features)
+    first = (n_features - 1) % COLUMNS + 1
     for a in range(active.size):
         k = active[a]
         for i in range(n_features):
             mean = splat(means[k, i], x)
             for b in range(0, n_points, lanes(x)):
                 store(offsets, i, b, sub(load(x, i, b), mean))
-        _first_columns(first, log_scale[k], factor, bias, k, 0, offsets, n_points, out, a)
-        for j in range(first, n_features, 4):
-            _next_columns(4, log_scale[k], factor, bias, k, j, offsets, n_points, out, a)
+        _first_columns(first, log_scale[k], factor, bias, k, 0, offsets, 0, n_points, out, a)
+        for j in range(first, n_features, COLUMNS):
+            _next_columns(COLUMNS, log_scale[k], factor, bias, k, j, offsets, 0, n_points, out, a)
 
 
 @kernel
-def add_left_of_diagonal(e, i, first, n_points, out, row):
-    """out[row + p, j] += sum over b of e[i + p, b] e[j, b] for p < 4 and j < i, in tiles as by `odd_columns`."""
-    _outer_first(first, e, i, 0, n_points, out, row)
-    for j in range(first, i, 4):
-        _outer_next(4, e, i, j, n_points, out, row)
+def add_left_of_diagonal(e, i, j, stop, n_points, out, row):
+    """out[row + p, c] += sum over b of e[i + p, b] e[c, b] for p < ROWS and j <= c < stop."""
+    while j < stop:
+        left = stop - j
+        width = 3 if left == 5 else min(left, 4)  # 5 = 3 + 2: one column has too few sums to hide their latency
+        _outer(width, e, i, j, n_points, out, row)
+        j += width
 
 
 @kernel
@@ -102,7 +121,9 @@ def _add_triangular_moments(active, x, n_points, responsibilities, factor, centr
     moments: IN OUT (K (D + 2), D), lower triangles.
     """
     n_features = x.shape[0]
-    first = odd_columns(n_features)
+    first = first_rows(n_features)
+    # With many features, a panel of columns stays in the first-level cache while the rows pass by.
+    panel = 16 if IN_PANELS and n_features > 64 else n_features
     for a in range(active.size):
         k = active[a]
         row = k * (n_features + 2)
@@ -110,9 +131,13 @@ def _add_triangular_moments(active, x, n_points, responsibilities, factor, centr
             _only(n_features, x, 0, n_points, responsibilities, a, factor, centres, k, e, moments, row)
             continue
         _first(first, x, 0, n_points, responsibilities, a, factor, centres, k, e, moments, row)
-        for i in range(first, n_features, 4):
-            _next(4, x, i, n_points, responsibilities, a, factor, centres, k, e, moments, row)
-            add_left_of_diagonal(e, i, first, n_points, moments, row + 2 + i)
+        for j in range(0, n_features, panel):
+            i = first + max(0, j - first + ROWS) // ROWS * ROWS  # the first tile below row j
+            while i < n_features:
+                if j == 0:
+                    _next(ROWS, x, i, n_points, responsibilities, a, factor, centres, k, e, moments, row)
+                add_left_of_diagonal(e, i, j, min(i, j + panel), n_points, moments, row + 2 + i)
+                i += ROWS
 
 
 @part_of_kernel
