@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from numpy.random import RandomState
     from numpy.typing import ArrayLike, NDArray
 
-# Candidates if no mixture is given, from which BIC chooses.
-_TYPES, _SIZES = ("full", "tied"), (1, 2, 3, 4, 5, 6)
+# Candidates if no mixture is given, from which BIC chooses; the larger ones are tried if the largest small one is best.
+_TYPES, _SMALL, _LARGE = ("full", "tied"), (1, 2, 3), (3, 4, 5, 6)
 # Rows for each component, at least, of the largest candidate.
 _ROWS = 10
 
@@ -122,11 +122,16 @@ class MixtureImputer(TransformerMixin, BaseEstimator):
             return clone(self.estimator).set_params(missing="em").fit(X)
         from .selection import select
 
-        sizes = [size for size in _SIZES if size == 1 or size * _ROWS <= len(X)]
         if len(X) < 2:
             X = np.repeat(X, 2, axis=0)  # one row says no more than itself
         given = {"missing": "em", "algorithm": "em", "random_state": self.random_state}
-        return select(X, sizes, _TYPES if len(sizes) > 1 else _TYPES[:1], **given).best_estimator_
+        for sizes in (_SMALL, _LARGE):
+            possible = [size for size in sizes if size == 1 or size * _ROWS <= len(X)]
+            if possible:
+                best = select(X, possible, _TYPES, **given).best_estimator_
+            if best.n_components < max(possible, default=0):
+                break
+        return best
 
     def transform(self, X: ArrayLike) -> NDArray[np.float64]:
         """Fill in the missing values.

@@ -24,6 +24,7 @@ def warm_up(
     covariance_types: Iterable[str] = STANDARD,
     dtypes: Iterable[DTypeLike] = ("float64", "float32"),
     *,
+    missing: bool = False,
     verbose: bool = False,
 ) -> None:
     """Compile the kernels of some covariance types, for fitting and prediction, and cache them on disk.
@@ -37,6 +38,8 @@ def warm_up(
     covariance_types : iterable of str, default=all four
     dtypes : iterable of str or dtype, default=("float64", "float32")
         Dtypes of the data. The kernels for float64 also serve integers.
+    missing : bool, default=False
+        Compile the kernels for missing values (`missing='em'`), too.
     verbose : bool, default=False
         Show a progress bar on standard error.
 
@@ -58,6 +61,12 @@ def warm_up(
             model.fit(X)
             model.set_params(init_params="kmeans").fit(X)  # few points have a kernel of their own
         model.predict_proba(X)
+        if missing:
+            X[0, 0] = np.nan
+            model.set_params(missing="em", max_iter=1)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ConvergenceWarning)
+                model.fit(X).impute(X)
     if verbose:
         _show(len(tasks), len(tasks), "done", begin)
 

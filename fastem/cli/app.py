@@ -344,12 +344,13 @@ def warm_up(
     dtype: Annotated[
         Literal["float64", "float32"] | None, typer.Option(help="Type of the data; by default both.")
     ] = None,
+    missing: Annotated[bool, typer.Option("--missing", help="Also the kernels for missing values.")] = False,
 ):
     """Compile the kernels and cache them on disk, so that later fits start at once."""
-    return lambda: _warm_up(types or STANDARD, [dtype] if dtype else ("float64", "float32"))
+    return lambda: _warm_up(types or STANDARD, [dtype] if dtype else ("float64", "float32"), missing)
 
 
-def _warm_up(types, dtypes):
+def _warm_up(types, dtypes, missing):
     from fastem import warm_up
 
-    warm_up(types, dtypes, verbose=True)
+    warm_up(types, dtypes, missing=missing, verbose=True)

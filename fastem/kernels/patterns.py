@@ -78,28 +78,29 @@ class Patterns(NamedTuple):
 
 def patterns_of(X):
     """The `Patterns` of points, (n, D), in which NaN stands for what is missing."""
+    keys = _words(X[:, :_WORD])
+    for i in range(_WORD, X.shape[1], _WORD):
+        _, keys = np.unique(keys, return_inverse=True)
+        found, words = np.unique(_words(X[:, i : i + _WORD]), return_inverse=True)
+        keys = keys.reshape(-1) * len(found) + words.reshape(-1)
+    order = np.argsort(keys, kind="stable").astype(np.int32)  # by radix where keys are short
+    keys = keys[order]
+    edges = np.flatnonzero(np.concatenate([[True], keys[1:] != keys[:-1], [True]])).astype(np.int64)
+    return Patterns(order, edges, ~np.isnan(X[order[edges[:-1]]]))
+
+
+def _words(X):
+    """Which of up to 64 features each point lacks, as the bits of an integer, the shortest that holds them."""
     n_samples, n_features = X.shape
-    number = np.zeros(n_samples, np.int64)
+    n_bytes = next(size for size in (1, 2, 4, 8) if 8 * size >= n_features)
+    words = np.empty(n_samples, f"u{n_bytes}")
     step = max(1, _VALUES // n_features)
-    for i in range(0, n_features, _WORD):
-        words = np.empty(n_samples, np.uint64)
-        for start in range(0, n_samples, step):
-            words[start : start + step] = _words(np.isnan(X[start : start + step, i : i + _WORD]))
-        found, here = np.unique(words, return_inverse=True)
-        if i:
-            _, here = np.unique(number * len(found) + here, return_inverse=True)
-        number = here.reshape(-1)
-    n_patterns = int(number.max()) + 1
-    small = number.astype(np.uint16) if n_patterns <= 1 << 16 else number  # which NumPy sorts by radix
-    order = np.argsort(small, kind="stable")
-    edges = np.concatenate([[0], np.cumsum(np.bincount(number, minlength=n_patterns))]).astype(np.int64)
-    return Patterns(order.astype(np.int32), edges, ~np.isnan(X[order[edges[:-1]]]))
-
-
-def _words(is_missing):
-    bits = np.zeros((len(is_missing), _WORD), np.uint8)
-    bits[:, : is_missing.shape[1]] = is_missing
-    return np.packbits(bits, axis=1).view(np.uint64)[:, 0]
+    for start in range(0, n_samples, step):
+        rows = X[start : start + step]
+        bits = np.zeros((len(rows), 8 * n_bytes), np.uint8)
+        bits[:, :n_features] = np.isnan(rows)
+        words[start : start + step] = np.packbits(bits, axis=1).view(words.dtype)[:, 0]
+    return words
 
 
 # -- a chunk ----------------------------------------------------------------------------------------------------------
