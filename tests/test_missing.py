@@ -336,6 +336,17 @@ def test_points_are_grouped_by_what_they_lack(n_features):
         assert (np.isnan(X[rows]) == ~observed).all()
 
 
+def test_draws_of_several_windows(monkeypatch):
+    X, _ = points(330)
+    model = fitted(X, max_iter=5)
+    whole = model.impute(X, n_draws=2, random_state=0)
+    monkeypatch.setattr(fastem.sources.incomplete, "_WINDOW", 400)
+    parts = model.impute(X, n_draws=2, random_state=0)
+    assert np.isfinite(parts).all()
+    np.testing.assert_array_equal(parts[:, ~np.isnan(X)], np.broadcast_to(X[~np.isnan(X)], (2, (~np.isnan(X)).sum())))
+    np.testing.assert_allclose(parts.mean(axis=(0, 1)), whole.mean(axis=(0, 1)), atol=0.5)
+
+
 # -- MixtureImputer ----------------------------------------------------------------------------------------------------
 
 

@@ -51,7 +51,7 @@ class IncompleteSource(Source):
         self._source = source
         self.allows_missing = self.lacks_values = self.is_validated = True
         self.n_samples, self.n_features, self.dtype = source.n_samples, source.n_features, source.dtype
-        self.feature_names = source.feature_names
+        self.feature_names, self._window = source.feature_names, max(1, _WINDOW // source.n_features)  # rows
         self._patterns = [kernels.patterns_of(rows) for _, rows in self._windows()]
 
     def check_features(self, names: Sequence[str] | None = None) -> None:
@@ -67,18 +67,13 @@ class IncompleteSource(Source):
         """Number of different sets of features that points lack; counted in each window."""
         return sum(len(patterns.observed) for patterns in self._patterns)
 
-    def groups(self) -> Iterable[tuple[NDArray[np.int32], NDArray[np.bool_]]]:
-        """(numbers of the rows that lack the same features, whether they have each feature), for points in an array."""
-        for patterns in self._patterns:
-            yield from patterns.groups()
+    def groups(self) -> Iterable[tuple[NDArray[np.integer], NDArray[np.bool_]]]:
+        """(numbers of the rows that lack the same features, whether they have each feature)."""
+        for number, patterns in enumerate(self._patterns):
+            for rows, observed in patterns.groups():
+                yield rows + number * self._window, observed
 
     # -- the other source's own ---------------------------------------------------------------------------------------
-
-    def scan(self, estimator: str = "GaussianMixture") -> None:
-        self._source.scan(estimator)
-
-    def read(self) -> Iterable[NDArray[Any]]:
-        return self._source.read()
 
     def where(self, row: int) -> str:
         return self._source.where(row)
@@ -97,16 +92,12 @@ class IncompleteSource(Source):
         source.scan()
         return IncompleteSource(source) if source.lacks_values else source
 
-    def choosing(self, *, only: Sequence[str] | None = None, without: Sequence[str] = ()) -> Source:
-        return self._source.choosing(only=only, without=without)
-
     # -- passes -------------------------------------------------------------------------------------------------------
 
     def _windows(self):
-        size = max(1, _WINDOW // self.n_features)
-        for first, rows in self._source.parts(size):
-            for start in range(0, len(rows), size):
-                yield first + start, rows[start : start + size]
+        for first, rows in self._source.parts(self._window):
+            for start in range(0, len(rows), self._window):
+                yield first + start, rows[start : start + self._window]
 
     def accumulate(
         self,
