@@ -267,6 +267,20 @@ def quietly_selected(X, criterion):
         return fastem.select(X, range(2, 6), "tied", criterion=criterion, missing="em", random_state=0)
 
 
+def test_penguins_with_those_that_were_not_measured():
+    every, complete = load_penguins(incomplete=True), load_penguins()
+    has_none = np.isnan(every.data).all(axis=1)
+    np.testing.assert_array_equal(np.flatnonzero(has_none), [3, 271])
+    np.testing.assert_array_equal(every.data[~has_none], complete.data)
+    np.testing.assert_array_equal(every.target[~has_none], complete.target)
+    assert every.target_names[every.target[has_none]].tolist() == ["Adelie", "Gentoo"]
+    of_all = fitted(every.data, "tied", algorithm="em", tol=1e-12, max_iter=500)
+    without = fitted(complete.data, "tied", algorithm="em", tol=1e-12, max_iter=500)
+    np.testing.assert_allclose(
+        np.sort(of_all.means_, 0), np.sort(without.means_, 0), rtol=1e-4
+    )  # two rows without values say nothing
+
+
 def test_a_saved_model_predicts_incomplete_rows(tmp_path):
     X, _ = points()
     model = fitted(X)

@@ -72,8 +72,17 @@ def load_galaxies() -> Bunch:
     return _load("galaxies")
 
 
-def load_penguins() -> Bunch:
+# The two penguins of which nothing was measured: their places among all 344, and their species.
+_NOT_MEASURED = (3, "Adelie"), (271, "Gentoo")
+
+
+def load_penguins(*, incomplete: bool = False) -> Bunch:
     """Load the sizes of 342 penguins of three species: 4 features, labelled.
+
+    Parameters
+    ----------
+    incomplete : bool, default=False
+        Whether to keep the two further penguins of which only the species is known, at their places: rows of NaN.
 
     Returns
     -------
@@ -101,7 +110,7 @@ def load_penguins() -> Bunch:
     >>> penguins.data[penguins.target == 2].mean(axis=0).round(1)
     array([  47.5,   15. ,  217.2, 5076. ])
     """
-    return _load("penguins", is_labelled=True)
+    return _load("penguins", is_labelled=True, incomplete=_NOT_MEASURED if incomplete else ())
 
 
 def load_reaven_miller() -> Bunch:
@@ -137,13 +146,18 @@ def load_reaven_miller() -> Bunch:
     return _load("reaven_miller", is_labelled=True)
 
 
-def _load(name, is_labelled=False):
-    """The Bunch of a table with a header. If it is labelled, its last column holds names of classes."""
+def _load(name, is_labelled=False, incomplete=()):
+    """The Bunch of a table with a header. If it is labelled, its last column holds names of classes.
+
+    incomplete: (place, class) of rows without values that the table lacks.
+    """
     from sklearn.utils import Bunch
 
     folder = files(__package__)
     with folder.joinpath(f"{name}.csv").open(encoding="utf-8", newline="") as lines:
         header, *rows = csv.reader(lines)
+    for place, label in incomplete:
+        rows.insert(place, ["nan"] * (len(header) - 1) + [label])
     classes = {}
     if is_labelled:
         names, target = np.unique([row.pop() for row in rows], return_inverse=True)
