@@ -702,10 +702,10 @@ def test_warm_up(run, monkeypatch):
     calls = []
     monkeypatch.setattr(fastem, "warm_up", lambda *args, **kwargs: calls.append((args, kwargs)))
     run("warm-up")
-    run("warm-up full diag --dtype float32")
+    run("warm-up full diag --dtype float32 --missing")
     assert calls == [
-        ((STANDARD, ("float64", "float32")), {"verbose": True}),
-        ((["full", "diag"], ["float32"]), {"verbose": True}),
+        ((STANDARD, ("float64", "float32")), {"missing": False, "verbose": True}),
+        ((["full", "diag"], ["float32"]), {"missing": True, "verbose": True}),
     ]
 
 
