@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import fastem
-from fastem import BayesianGaussianMixture, DegenerateFitWarning, GaussianMixture
+from fastem import BayesianGaussianMixture, DegenerateFitWarning, GaussianMixture, MixtureImputer
 from fastem.callbacks import Checkpoint, Frames
 from fastem.datasets import load_faithful, load_galaxies, load_penguins, load_reaven_miller, make_mixture
 from fastem.plotting import (
@@ -34,6 +34,13 @@ def estimators(X: NDArray[np.float64]) -> None:
     assert_type(model.score_samples("points.npy"), NDArray[np.floating])
     assert_type(model.score(X) + model.bic(X) + model.aic(X) + model.icl(X), float)
     assert_type(model.sample(10), tuple[NDArray[np.float64], NDArray[np.int64]])
+    assert_type(model.marginal([0]), GaussianMixture)
+    assert_type(model.conditional({0: 1.0}), GaussianMixture)
+    assert_type(model.component_log_densities(X), NDArray[np.float64])
+    assert_type(GaussianMixture(missing="em").impute(X), Any)
+    imputer = MixtureImputer(model, add_indicator=True)
+    assert_type(imputer.fit(X), MixtureImputer)
+    assert_type(imputer.transform(X), NDArray[np.float64])
     model.save(Path("model.npz"))
     model.to_sklearn()
     assert_type(GaussianMixture.from_parameters([1.0], [[0.0]], [[[1.0]]]), GaussianMixture)
