@@ -6,10 +6,12 @@ from numbers import Real
 from typing import TYPE_CHECKING
 
 import numpy as np
-from sklearn.base import BaseEstimator, TransformerMixin, _fit_context, clone
+from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .estimators.gaussian_mixture import GaussianMixture
+from .estimators.validation import features_kept_if_it_fails
+from .model.families import FAMILIES
 
 if TYPE_CHECKING:
     from typing import Any, Self
@@ -19,8 +21,8 @@ if TYPE_CHECKING:
 
 # Candidates if no mixture is given, from which BIC chooses; the larger ones are tried if the largest small one is best.
 _TYPES, _SMALL, _LARGE = ("full", "tied"), (1, 2, 3), (3, 4, 5, 6)
-# Rows for each component, at least, of the largest candidate.
-_ROWS = 10
+# Observed values for each parameter of a candidate with more than one component, at least.
+_VALUES = 2
 
 
 class MixtureImputer(TransformerMixin, BaseEstimator):
@@ -89,7 +91,6 @@ class MixtureImputer(TransformerMixin, BaseEstimator):
         self.keep_empty_features = keep_empty_features
         self.random_state = random_state
 
-    @_fit_context(prefer_skip_nested_validation=False)
     def fit(self, X: ArrayLike, y: Any = None) -> Self:
         """Fit the mixture to the rows, complete or not.
 
@@ -107,10 +108,12 @@ class MixtureImputer(TransformerMixin, BaseEstimator):
         ValueError
             If X holds infinity or too few rows for the mixture.
         """
-        X = self._with_nan(X, reset=True)
-        has_value = ~np.isnan(X).all(axis=0)
-        self.mixture_ = self._fitted(X[:, has_value]) if has_value.any() else None
-        self._has_value, self.indicator_ = has_value, None
+        self._validate_params()
+        with features_kept_if_it_fails(self):
+            X = self._with_nan(X, reset=True)
+            has_value = ~np.isnan(X).all(axis=0)
+            mixture = self._fitted(X[:, has_value]) if has_value.any() else None
+        self.mixture_, self._has_value, self.indicator_ = mixture, has_value, None
         if self.add_indicator:
             from sklearn.impute import MissingIndicator  # slow to import
 
@@ -124,14 +127,26 @@ class MixtureImputer(TransformerMixin, BaseEstimator):
 
         if len(X) < 2:
             X = np.repeat(X, 2, axis=0)  # one row says no more than itself
-        given = {"missing": "em", "algorithm": "em", "random_state": self.random_state}
+        variances = np.nanvar(X, axis=0)
+        given = {
+            "missing": "em",
+            "algorithm": "em",
+            "random_state": self.random_state,
+            # In the unit of the data, which the user may not know to matter.
+            "reg_covar": 1e-6 * float(variances[variances > 0].min(initial=np.inf)) if (variances > 0).any() else 1e-6,
+        }
+        n_values = np.count_nonzero(~np.isnan(X))
+        best = None
         for sizes in (_SMALL, _LARGE):
-            possible = [size for size in sizes if size == 1 or size * _ROWS <= len(X)]
-            if possible:
+            possible = [size for size in sizes if size == 1 or self._suffices(size, X.shape[1], n_values)]
+            if possible and (best is None or best.n_components == sizes[0]):
                 best = select(X, possible, _TYPES, **given).best_estimator_
-            if best.n_components < max(possible, default=0):
-                break
         return best
+
+    @staticmethod
+    def _suffices(n_components, n_features, n_values):
+        """Whether so many values suffice for a mixture of so many components."""
+        return _VALUES * FAMILIES["full"].n_free_in_all(n_components, n_features) <= n_values
 
     def transform(self, X: ArrayLike) -> NDArray[np.float64]:
         """Fill in the missing values.

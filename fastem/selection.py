@@ -222,6 +222,7 @@ class _Selector:
         self._candidates = [_Candidate(model) for model in models]
         fewest = min(self._candidates, key=lambda each: each.model.n_components).model
         annotations = fewest._annotations(source, sample_weight, None)
+        self._reader._check_values(source, annotations)
         source = in_memory_if_small(source)
         self._all = source, annotations
         random_state = check_random_state(self._reader.random_state)

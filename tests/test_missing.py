@@ -150,7 +150,7 @@ def test_one_gaussian_and_a_monotone_pattern_have_a_closed_form():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(400, 2)) @ np.array([[1.0, 0.7], [0.0, 0.5]])
     X[250:, 1] = np.nan
-    model = GaussianMixture(missing="em", reg_covar=0.0, tol=1e-14, max_iter=5000, algorithm="em").fit(X)
+    model = quietly(GaussianMixture(missing="em", reg_covar=0.0, tol=0.0, max_iter=300, algorithm="em"), X)
     both, first = X[:250], X[:, 0]
     slope = np.cov(both.T, bias=True)[0, 1] / both[:, 0].var()
     mean = both[:, 1].mean() + slope * (first.mean() - both[:, 0].mean())
@@ -209,6 +209,38 @@ def test_the_origin_does_not_matter():
     near, far = (fitted(X + shift, algorithm="em", reg_covar=0, max_iter=20, tol=0.0) for shift in (0.0, 2.0**27))
     np.testing.assert_allclose(far.covariances_, near.covariances_, rtol=1e-4)
     np.testing.assert_allclose(far.lower_bounds_, near.lower_bounds_, rtol=1e-6)
+
+
+@each_type
+def test_components_far_apart(covariance_type):
+    X = np.array([[0.0, 0.0], [1e8, 1e8], [1e8, np.nan], [np.nan, 0.0]])
+    covariances = np.tile(np.eye(2), (2, 1, 1))
+    shapes = {"full": covariances, "tied": np.eye(2), "diag": np.ones((2, 2)), "spherical": np.ones(2)}
+    model = GaussianMixture.from_parameters(
+        [0.5, 0.5], [[0, 0], [1e8, 1e8]], shapes[covariance_type], covariance_type=covariance_type, missing="em"
+    )
+    per_feature = 0.5 * np.log(2 * np.pi)
+    np.testing.assert_allclose(model.score_samples(X), np.log(0.5) - per_feature * np.array([2, 2, 1, 1]), rtol=1e-12)
+    np.testing.assert_array_equal(model.predict(X), [0, 1, 1, 0])
+    np.testing.assert_allclose(model.impute(X)[2:], [[1e8, 1e8], [0, 0]], atol=1e-6)
+    rng = np.random.default_rng(0)
+    far = rng.normal(size=(300, 3)) + 1e8 * rng.integers(2, size=(300, 1))
+    far[rng.random(far.shape) < 0.2] = np.nan
+    model = GaussianMixture(2, covariance_type=covariance_type, missing="em", algorithm="em", random_state=0, tol=1e-9)
+    bounds = quietly(model, far).lower_bounds_
+    assert np.diff(bounds).min(initial=0.0) > -1e-7
+    np.testing.assert_allclose(np.sort(model.means_[:, 0]), [0, 1e8], atol=0.5)
+
+
+def test_a_feature_that_is_rarely_observed():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60_000, 3)) + 1000.0
+    X[:-30, 2] = np.nan
+    rare = X[-30:, 2]
+    for n_components in (1, 2):
+        model = quietly(GaussianMixture(n_components, missing="em", random_state=0), X)
+        mean = model.weights_ @ model.means_[:, 2]
+        assert mean == pytest.approx(rare.mean(), abs=3 * rare.std())
 
 
 @pytest.mark.parametrize("init_params", ["kmeans", "k-means++", "random", "random_from_data"])
@@ -318,6 +350,56 @@ def test_errors_say_what_to_do():
         model.fit(X)
 
 
+def test_a_feature_without_value_in_rows_that_count():
+    X, _ = points()
+    weights = np.where(np.isnan(X[:, 1]), 1.0, 0.0)
+    with pytest.raises(ValueError, match="no value in column 1"):
+        GaussianMixture(3, missing="em").fit(X, sample_weight=weights)
+
+
+def test_rows_one_by_one():
+    X, _ = points(60)
+    model = GaussianMixture(2, missing="em", random_state=0)
+    for row in X:
+        quietly_partial(model, row[None])
+    assert model.n_samples_seen_ == 60
+    assert np.isfinite(model.score(X))
+
+
+def quietly_partial(model, X):
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", fastem.DegenerateFitWarning)
+        model.partial_fit(X)
+
+
+def test_infinity_beside_a_missing_value():
+    X, _ = points()
+    X[7] = [np.nan, np.inf, 0, 0]
+    with pytest.raises(ValueError, match="contains infinity") as error:
+        GaussianMixture(3, missing="em").fit(X)
+    assert "missing=" not in str(error.value)
+
+
+def test_marginals_take_missing_values_too():
+    X, _ = points()
+    model = fitted(X, max_iter=5)
+    assert model.marginal([0, 1]).predict(X[:, :2]).shape == (200,)
+    assert model.conditional([0.0, np.nan, np.nan, np.nan]).missing == "em"
+
+
+def test_a_dask_frame_of_nullable_columns():
+    import dask.dataframe
+
+    X, _ = points()
+    frame = pd.DataFrame(X, columns=list("abcd")).convert_dtypes()
+    model = fitted(X, max_iter=5)
+    model.feature_names_in_ = np.array(list("abcd"), dtype=object)
+    lazy = model.predict(dask.dataframe.from_pandas(frame, npartitions=3))
+    np.testing.assert_array_equal(lazy.compute(), model.predict(frame))
+
+
 def test_a_value_that_vanishes_between_passes_is_an_error():
     X, _ = points()
     calls = []
@@ -397,6 +479,20 @@ def test_the_imputer_fills_in_what_its_mixture_expects():
     np.testing.assert_array_equal(filled[~np.isnan(X)], X[~np.isnan(X)])
     frame = pd.DataFrame(X, columns=list("abcd"))
     assert list(MixtureImputer(random_state=0).set_output(transform="pandas").fit_transform(frame)) == list("abcd")
+
+
+def test_a_failed_fit_leaves_the_imputer():
+    X, _ = points()
+    imputer = MixtureImputer(GaussianMixture(3, random_state=0)).fit(pd.DataFrame(X, columns=list("abcd")))
+    with pytest.raises(ValueError, match="n_components"):
+        imputer.fit(pd.DataFrame(X[1:3, :2], columns=["p", "q"]))
+    assert imputer.transform(pd.DataFrame(X, columns=list("abcd"))).shape == X.shape
+
+
+def test_the_imputer_does_not_depend_on_the_unit():
+    X, _ = points()
+    one, other = (MixtureImputer(random_state=0).fit_transform(X * unit) / unit for unit in (1.0, 2.0**-20))
+    np.testing.assert_allclose(other, one, rtol=1e-6)
 
 
 def test_the_imputer_is_nearer_to_hidden_values_than_neighbours():

@@ -16,7 +16,7 @@ from ..files import saving
 from ..kernels.threads import numba_limit, thread_limits
 from ..model.families import FAMILIES
 from ..model.parameters import Parameters
-from ..sources import ArraySource, IncompleteSource, as_source, check_numbers
+from ..sources import ArraySource, IncompleteSource, as_rows, as_source, check_numbers
 from ..sources.annotations import SOFT, Annotations
 from ..sources.base import VALUES
 from .callback_protocol import CallbackSupportMixin
@@ -202,7 +202,7 @@ class BaseMixture(ConditioningMixin, ConversionMixin, CallbackSupportMixin, Dens
             return source.evaluate(self._parameters(), kernel, np.empty(shape, dtype))
 
     def _evaluate_rows(self, kernel, dtype, n_columns, rows):
-        source = ArraySource(np.asarray(rows))
+        source = ArraySource(as_rows(rows, "a partition")[0])
         source.is_validated = True
         return self._evaluate_source(self._scan(source), kernel, dtype, n_columns)
 
@@ -289,12 +289,7 @@ class BaseMixture(ConditioningMixin, ConversionMixin, CallbackSupportMixin, Dens
         source.allows_missing = self._allows_missing
         source.scan(type(self).__name__)
         self._check_features(source, reset)
-        if not source.lacks_values:
-            return source
-        source = IncompleteSource(source)
-        if reset:
-            source.check_features(getattr(self, "feature_names_in_", None))
-        return source
+        return IncompleteSource(source) if source.lacks_values else source
 
     def _check_features(self, source, reset=False):
         if source.is_validated:

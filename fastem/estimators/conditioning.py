@@ -206,6 +206,7 @@ class ConditioningMixin:
             covariance_type=family.name,
             random_state=self.random_state,
             n_threads=self.n_threads,
+            missing=getattr(self, "missing", "error"),
         )
         if hasattr(self, "feature_names_in_"):
             model.feature_names_in_ = self.feature_names_in_[indices]

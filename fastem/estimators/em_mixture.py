@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from contextlib import contextmanager
 from dataclasses import replace
 from numbers import Integral, Real
 from typing import TYPE_CHECKING
@@ -26,7 +25,7 @@ from ..sources.array import in_memory
 from .base_mixture import BaseMixture
 from .callback_protocol import callbacks_torn_down
 from .streaming import StreamingMixin
-from .validation import check_labels, check_sample_weight
+from .validation import check_labels, check_sample_weight, features_kept_if_it_fails
 
 if TYPE_CHECKING:
     from typing import Any, Self
@@ -149,30 +148,16 @@ class EMMixture(StreamingMixin, BaseMixture):
             return self._evaluate_source(source, kernels.labels, np.int64)
         return self.predict(X)
 
-    @contextmanager
-    def _unless_it_fails(self):
-        """Restore the feature attributes on any failure, interrupts included, unless the error has a result to keep."""
-        before = {name: getattr(self, name, None) for name in ("n_features_in_", "feature_names_in_")}
-        try:
-            yield
-        except BaseException as error:
-            if getattr(error, "result", None) is None:
-                for name, value in before.items():
-                    if value is not None:
-                        setattr(self, name, value)
-                    elif hasattr(self, name):
-                        delattr(self, name)
-            raise
-
     @_fit_context(prefer_skip_nested_validation=True)
     def _fit(self, X, y, sample_weight, labels):
         """Fit and return the scanned source; for failures see `fit`."""
         with callbacks_torn_down(self):
             tasks = []
-            with self._unless_it_fails():
+            with features_kept_if_it_fails(self):
                 source = self._source(X, reset=True, excluded_columns=(sample_weight, labels), least=2)
                 source = self._scan(source, reset=True)
                 annotations = self._annotations(source, sample_weight, labels)
+                self._check_values(source, annotations)
                 source = in_memory_if_small(source)
                 settings = self._settings(source)
                 tasks = self._callback_tasks(X, y, source)
@@ -195,6 +180,11 @@ class EMMixture(StreamingMixin, BaseMixture):
             for task in tasks:
                 task.end_fit()
             return source
+
+    def _check_values(self, source, annotations):
+        """Raise SourceError if a feature has no value in any point that counts."""
+        if not source.is_complete:
+            source.check_features(getattr(self, "feature_names_in_", None), annotations.weights)
 
     def _run(self, source, settings, annotations, tasks):
         family = self._family(source, annotations)

@@ -10,6 +10,7 @@ from sklearn.utils import check_random_state
 
 from ..fitting.online import OnlineEM
 from ..kernels.threads import numba_limit, thread_limits
+from .validation import features_kept_if_it_fails
 
 if TYPE_CHECKING:
     from typing import Any, Self
@@ -82,7 +83,7 @@ class StreamingMixin:
     @_fit_context(prefer_skip_nested_validation=True)
     def _partial_fit(self, X, sample_weight, labels):
         is_first = not hasattr(self, "n_features_in_")
-        with self._unless_it_fails():
+        with features_kept_if_it_fails(self):
             source = self._source(X, reset=is_first, excluded_columns=(sample_weight, labels))
             source = self._scan(source, reset=is_first)
             annotations = self._annotations(source, sample_weight, labels, is_batch=True)

@@ -1,5 +1,6 @@
 """Checks of the users' arguments, made before any work. Each error names the argument and the remedy."""
 
+from contextlib import contextmanager
 from numbers import Real
 
 import numpy as np
@@ -151,3 +152,19 @@ def _check_shares(shares, n_samples, n_components, weights):
 def _floats(values, name):
     check_numbers(values, name, "Fill them in")
     return check_array(values, dtype=np.float64, ensure_2d=False, allow_nd=True, input_name=name)
+
+
+@contextmanager
+def features_kept_if_it_fails(estimator):
+    """Restore the feature attributes on any failure, interrupts included, unless the error has a result to keep."""
+    before = {name: getattr(estimator, name, None) for name in ("n_features_in_", "feature_names_in_")}
+    try:
+        yield
+    except BaseException as error:
+        if getattr(error, "result", None) is None:
+            for name, value in before.items():
+                if value is not None:
+                    setattr(estimator, name, value)
+                elif hasattr(estimator, name):
+                    delattr(estimator, name)
+        raise

@@ -12,7 +12,7 @@ from sklearn.utils.random import sample_without_replacement
 from ..model.conditioning import one_gaussian
 from ..model.parameters import CollapsedComponent
 from ..sources.annotations import HARD, NO_ANNOTATIONS, Annotations, DrawnResponsibilities
-from ..sources.array import in_memory
+from ..sources.array import ArraySource, in_memory
 from ..sources.base import VALUES
 
 # Seeds per component (and two more in all) before the components in excess are merged.
@@ -239,21 +239,23 @@ def _statistics_of_one(source, gaussian, weights, reg_covar=0.0):
 
 
 def completed(points, weights):
-    """The points as an `ArraySource`, missing values filled in by one Gaussian's regression; by means if that is slow.
+    """The points as an `ArraySource`, missing values drawn given the observed ones by one Gaussian fitted to them all.
 
-    Only for seeds and k-means, which need complete points. EM then sees the incomplete ones.
+    Where that would be slow, features are independent. Only for seeds and k-means, which need complete points: EM then
+    sees the incomplete ones. Drawn values have the right variance, so that the start has.
     """
     if points.is_complete:
         return points
-    mean, variances = _moments_of_features(points.rows(slice(None)), weights)
-    if points.n_patterns * points.n_features**3 > _MOST_WORK:
-        return points.completed(one_gaussian(mean, variances, is_axis_aligned=True))
-    gaussian = one_gaussian(mean, variances)
-    reg_covar = 1e-6 * float(variances.mean() or 1.0)
-    statistics = _statistics_of_one(points, gaussian, weights, reg_covar)
-    with suppress(CollapsedComponent):
-        gaussian = gaussian.family.maximize(statistics, reg_covar)
-    return points.completed(gaussian)
+    mean, variances = points.feature_moments()
+    is_slow = points.n_patterns * points.n_features**3 > _MOST_WORK
+    gaussian = one_gaussian(mean, variances, is_axis_aligned=is_slow)
+    if not is_slow:
+        reg_covar = 1e-6 * float(variances.mean() or 1.0)
+        statistics = _statistics_of_one(points, gaussian, weights, reg_covar)
+        with suppress(CollapsedComponent):
+            gaussian = gaussian.family.maximize(statistics, reg_covar)
+    noise = np.random.RandomState(0).standard_normal((points.n_samples, points.n_features))
+    return ArraySource(points.completed(gaussian).X + noise * points.deviations(gaussian))
 
 
 def _roughly(source, family, n_components, weights):
@@ -263,7 +265,9 @@ def _roughly(source, family, n_components, weights):
 
 
 def _first_moments(source, weights):
-    """Mean and variance of each feature in the first rows of positive weight."""
+    """Mean and variance of each feature in the first rows of positive weight; of all values if some are missing."""
+    if not source.is_complete:
+        return source.feature_moments()
     n_rows = max(1, VALUES // source.n_features)
     if weights is None:
         return _moments_of_features(source.rows(slice(0, n_rows)), None)
@@ -317,19 +321,8 @@ def _moments_of_features(X, weights):
     """Mean and variance of each feature, (D,) both.
 
     If a feature has values so far off (such as fill values) that beside them the usual ones would round to one point,
-    its moments are those of the usual values. Missing values (NaN) are left out.
+    its moments are those of the usual values.
     """
-    if X.dtype.kind == "f" and np.isnan(X).any():
-        has_value = ~np.isnan(X)
-        each = [
-            _moments_of_features(X[has, i : i + 1], None if weights is None else weights[has])
-            for i, has in enumerate(has_value.T)
-            if has.any() and (weights is None or weights[has].any())
-        ]
-        known = [has.any() and (weights is None or weights[has].any()) for has in has_value.T]
-        mean, variance = np.zeros(X.shape[1]), np.zeros(X.shape[1])
-        mean[known], variance[known] = np.hstack(each) if each else ((), ())
-        return mean, variance
     if weights is None:
         mean, variance = X.mean(axis=0, dtype=np.float64), X.var(axis=0, dtype=np.float64)
     else:

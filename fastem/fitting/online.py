@@ -183,7 +183,9 @@ class OnlineEM:
         are_enough = source.n_samples >= n_components * max(_POINTS, _POINTS_A_FEATURE * source.n_features)
         n_counted = source.n_samples if annotations.weights is None else np.count_nonzero(annotations.weights)
         weight = float(source.n_samples if annotations.weights is None else annotations.weights.sum())
-        if n_counted < max(2, n_components) or (not are_enough and _lacks_a_component(annotations, n_components)):
+        is_empty = not source.is_complete and source.empty_features(annotations.weights).size > 0
+        too_few = n_counted < max(2, n_components) or is_empty
+        if too_few or (not are_enough and _lacks_a_component(annotations, n_components)):
             self._held, self.n_samples, self.weight = (in_memory(source), annotations), source.n_samples, weight
             return
         n_fitted, family = self._n_fitted, self._family_of(source, annotations)

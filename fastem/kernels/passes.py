@@ -315,6 +315,9 @@ class Pass:
         Points in a leaf. Every part begins at a multiple of it, and ends at one or at the last point.
     """
 
+    effort = 1
+    """How many times the usual work a point takes."""
+
     def __init__(self, parameters, centres, n_samples, *, constrained=False, cells=None, moments=True):
         n_components, n_features = centres.shape
         self._parameters, self._centres, self._n_samples = parameters, centres, n_samples
@@ -329,7 +332,7 @@ class Pass:
         self.cells = cells if self.prunes else None
         self._pruned = pruning(parameters, margin, by_cell) if self.prunes else no_pruning(parameters)
         self._has_moments = moments
-        self._grid = cut(n_samples, n_features, n_components, centres.itemsize, self._pruned.order)
+        self._grid = cut(n_samples, n_features, self.effort * n_components, centres.itemsize, self._pruned.order)
         self.leaf = self._grid.leaf
         shape = parameters.zero_moments(0).shape[1:]
         self._most_chunks = most_chunks(16 * int(np.prod(shape)))

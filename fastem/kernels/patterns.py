@@ -296,11 +296,21 @@ def _pass_over_patterns(chunk, context):
 # -- from Python ------------------------------------------------------------------------------------------------------
 
 
-def _over_patterns(grid, X, parameters, mixture, patterns, annotations, totals, sink, most_chunks):
+# Work of making a pattern's marginal and completing its moments, for a component: this times D**3 multiplications.
+_WORK_OF_PATTERN = 10
+
+
+def _effort(n_patterns, n_samples, n_features):
+    """How many times the work of a point in a complete pass a point takes, patterns included; a whole number."""
+    of_point, of_pattern = 2 * n_features * (n_features + 1) + 60, _WORK_OF_PATTERN * n_features**3
+    return 1 + int(n_patterns * of_pattern / (n_samples * of_point))
+
+
+def _over_patterns(grid, effort, X, parameters, mixture, patterns, annotations, totals, sink, most_chunks):
     """Run `_pass_over_patterns` over all points of the patterns, in short calls; returns the most chunks of a call."""
     used, data = 0, points(X)
     in_order = data._replace(n_samples=len(patterns.order))
-    for start, stop, call, _ in calls(grid, in_order, len(parameters.log_scale), most_chunks):
+    for start, stop, call, _ in calls(grid, in_order, effort * len(parameters.log_scale), most_chunks):
         used = max(used, call.n_chunks)
         call = call._replace(first_row=grid.first_row)
         where = patterns, start, stop - start
@@ -317,12 +327,14 @@ class PatternPass(Pass):
     mixture : Mixture
     centres : ndarray of shape (K, D)
         The centres of the moments, relative to `parameters.origin`.
-    n_samples : int
+    n_samples, n_patterns : int
+        In all windows together.
     moments : bool
         False: only the totals (log-likelihood, weight) are summed.
     """
 
-    def __init__(self, parameters, mixture, centres, n_samples, *, moments=True):
+    def __init__(self, parameters, mixture, centres, n_samples, n_patterns, *, moments=True):
+        self.effort = _effort(n_patterns, n_samples, centres.shape[1])
         super().__init__(parameters, centres, n_samples, constrained=True, moments=moments)
         self._mixture = mixture
 
@@ -332,7 +344,16 @@ class PatternPass(Pass):
         sink = Sink(what, self._centres, self._moments, np.empty((0, 0)), NO_LABELS)
         grid = self._grid._replace(first_row=first)
         used = _over_patterns(
-            grid, X, self._parameters, self._mixture, patterns, annotations, self._totals, sink, len(self._totals)
+            grid,
+            self.effort,
+            X,
+            self._parameters,
+            self._mixture,
+            patterns,
+            annotations,
+            self._totals,
+            sink,
+            len(self._totals),
         )
         self._n_chunks = max(self._n_chunks, used)
 
@@ -352,10 +373,11 @@ def evaluate_patterns(kernel, X, patterns, parameters, mixture, out):
     elif what == LOG_LIKELIHOODS:
         out = out.reshape(-1, 1)
     n_components, n_features = parameters.means.shape
-    grid = cut(len(X), n_features, n_components, 8, 0)
+    effort = _effort(len(patterns.observed), len(X), n_features)
+    grid = cut(len(X), n_features, effort * n_components, 8, 0)
     sink = Sink(what, parameters.means, np.zeros((1, 2, 0, 0)), out, labels)
     totals = np.zeros((MAX_CHUNKS, 8))
-    _over_patterns(grid, X, parameters, mixture, patterns, NO_POINT_ANNOTATIONS, totals, sink, MAX_CHUNKS)
+    _over_patterns(grid, effort, X, parameters, mixture, patterns, NO_POINT_ANNOTATIONS, totals, sink, MAX_CHUNKS)
 
 
 def expectations(X, patterns, parameters, mixture, out):

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ArraySource", "BlockSource", "DaskSource", "IncompleteSource", "ParquetSource", "Source", "SourceError",
-    "as_source", "check_numbers",
+    "as_rows", "as_source", "check_numbers",
 ]  # fmt: skip
 
 

@@ -54,7 +54,8 @@ class ArraySource(Source):
                 first = start + int(wrong[0]) if first is None else first
                 bad += wrong.size
         if bad:
-            raise nonfinite_error(bad, self.where(first), np.isnan(readable(self.X[first])).any(), estimator)
+            is_nan = not self.allows_missing and np.isnan(readable(self.X[first])).any()
+            raise nonfinite_error(bad, self.where(first), is_nan, estimator)
 
     def where(self, row: int) -> str:
         return f"row {row}" if self._file is None else f"{self._file.name}: row {row}"

@@ -40,7 +40,8 @@ class BlockSource(Source):
         for start, rows in self._numbered():
             wrong = self._unusable_rows(rows)
             if wrong.size and first is None:
-                first, is_nan = start + int(wrong[0]), np.isnan(rows[wrong[0]]).any()
+                first = start + int(wrong[0])
+                is_nan = not self.allows_missing and np.isnan(rows[wrong[0]]).any()
             bad += wrong.size
         if not self._starts:
             raise SourceError(f"{self._what} gave no rows")

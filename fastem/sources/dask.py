@@ -188,7 +188,10 @@ class DaskSource(Source):
     def lazily(self, evaluate: Callable[[Any], NDArray[Any]], dtype: DTypeLike, n_columns: int | None = None) -> Any:
         """A Dask array, (n,) or (n, n_columns), of a function's values for each partition's rows."""
         array = needed("dask.array", "dask")
-        X = self.X.to_dask_array(lengths=None) if self._is_frame else self.X
+        X = self.X
+        if self._is_frame:
+            has_nullable = not all(isinstance(dtype, np.dtype) for dtype in X.dtypes)
+            X = (X.astype(np.float64) if has_nullable else X).to_dask_array(lengths=None)
         if X.numblocks[1] > 1:
             X = X.rechunk({1: -1})
         if n_columns is None:
@@ -228,7 +231,7 @@ def _look(block, number, allows_missing):
     rows = readable(rows)
     bad = unusable_rows(rows, allows_missing)
     first = int(bad[0]) if bad.size else 0
-    is_nan = bool(bad.size and np.isnan(rows[first]).any())
+    is_nan = bool(bad.size and not allows_missing and np.isnan(rows[first]).any())
     lacks_values = allows_missing and rows.dtype.kind == "f" and bool(np.isnan(rows).any())
     return *rows.shape, rows.dtype, len(bad), first, is_nan, lacks_values
 

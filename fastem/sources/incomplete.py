@@ -9,7 +9,7 @@ import numpy as np
 from .. import kernels
 from .annotations import NO_ANNOTATIONS, SOFT
 from .array import ArraySource
-from .base import Source, SourceError
+from .base import VALUES, Source, SourceError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -53,14 +53,39 @@ class IncompleteSource(Source):
         self.n_samples, self.n_features, self.dtype = source.n_samples, source.n_features, source.dtype
         self.feature_names, self._window = source.feature_names, max(1, _WINDOW // source.n_features)  # rows
         self._patterns = [kernels.patterns_of(rows) for _, rows in self._windows()]
+        self._whole, self._moments = self, None
 
-    def check_features(self, names: Sequence[str] | None = None) -> None:
+    def empty_features(self, weights: NDArray[np.float64] | None = None) -> NDArray[np.intp]:
+        """Numbers of the features that no point of positive weight has."""
+        has_value = np.zeros(self.n_features, bool)
+        for rows, observed in self.groups():
+            if weights is None or weights[rows].any():
+                has_value |= observed
+        return np.flatnonzero(~has_value)
+
+    def check_features(self, names: Sequence[str] | None = None, weights: NDArray[np.float64] | None = None) -> None:
         """Raise SourceError, with the features' names, if some have no value at all."""
-        empty = np.flatnonzero(~np.any([patterns.observed.any(axis=0) for patterns in self._patterns], axis=0))
+        empty = self.empty_features(weights)
         if empty.size:
             which = ", ".join(str(i) if names is None else repr(names[i]) for i in empty[:5])
             many = f"s {which}{', ..' if len(empty) > 5 else ''}" if len(empty) > 1 else f" {which}"
             raise SourceError(f"X has no value in column{many}: leave it out")
+
+    def feature_moments(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Mean and variance of each feature's values, (D,) both; of all the data if these points are a part of it."""
+        if self._whole is not self:
+            return self._whole.feature_moments()
+        if self._moments is None:
+            count = np.zeros(self.n_features)
+            mean, variance = np.zeros(self.n_features), np.zeros(self.n_features)
+            for _, rows in self._source.parts(1, max(1, VALUES // self.n_features)):
+                count += (~np.isnan(rows)).sum(axis=0)
+                mean += np.nansum(rows, axis=0, dtype=np.float64)
+            mean /= np.maximum(count, 1)
+            for _, rows in self._source.parts(1, max(1, VALUES // self.n_features)):
+                variance += np.nansum((rows - mean) ** 2, axis=0, dtype=np.float64)
+            self._moments = mean, variance / np.maximum(count, 1)
+        return self._moments
 
     @property
     def n_patterns(self) -> int:
@@ -90,7 +115,11 @@ class IncompleteSource(Source):
     def like(self, source: Source) -> Source:
         source.allows_missing = True
         source.scan()
-        return IncompleteSource(source) if source.lacks_values else source
+        if not source.lacks_values:
+            return source
+        result = IncompleteSource(source)
+        result._whole = self._whole
+        return result
 
     # -- passes -------------------------------------------------------------------------------------------------------
 
@@ -114,7 +143,7 @@ class IncompleteSource(Source):
         """
         centres = parameters.means.astype(np.float64) if centres is None else centres
         inputs, mixture = parameters.marginal_inputs()
-        sums = kernels.PatternPass(inputs, mixture, centres - inputs.origin, self.n_samples)
+        sums = kernels.PatternPass(inputs, mixture, centres - inputs.origin, self.n_samples, self.n_patterns)
         self._add_to(sums, annotations, assignment)
         return parameters.family.statistics_of_pass(inputs, centres, sums.sums())
 
@@ -122,7 +151,7 @@ class IncompleteSource(Source):
         self, parameters: Parameters, annotations: Annotations = NO_ANNOTATIONS, assignment: Assignment = SOFT
     ) -> tuple[float, float]:
         inputs, mixture = parameters.marginal_inputs()
-        sums = kernels.PatternPass(inputs, mixture, inputs.means, self.n_samples, moments=False)
+        sums = kernels.PatternPass(inputs, mixture, inputs.means, self.n_samples, self.n_patterns, moments=False)
         self._add_to(sums, annotations, assignment)
         *_, log_likelihood, weight = sums.sums().rounded(inputs)
         return log_likelihood, weight

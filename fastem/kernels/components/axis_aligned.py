@@ -200,6 +200,7 @@ def _marginal(parameters, mixture, features, n_observed, room, regression):
 @part_of_kernel
 def _far_marginal(parameters, mixture, features, n_observed, room, regression):
     log_scale, scale, bias, means = _axis_aligned_marginal(parameters, mixture, features, n_observed, room)
+    bias[:] = 0.0
     return FarAxisAligned(parameters.origin, means, log_scale, scale, bias)
 
 

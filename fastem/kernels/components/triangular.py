@@ -307,6 +307,7 @@ def _marginal(parameters, mixture, features, n_observed, room, regression):
 @part_of_kernel
 def _far_marginal(parameters, mixture, features, n_observed, room, regression):
     log_scale, factor, bias, means = _triangular_marginal(parameters, mixture, features, n_observed, room, regression)
+    bias[:] = 0.0
     return FarTriangular(parameters.origin, means, log_scale, factor, bias)
 
 
