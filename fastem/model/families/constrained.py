@@ -22,6 +22,8 @@ class Constraint:
 
     has_coordinates = False
     conjugate = None
+    rests_on_smallest = False
+    """Whether all covariances rest on the smallest eigenvalues, which rounding hides if features' scales differ."""
 
     def constrained(self, mass, covariances):
         raise NotImplementedError
@@ -34,7 +36,9 @@ class Constraint:
         if rounding is not None:
             if what == "precision" or not np.isfinite(values).all():
                 return  # rounding may have moved the inverse of a nearly singular matrix by any amount
-            tolerance = max(tolerance, rounding, 0.0 if self.is_axis_aligned else _error(rounding**2, covariances))
+            tolerance = max(tolerance, rounding)
+            if not self.is_axis_aligned:
+                tolerance = max(tolerance, _error(rounding**2, covariances, self.rests_on_smallest))
             if tolerance > _NOTHING_KNOWN:
                 return
         if what == "precision":
@@ -64,11 +68,12 @@ class ConstrainedDiagonal(Constraint, Diagonal):
         return self.in_family(mass, super().covariances(statistics, mass, reg_covar))
 
 
-def _error(rounding, matrices):
-    """Relative error of matrices, (K, D, D), along their axes, if their correlations have errors like this one."""
+def _error(rounding, matrices, is_raw):
+    """Relative error of matrices, (K, D, D), along their axes, if their correlations, or elements, have this one."""
     with np.errstate(all="ignore"):
         scales = 1 / np.sqrt(np.diagonal(matrices, axis1=1, axis2=2))
-        correlations = matrices * scales[:, :, None] * scales[:, None, :]
-    if not np.isfinite(correlations).all():
+        scales = scales.min(axis=1, keepdims=True) if is_raw else scales
+        scaled = matrices * scales[:, :, None] * scales[:, None, :]
+    if not np.isfinite(scaled).all():
         return np.inf
-    return matrices.shape[1] * rounding / max(np.linalg.eigvalsh(correlations)[:, 0].min(), rounding)
+    return matrices.shape[1] * rounding / max(np.linalg.eigvalsh(scaled)[:, 0].min(), rounding)

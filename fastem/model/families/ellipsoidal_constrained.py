@@ -74,6 +74,7 @@ class VEV(Constrained):
     """
 
     name = "VEV"
+    rests_on_smallest = True
 
     def constrained(self, mass, covariances):
         # The eigenvalues of each component are in the order of the common shape (Celeux & Govaert 1995, A.3).
