@@ -36,10 +36,10 @@ class VEE(Constrained):
         return n_components + n_features - 1 + n_axes(n_features)
 
     def points_lacking(self, mass, n_features):
-        # The likelihood is bounded as long as no linear subspace of dimension r holds, about the means, more than the
+        # The likelihood is bounded if every linear subspace of dimension r < D holds, about the means, less than the
         # share r/D of the points (Tyler 1987); those of one component span mass - 1 dimensions, all together N - K.
-        total = mass.sum()
-        is_spike = (mass < 2) | (mass * n_features > total * (mass - 1))
+        total, spanned = mass.sum(), mass - 1
+        is_spike = (spanned < 1) | ((spanned < n_features) & (mass * n_features >= total * spanned))
         return is_spike | (total < len(mass) + n_features)
 
     def points_needed(self, n_components, n_features):
@@ -85,11 +85,11 @@ class VEV(Constrained):
         return n_components + n_features - 1 + n_components * n_axes(n_features)
 
     def points_lacking(self, mass, n_features):
-        # The shape may become flat, all in all, if components that span at most r of D directions hold more than the
-        # share r/D of the points.
+        # The likelihood is bounded if the components that span at most r < D directions hold less than the share r/D
+        # of the points; otherwise the common shape becomes flat.
         in_these = (mass * (mass <= mass[:, None])).sum(axis=1)
         spanned = mass - 1
-        return (spanned < 1) | ((spanned < n_features) & (in_these * n_features > mass.sum() * spanned))
+        return (spanned < 1) | ((spanned < n_features) & (in_these * n_features >= mass.sum() * spanned))
 
     def points_needed(self, n_components, n_features):
         return f"2 for each component and {n_features + 1} for those that hold most of them, as all have one shape"

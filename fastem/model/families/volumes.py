@@ -49,7 +49,10 @@ def of_equal_shape(mass, variances):
         hessian = np.diag(of_each) - n_features * (terms.T * shares) @ terms
         return 1 - of_each, hessian + 1 / n_features  # the likelihood doesn't depend on the sum of x
 
-    x = _minimum(np.log(shares @ own), value, slope)
+    try:
+        x = _minimum(np.log(shares @ own), value, slope)
+    except np.linalg.LinAlgError:  # the likelihood is unbounded
+        return np.zeros(variances.shape)
     shape = np.exp(x - x.mean())
     return (variances / shape).mean(axis=1)[:, None] * shape
 
@@ -89,7 +92,7 @@ def of_equal_shape_and_axes(mass, matrices):
         shape = common(x)
         shape *= np.exp(-np.linalg.slogdet(shape)[1] / n_features)
         volumes = matrices.reshape(len(matrices), -1) @ np.linalg.inv(shape).ravel() / n_features
-    except np.linalg.LinAlgError:
+    except np.linalg.LinAlgError:  # the likelihood is unbounded
         return np.zeros(matrices.shape)
     return volumes[:, None, None] * shape
 
