@@ -24,7 +24,7 @@ from .fitting.cross_validation import CrossValidation, one_step_score
 from .fitting.degeneracy import degeneracy
 from .fitting.ladder import Ladder
 from .kernels.threads import thread_limits
-from .model.families import STANDARD
+from .model.families import FOURTEEN, STANDARD
 from .sources.annotations import HARD, NO_ANNOTATIONS, Assignment, n_counted
 from .sources.array import sample
 
@@ -112,6 +112,7 @@ def select(
     X : array-like of shape (n, D), or a source as in `GaussianMixture.fit`
     n_components : iterable of int, or int
     covariance_type : iterable of str, or str
+        'all': mclust's fourteen, from EII to VVV.
     criterion : {'bic', 'aic', 'icl', 'held_out'}
         The first three are those of the methods of `GaussianMixture`, the lower the better. 'held_out' is the mean
         log-likelihood of left-out points by cross-validation, the higher the better.
@@ -163,6 +164,7 @@ def select(
     (3, 'tied')
     """
     counts = [n_components] if isinstance(n_components, int | np.integer) else sorted(set(n_components))
+    covariance_type = FOURTEEN if isinstance(covariance_type, str) and covariance_type == "all" else covariance_type
     types = [covariance_type] if isinstance(covariance_type, str) else list(dict.fromkeys(covariance_type))
     if not counts or not types:
         raise ValueError("n_components and covariance_type should each have at least one value")

@@ -6,19 +6,23 @@ Bishop 2006, 'Pattern Recognition and Machine Learning', section 9.2.2. Responsi
 import itertools
 
 import numpy as np
-from scipy import stats
+from scipy import optimize, stats
 from scipy.special import betaln, digamma, gammaln, logsumexp, multigammaln
+
+CODES = {"VVV": "full", "EEE": "tied", "VVI": "diag", "VII": "spherical"}
+"""Families of mclust that have other names in scikit-learn."""
 
 
 def matrices(covariances, covariance_type, n_components, n_features):
     """Every component's covariance matrix, (K, D, D)."""
+    covariance_type = CODES.get(covariance_type, covariance_type)
     result = np.empty((n_components, n_features, n_features))
     for k in range(n_components):
-        if covariance_type in ("full", "EEV"):
+        if covariance_type in ("full", "VEE", "EVE", "VVE", "EEV", "VEV", "EVV"):
             result[k] = covariances[k]
         elif covariance_type == "tied":
             result[k] = covariances
-        elif covariance_type == "diag":
+        elif covariance_type in ("diag", "EEI", "VEI", "EVI"):
             result[k] = np.diag(covariances[k])
         else:
             result[k] = covariances[k] * np.eye(n_features)
@@ -54,6 +58,7 @@ def e_step(X, weights, means, covariances, covariance_type):
 
 def m_step(X, responsibilities, covariance_type, reg_covar=0.0):
     """(weights, means, covariances) that maximise the expected log-likelihood."""
+    covariance_type = CODES.get(covariance_type, covariance_type)
     n_features = X.shape[1]
     mass = responsibilities.sum(axis=0)
     means = responsibilities.T @ X / mass[:, None]
@@ -65,15 +70,102 @@ def m_step(X, responsibilities, covariance_type, reg_covar=0.0):
         covariances = full
     elif covariance_type == "tied":
         covariances = np.sum(full * mass[:, None, None], axis=0) / mass.sum()
-    elif covariance_type == "EEV":  # Celeux & Govaert 1995, table 2: eigenvalues of the scatters' sum, axes of each
-        values, axes = np.linalg.eigh(full)
-        common = mass @ values / mass.sum()
-        covariances = np.array([each @ np.diag(common) @ each.T for each in axes])
+    elif covariance_type in PARSIMONIOUS:
+        covariances = parsimonious(mass, full, covariance_type)
     elif covariance_type == "diag":
         covariances = np.array([matrix.diagonal() for matrix in full])
     else:
         covariances = np.array([matrix.diagonal().mean() for matrix in full])
     return mass / mass.sum(), means, covariances
+
+
+# -- constrained covariances: Celeux & Govaert 1995, 'Gaussian parsimonious clustering models' -------------------------
+
+PARSIMONIOUS = "EII", "EEI", "VEI", "EVI", "VEE", "EVE", "VVE", "EEV", "VEV", "EVV"
+"""mclust's families that scikit-learn hasn't."""
+
+
+def parsimonious(mass, full, code):
+    """The covariances of highest expected log-likelihood, from each component's mass and own covariance."""
+    n, (n_components, n_features) = mass.sum(), full.shape[:2]
+    W = [m * each for m, each in zip(mass, full, strict=True)]  # scatters, as in the article
+    if code == "EII":
+        return np.full(n_components, np.trace(sum(W)) / (n * n_features))
+    if code == "EEI":
+        return np.tile(np.diag(sum(W)) / n, (n_components, 1))
+    if code == "VEI":
+        return np.array([np.diag(each) for each in _of_one_shape(mass, [np.diag(np.diag(w)) for w in W])])
+    if code == "EVI":
+        return np.array([np.diag(each) for each in _of_one_volume(n, [np.diag(np.diag(w)) for w in W])])
+    if code == "VEE":
+        return _of_one_shape(mass, W)
+    if code == "EVV":
+        return _of_one_volume(n, W)
+    if code in ("EVE", "VVE"):
+        axes = common_axes(mass, full, code)
+        along = [np.diag(np.diag(axes.T @ w @ axes)) for w in W]
+        if code == "EVE":
+            return axes @ _of_one_volume(n, along) @ axes.T
+        return np.array([axes @ (each / m) @ axes.T for m, each in zip(mass, along, strict=True)])
+    values, axes = np.linalg.eigh(np.array(W))
+    along = [np.diag(each) for each in values]
+    common = [sum(along) / n] * n_components if code == "EEV" else _of_one_shape(mass, along)
+    return np.array([L @ each @ L.T for L, each in zip(axes, common, strict=True)])
+
+
+def _of_one_volume(n, W):
+    volumes = [np.linalg.det(w) ** (1 / len(w)) for w in W]
+    return np.array([sum(volumes) / n * w / volume for w, volume in zip(W, volumes, strict=True)])
+
+
+def _of_one_shape(mass, W):
+    """The two steps of VEI, VEE and VEV, in turn, until rounding alone changes the result."""
+    n_features = len(W[0])
+    volumes = [np.trace(w) / (m * n_features) for m, w in zip(mass, W, strict=True)]
+    for _ in range(100_000):
+        shape = sum(w / volume for w, volume in zip(W, volumes, strict=True))
+        shape = shape / np.linalg.det(shape) ** (1 / n_features)
+        before = volumes
+        volumes = [np.trace(np.linalg.solve(shape, w)) / (m * n_features) for m, w in zip(mass, W, strict=True)]
+        if np.allclose(volumes, before, rtol=1e-14, atol=0):
+            break
+    return np.array([volume * shape for volume in volumes])
+
+
+def along_axes(mass, full, axes, code):
+    """What common axes minimise: twice the negative expected log-likelihood per point, but for constants."""
+    logs = [np.log(np.diag(axes.T @ each @ axes)).sum() for each in full]
+    if code == "VVE":
+        return mass @ logs / mass.sum()
+    n_features = len(axes)
+    return n_features * np.log(mass @ np.exp(np.array(logs) / n_features) / mass.sum())
+
+
+def common_axes(mass, full, code, axes=None):
+    """Flury & Gautschi 1986: rotations of two axes at a time, each the best one, until none changes anything."""
+    axes = np.linalg.eigh(np.tensordot(mass, full, axes=1))[1] if axes is None else axes
+    n_features = len(axes)
+    for _ in range(100):
+        before = along_axes(mass, full, axes, code)
+        for i, j in itertools.combinations(range(n_features), 2):
+
+            def rotated(angle, i=i, j=j, axes=axes):
+                rotation = np.eye(n_features)
+                rotation[[i, j], [i, j]], rotation[i, j], rotation[j, i] = np.cos(angle), -np.sin(angle), np.sin(angle)
+                return axes @ rotation
+
+            def value(angle, rotated=rotated):
+                return along_axes(mass, full, rotated(angle), code)
+
+            around = np.linspace(-np.pi / 4, np.pi / 4, 9)
+            nearest = around[np.argmin([value(angle) for angle in around])]
+            bounds = nearest - np.pi / 16, nearest + np.pi / 16
+            angle = optimize.minimize_scalar(value, bounds=bounds, method="bounded", options={"xatol": 1e-9}).x
+            if value(angle) < value(0.0):
+                axes = rotated(angle)
+        if along_axes(mass, full, axes, code) > before - 1e-13:
+            break
+    return axes
 
 
 def fit(X, weights, means, covariances, covariance_type, *, reg_covar=1e-6, tol=1e-3, max_iter=100):

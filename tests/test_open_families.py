@@ -223,7 +223,7 @@ def test_what_it_lacks_is_said():
 def test_an_unknown_name_is_refused_with_those_there_are():
     assert "EEV" in families.FAMILIES
     with pytest.raises(ValueError, match=re.escape(f"{{{', '.join(map(repr, families.FAMILIES))}}}")):
-        GaussianMixture(2, covariance_type="VVV").fit(turned()[0])
+        GaussianMixture(2, covariance_type="XYZ").fit(turned()[0])
 
 
 def test_a_converged_fit_stops():

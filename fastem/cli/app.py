@@ -10,7 +10,7 @@ from typing import Annotated, Literal, get_args
 
 import typer
 
-from ..model.families import FAMILIES, STANDARD
+from ..model.families import FAMILIES, FOURTEEN, STANDARD
 
 app = typer.Typer(
     name="fastem",
@@ -64,8 +64,8 @@ def _as_types(types):
 
 
 def _as_listed_types(text):
-    """The covariance types that 'full,tied' lists."""
-    return _as_types([each.strip() for each in text.split(",")])
+    """The covariance types that 'full,tied' lists, or all fourteen of mclust."""
+    return list(FOURTEEN) if text.strip() == "all" else _as_types([each.strip() for each in text.split(",")])
 
 
 def _as_counts(text):
@@ -163,7 +163,7 @@ def fit(
     delimiter: Delimiter = None,
     header: Header = None,
     covariance: Annotated[
-        CovarianceType, _option(metavar="TYPE", help=f"{', '.join(FAMILIES)}.", panel="Model")
+        CovarianceType, _option(metavar="TYPE", help=f"{', '.join(STANDARD)}; mclust's EII to VVV.", panel="Model")
     ] = "full",
     init: Annotated[
         Initialization,
@@ -279,7 +279,7 @@ def select(
     delimiter: Delimiter = None,
     header: Header = None,
     covariance: Annotated[
-        str, _option(metavar="TYPES", callback=_as_listed_types, help="Covariance types to try.", panel="Model")
+        str, _option(metavar="TYPES", callback=_as_listed_types, help="Covariance types to try, or all.", panel="Model")
     ] = ",".join(STANDARD),
     criterion: Annotated[
         Literal["bic", "aic", "icl", "held_out"],

@@ -36,9 +36,27 @@ class GaussianMixture(EMMixture):
     ----------
     n_components : int, default=1
         Number of Gaussians, K.
-    covariance_type : {'full', 'tied', 'diag', 'spherical'}, default='full'
+    covariance_type : {'full', 'tied', 'diag', 'spherical'}, or one of mclust's codes, default='full'
         'full': a covariance matrix for each component; 'tied': one matrix for all components; 'diag': a variance for
         each component and feature; 'spherical': a variance for each component.
+        mclust's codes (Celeux & Govaert 1995) say whether volume, shape and axes of the covariances are Equal, Varying
+        or the Identity's. VVV, EEE, VVI and VII are the four above under another name; E and V are EII and VII.
+
+        ================== ====== ===== =========== =============================== ==================
+        codes              volume shape axes        free parameters of covariances  covariances_
+        ================== ====== ===== =========== =============================== ==================
+        EII, VII           E, V   equal features    1, K                            (K,)
+        EEI, VEI           E, V   E     features    D, K + D - 1                    (K, D)
+        EVI, VVI           E, V   V     features    1 + K (D - 1), K D              (K, D)
+        EEE                E      E     E           D + A, with A = D (D - 1) / 2   (D, D)
+        VEE                V      E     E           K + D - 1 + A                   (K, D, D)
+        EVE, VVE           E, V   V     E           1 + K (D - 1) + A, K D + A      (K, D, D)
+        EEV, VEV           E, V   E     V           D + K A, K + D - 1 + K A        (K, D, D)
+        EVV, VVV           E, V   V     V           1 + K (D - 1 + A), K (D + A)    (K, D, D)
+        ================== ====== ===== =========== =============================== ==================
+
+        VEI, VEE, VEV, EVE and VVE need an iteration in each M-step. It ends at a stationary point: where the gradient
+        is below 1e-8 (EVE, VVE) or 1e-10 of the points.
     tol : float, default=1e-3
         Stop when the mean log-likelihood per point (or unit of sample weight) is expected to rise by less than this
         (nats). 'auto' stops when the estimated remaining gain and the last iteration's change are both below `tol`. If
@@ -118,7 +136,8 @@ class GaussianMixture(EMMixture):
     means_ : ndarray of shape (n_components, n_features)
     covariances_, precisions_, precisions_cholesky_ : ndarray
         Covariances, their inverses, and upper triangular U with precision = U U'. Shape (K, D, D) for 'full', (D, D)
-        for 'tied', (K, D) for 'diag', (K,) for 'spherical'.
+        for 'tied', (K, D) for 'diag', (K,) for 'spherical'; for mclust's codes see the table. Given ones may differ
+        from the nearest of the family by 1e-6.
     converged_ : bool
         Whether the returned run met `tol`.
     n_iter_ : int
@@ -239,7 +258,8 @@ class GaussianMixture(EMMixture):
         means : array-like of shape (K, D)
         covariances : array-like
             In the shape of `covariances_`, symmetric positive definite.
-        covariance_type : {'full', 'tied', 'diag', 'spherical'}
+        covariance_type : str, default='full'
+            As in the constructor.
         **params
             Further constructor arguments.
 
@@ -251,7 +271,8 @@ class GaussianMixture(EMMixture):
         Raises
         ------
         ValueError
-            If shapes disagree, weights don't sum to 1 or a covariance isn't positive definite.
+            If shapes disagree, weights don't sum to 1, a covariance isn't positive definite, or the covariances don't
+            satisfy the constraint of their type, relatively to 1e-6.
         """
         means = np.asarray(means, dtype=np.float64)
         if means.ndim != 2:

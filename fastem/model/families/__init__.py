@@ -1,7 +1,8 @@
 """Covariance families by name, as in `covariance_type`.
 
 Formulas: Bishop 2006, 'Pattern Recognition and Machine Learning', eqs. 9.24 to 9.26; the constrained families as in
-scikit-learn.
+scikit-learn. mclust's fourteen families: Celeux & Govaert 1995, 'Gaussian parsimonious clustering models'. Their three
+letters say whether volume, shape and axes of the covariances are Equal, Varying or those of the Identity.
 """
 
 import importlib
@@ -9,15 +10,22 @@ from collections.abc import Mapping
 
 
 class _Registry(Mapping):
-    """Families by name, in order. A family's module is imported at its first use, so that listing names is cheap."""
+    """Families by name, in order. A family's module is imported at its first use, so that listing names is cheap.
 
-    def __init__(self, **modules):
-        self._modules = modules
-        self._families = dict.fromkeys(modules)
+    places: for each name the module and class, 'module.Class', or the name of a family of which it is an alias.
+    """
+
+    def __init__(self, **places):
+        self._places = places
+        self._families = dict.fromkeys(places)
 
     def __getitem__(self, name):
         if self._families[name] is None:
-            self._families[name] = importlib.import_module(f".{self._modules[name]}", __name__).FAMILY
+            module, dot, attribute = self._places[name].partition(".")
+            if dot:
+                self._families[name] = getattr(importlib.import_module(f".{module}", __name__), attribute)()
+            else:
+                self._families[name] = self[self._places[name]]
         return self._families[name]
 
     def __contains__(self, name):
@@ -35,8 +43,32 @@ class _Registry(Mapping):
         return family
 
 
-FAMILIES = _Registry(full="full", tied="tied", diag="diagonal", spherical="spherical")
+FAMILIES = _Registry(
+    full="full.Full",
+    tied="tied.Tied",
+    diag="diagonal.Diagonal",
+    spherical="spherical.Spherical",
+    EII="axis_aligned_constrained.EII",
+    VII="spherical",
+    EEI="axis_aligned_constrained.EEI",
+    VEI="axis_aligned_constrained.VEI",
+    EVI="axis_aligned_constrained.EVI",
+    VVI="diag",
+    EEE="tied",
+    VEE="ellipsoidal_constrained.VEE",
+    EVE="common_axes.EVE",
+    VVE="common_axes.VVE",
+    EEV="ellipsoidal_constrained.EEV",
+    VEV="ellipsoidal_constrained.VEV",
+    EVV="ellipsoidal_constrained.EVV",
+    VVV="full",
+    E="EII",
+    V="VII",
+)
 """All families, registered ones included; code that validates names reads this at each call."""
 
 STANDARD = "full", "tied", "diag", "spherical"
 """scikit-learn's four: what `select` and `warm_up` take by default."""
+
+FOURTEEN = "EII", "VII", "EEI", "VEI", "EVI", "VVI", "EEE", "VEE", "EVE", "VVE", "EEV", "VEV", "EVV", "VVV"
+"""mclust's fourteen, by their codes."""

@@ -1,16 +1,19 @@
-"""Ellipsoidal families with a constraint between the components' covariances, such as mclust's models."""
+"""Families with a constraint between the components' covariances, such as mclust's models."""
 
 import numpy as np
 
 from .base import NotInFamily
+from .diagonal import Diagonal
 from .full import Full
 
 # Relative difference by which a user's covariances may break the constraint.
 _TOLERANCE = 1e-6
+# The same, due to rounding, from which on nothing can be said.
+_NOTHING_KNOWN = 0.1
 
 
-class Constrained(Full):
-    """Covariance matrices (K, D, D) under a constraint. Subclasses define `name`, `constrained` and `n_free`.
+class Constraint:
+    """What constrained families have in common, in front of a family without the constraint.
 
     The M-step needs only each component's own covariance and number of points (Celeux & Govaert 1995, 'Gaussian
     parsimonious clustering models', section 4). `constrained` computes from them the covariances of the family that
@@ -19,21 +22,58 @@ class Constrained(Full):
 
     has_coordinates = False
     conjugate = None
-    as_sklearn = "full"
+    rests_on_smallest = False
+    """Whether all covariances rest on the smallest eigenvalues, which rounding hides if features' scales differ."""
 
     def constrained(self, mass, covariances):
         raise NotImplementedError
 
     def check(self, values, n_components, n_features, what, name=None, rounding=None, may_be_flat=False):
+        """As in the base class. Covariances may differ from their nearest ones in the family by 1e-6, relatively."""
         super().check(values, n_components, n_features, what, name, rounding, may_be_flat)
-        if what == "precision" and rounding is not None:
-            return  # rounding may have moved the inverse of a nearly singular matrix by any amount
-        covariances = np.linalg.inv(values) if what == "precision" else values
+        covariances = np.asarray(values, dtype=np.float64)
+        tolerance = _TOLERANCE
+        if rounding is not None:
+            if what == "precision" or not np.isfinite(values).all():
+                return  # rounding may have moved the inverse of a nearly singular matrix by any amount
+            tolerance = max(tolerance, rounding)
+            if not self.is_axis_aligned:
+                tolerance = max(tolerance, _error(rounding**2, covariances, self.rests_on_smallest))
+            if tolerance > _NOTHING_KNOWN:
+                return
+        if what == "precision":
+            covariances = 1 / covariances if self.is_axis_aligned else np.linalg.inv(covariances)
         nearest = self.in_family(np.full(n_components, 1 / n_components), covariances)
-        tolerance = max(_TOLERANCE, rounding or 0.0)
-        if not np.allclose(nearest, covariances, rtol=tolerance, atol=tolerance * np.abs(covariances).max()):
+        absolute = 0.0 if self.is_axis_aligned else tolerance * np.abs(covariances).max()
+        if not np.allclose(nearest, covariances, rtol=tolerance, atol=absolute):
             remedy = "" if name else ": leave the argument out, or pass the values of a fit of this type"
             raise NotInFamily(self, f"has a constraint that '{name or what}' doesn't satisfy{remedy}")
 
     def random_shapes(self, n_components, n_features, rng):
         raise NotInFamily(self, "can't be drawn at random: use 'full', 'tied', 'diag' or 'spherical'")
+
+
+class Constrained(Constraint, Full):
+    """Covariance matrices (K, D, D) under a constraint. Subclasses define `name`, `constrained` and `n_free`."""
+
+    as_sklearn = "full"
+
+
+class ConstrainedDiagonal(Constraint, Diagonal):
+    """Variances (K, D) under a constraint. Subclasses define `name`, `constrained` and `n_free`."""
+
+    as_sklearn = "diag"
+
+    def covariances(self, statistics, mass, reg_covar):
+        return self.in_family(mass, super().covariances(statistics, mass, reg_covar))
+
+
+def _error(rounding, matrices, is_raw):
+    """Relative error of matrices, (K, D, D), along their axes, if their correlations, or elements, have this one."""
+    with np.errstate(all="ignore"):
+        scales = 1 / np.sqrt(np.diagonal(matrices, axis1=1, axis2=2))
+        scales = scales.min(axis=1, keepdims=True) if is_raw else scales
+        scaled = matrices * scales[:, :, None] * scales[:, None, :]
+    if not np.isfinite(scaled).all():
+        return np.inf
+    return matrices.shape[1] * rounding / max(np.linalg.eigvalsh(scaled)[:, 0].min(), rounding)

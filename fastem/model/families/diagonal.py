@@ -45,9 +45,6 @@ class Diagonal(AxisAlignedFamily):
         return np.diag(np.exp(0.5 * rng.standard_normal(n_features)))
 
 
-FAMILY = Diagonal()
-
-
 class _DiagonalParts(Parts):
     def log_volume(self, covariances):
         return np.log(covariances).sum(axis=1)

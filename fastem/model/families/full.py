@@ -70,9 +70,6 @@ class Full(Ellipsoidal):
         return parameters.precisions_cholesky.astype(np.float64, copy=False).transpose(0, 2, 1)
 
 
-FAMILY = Full()
-
-
 class _FullParts(Parts):
     def log_volume(self, covariances):
         return np.linalg.slogdet(covariances)[1]

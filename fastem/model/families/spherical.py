@@ -55,9 +55,6 @@ class Spherical(AxisAlignedFamily):
         return np.eye(n_features)
 
 
-FAMILY = Spherical()
-
-
 class _SphericalParts(Parts):
     def log_volume(self, covariances):
         return self.means.shape[1] * np.log(covariances)

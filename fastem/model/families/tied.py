@@ -91,9 +91,6 @@ class Tied(Ellipsoidal):
         return np.tile(parameters.precisions_cholesky.astype(np.float64).T, (len(parameters.means), 1, 1))
 
 
-FAMILY = Tied()
-
-
 class _TiedParts:
     """As `Parts`, but with a common covariance, which every merger increases."""
 
