@@ -18,7 +18,7 @@ import fastem
 from fastem import BayesianGaussianMixture, GaussianMixture, MixtureImputer
 from fastem.datasets import load_penguins
 from fastem.kernels import patterns_of
-from fastem.model.families import FAMILIES, STANDARD
+from fastem.model.families import FAMILIES, FOURTEEN, STANDARD
 
 from . import naive
 from .fits import quietly
@@ -158,6 +158,16 @@ def test_one_gaussian_and_a_monotone_pattern_have_a_closed_form():
     np.testing.assert_allclose(model.means_[0], [first.mean(), mean], rtol=1e-7)
     expected = [[first.var(), slope * first.var()], [slope * first.var(), rest + slope**2 * first.var()]]
     np.testing.assert_allclose(model.covariances_[0], expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("covariance_type", sorted(set(FOURTEEN) - {"VVV", "EEE", "VVI", "VII"}))
+def test_constrained_families_stay_in_themselves(covariance_type):
+    X = load_iris().data.copy()
+    X[np.random.default_rng(0).random(X.shape) < 0.2] = np.nan
+    model = fitted(X, covariance_type)
+    assert np.diff(model.lower_bounds_).min(initial=0.0) > -1e-10
+    FAMILIES[covariance_type].check(model.covariances_, 3, 4, "covariances")
+    assert np.isfinite(model.impute(X)).all()
 
 
 def test_threads_do_not_change_a_bit():
