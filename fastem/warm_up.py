@@ -60,13 +60,10 @@ def warm_up(
             warnings.simplefilter("ignore", ConvergenceWarning)
             model.fit(X)
             model.set_params(init_params="kmeans").fit(X)  # few points have a kernel of their own
-        model.predict_proba(X)
-        if missing:
-            X[0, 0] = np.nan
-            model.set_params(missing="em", max_iter=1)
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", ConvergenceWarning)
-                model.fit(X).impute(X)
+            model.predict_proba(X)
+            if missing:
+                X[0, 0] = np.nan
+                model.set_params(missing="em", max_iter=1).fit(X).impute(X)
     if verbose:
         _show(len(tasks), len(tasks), "done", begin)
 

@@ -66,12 +66,12 @@ _IN_EXCESS, _ROUNDS = 12, 3
 
 
 def apply(source, family, settings, annotations):
-    """Whether this file can make the fit: few points in float64, k-means starts, no labels, a compiled M-step."""
+    """Whether this file can make the fit: few complete float64 points, k-means starts, no labels, a compiled M-step."""
     n_features = source.n_features
     is_plain = settings.init_params == "kmeans" and settings.assignment == "soft" and settings.max_iter > 0
     is_free = not annotations.is_constrained and all(value is None for value in settings.init)
-    is_plain = is_plain and source.is_complete
-    if family.compiled_m_step is None or source.precision != np.float64 or not (is_plain and is_free):
+    is_held = source.precision == np.float64 and source.is_complete
+    if family.compiled_m_step is None or not (is_held and is_plain and is_free):
         return False
     if source.n_samples <= family.least_points(n_features) or (n_features > _WIDE and not family.is_axis_aligned):
         return False

@@ -15,7 +15,6 @@ _MODULE_OF = {
     "NearestComponents": "ordering",
     "Pass": "passes",
     "PatternPass": "patterns",
-    "Patterns": "patterns",
     "PointAnnotations": "passes",
     "READ_IN_PLACE": "points",
     "SOFT": "passes",

@@ -8,8 +8,9 @@ from sklearn.utils.validation import check_is_fitted
 from .. import kernels
 from ..estimators.gaussian_mixture import GaussianMixture
 from ..estimators.validation import check_sample_weight
-from ..sources import ArraySource, IncompleteSource
+from ..sources import ArraySource
 from ..sources.annotations import Annotations
+from ..sources.incomplete import incomplete_rows
 from ._colors import palette, to_lab
 from ._style import counted
 
@@ -111,8 +112,7 @@ def points_of(X, model=None, feature_names=None, max_points=MAX_POINTS, sample_w
 
 def source_of(values):
     """The source of points in memory, which may lack values."""
-    source = ArraySource(values)
-    return IncompleteSource(source) if np.isnan(values).any() else source
+    return incomplete_rows(values) if np.isnan(values).any() else ArraySource(values)
 
 
 def is_seen(values):

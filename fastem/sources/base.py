@@ -106,7 +106,7 @@ class Source:
         """Numbers of the rows that a scan must not let pass; notes missing values."""
         bad = unusable_rows(rows, self.allows_missing)
         if self.allows_missing and not self.lacks_values:
-            self.lacks_values = rows.dtype.kind == "f" and bool(np.isnan(rows).any())
+            self.lacks_values = lacks_values(rows)
         return bad
 
     @property
@@ -286,6 +286,11 @@ def readable(rows):
     if rows.dtype == np.bool_:
         return rows.view(np.uint8)
     return rows if rows.dtype in READ_IN_PLACE else np.asarray(rows, dtype=np.float64)
+
+
+def lacks_values(rows):
+    """Whether NaN stands among the rows' values."""
+    return rows.dtype.kind == "f" and bool(np.isnan(rows).any())
 
 
 def unusable_rows(rows, allows_missing):

@@ -19,7 +19,16 @@ import numpy as np
 from .. import kernels
 from ..extras import needed
 from ..kernels.threads import thread_limits
-from .base import Source, SourceError, aligned, nonfinite_error, nonfinite_rows, readable, unusable_rows
+from .base import (
+    Source,
+    SourceError,
+    aligned,
+    lacks_values,
+    nonfinite_error,
+    nonfinite_rows,
+    readable,
+    unusable_rows,
+)
 from .blocks import as_rows
 
 if TYPE_CHECKING:
@@ -232,8 +241,7 @@ def _look(block, number, allows_missing):
     bad = unusable_rows(rows, allows_missing)
     first = int(bad[0]) if bad.size else 0
     is_nan = bool(bad.size and not allows_missing and np.isnan(rows[first]).any())
-    lacks_values = allows_missing and rows.dtype.kind == "f" and bool(np.isnan(rows).any())
-    return *rows.shape, rows.dtype, len(bad), first, is_nan, lacks_values
+    return *rows.shape, rows.dtype, len(bad), first, is_nan, allows_missing and lacks_values(rows)
 
 
 def _take(block, index, dtype):

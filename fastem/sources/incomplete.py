@@ -173,7 +173,7 @@ class IncompleteSource(Source):
 
     def evaluate(self, parameters: Parameters, kernel: Callable[..., None], out: NDArray[Any]) -> NDArray[Any]:
         inputs, mixture = parameters.marginal_inputs()
-        values = out if out.dtype.kind == "i" else np.empty(out.shape)
+        values = out.astype(np.float64) if out.dtype == np.float32 else out  # the pass computes in float64
         for patterns, (first, rows) in zip(self._patterns, self._windows(), strict=True):
             kernels.evaluate_patterns(kernel, rows, patterns, inputs, mixture, values[first : first + len(rows)])
         if values is not out:
@@ -187,15 +187,9 @@ class IncompleteSource(Source):
 
     def expected(self, parameters: Parameters, out: NDArray[np.float64]) -> NDArray[np.float64]:
         """`out`, (n, D), with the expectation of each missing value given the row's observed ones."""
-        return self._write(parameters, kernels.expectations, out)
+        return self.evaluate(parameters, kernels.expectations, out)
 
     def deviations(self, parameters: Parameters) -> NDArray[np.float64]:
         """Standard deviation of each missing value given the row's observed ones, (n, D); 0 where one was observed."""
-        variances = self._write(parameters, kernels.variances, np.zeros((self.n_samples, self.n_features)))
+        variances = self.evaluate(parameters, kernels.variances, np.zeros((self.n_samples, self.n_features)))
         return np.sqrt(np.maximum(variances, 0.0))
-
-    def _write(self, parameters, kernel, out):
-        inputs, mixture = parameters.marginal_inputs()
-        for patterns, (first, rows) in zip(self._patterns, self._windows(), strict=True):
-            kernel(rows, patterns, inputs, mixture, out[first : first + len(rows)])
-        return out
