@@ -170,7 +170,8 @@ def fit(
         _option(metavar="HOW", help=f"{', '.join(get_args(Initialization))}.", panel="Model"),
     ] = "kmeans",
     algorithm: Annotated[
-        Literal["auto", "em"], _option(metavar="NAME", help="auto, or em: textbook EM.", panel="Model")
+        Literal["auto", "em", "truncated"],
+        _option(metavar="NAME", help="auto; em: textbook EM; truncated: for thousands of components.", panel="Model"),
     ] = "auto",
     assignment: Annotated[
         Literal["soft", "hard", "stochastic"], _option(metavar="HOW", help="soft, hard, stochastic.", panel="Model")

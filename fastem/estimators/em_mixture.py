@@ -14,7 +14,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from .. import kernels
-from ..fitting import em, labelled, resuming, strategies
+from ..fitting import em, labelled, resuming, strategies, truncated
 from ..fitting.degeneracy import DegenerateFitWarning, degeneracy, notes
 from ..fitting.progress import CallbackTasks, PrintedLines, Progress
 from ..kernels.threads import thread_limits
@@ -190,10 +190,15 @@ class EMMixture(StreamingMixin, BaseMixture):
         family = self._family(source, annotations)
         lines = [PrintedLines(self.verbose, self.verbose_interval, self._bound.split(",")[0])] if self.verbose else []
         progress = Progress(*lines, *tasks)
+        if settings.truncated:
+            truncated.check(source, settings, annotations)
         if annotations.are_complete and source.is_complete:
             return labelled.fit(source, family, settings, annotations)
         if self._goes_on():
             start = replace(self._warm_start(source), family=family)
+            if settings.truncated:
+                more = {"annotations": annotations, "progress": progress}
+                return truncated.fit(source, family, settings, None, start=start, **more)
             unfinished = getattr(self, "_unfinished", None)
             if unfinished is not None and unfinished.n_samples != source.n_samples:
                 unfinished = None  # of a fit to other points
@@ -236,7 +241,7 @@ class EMMixture(StreamingMixin, BaseMixture):
                 y,
                 n_samples=source.n_samples,
                 max_iter=self.max_iter,
-                n_init=self.n_init if self.algorithm == "em" and not self._goes_on() else 1,
+                n_init=self.n_init if self.algorithm != "auto" and not self._goes_on() else 1,
                 attributes=lambda result: self._attributes(result, source.dtype),
             )
         ]
@@ -266,6 +271,7 @@ class EMMixture(StreamingMixin, BaseMixture):
             n_init=self.n_init,
             init_params=self.init_params,
             accelerated=self._is_accelerated,
+            truncated=self.algorithm == "truncated",
             assignment=self.assignment,
             init=self._user_start(source),
         )

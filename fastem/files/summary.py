@@ -52,7 +52,7 @@ _OF_BOTH = {
     "verbose": _whole(0),
     "verbose_interval": _whole(1),
     "assignment": _among("soft", "hard", "stochastic"),
-    "algorithm": _among("auto", "em"),
+    "algorithm": _among("auto", "em", "truncated"),
     "forgetting": _number(0, 1),
     "n_threads": lambda value: value is None or _whole(1)(value),
 }

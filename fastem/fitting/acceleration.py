@@ -41,6 +41,8 @@ class Plain(Saved):
     """Plain EM: the next mixture is what the M-step makes; the run ends when the bound changes by less than tol."""
 
     kind = "plain"
+    is_guarded = False
+    """Whether the next pass is undone if it leads lower."""
     remaining_gain = math.nan
     remaining_change = math.nan
 
@@ -99,6 +101,10 @@ class _Guarded(Plain):
         self._bounds = []
         self.kind = "plain"
         self.remaining_gain = self.remaining_change = math.inf
+
+    @property
+    def is_guarded(self):
+        return self.kind == "accelerated"
 
     def accepts(self, bound, rounding):
         """Whether the mixture proposed last, which has this bound, is at least as good as the one before it."""

@@ -7,10 +7,12 @@ import importlib
 
 _MODULE_OF = {
     "AxisAligned": "components.axis_aligned",
+    "Candidates": "truncated",
     "FarAxisAligned": "components.axis_aligned",
     "FarTriangular": "components.triangular",
     "HARD": "passes",
     "NO_POINT_ANNOTATIONS": "passes",
+    "MOST_CELLS": "truncated",
     "Mixture": "patterns",
     "NearestComponents": "ordering",
     "Pass": "passes",
@@ -22,6 +24,7 @@ _MODULE_OF = {
     "Shared": "components.shared",
     "Sums": "sums",
     "Triangular": "components.triangular",
+    "TruncatedPass": "truncated",
     "evaluate_patterns": "patterns",
     "expectations": "patterns",
     "in_single": "passes",
