@@ -138,6 +138,10 @@ def test_a_file_called_faithful_comes_before_the_shipped_data(run):
     assert json.loads(run("fit faithful -k 1 --json"))["n_samples"] == 3
 
 
+def test_truncated_fits(run):
+    assert run("fit faithful -k 2 --algorithm truncated -q") == ""
+
+
 def test_options_reach_the_estimator(run, monkeypatch):
     seen = {}
 
