@@ -34,7 +34,7 @@ from .tiles import AHEAD
 MOST_CELLS = 2**16
 """Components that 16-bit labels can number."""
 
-_POINTS_IN_CELL = 32  # points of each cell in a leaf, about: whole groups
+_POINTS_IN_CELL = 64  # points of each cell in a leaf, about: whole blocks
 _LARGEST_LEAF = 1 << 18  # points
 _LEAST_LEAVES, _MOST_LEAVES = 4, 64  # leaves of all the points: threads share them, and each adds up all components
 
@@ -153,7 +153,7 @@ def _truncated_pass_over_chunk(chunk, context):
 
 
 def _leaf_length(n_samples, n_components):
-    """Points in a leaf: as many as fill a group for every cell, but few enough that threads can share them."""
+    """Points in a leaf: as many as fill a block for every cell, but few enough that threads can share them."""
     leaf = max(n_components * _POINTS_IN_CELL, -(-n_samples // _MOST_LEAVES))
     leaf = min(leaf, _LARGEST_LEAF, -(-n_samples // _LEAST_LEAVES))
     return -(-leaf // BLOCK) * BLOCK
