@@ -274,6 +274,17 @@ def test_points_find_their_component_without_looking_at_all(few_candidates):
     assert np.mean(candidates.cells == group) > 0.99
 
 
+def test_a_wide_component_keeps_no_point_from_its_own(few_candidates):
+    X, _, centres = separated()
+    family = FAMILIES["spherical"]
+    parameters = family.with_precisions(
+        np.append(np.full(150, 0.99 / 150), 0.01), np.vstack([centres, X.mean(axis=0)]), np.append(np.ones(150), 1e-4)
+    )
+    source = ArraySource(X)
+    energy, weight = source.truncated(truncated.first_candidates(source, parameters)).log_likelihood(parameters)
+    assert_allclose(energy / weight, source.log_likelihood(parameters)[0] / weight, atol=0.02)
+
+
 @pytest.mark.parametrize("n_components", [150, 400])
 def test_separated_groups_are_found(n_components):
     X, _, _ = separated(n_components, 60 * n_components)
