@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
     from ..sources.typing import Points
 
+_OF_NOISE = "noise_weight_", "noise_volume_", "noise_box_"
+
 # Bytes: points of at most this size are held in memory, whatever their source. (A search copies samples of that size.)
 _SMALL = 16 << 20
 
@@ -255,6 +257,9 @@ class EMMixture(StreamingMixin, BaseMixture):
                 f"Now n_components={self.n_components}, covariance_type={self.covariance_type!r}, and X has "
                 f"{source.n_features} features. {remedy}"
             )
+        if (getattr(self, "noise", False) is not False) != hasattr(self, "noise_weight_"):
+            had = "had" if hasattr(self, "noise_weight_") else "had no"
+            raise ValueError(f"{what} can't go on from the previous fit, which {had} noise component. {remedy}")
         return self._parameters()
 
     def _settings(self, source):
@@ -312,7 +317,7 @@ class EMMixture(StreamingMixin, BaseMixture):
         }
 
     def _set_result(self, result, dtype):
-        for name in ("_unfinished", "_online", "prior_"):
+        for name in ("_unfinished", "_online", "prior_", *_OF_NOISE):
             self.__dict__.pop(name, None)
         for name, value in self._attributes(result, dtype).items():
             setattr(self, name, value)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict
+from numbers import Real
 from typing import TYPE_CHECKING
 
 import numpy as np
-from sklearn.utils._param_validation import StrOptions
+from sklearn.utils._param_validation import Interval, StrOptions
 
 from ..fitting import em
 from ..fitting.initialization import moments
+from ..fitting.noise import noise_of
 from ..model.families import FAMILIES
+from ..model.noise import Noise, NoisyFamily
 from ..model.parameters import Parameters
 from ..model.priors.penalized import ConjugatePrior, PenalizedFamily, default_prior
 from ..sources.annotations import HARD
@@ -192,6 +195,7 @@ class GaussianMixture(EMMixture):
         "precisions_init": ["array-like", None],
         "prior": [StrOptions({"default"}), dict, None],
         "missing": [StrOptions({"error", "em"})],
+        "noise": ["boolean", Interval(Real, 0.0, None, closed="neither")],
     }
 
     def __init__(
@@ -217,6 +221,7 @@ class GaussianMixture(EMMixture):
         forgetting: float = 0.3,
         prior: str | dict[str, Any] | None = None,
         missing: str = "error",
+        noise: bool | float = False,
     ) -> None:
         self.n_components = n_components
         self.covariance_type = covariance_type
@@ -238,6 +243,7 @@ class GaussianMixture(EMMixture):
         self.forgetting = forgetting
         self.prior = prior
         self.missing = missing
+        self.noise = noise
 
     @classmethod
     def from_parameters(
@@ -298,6 +304,13 @@ class GaussianMixture(EMMixture):
         return self.prior is not None
 
     def _family(self, source, annotations):
+        family = self._family_without_noise(source, annotations)
+        if self.noise is False:
+            return family
+        volume = None if self.noise is True else float(self.noise)
+        return NoisyFamily(family, noise_of(source, annotations.weights, volume))
+
+    def _family_without_noise(self, source, annotations):
         family = FAMILIES[self.covariance_type]
         if self.prior is None:
             return family
@@ -308,12 +321,19 @@ class GaussianMixture(EMMixture):
 
     def _fitted_family(self):
         family = FAMILIES[self.covariance_type]
-        return PenalizedFamily(family, ConjugatePrior(**self.prior_)) if hasattr(self, "prior_") else family
+        family = PenalizedFamily(family, ConjugatePrior(**self.prior_)) if hasattr(self, "prior_") else family
+        return NoisyFamily(family, Noise(self.noise_box_)) if hasattr(self, "noise_box_") else family
 
     def _attributes(self, result, dtype):
-        family = result.parameters.family
-        prior = {"prior_": asdict(family.prior)} if isinstance(family, PenalizedFamily) else {}
-        return {**super()._attributes(result, dtype), **prior}
+        family, found = result.parameters.family, super()._attributes(result, dtype)
+        if isinstance(family, NoisyFamily):
+            found["noise_weight_"] = float(result.parameters.noise_weight)
+            found["noise_volume_"] = float(np.exp(family.noise.log_volume))
+            found["noise_box_"] = family.noise.box
+            family = family.without_noise
+        if isinstance(family, PenalizedFamily):
+            found["prior_"] = asdict(family.prior)
+        return found
 
     def _user_start(self, source):
         family = FAMILIES[self.covariance_type]

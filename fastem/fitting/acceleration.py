@@ -242,8 +242,8 @@ class QuasiNewton(_Guarded):
         return other
 
     def _remember(self, parameters, successor, before_last=False):
-        theta = parameters.weights, parameters.means, parameters.precisions_cholesky
-        new = successor.weights, successor.means, successor.covariances
+        theta = parameters.all_weights, parameters.means, parameters.precisions_cholesky
+        new = successor.all_weights, successor.means, successor.covariances
         position = len(self._visited) - before_last
         self._visited.insert(position, Visited(self._points, theta, new))
         n_bytes = 4 * sum(array.nbytes for array in (*theta, *new))
@@ -277,7 +277,7 @@ class QuasiNewton(_Guarded):
         Such components must follow EM: the log-likelihood has its maximum at smaller variances than an M-step leaves.
         """
         arrays = proposal.weights, proposal.means, proposal.covariances, proposal.precisions_cholesky
-        if not all(np.isfinite(array).all() for array in arrays):
+        if not all(np.isfinite(array).all() for array in (proposal.all_weights, *arrays)):
             return None
         as_em = proposal.share_of(self._reg_covar) > _MOST_REG_COVAR
         as_em = as_em | (successor.share_of(self._reg_covar) > _MOST_REG_COVAR)
@@ -293,7 +293,10 @@ class QuasiNewton(_Guarded):
                 strict=True,
             )
         ]
-        return Parameters(proposal.family, mixed[0] / mixed[0].sum(), *mixed[1:])
+        noise = proposal.noise_weight
+        total = mixed[0].sum() + (noise or 0.0)
+        noise = None if noise is None else noise / total
+        return Parameters(proposal.family, mixed[0] / total, *mixed[1:], noise_weight=noise)
 
     def _pairs(self, points, gradients):
         """(step, decrease of the gradient, their product) of successive mixtures evaluated on the same points.

@@ -129,7 +129,7 @@ def _at_floor(parameters, variances, total, reg_covar):
 
 def _total(parameters, covariances, spread):
     """The (co)variances of all points: within components plus between their means."""
-    weights = parameters.weights.astype(np.float64)
+    weights = parameters.shares.astype(np.float64)
     means = parameters.means.astype(np.float64)
     offsets = means - weights @ means
     return np.tensordot(weights, covariances + spread(offsets), axes=1)

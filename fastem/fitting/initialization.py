@@ -39,12 +39,16 @@ _KMEANS_BESIDE = 30
 
 
 def user_parameters(family, parameters, weights_init, means_init, precisions_init):
-    """The parameters with the user's values in place of the computed ones; None will do if the user gives all three."""
+    """The parameters with the user's values in place of the computed ones; None will do if the user gives all three.
+
+    With a noise component, what the user's weights leave to 1 is its weight.
+    """
     weights = parameters.weights if weights_init is None else np.asarray(weights_init, dtype=np.float64)
     means = parameters.means if means_init is None else np.asarray(means_init, dtype=np.float64)
     if precisions_init is not None:
         return family.with_precisions(weights, means, np.asarray(precisions_init, dtype=np.float64))
-    return replace(parameters, weights=weights, means=means)
+    share = parameters.noise_weight if weights_init is None else None
+    return family.noisy(replace(parameters, weights=weights, means=means), share)
 
 
 def candidates(source, family, n_components, init_params, random_state, reg_covar, annotations=NO_ANNOTATIONS):
@@ -261,7 +265,7 @@ def completed(points, weights):
 def _roughly(source, family, n_components, weights):
     """Parameters with every mean at the data's centre and the data's mean variance, for passes without an E-step."""
     mean, variances = _first_moments(source, weights)
-    return family.plain.at_points(np.tile(mean, (n_components, 1)), variances.mean() or 1.0)
+    return family.plain.without_noise.at_points(np.tile(mean, (n_components, 1)), variances.mean() or 1.0)
 
 
 def _first_moments(source, weights):

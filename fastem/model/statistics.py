@@ -1,5 +1,6 @@
 """Sufficient statistics of a Gaussian mixture: the result of a pass over the points, and the input of an M-step."""
 
+import math
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -9,7 +10,7 @@ _EPS = np.finfo(np.float64).eps
 
 _NEAR_ZERO = 2.0**-20  # share of the farthest centre's distance from 0, in a feature
 
-_SUMS = "mass", "first", "second", "magnitude", "log_likelihood", "weight"
+_SUMS = "mass", "first", "second", "magnitude", "log_likelihood", "weight", "noise"
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,8 @@ class SufficientStatistics:
     is_far : bool
         Whether the pass took points relative to each centre, not to a common origin. Then a component's coordinates are
         not rounded at the scale of another's, larger ones.
+    noise : float
+        Sum of w_i times the responsibility of the noise component; NaN if the mixture has none.
     """
 
     centres: np.ndarray
@@ -51,6 +54,7 @@ class SufficientStatistics:
     log_likelihood: float
     weight: float
     is_far: bool = False
+    noise: float = math.nan
 
     @property
     def is_pooled(self):

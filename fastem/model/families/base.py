@@ -61,6 +61,15 @@ class CovarianceFamily:
         """The family itself, without a prior."""
         return self
 
+    @property
+    def without_noise(self):
+        """The family itself, without a noise component."""
+        return self
+
+    def noisy(self, parameters, share=None):
+        """The parameters with a noise component of this weight, if the family has one."""
+        return parameters
+
     # -- M-step -------------------------------------------------------------------------------------------------------
 
     def maximize(self, statistics, reg_covar, candidate=None):

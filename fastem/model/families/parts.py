@@ -6,10 +6,15 @@ from ..parameters import Parameters
 
 
 def mixture_of(family, weights, means, covariances):
-    """The mixture with these weights, normalised, means, and covariances under the family's constraint."""
-    weights = weights / weights.sum()
+    """The mixture with these weights, normalised, means, and covariances under the family's constraint.
+
+    What the weights leave to 1 is the noise's weight, if the family has a noise component.
+    """
+    total = weights.sum()
+    weights = weights / total
     covariances = family.in_family(weights, covariances)
-    return Parameters(family, weights, means, covariances, family.precisions_cholesky(covariances))
+    mixture = Parameters(family, weights, means, covariances, family.precisions_cholesky(covariances))
+    return family.noisy(mixture, 1 - total)
 
 
 class Parts:
