@@ -543,3 +543,46 @@ def log_evidence_of_groups(groups, priors):
     total += 0.5 * degrees * np.linalg.slogdet(priors["covariance"])[1]
     total -= 0.5 * (degrees + n_points) * np.linalg.slogdet(scatter)[1]
     return total - 0.5 * n_points * n_features * np.log(np.pi)
+
+
+# -- a noise component: Banfield & Raftery 1993; its density is 1 / volume ---------------------------------------------
+
+
+def hypervolume(X):
+    """The smaller of the bounding boxes along the axes and along the principal components: mclust's hypvol."""
+    _, _, axes = np.linalg.svd(X - X.mean(axis=0))
+    return min(np.prod(np.ptp(X, axis=0)), np.prod(np.ptp(X @ axes.T, axis=0)))
+
+
+def noisy_step(
+    X,
+    weights,
+    noise,
+    means,
+    covariances,
+    covariance_type,
+    volume,
+    *,
+    sample_weight=None,
+    shares=None,
+    assignment="soft",
+    reg_covar=1e-6,
+):
+    """`step` beside noise of this weight: (weights, noise, means, covariances, bound). shares: (n, K + 1)."""
+    sample_weight = np.ones(len(X)) if sample_weight is None else np.asarray(sample_weight, dtype=float)
+    densities = log_densities(X, weights, means, covariances, covariance_type)
+    densities = np.column_stack([densities, np.full(len(X), np.log(noise) - np.log(volume))])
+    if shares is not None:
+        with np.errstate(divide="ignore"):
+            densities = densities + np.log(shares)
+    if assignment == "hard":
+        likelihoods = densities.max(axis=1)
+        responsibilities = np.eye(len(weights) + 1)[densities.argmax(axis=1)]
+    else:
+        likelihoods = log_likelihoods(densities)
+        responsibilities = np.exp(densities - likelihoods[:, None])
+    bound = np.sum(sample_weight * likelihoods) / np.sum(sample_weight)
+    r = sample_weight[:, None] * responsibilities
+    noise = r[:, -1].sum() / r.sum()
+    weights, means, covariances = m_step(X, r[:, :-1], covariance_type, reg_covar)
+    return weights * (1 - noise), noise, means, covariances, bound

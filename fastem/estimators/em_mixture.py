@@ -73,6 +73,11 @@ class EMMixture(StreamingMixin, BaseMixture):
     _counts_weights = False
     """True if there is a prior: sample weights then are counts of points and must not be rescaled."""
 
+    @property
+    def _has_noise(self):
+        """Whether fits have a noise component."""
+        return getattr(self, "noise", False) is not False
+
     def _family(self, source, annotations):
         """The covariance family of a fit to these points, with its prior, if any."""
         return FAMILIES[self.covariance_type]
@@ -109,9 +114,10 @@ class EMMixture(StreamingMixin, BaseMixture):
         labels : array-like of int of shape (n,), or array-like of shape (n, n_components), default=None
             One dimension: the component of each point, 0..n_components-1, or -1 if unknown. A labelled point counts for
             its component only; components without labelled points are fitted freely. If all points are labelled, the
-            fit is a single M-step.
+            fit is a single M-step. With `noise`, -2 is a point known to be noise.
             Two dimensions: non-negative factors that multiply the responsibilities of each E-step before these are
             normalised; one-hot rows are labels. Where rows sum to less than 1, `lower_bound_` is lower accordingly.
+            With `noise`, a last column is for the noise.
             For Parquet also the name of a column.
 
         Returns
@@ -257,7 +263,7 @@ class EMMixture(StreamingMixin, BaseMixture):
                 f"Now n_components={self.n_components}, covariance_type={self.covariance_type!r}, and X has "
                 f"{source.n_features} features. {remedy}"
             )
-        if (getattr(self, "noise", False) is not False) != hasattr(self, "noise_weight_"):
+        if self._has_noise != hasattr(self, "noise_weight_"):
             had = "had" if hasattr(self, "noise_weight_") else "had no"
             raise ValueError(f"{what} can't go on from the previous fit, which {had} noise component. {remedy}")
         return self._parameters()
@@ -293,7 +299,7 @@ class EMMixture(StreamingMixin, BaseMixture):
         annotations = Annotations(weights)
         if labels is not None:
             annotations = check_labels(
-                source.column(labels), source.n_samples, self.n_components, weights, complete=not is_batch
+                source.column(labels), source.n_samples, self.n_components, weights, not is_batch, self._has_noise
             )
         return annotations
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from numbers import Real
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ from ..fitting import em
 from ..fitting.initialization import moments
 from ..fitting.noise import noise_of
 from ..model.families import FAMILIES
-from ..model.noise import Noise, NoisyFamily
+from ..model.noise import Noise, NoisyFamily, noise_around
 from ..model.parameters import Parameters
 from ..model.priors.penalized import ConjugatePrior, PenalizedFamily, default_prior
 from ..sources.annotations import HARD
@@ -123,6 +123,14 @@ class GaussianMixture(EMMixture):
         counts for; 'mean' (D,) (default: the data's mean); 'degrees_of_freedom' (default D + 2) and 'scale' of the
         covariances' inverse Wishart distribution. 'scale' has the shape of one component's covariance (default: the
         data's covariance, for 'diag' and 'spherical' its mean variance, times K ** (-2 / D)).
+    noise : bool or float, default=False
+        True, or a volume: some points are noise, from no Gaussian. The noise has the same density everywhere, 1 over
+        the volume; its weight is estimated (Banfield & Raftery 1993; Fraley & Raftery 1998). True: the volume is that
+        of the smaller of the points' bounding boxes along the axes and along the principal components, as in mclust.
+        Densities include the noise, `predict` says -1 for it, `predict_proba` leaves it out, and `bic` counts two
+        parameters for it. Where values are missing, the noise is uniform in a box along the axes with that volume and
+        the proportions of the points' bounding box. k-means starts leave out points where the data are sparser than
+        the noise would be.
     missing : {'error', 'em'}, default='error'
         What NaN means. 'error': a mistake, which is an error. 'em': a value that was not observed, in `fit` and in all
         predictions. The likelihood is that of the observed values, and EM maximises it if values are missing at random
@@ -135,7 +143,7 @@ class GaussianMixture(EMMixture):
     Attributes
     ----------
     weights_ : ndarray of shape (n_components,)
-        Mixing weights, which sum to 1.
+        Mixing weights, which sum to 1; with noise, to 1 - `noise_weight_`.
     means_ : ndarray of shape (n_components, n_features)
     covariances_, precisions_, precisions_cholesky_ : ndarray
         Covariances, their inverses, and upper triangular U with precision = U U'. Shape (K, D, D) for 'full', (D, D)
@@ -153,6 +161,10 @@ class GaussianMixture(EMMixture):
         The stages of the fit, with their points, steps and seconds; `print` it. `remaining_gain` estimates how much
         `lower_bound_` is below its (local) maximum, `remaining_change` how far weights and means are from it. `starts`
         are the bounds that the starts reached, `degenerate` the components that don't describe the data.
+    noise_weight_, noise_volume_ : float
+        Weight of the noise, and the volume that it fills, in units of the data to the power of D; only with `noise`.
+    noise_box_ : ndarray of shape (n_features + 1, n_features)
+        The box of that volume, from which `sample` draws noise: a corner, and the edges from it.
     prior_ : dict
         The prior, if there is one, in the form of `prior`.
     n_samples_seen_ : int
@@ -260,7 +272,8 @@ class GaussianMixture(EMMixture):
         Parameters
         ----------
         weights : array-like of shape (K,)
-            Summing to 1.
+            Summing to 1; with `noise=VOLUME` what they leave to 1 is the noise's weight. Its box is then centred at
+            the mixture's mean, with sides in proportion to its deviations.
         means : array-like of shape (K, D)
         covariances : array-like
             In the shape of `covariances_`, symmetric positive definite.
@@ -286,13 +299,19 @@ class GaussianMixture(EMMixture):
         n_components, n_features = means.shape
         model = cls(n_components, covariance_type=covariance_type, **params)
         model._validate_params()
+        if model.noise is True:
+            raise ValueError("from_parameters needs the noise's volume as a number: noise=VOLUME")
         family = FAMILIES[covariance_type]
-        weights = check_weights(weights, n_components, "weights")
+        weights = check_weights(weights, n_components, "weights", model._has_noise)
         means = check_means(means, n_components, n_features, "means")
         covariances = check_matrices(covariances, family, n_components, n_features, "covariances")
         factors = family.precisions_cholesky(covariances)
         model.n_features_in_ = n_features
-        model._set_result(em.EMResult(Parameters(family, weights, means, covariances, factors)), np.float64)
+        parameters = Parameters(family, weights, means, covariances, factors)
+        if model._has_noise:
+            noise = noise_around(parameters, float(model.noise))
+            parameters = replace(parameters, family=NoisyFamily(family, noise), noise_weight=max(0.0, 1 - weights.sum()))
+        model._set_result(em.EMResult(parameters), np.float64)
         return model
 
     @property
@@ -340,7 +359,7 @@ class GaussianMixture(EMMixture):
         shape = self.n_components, source.n_features
         weights, means, precisions = self.weights_init, self.means_init, self.precisions_init
         return (
-            None if weights is None else check_weights(weights, self.n_components),
+            None if weights is None else check_weights(weights, self.n_components, has_noise=self._has_noise),
             None if means is None else check_means(means, *shape),
             None if precisions is None else check_matrices(precisions, family, *shape, "precision"),
         )

@@ -63,6 +63,7 @@ _USUAL = {
         **_OF_BOTH,
         "prior": _among(None, "default"),
         "missing": _among("error", "em"),
+        "noise": lambda value: type(value) is bool or _number(1e-300, 1e300)(value),
         "weights_init": _is_none,
         "means_init": _is_none,
         "precisions_init": _is_none,

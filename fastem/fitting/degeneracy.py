@@ -128,9 +128,13 @@ def _at_floor(parameters, variances, total, reg_covar):
 
 
 def _total(parameters, covariances, spread):
-    """The (co)variances of all points: within components plus between their means."""
-    weights = parameters.shares.astype(np.float64)
+    """The (co)variances of all points, noise included: within components plus between their means."""
+    weights = parameters.all_weights.astype(np.float64)
     means = parameters.means.astype(np.float64)
+    if parameters.noise_weight is not None:
+        noise = parameters.family.noise
+        within = noise.covariance if covariances.ndim == 3 else noise.covariance.diagonal()
+        means, covariances = np.vstack([means, noise.centre]), np.concatenate([covariances, within[None]])
     offsets = means - weights @ means
     return np.tensordot(weights, covariances + spread(offsets), axes=1)
 

@@ -1,11 +1,9 @@
 """The noise component of a fit: the box that it fills, found in two passes over the points."""
 
-import math
-
 import numpy as np
 
 from ..model.families import FAMILIES
-from ..model.noise import Noise, along_axes
+from ..model.noise import Noise, along_axes, scaled_to
 from .initialization import moments
 
 # Rows that are projected at a time: a leaf, so that rounding doesn't depend on how the points come.
@@ -30,8 +28,7 @@ def noise_of(source, weights, volume=None):
     sides, centre = high - low, (low + high) / 2
     if volume is not None:
         sides = np.where(sides > 0, sides, sides.max() or 1.0)
-        log_scale = (math.log(volume) - np.log(sides).sum()) / len(sides)
-        return along_axes(centre, sides * math.exp(log_scale))
+        return scaled_to(centre, sides, volume)
     if not (sides > 0).all():
         raise ValueError(
             f"noise=True needs points that fill a volume, but feature {int(np.argmin(sides))} is constant: leave it "

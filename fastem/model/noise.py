@@ -40,6 +40,11 @@ class Noise:
         """The middle of the box, (D,)."""
         return self.box[0] + self.box[1:].sum(axis=0) / 2
 
+    @property
+    def covariance(self):
+        """Covariance of points in the box, (D, D)."""
+        return self.box[1:].T @ self.box[1:] / 12
+
     @cached_property
     def log_sides(self):
         """Logarithms of the sides, (D,), of a box along the axes with the same volume and the extents' proportions."""
@@ -63,6 +68,20 @@ class Noise:
 def along_axes(centre, sides):
     """`Noise` in the box along the axes with this centre and these sides, (D,) both."""
     return Noise(np.vstack([centre - sides / 2, np.diag(sides)]))
+
+
+def noise_around(parameters, volume):
+    """`Noise` of this volume round a mixture: centred at its mean, with sides in proportion to its deviations."""
+    shares, means = parameters.weights / parameters.weights.sum(), parameters.means
+    centre = shares @ means
+    variances = shares @ (parameters.family.variances(parameters.covariances, *means.shape) + (means - centre) ** 2)
+    return scaled_to(centre, np.sqrt(variances), volume)
+
+
+def scaled_to(centre, sides, volume):
+    """`Noise` of this volume in a box along the axes with this centre and sides in these proportions, (D,) both."""
+    log_scale = (math.log(volume) - np.log(sides).sum()) / len(sides)
+    return along_axes(centre, sides * math.exp(log_scale))
 
 
 class NoisyFamily:

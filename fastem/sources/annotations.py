@@ -51,8 +51,8 @@ class Annotations:
     weights : array of shape (n,), float64, or None
         How often each point counts.
     labels : array of shape (n,), int64, or None
-        The component of a point, -1 where unknown.
-    responsibilities : array of shape (n, K), float64, `DrawnResponsibilities` or None
+        The component of a point, -1 where unknown, -2 for noise.
+    responsibilities : array of shape (n, K), beside noise (n, K + 1), float64, `DrawnResponsibilities` or None
         They multiply the densities if `e_step`, otherwise they are used as the responsibilities.
     e_step : bool
         False: labels or responsibilities are used as they are, and the parameters are not looked at.
@@ -73,7 +73,7 @@ class Annotations:
         """Whether every point's component is known."""
         if self.labels is None:
             return False
-        return not (self.labels if self.weights is None else self.labels[self.weights > 0]).min() < 0
+        return not ((self.labels if self.weights is None else self.labels[self.weights > 0]) == -1).any()
 
     @property
     def most_rows(self):

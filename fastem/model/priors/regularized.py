@@ -28,6 +28,11 @@ class RegularizedFamily:
     def __init__(self, plain):
         self.plain = plain
 
+    @property
+    def without_noise(self):
+        """The family itself."""
+        return self
+
     def with_precisions(self, weights, means, precisions):
         """Parameters with these precisions (symmetric positive definite)."""
         return replace(self.plain.with_precisions(weights, means, precisions), family=self)
