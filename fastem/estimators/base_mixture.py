@@ -248,7 +248,9 @@ class BaseMixture(ConditioningMixin, ConversionMixin, CallbackSupportMixin, Dens
         self._check_covariance_type()
         covariances = getattr(self, "covariances_", None)
         noise = getattr(self, "noise_weight_", None)
-        return Parameters(self._fitted_family(), self.weights_, self.means_, covariances, self._factors(), noise_weight=noise)
+        return Parameters(
+            self._fitted_family(), self.weights_, self.means_, covariances, self._factors(), noise_weight=noise
+        )
 
     def _factors(self):
         """`precisions_cholesky_` as upper triangular factors, even if the user has set factors of another form."""

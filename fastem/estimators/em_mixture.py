@@ -264,7 +264,7 @@ class EMMixture(StreamingMixin, BaseMixture):
                 f"{source.n_features} features. {remedy}"
             )
         if self._has_noise != hasattr(self, "noise_weight_"):
-            had = "had" if hasattr(self, "noise_weight_") else "had no"
+            had = "had a" if hasattr(self, "noise_weight_") else "had no"
             raise ValueError(f"{what} can't go on from the previous fit, which {had} noise component. {remedy}")
         return self._parameters()
 

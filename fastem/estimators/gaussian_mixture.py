@@ -310,7 +310,9 @@ class GaussianMixture(EMMixture):
         parameters = Parameters(family, weights, means, covariances, factors)
         if model._has_noise:
             noise = noise_around(parameters, float(model.noise))
-            parameters = replace(parameters, family=NoisyFamily(family, noise), noise_weight=max(0.0, 1 - weights.sum()))
+            parameters = replace(
+                parameters, family=NoisyFamily(family, noise), noise_weight=max(0.0, 1 - weights.sum())
+            )
         model._set_result(em.EMResult(parameters), np.float64)
         return model
 

@@ -267,7 +267,7 @@ _OF_A_MIXTURE = {
     "noise_box_": decoding.box,
     "prior_": dict_of(
         shrinkage=non_negative, mean=decoding.point, degrees_of_freedom=positive, scale=decoding.of_one_component
-    )
+    ),
 }
 
 _OF_A_POSTERIOR = {

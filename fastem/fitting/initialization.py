@@ -134,7 +134,11 @@ def _beside_the_labelled(source, family, n_components, random_state, reg_covar, 
     In every k-means step a labelled point counts for its own component, and an unlabelled one (all, or a sample) for
     the nearest mean, with features in units of their standard deviations.
     """
-    labels = annotations.labels if annotations.labels is not None else _most_allowed(annotations.responsibilities, n_components)
+    labels = (
+        annotations.labels
+        if annotations.labels is not None
+        else _most_allowed(annotations.responsibilities, n_components)
+    )
     weights = np.ones(source.n_samples) if annotations.weights is None else annotations.weights
     labelled = _of_the_labelled(source, family, n_components, Annotations(annotations.weights, labels))
     free = np.where(labels == -1, weights, 0.0)

@@ -327,8 +327,9 @@ def exclude_other_components(labels, rows, count, log_densities):
     for b in range(count):
         label = labels[rows[b]]
         if label != -1:
+            own = label if label >= 0 else log_densities.shape[0] - 1
             for k in range(log_densities.shape[0]):
-                if k != label:
+                if k != own:
                     log_densities[k, b] = -np.inf
 
 

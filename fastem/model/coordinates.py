@@ -79,7 +79,9 @@ class Coordinates:
         factors, covariances = self._factors.decode(factors / self._factor_deviations)
         n_components = len(means)
         noise = None if len(weights) == n_components else float(weights[-1])
-        return Parameters(self._reference.family, weights[:n_components], means, covariances, factors, noise_weight=noise)
+        return Parameters(
+            self._reference.family, weights[:n_components], means, covariances, factors, noise_weight=noise
+        )
 
     def _weights(self, log_ratio):
         with np.errstate(over="ignore", invalid="ignore"):
