@@ -1,4 +1,4 @@
-"""A uniform noise component beside the Gaussians: against EM as the textbook writes it, in every way that points come."""
+"""A uniform noise component: against EM as the textbook writes it, in all ways that points come."""
 
 import functools
 import warnings
@@ -455,7 +455,7 @@ def test_warm_start_goes_on():
     parts = quietly(mixture(X, max_iter=3, warm_start=True), X)
     quietly(parts.set_params(max_iter=3, noise=True), X)
     assert_allclose(parts.lower_bound_, whole.lower_bounds_[5], rtol=1e-12)
-    with pytest.raises(ValueError, match="warm_start=True can't go on .* had a noise component"):
+    with pytest.raises(ValueError, match=r"warm_start=True can't go on .* had a noise component"):
         parts.set_params(noise=False, weights_init=None).fit(X)
 
 

@@ -4,6 +4,7 @@ They are imported inside functions, so that --help and usage errors are instant.
 """
 
 import importlib
+import math
 import os
 from types import SimpleNamespace
 from typing import Annotated, Literal, get_args
@@ -63,6 +64,13 @@ def _as_types(types):
     return types
 
 
+def _as_volume(value):
+    """A volume: None, or a number above 0."""
+    if value is not None and not 0 < value < math.inf:
+        raise typer.BadParameter(f"should be a number above 0, got {value:g}")
+    return value
+
+
 def _as_listed_types(text):
     """The covariance types that 'full,tied' lists, or all fourteen of mclust."""
     return list(FOURTEEN) if text.strip() == "all" else _as_types([each.strip() for each in text.split(",")])
@@ -112,6 +120,10 @@ Header = Annotated[
 Missing = Annotated[
     Literal["error", "em"],
     _option(metavar="HOW", help="Empty cells: error, or em: not observed.", panel="Model", show_default=False),
+]
+Noise = Annotated[bool, _option("--noise", help="A uniform component for noise.", panel="Model")]
+NoiseVolume = Annotated[
+    float | None, _option(metavar="V", callback=_as_volume, help="Its volume; by default the data's.", panel="Model")
 ]
 Weights = Annotated[str | None, _option(metavar="COLUMN", help="Weights of the points.", panel="Data")]
 Json = Annotated[bool, _option("--json", help="Print JSON, in full precision.", panel="Output")]
@@ -181,6 +193,8 @@ def fit(
     reg_covar: RegCovar = 1e-6,
     prior: Prior = None,
     missing: Missing = "error",
+    noise: Noise = False,
+    noise_volume: NoiseVolume = None,
     seed: Seed = 0,
     threads: Threads = None,
     save: Save = None,
@@ -291,6 +305,8 @@ def select(
     reg_covar: RegCovar = 1e-6,
     prior: Prior = None,
     missing: Missing = "error",
+    noise: Noise = False,
+    noise_volume: NoiseVolume = None,
     seed: Seed = 0,
     threads: Threads = None,
     save: Save = None,

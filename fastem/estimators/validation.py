@@ -100,7 +100,7 @@ def check_sample_weight(sample_weight, n_samples, n_components=1, rescale=True):
 
 
 def check_labels(labels, n_samples, n_components, weights=None, complete=True, has_noise=False):
-    """`Annotations` with labels (n,), int64, or with factors of the responsibilities (n, K), (n, K + 1) beside noise."""
+    """`Annotations` with labels (n,), int64, or factors of the responsibilities (n, K), or (n, K + 1) with noise."""
     check_numbers(labels, "labels", "Use -1 where a label is unknown: labels.filled(-1)")
     labels = np.asarray(labels)
     n_columns, least = (n_components + 1, -2) if has_noise else (n_components, -1)

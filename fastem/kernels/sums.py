@@ -61,7 +61,7 @@ def add_leaf(leaf, high, low):
 
 @chunk_kernel
 def add_up(chunk, context):
-    """sums, (2, ...), and total, (2, N_TOTALS): IN OUT, plus factor times the sums over all chunks, which are reset to 0.
+    """sums, (2, ...), and total, (2, N_TOTALS): IN OUT, plus factor times the sums over all chunks, then reset to 0.
 
     It runs as a single chunk: one call adds up all chunks.
     """
