@@ -15,6 +15,7 @@ from sklearn.utils.estimator_checks import check_estimator
 
 import fastem
 from fastem import DegenerateFitWarning, GaussianMixture
+from fastem.callbacks import Frames
 from fastem.fitting import em
 from fastem.fitting.acceleration import Extrapolation, QuasiNewton
 from fastem.model import reduction
@@ -660,3 +661,39 @@ def test_no_noise_attributes_without_noise():
 @pytest.mark.filterwarnings("ignore::fastem.DegenerateFitWarning", "ignore::sklearn.exceptions.ConvergenceWarning")
 def test_scikit_learns_conventions():
     check_estimator(GaussianMixture(noise=1.0), on_skip=None)
+
+
+# -- pictures and the command line ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n_features", [1, 2, 3])
+def test_pictures_show_noise_in_grey(n_features, tmp_path):
+    plotting = pytest.importorskip("fastem.plotting", reason="matplotlib is optional")
+    X, _ = noisy(200, n_features)
+    model = quietly(GaussianMixture(3, noise=True, random_state=0), X)
+    display = plotting.MixtureDisplay.from_estimator(model, X)
+    is_noise = model.predict_proba(X).sum(axis=1) < 1e-6
+    grey = display.lab[is_noise]
+    assert is_noise.any() and np.abs(grey[:, 1:]).max() < 1e-3
+    if n_features == 1:
+        total, grid = display.panels_[0].total, np.linspace(0, 10, 5)
+        assert_allclose(
+            np.interp(grid, *total.get_data()), np.exp(model.score_samples(grid[:, None])), rtol=0.02, atol=1e-4
+        )
+    shares = plotting.ResponsibilityDisplay.from_estimator(model, X)
+    assert_array_equal(np.where(shares.labels == 3, -1, shares.labels), model.predict(X))
+    plotting.MahalanobisDisplay.from_estimator(model, X)
+    plotting.DataDisplay.from_data(X, model.predict(X))
+    if n_features == 2:
+        plotting.animate_fit(model, X, tmp_path / "film.gif", max_frames=3)
+        frames = Frames()
+        quietly(GaussianMixture(3, noise=True, random_state=0).set_callbacks(frames), X)
+        plotting.IterationDisplay.from_frames(frames, X)
+        shown = plotting.ConditionalDisplay.from_estimator(model, X)
+        x, mean = shown.mean_.get_data()
+        expected = model.impute(np.column_stack([x[::100], np.full(len(x[::100]), np.nan)]))[:, 1]
+        seen = ~np.isnan(mean[::100])
+        assert_allclose(mean[::100][seen], expected[seen], rtol=1e-6)
+    import matplotlib.pyplot as plt
+
+    plt.close("all")
