@@ -1,9 +1,13 @@
 """A uniform noise component: against EM as the textbook writes it, in all ways that points come."""
 
+import copy
 import functools
+import json
+import pickle
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -543,6 +547,19 @@ def test_saved_and_loaded(params, tmp_path):
     quietly(other.set_params(warm_start=True), X)
 
 
+def test_an_interrupted_fit_goes_on_from_a_copy_or_a_file(tmp_path):
+    X, _ = noisy()
+    begin = {"noise": True, "random_state": 0, "algorithm": "auto", "tol": 1e-9}
+    whole = GaussianMixture(3, **begin, init_params="random").fit(X)
+    part = quietly(GaussianMixture(3, **begin, init_params="random", max_iter=3, warm_start=True), X)
+    part.save(tmp_path / "model")
+    copies = pickle.loads(pickle.dumps(part)), copy.deepcopy(part), fastem.load(tmp_path / "model")
+    for other in copies:
+        other.set_params(max_iter=100).fit(X)
+        assert_allclose(other.lower_bound_, whole.lower_bound_, atol=1e-7)
+        assert_allclose(other.noise_weight_, whole.noise_weight_, rtol=1e-3)
+
+
 @pytest.mark.parametrize(
     "changed",
     [
@@ -652,7 +669,7 @@ def test_selection_with_noise():
 def test_no_noise_attributes_without_noise():
     X, _ = noisy()
     model = quietly(mixture(X, max_iter=2), X)
-    quietly(model.set_params(noise=False, weights_init=None), X)
+    quietly(model.set_params(noise=np.False_, weights_init=None), X)
     assert not any(hasattr(model, name) for name in ("noise_weight_", "noise_volume_", "noise_box_"))
     assert_allclose(model.predict_proba(X).sum(axis=1), 1)
 
@@ -697,3 +714,34 @@ def test_pictures_show_noise_in_grey(n_features, tmp_path):
     import matplotlib.pyplot as plt
 
     plt.close("all")
+
+
+def test_the_command_line(tmp_path, monkeypatch, capsys):
+    cli = pytest.importorskip("fastem.cli", reason="typer is optional")
+    monkeypatch.chdir(tmp_path)
+    X, groups = noisy(300, 2)
+    words = np.array(["red", "green", "blue", "noise"])[groups]
+    known = np.where(np.arange(300) % 3 == 0, words, "")
+    lines = (f"{a:.6f},{b:.6f},{word}" for (a, b), word in zip(X, known, strict=True))
+    (tmp_path / "table.csv").write_text("\n".join(["a,b,group", *lines]))
+
+    def run(line):
+        cli.main(line.split())
+        return capsys.readouterr().out
+
+    table = pd.read_csv("table.csv")[["a", "b"]]
+    found = json.loads(run("fit table.csv -k 3 --labels group --noise --save m.npz --json"))
+    model = fastem.load("m.npz")
+    assert (found["noise_weight"], found["noise_volume"]) == (model.noise_weight_, model.noise_volume_)
+    assert_allclose(sum(found["weights"]) + found["noise_weight"], 1)
+    assert f"weight {model.noise_weight_:.4f}, volume {model.noise_volume_:.6g}" in run("info m.npz")
+    rows = [line.split(",") for line in run("predict m.npz table.csv --columns a,b --proba").splitlines()]
+    assert rows[0] == ["label", "p_blue", "p_green", "p_red", "p_noise"]
+    assert_array_equal([row[0] for row in rows[1:]], np.array(["blue", "green", "red", "noise"])[model.predict(table)])
+    assert_allclose(np.array([row[1:] for row in rows[1:]], dtype=float).sum(axis=1), 1)
+    assert adjusted_rand_score(words, [row[0] for row in rows[1:]]) > 0.9
+    assert "noise" in run("sample m.npz -n 200 --labels")
+    run("fit table.csv -k 3 --columns a,b --noise-volume 700 --save m.npz --assign labels.csv")
+    assert_allclose(fastem.load("m.npz").noise_volume_, 700)
+    assert "-1" in (tmp_path / "labels.csv").read_text().split()
+    assert "noise" in run("select table.csv --columns a,b -k 2-3 --covariance full --noise")

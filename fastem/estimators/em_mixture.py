@@ -76,7 +76,8 @@ class EMMixture(StreamingMixin, BaseMixture):
     @property
     def _has_noise(self):
         """Whether fits have a noise component."""
-        return getattr(self, "noise", False) is not False
+        noise = getattr(self, "noise", False)
+        return not isinstance(noise, bool | np.bool_) or bool(noise)
 
     def _family(self, source, annotations):
         """The covariance family of a fit to these points, with its prior, if any."""

@@ -130,7 +130,7 @@ class GaussianMixture(EMMixture):
         Densities include the noise, `predict` says -1 for it, `predict_proba` leaves it out, and `bic` counts two
         parameters for it. Where values are missing, the noise is uniform in a box along the axes with that volume and
         the proportions of the points' bounding box. k-means starts leave out points where the data are sparser than
-        the noise would be.
+        the noise would be. Two passes find the boxes; for them, Dask partitions are brought to this process one by one.
     missing : {'error', 'em'}, default='error'
         What NaN means. 'error': a mistake, which is an error. 'em': a value that was not observed, in `fit` and in all
         predictions. The likelihood is that of the observed values, and EM maximises it if values are missing at random
@@ -299,7 +299,7 @@ class GaussianMixture(EMMixture):
         n_components, n_features = means.shape
         model = cls(n_components, covariance_type=covariance_type, **params)
         model._validate_params()
-        if model.noise is True:
+        if model._finds_volume:
             raise ValueError("from_parameters needs the noise's volume as a number: noise=VOLUME")
         family = FAMILIES[covariance_type]
         weights = check_weights(weights, n_components, "weights", model._has_noise)
@@ -326,10 +326,15 @@ class GaussianMixture(EMMixture):
 
     def _family(self, source, annotations):
         family = self._family_without_noise(source, annotations)
-        if self.noise is False:
+        if not self._has_noise:
             return family
-        volume = None if self.noise is True else float(self.noise)
+        volume = None if self._finds_volume else float(self.noise)
         return NoisyFamily(family, noise_of(source, annotations.weights, volume))
+
+    @property
+    def _finds_volume(self):
+        """Whether the noise's volume is to be found from the points."""
+        return self._has_noise and isinstance(self.noise, bool | np.bool_)
 
     def _family_without_noise(self, source, annotations):
         family = FAMILIES[self.covariance_type]

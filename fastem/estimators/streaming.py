@@ -104,7 +104,7 @@ class StreamingMixin:
         if hasattr(self, "_online"):
             return self._online
         if parameters is None:
-            if getattr(self, "noise", False) is True:
+            if getattr(self, "_finds_volume", False):
                 raise ValueError(
                     "partial_fit can't know the volume that a stream's points will fill: pass it, noise=VOLUME, or "
                     "fit some points first"

@@ -50,8 +50,9 @@ def _extent(source, weights, mean=None, axes=None):
     """The least and the greatest value in each feature, (D,) both, or along each of these axes through the mean."""
     low, high = np.full(source.n_features, np.inf), np.full(source.n_features, -np.inf)
     for first, rows in source.parts(_ROWS):
-        for start in range(0, len(rows), _ROWS if axes is not None else len(rows)):
-            part = rows[start : start + (_ROWS if axes is not None else len(rows))]
+        step = len(rows) if axes is None and weights is None else _ROWS  # what is computed or chosen is a copy
+        for start in range(0, len(rows), step):
+            part = rows[start : start + step]
             if axes is not None:
                 part = np.ascontiguousarray(part - mean) @ axes
             if weights is not None:
