@@ -730,7 +730,7 @@ def test_the_command_line(tmp_path, monkeypatch, capsys):
         return capsys.readouterr().out
 
     table = pd.read_csv("table.csv")[["a", "b"]]
-    found = json.loads(run("fit table.csv -k 3 --labels group --noise --save m.npz --json"))
+    found = json.loads(run("fit table.csv -k 3 --labels group --noise auto --save m.npz --json"))
     model = fastem.load("m.npz")
     assert (found["noise_weight"], found["noise_volume"]) == (model.noise_weight_, model.noise_volume_)
     assert_allclose(sum(found["weights"]) + found["noise_weight"], 1)
@@ -741,7 +741,9 @@ def test_the_command_line(tmp_path, monkeypatch, capsys):
     assert_allclose(np.array([row[1:] for row in rows[1:]], dtype=float).sum(axis=1), 1)
     assert adjusted_rand_score(words, [row[0] for row in rows[1:]]) > 0.9
     assert "noise" in run("sample m.npz -n 200 --labels")
-    run("fit table.csv -k 3 --columns a,b --noise-volume 700 --save m.npz --assign labels.csv")
+    run("fit table.csv -k 3 --columns a,b --noise 700 --save m.npz --assign labels.csv")
     assert_allclose(fastem.load("m.npz").noise_volume_, 700)
     assert "-1" in (tmp_path / "labels.csv").read_text().split()
-    assert "noise" in run("select table.csv --columns a,b -k 2-3 --covariance full --noise")
+    assert cli.main(["fit", "table.csv", "-k", "3", "--columns", "a,b", "--noise", "0"]) == 2
+    assert "should be auto, or a volume above 0, got '0'" in capsys.readouterr().err
+    assert "noise" in run("select table.csv --columns a,b -k 2-3 --covariance full --noise auto")

@@ -64,11 +64,17 @@ def _as_types(types):
     return types
 
 
-def _as_volume(value):
-    """A volume: None, or a number above 0."""
-    if value is not None and not 0 < value < math.inf:
-        raise typer.BadParameter(f"should be a number above 0, got {value:g}")
-    return value
+def _as_noise(text):
+    """The estimator's argument `noise` from 'auto' or a volume; None if there is to be no noise."""
+    if text is None or text == "auto":
+        return text and True
+    try:
+        volume = float(text)
+    except ValueError:
+        volume = math.nan
+    if not 0 < volume < math.inf:
+        raise typer.BadParameter(f"should be auto, or a volume above 0, got {text!r}")
+    return volume
 
 
 def _as_listed_types(text):
@@ -106,7 +112,7 @@ def _as_prior(text):
 
 
 _FILE = "CSV (.gz), .npy, Parquet or - (stdin)."
-_TOL = "Stop below this rise in mean log-likelihood."
+_TOL = "Stop below this rise, nats per point."
 File = Annotated[str, typer.Argument(metavar="FILE", help=_FILE, show_default=False)]
 Model = Annotated[str, typer.Argument(metavar="MODEL", help="A model that fit --save wrote.", show_default=False)]
 Columns = Annotated[str | None, _option(metavar="A,B,3-9", help="Features: names, numbers, ranges.", panel="Data")]
@@ -121,9 +127,9 @@ Missing = Annotated[
     Literal["error", "em"],
     _option(metavar="HOW", help="Empty cells: error, or em: not observed.", panel="Model", show_default=False),
 ]
-Noise = Annotated[bool, _option("--noise", help="A uniform component for noise.", panel="Model")]
 NoiseVolume = Annotated[
-    float | None, _option(metavar="V", callback=_as_volume, help="Its volume; by default the data's.", panel="Model")
+    str | None,
+    _option("--noise", metavar="HOW", callback=_as_noise, help="Noise component: auto, or volume.", panel="Model"),
 ]
 Weights = Annotated[str | None, _option(metavar="COLUMN", help="Weights of the points.", panel="Data")]
 Json = Annotated[bool, _option("--json", help="Print JSON, in full precision.", panel="Output")]
@@ -193,7 +199,6 @@ def fit(
     reg_covar: RegCovar = 1e-6,
     prior: Prior = None,
     missing: Missing = "error",
-    noise: Noise = False,
     noise_volume: NoiseVolume = None,
     seed: Seed = 0,
     threads: Threads = None,
@@ -305,7 +310,6 @@ def select(
     reg_covar: RegCovar = 1e-6,
     prior: Prior = None,
     missing: Missing = "error",
-    noise: Noise = False,
     noise_volume: NoiseVolume = None,
     seed: Seed = 0,
     threads: Threads = None,

@@ -149,8 +149,7 @@ def _read(options, live):
     data = table.read(features, weights, labels, live.reading(table))
     if labels is None:
         return data, None, None
-    has_noise = options.noise or options.noise_volume is not None
-    components, known = data.labels.components(options.components, has_noise)
+    components, known = data.labels.components(options.components, options.noise_volume is not None)
     if all(str(k) == word for k, word in known.items()):
         return data, components, None
     names = all_named(known, options.components)
@@ -170,8 +169,8 @@ def _arguments(options):
         "random_state": options.seed,
         "n_threads": options.threads,
         "missing": options.missing,
-        "noise": options.noise if options.noise_volume is None else options.noise_volume,
         **({} if options.prior is None else {"prior": options.prior}),
+        **({} if options.noise_volume is None else {"noise": options.noise_volume}),
     }
 
 
