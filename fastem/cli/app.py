@@ -112,7 +112,7 @@ def _as_prior(text):
 
 
 _FILE = "CSV (.gz), .npy, Parquet or - (stdin)."
-_TOL = "Stop below this rise, nats per point."
+_TOL = "Stop below this rise in mean log-likelihood."
 File = Annotated[str, typer.Argument(metavar="FILE", help=_FILE, show_default=False)]
 Model = Annotated[str, typer.Argument(metavar="MODEL", help="A model that fit --save wrote.", show_default=False)]
 Columns = Annotated[str | None, _option(metavar="A,B,3-9", help="Features: names, numbers, ranges.", panel="Data")]
