@@ -672,6 +672,12 @@ def test_a_component_on_few_points_beside_noise_is_said_to_be():
     assert_allclose(model.noise_weight_, 260 / 300, atol=0.01)
 
 
+@pytest.mark.parametrize("algorithm", ["em", "auto"])
+def test_a_volume_so_small_that_all_is_noise(algorithm):
+    with pytest.warns(DegenerateFitWarning, match="All points are noise: .* Pass a larger volume"):
+        GaussianMixture(3, noise=1e-6, random_state=0, algorithm=algorithm).fit(noisy()[0])
+
+
 def test_selection_with_noise():
     X, groups = noisy(600)
     selection = fastem.select(X, range(1, 5), ["full", "diag"], noise=True, random_state=0)

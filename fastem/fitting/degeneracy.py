@@ -170,6 +170,12 @@ def notes(found, parameters, n_points, reg_covar, feature_names=None):
         names = [repr(str(feature_names[j])) if feature_names is not None else str(j) for j in index]
         return _listed("Feature", names)
 
+    if parameters.noise_weight is not None and (1 - parameters.noise_weight) * n_points < 1:
+        volume = np.exp(parameters.family.noise.log_volume)
+        return [
+            f"All points are noise: in its volume, {volume:g}, the noise is denser than any component. Pass a larger "
+            "volume, or noise=True"
+        ]
     said = []
     if found.constant.size:
         said.append(

@@ -61,7 +61,7 @@ class Parameters(Saved):
     @property
     def shares(self):
         """The weights among the components, without the noise: they sum to 1."""
-        return self.weights if self.noise_weight is None else self.weights / self.weights.sum()
+        return self.weights if self.noise_weight is None else self.weights / max(self.weights.sum(), 1e-300)
 
     def without_noise(self):
         """The mixture of the components alone."""

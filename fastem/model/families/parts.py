@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..parameters import Parameters
+from ..parameters import CollapsedComponent, Parameters
 
 
 def mixture_of(family, weights, means, covariances):
@@ -11,6 +11,8 @@ def mixture_of(family, weights, means, covariances):
     What the weights leave to 1 is the noise's weight, if the family has a noise component.
     """
     total = weights.sum()
+    if not total > 0:  # the noise has all the points
+        raise CollapsedComponent(0)
     weights = weights / total
     covariances = family.in_family(weights, covariances)
     mixture = Parameters(family, weights, means, covariances, family.precisions_cholesky(covariances))
