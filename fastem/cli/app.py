@@ -97,6 +97,18 @@ def _as_prior(text):
     return prior
 
 
+def _as_shrinkage(text):
+    """The estimator's argument `shrinkage` from 'oas', 'ledoit-wolf' or a number from 0 to 1."""
+    if text in (None, "oas", "ledoit-wolf"):
+        return text
+    try:
+        if 0 <= (value := float(text)) <= 1:
+            return value
+    except ValueError:
+        pass
+    raise typer.BadParameter(f"should be oas, ledoit-wolf or a number from 0 to 1, got {text!r}")
+
+
 _FILE = "CSV (.gz), .npy, Parquet or - (stdin)."
 _TOL = "Stop below this rise in mean log-likelihood."
 File = Annotated[str, typer.Argument(metavar="FILE", help=_FILE, show_default=False)]
@@ -133,6 +145,10 @@ RegCovar = Annotated[
 Prior = Annotated[
     str | None,
     _option(metavar="HOW", callback=_as_prior, help="Prior against collapse: default, shrinkage=S.", panel="Model"),
+]
+Shrinkage = Annotated[
+    str | None,
+    _option(metavar="HOW", callback=_as_shrinkage, help="Shrink covariances: oas, ledoit-wolf, 0.1.", panel="Model"),
 ]
 Out = Annotated[str | None, _option("--out", "-o", metavar="OUT.csv", help="Output file; by default standard output.")]
 
@@ -180,6 +196,7 @@ def fit(
     n_init: NInit = 1,
     reg_covar: RegCovar = 1e-6,
     prior: Prior = None,
+    shrinkage: Shrinkage = None,
     missing: Missing = "error",
     seed: Seed = 0,
     threads: Threads = None,
@@ -290,6 +307,7 @@ def select(
     n_init: NInit = 1,
     reg_covar: RegCovar = 1e-6,
     prior: Prior = None,
+    shrinkage: Shrinkage = None,
     missing: Missing = "error",
     seed: Seed = 0,
     threads: Threads = None,

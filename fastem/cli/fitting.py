@@ -170,6 +170,7 @@ def _arguments(options):
         "n_threads": options.threads,
         "missing": options.missing,
         **({} if options.prior is None else {"prior": options.prior}),
+        "shrinkage": options.shrinkage,
     }
 
 

@@ -312,7 +312,7 @@ class EMMixture(StreamingMixin, BaseMixture):
         }
 
     def _set_result(self, result, dtype):
-        for name in ("_unfinished", "_online", "prior_"):
+        for name in ("_unfinished", "_online", "prior_", "shrinkage_"):
             self.__dict__.pop(name, None)
         for name, value in self._attributes(result, dtype).items():
             setattr(self, name, value)

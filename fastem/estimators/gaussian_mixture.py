@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict
+from numbers import Real
 from typing import TYPE_CHECKING
 
 import numpy as np
-from sklearn.utils._param_validation import StrOptions
+from sklearn.utils._param_validation import Interval, StrOptions
 
 from ..fitting import em
 from ..fitting.initialization import moments
 from ..model.families import FAMILIES
 from ..model.parameters import Parameters
 from ..model.priors.penalized import ConjugatePrior, PenalizedFamily, default_prior
+from ..model.priors.shrunk import ShrunkFamily, with_shrinkage
 from ..sources.annotations import HARD
 from .em_mixture import EMMixture
 from .validation import check_matrices, check_means, check_prior, check_weights
@@ -120,6 +122,17 @@ class GaussianMixture(EMMixture):
         counts for; 'mean' (D,) (default: the data's mean); 'degrees_of_freedom' (default D + 2) and 'scale' of the
         covariances' inverse Wishart distribution. 'scale' has the shape of one component's covariance (default: the
         data's covariance, for 'diag' and 'spherical' its mean variance, times K ** (-2 / D)).
+    shrinkage : {'oas', 'ledoit-wolf'} or float in [0, 1], default=None
+        M-steps shrink the covariance S of a component's points to (1 - a) S + a trace(S) / D I; for 'tied' that of all
+        points about their means, for 'diag' the variances towards their mean. Other types have no shrinkage, and
+        'shrinkage' and 'prior' exclude each other. A number is a, as in `sklearn.covariance.shrunk_covariance`. 'oas'
+        and 'ledoit-wolf' compute a from S and the component's number of points, the sum of its responsibilities, as
+        scikit-learn's estimators of these names do; for 'diag' by the same reasoning about variances alone.
+        'ledoit-wolf' also needs fourth moments, for which each iteration reads the points a second time; in
+        `partial_fit` and with missing values it takes those of Gaussian points.
+        `lower_bounds_` are mean log-likelihoods of the mixtures with shrunk covariances. They may fall, since such an
+        M-step is not the mode under any prior. So the steps are EM's own with either `algorithm`, and a fit ends where
+        the log-likelihood hardly changes any more.
     missing : {'error', 'em'}, default='error'
         What NaN means. 'error': a mistake, which is an error. 'em': a value that was not observed, in `fit` and in all
         predictions. The likelihood is that of the observed values, and EM maximises it if values are missing at random
@@ -152,6 +165,8 @@ class GaussianMixture(EMMixture):
         are the bounds that the starts reached, `degenerate` the components that don't describe the data.
     prior_ : dict
         The prior, if there is one, in the form of `prior`.
+    shrinkage_ : ndarray of shape (n_components,)
+        The coefficient a of each component in the last M-step, if there is shrinkage; equal for all if 'tied'.
     n_samples_seen_ : int
         Number of points in the last `fit` and in all `partial_fit` since.
     n_features_in_ : int
@@ -192,6 +207,7 @@ class GaussianMixture(EMMixture):
         "precisions_init": ["array-like", None],
         "prior": [StrOptions({"default"}), dict, None],
         "missing": [StrOptions({"error", "em"})],
+        "shrinkage": [Interval(Real, 0.0, 1.0, closed="both"), StrOptions({"oas", "ledoit-wolf"}), None],
     }
 
     def __init__(
@@ -217,6 +233,7 @@ class GaussianMixture(EMMixture):
         forgetting: float = 0.3,
         prior: str | dict[str, Any] | None = None,
         missing: str = "error",
+        shrinkage: str | float | None = None,
     ) -> None:
         self.n_components = n_components
         self.covariance_type = covariance_type
@@ -238,6 +255,7 @@ class GaussianMixture(EMMixture):
         self.forgetting = forgetting
         self.prior = prior
         self.missing = missing
+        self.shrinkage = shrinkage
 
     @classmethod
     def from_parameters(
@@ -295,10 +313,12 @@ class GaussianMixture(EMMixture):
 
     @property
     def _counts_weights(self):
-        return self.prior is not None
+        return self.prior is not None or isinstance(self.shrinkage, str)
 
     def _family(self, source, annotations):
         family = FAMILIES[self.covariance_type]
+        if self.shrinkage is not None:
+            return self._shrunk_family()
         if self.prior is None:
             return family
         family.with_conjugate_prior()
@@ -306,14 +326,30 @@ class GaussianMixture(EMMixture):
         of_all = moments(source, family, annotations.weights)
         return PenalizedFamily(family, default_prior(family, self.n_components, *of_all, **given))
 
+    def _shrunk_family(self):
+        if self.prior is not None:
+            raise ValueError("prior and shrinkage both regularise covariances: set one of them to None")
+        return ShrunkFamily(FAMILIES[self.covariance_type], self.shrinkage)
+
+    def _params_that_count(self):
+        return *super()._params_that_count(), self.shrinkage
+
     def _fitted_family(self):
         family = FAMILIES[self.covariance_type]
+        if hasattr(self, "shrinkage_") and self.shrinkage is not None:
+            return ShrunkFamily(family, self.shrinkage)
         return PenalizedFamily(family, ConjugatePrior(**self.prior_)) if hasattr(self, "prior_") else family
 
     def _attributes(self, result, dtype):
         family = result.parameters.family
         prior = {"prior_": asdict(family.prior)} if isinstance(family, PenalizedFamily) else {}
-        return {**super()._attributes(result, dtype), **prior}
+        found = getattr(result.parameters, "shrinkage", None)
+        shrinkage = {} if found is None else {"shrinkage_": np.array(found)}
+        return {**super()._attributes(result, dtype), **prior, **shrinkage}
+
+    def _parameters(self):
+        parameters = super()._parameters()
+        return parameters if not hasattr(self, "shrinkage_") else with_shrinkage(parameters, self.shrinkage_)
 
     def _user_start(self, source):
         family = FAMILIES[self.covariance_type]

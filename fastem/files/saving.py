@@ -251,12 +251,21 @@ _ATTRIBUTES = {
         n_last=integer,
     ),
 }
-_OPTIONAL = "feature_names_in_", "component_names_", "n_samples_seen_", "_weight_seen", "_unfinished", "prior_"
+_OPTIONAL = (
+    "feature_names_in_",
+    "component_names_",
+    "n_samples_seen_",
+    "_weight_seen",
+    "_unfinished",
+    "prior_",
+    "shrinkage_",
+)
 
 _OF_A_MIXTURE = {
     "prior_": dict_of(
         shrinkage=non_negative, mean=decoding.point, degrees_of_freedom=positive, scale=decoding.of_one_component
-    )
+    ),
+    "shrinkage_": decoding.coefficients,
 }
 
 _OF_A_POSTERIOR = {

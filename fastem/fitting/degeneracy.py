@@ -102,10 +102,7 @@ def n_degenerate(parameters, n_points, reg_covar):
 
 def on_few_points(parameters, n_points):
     """Components with fewer points than their covariance needs; none if there is a prior, which makes up for them."""
-    family = parameters.family
-    if family is not family.plain:
-        return np.empty(0, int)
-    return np.flatnonzero(family.points_lacking(parameters.weights * n_points, parameters.means.shape[1]))
+    return np.flatnonzero(parameters.family.points_lacking(parameters.weights * n_points, parameters.means.shape[1]))
 
 
 def _at_floor(parameters, variances, total, reg_covar):

@@ -40,6 +40,8 @@ class SufficientStatistics:
     is_far : bool
         Whether the pass took points relative to each centre, not to a common origin. Then a component's coordinates are
         not rounded at the scale of another's, larger ones.
+    fourth : ndarray of shape (K,) or None
+        Sum of w_i r_ik f(x_i - mean_k), f the family's function `fourth`; None if it has none, or it wasn't summed.
     """
 
     centres: np.ndarray
@@ -51,6 +53,7 @@ class SufficientStatistics:
     log_likelihood: float
     weight: float
     is_far: bool = False
+    fourth: np.ndarray | None = None
 
     @property
     def is_pooled(self):
@@ -117,12 +120,14 @@ class SufficientStatistics:
 
     def of(self, index):
         """The statistics of the components with these indices; pooled moments and totals over points are unchanged."""
-        own = ["centres", "mass", "first"] + ([] if self.is_pooled else ["second", "magnitude"])
+        own = ["centres", "mass", "first"] + ([] if self.fourth is None else ["fourth"])
+        own += [] if self.is_pooled else ["second", "magnitude"]
         return replace(self, **{name: getattr(self, name)[index] for name in own})
 
     def scaled(self, factor):
         """The statistics of the same points with every weight multiplied by factor."""
-        return replace(self, **{name: getattr(self, name) * factor for name in _SUMS})
+        fourth = None if self.fourth is None else self.fourth * factor
+        return replace(self, **{name: getattr(self, name) * factor for name in _SUMS}, fourth=fourth)
 
     def __add__(self, other):
         """Statistics of both sets of points, about this one's centres."""
@@ -134,4 +139,4 @@ class SufficientStatistics:
         if not np.array_equal(self.centres, other.centres):
             other = other.about(self.centres)
         sums = {name: getattr(self, name) + getattr(other, name) for name in _SUMS}
-        return replace(self, **sums, is_far=self.is_far or other.is_far)
+        return replace(self, **sums, is_far=self.is_far or other.is_far, fourth=None)

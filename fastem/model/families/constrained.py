@@ -21,7 +21,7 @@ class Constraint:
     """
 
     has_coordinates = False
-    conjugate = None
+    conjugate = shrinking = None
     rests_on_smallest = False
     """Whether all covariances rest on the smallest eigenvalues, which rounding hides if features' scales differ."""
 
