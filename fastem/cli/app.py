@@ -179,7 +179,7 @@ def fit(
     delimiter: Delimiter = None,
     header: Header = None,
     covariance: Annotated[
-        CovarianceType, _option(metavar="TYPE", help=f"{', '.join(STANDARD)}; mclust's EII to VVV.", panel="Model")
+        CovarianceType, _option(metavar="TYPE", help=f"{', '.join(STANDARD)}, EII to VVV.", panel="Model")
     ] = "full",
     init: Annotated[
         Initialization,
