@@ -144,6 +144,15 @@ def summary(found):
     return lines
 
 
+def report(names, n_seeds, path=None):
+    """Print the rows and their means; write the means of each row to a file of JSON."""
+    found = compare(names, n_seeds, functools.partial(print, flush=True))
+    print("\n" + "\n".join(summary(found)))
+    if path:
+        with open(path, "w") as file:
+            json.dump({name: {m: list(v) for m, v in row.items()} for name, row in found.items()}, file)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data_sets", nargs="*", metavar="DATA SET", default=list(DATA_SETS))
@@ -151,11 +160,7 @@ def main():
     parser.add_argument("--json", help="file for the means of each row")
     args = parser.parse_args()
     warnings.simplefilter("ignore")
-    found = compare(args.data_sets, args.seeds, functools.partial(print, flush=True))
-    print("\n" + "\n".join(summary(found)))
-    if args.json:
-        with open(args.json, "w") as file:
-            json.dump({name: {m: list(v) for m, v in row.items()} for name, row in found.items()}, file)
+    report(args.data_sets, args.seeds, args.json)
 
 
 if __name__ == "__main__":
