@@ -68,6 +68,7 @@ def degeneracy(parameters, n_points, reg_covar):
     reg_covar : float
         In squared units of the data, as in the M-step.
     """
+    parameters = parameters.before_scaling
     n_components, n_features = parameters.means.shape
     variances = parameters.family.variances(parameters.covariances.astype(np.float64), n_components, n_features)
     total = _total(parameters, variances, _square)
@@ -91,6 +92,7 @@ def degeneracy(parameters, n_points, reg_covar):
 
 def n_degenerate(parameters, n_points, reg_covar):
     """Number of degenerate components: on the floor, or on too few points."""
+    parameters = parameters.before_scaling
     n_components, n_features = parameters.means.shape
     few = on_few_points(parameters, n_points)
     if len(few) == n_components or not (parameters.share_of(reg_covar) > _share(_FLOOR)).any():

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..parameters import Parameters
 from . import FAMILIES
-from .constrained import Constrained
+from .constrained import Constrained, EqualVolume
 from .ellipsoidal_constrained import n_axes, with_axes
 from .volumes import geometric_means, of_equal_volume
 
@@ -86,7 +86,7 @@ class VVE(_CommonAxes):
         return n_components * n_features + n_axes(n_features)
 
 
-class EVE(_CommonAxes):
+class EVE(EqualVolume, _CommonAxes):
     """Common axes and the same volume, with variances of each component in proportions of its own."""
 
     name = "EVE"

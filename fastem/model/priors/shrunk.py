@@ -32,7 +32,7 @@ class ShrunkParameters(Parameters):
 
 def with_shrinkage(parameters, shrinkage):
     """A mixture that is known to be shrunk by these coefficients, (K,)."""
-    return ShrunkParameters(**vars(parameters), shrinkage=shrinkage)
+    return ShrunkParameters(**parameters.state(), shrinkage=shrinkage)
 
 
 class ShrunkFamily(RegularizedFamily):
