@@ -66,7 +66,9 @@ class EqualVolume:
     def maximize(self, statistics, reg_covar, candidate=None):
         found = super().maximize(statistics, reg_covar, candidate)
         _, means, own = FAMILIES["diag" if self.is_axis_aligned else "full"].moments(statistics, reg_covar)
-        traces = (found.precisions() * own).reshape(len(means), -1).sum(axis=1)  # D times own volume by common one
+        factors = found.precisions_cholesky
+        moved = own * factors if self.is_axis_aligned else own @ factors
+        traces = (moved * factors).reshape(len(means), -1).sum(axis=1)  # D times the own volume by the common one
         with np.errstate(divide="ignore"):
             return replace(found, scales=means.shape[1] / traces)
 
