@@ -134,11 +134,14 @@ def _of_one_shape(mass, W):
 
 def along_axes(mass, full, axes, code):
     """What common axes minimise: twice the negative expected log-likelihood per point, but for constants."""
-    logs = [np.log(np.diag(axes.T @ each @ axes)).sum() for each in full]
+    return _of_logs(mass, np.array([np.log(np.diag(axes.T @ each @ axes)).sum() for each in full]), code, len(axes))
+
+
+def _of_logs(mass, logs, code, n_features):
+    """The same from each component's sum of log-variances along the axes, (K,)."""
     if code == "VVE":
         return mass @ logs / mass.sum()
-    n_features = len(axes)
-    return n_features * np.log(mass @ np.exp(np.array(logs) / n_features) / mass.sum())
+    return n_features * np.log(mass @ np.exp(logs / n_features) / mass.sum())
 
 
 def common_axes(mass, full, code, axes=None):
@@ -148,21 +151,24 @@ def common_axes(mass, full, code, axes=None):
     for _ in range(100):
         before = along_axes(mass, full, axes, code)
         for i, j in itertools.combinations(range(n_features), 2):
+            turned = axes.T @ full @ axes
+            rest = np.log(np.delete(np.diagonal(turned, axis1=1, axis2=2), [i, j], axis=1)).sum(axis=1)
+            of_pair = turned[:, [[i], [j]], [i, j]]
 
-            def rotated(angle, i=i, j=j, axes=axes):
-                rotation = np.eye(n_features)
-                rotation[[i, j], [i, j]], rotation[i, j], rotation[j, i] = np.cos(angle), -np.sin(angle), np.sin(angle)
-                return axes @ rotation
-
-            def value(angle, rotated=rotated):
-                return along_axes(mass, full, rotated(angle), code)
+            def value(angle, of_pair=of_pair, rest=rest):
+                """Of the axes with these two rotated, which changes two of the variances."""
+                turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+                logs = np.log(np.diagonal(turn.T @ of_pair @ turn, axis1=1, axis2=2)).sum(axis=1)
+                return _of_logs(mass, rest + logs, code, n_features)
 
             around = np.linspace(-np.pi / 4, np.pi / 4, 9)
             nearest = around[np.argmin([value(angle) for angle in around])]
             bounds = nearest - np.pi / 16, nearest + np.pi / 16
             angle = optimize.minimize_scalar(value, bounds=bounds, method="bounded", options={"xatol": 1e-9}).x
             if value(angle) < value(0.0):
-                axes = rotated(angle)
+                rotation = np.eye(n_features)
+                rotation[[i, j], [i, j]], rotation[i, j], rotation[j, i] = np.cos(angle), -np.sin(angle), np.sin(angle)
+                axes = axes @ rotation
         if along_axes(mass, full, axes, code) > before - 1e-13:
             break
     return axes

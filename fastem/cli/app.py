@@ -111,6 +111,18 @@ def _as_prior(text):
     return prior
 
 
+def _as_shrinkage(text):
+    """The estimator's argument `shrinkage` from 'oas', 'ledoit-wolf' or a number from 0 to 1."""
+    if text in (None, "oas", "ledoit-wolf"):
+        return text
+    try:
+        if 0 <= (value := float(text)) <= 1:
+            return value
+    except ValueError:
+        pass
+    raise typer.BadParameter(f"should be oas, ledoit-wolf or a number from 0 to 1, got {text!r}")
+
+
 _FILE = "CSV (.gz), .npy, Parquet or - (stdin)."
 _TOL = "Stop below this rise in mean log-likelihood."
 File = Annotated[str, typer.Argument(metavar="FILE", help=_FILE, show_default=False)]
@@ -152,6 +164,10 @@ Prior = Annotated[
     str | None,
     _option(metavar="HOW", callback=_as_prior, help="Prior against collapse: default, shrinkage=S.", panel="Model"),
 ]
+Shrinkage = Annotated[
+    str | None,
+    _option(metavar="HOW", callback=_as_shrinkage, help="Shrink covariances: oas, ledoit-wolf, 0.1.", panel="Model"),
+]
 Out = Annotated[str | None, _option("--out", "-o", metavar="OUT.csv", help="Output file; by default standard output.")]
 
 
@@ -181,7 +197,7 @@ def fit(
     delimiter: Delimiter = None,
     header: Header = None,
     covariance: Annotated[
-        CovarianceType, _option(metavar="TYPE", help=f"{', '.join(STANDARD)}; mclust's EII to VVV.", panel="Model")
+        CovarianceType, _option(metavar="TYPE", help=f"{', '.join(STANDARD)}, EII to VVV.", panel="Model")
     ] = "full",
     init: Annotated[
         Initialization,
@@ -198,6 +214,7 @@ def fit(
     n_init: NInit = 1,
     reg_covar: RegCovar = 1e-6,
     prior: Prior = None,
+    shrinkage: Shrinkage = None,
     missing: Missing = "error",
     noise_volume: NoiseVolume = None,
     seed: Seed = 0,
@@ -309,6 +326,7 @@ def select(
     n_init: NInit = 1,
     reg_covar: RegCovar = 1e-6,
     prior: Prior = None,
+    shrinkage: Shrinkage = None,
     missing: Missing = "error",
     noise_volume: NoiseVolume = None,
     seed: Seed = 0,

@@ -171,6 +171,7 @@ def _arguments(options):
         "missing": options.missing,
         **({} if options.prior is None else {"prior": options.prior}),
         **({} if options.noise_volume is None else {"noise": options.noise_volume}),
+        "shrinkage": options.shrinkage,
     }
 
 

@@ -324,7 +324,7 @@ class EMMixture(StreamingMixin, BaseMixture):
         }
 
     def _set_result(self, result, dtype):
-        for name in ("_unfinished", "_online", "prior_", *_OF_NOISE):
+        for name in ("_unfinished", "_online", "prior_", "shrinkage_", *_OF_NOISE):
             self.__dict__.pop(name, None)
         for name, value in self._attributes(result, dtype).items():
             setattr(self, name, value)

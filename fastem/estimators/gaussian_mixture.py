@@ -17,6 +17,7 @@ from ..model.families import FAMILIES
 from ..model.noise import Noise, NoisyFamily, noise_around
 from ..model.parameters import Parameters
 from ..model.priors.penalized import ConjugatePrior, PenalizedFamily, default_prior
+from ..model.priors.shrunk import ShrunkFamily, with_shrinkage
 from ..sources.annotations import HARD
 from .em_mixture import EMMixture
 from .validation import check_matrices, check_means, check_prior, check_weights
@@ -131,6 +132,17 @@ class GaussianMixture(EMMixture):
         parameters for it. Where values are missing, the noise is uniform in a box along the axes with that volume and
         the proportions of the points' bounding box. k-means starts leave out points where the data are sparser than
         the noise would be. Two passes find the boxes; for them, Dask partitions are brought to this process one by one.
+    shrinkage : {'oas', 'ledoit-wolf'} or float in [0, 1], default=None
+        M-steps shrink the covariance S of a component's points to (1 - a) S + a trace(S) / D I; for 'tied' that of all
+        points about their means, for 'diag' the variances towards their mean. Other types have no shrinkage, and
+        'shrinkage' and 'prior' exclude each other. A number is a, as in `sklearn.covariance.shrunk_covariance`. 'oas'
+        and 'ledoit-wolf' compute a from S and the component's number of points, the sum of its responsibilities, as
+        scikit-learn's estimators of these names do; for 'diag' by the same reasoning about variances alone.
+        'ledoit-wolf' also needs fourth moments, for which each iteration reads the points a second time; in
+        `partial_fit` and with missing values it takes those of Gaussian points.
+        `lower_bounds_` are mean log-likelihoods of the mixtures with shrunk covariances. They may fall, since such an
+        M-step is not the mode under any prior. So the steps are EM's own with either `algorithm`, and a fit ends where
+        the log-likelihood hardly changes any more.
     missing : {'error', 'em'}, default='error'
         What NaN means. 'error': a mistake, which is an error. 'em': a value that was not observed, in `fit` and in all
         predictions. The likelihood is that of the observed values, and EM maximises it if values are missing at random
@@ -167,6 +179,8 @@ class GaussianMixture(EMMixture):
         The box of that volume, from which `sample` draws noise: a corner, and the edges from it.
     prior_ : dict
         The prior, if there is one, in the form of `prior`.
+    shrinkage_ : ndarray of shape (n_components,)
+        The coefficient a of each component in the last M-step, if there is shrinkage; equal for all if 'tied'.
     n_samples_seen_ : int
         Number of points in the last `fit` and in all `partial_fit` since.
     n_features_in_ : int
@@ -208,6 +222,7 @@ class GaussianMixture(EMMixture):
         "prior": [StrOptions({"default"}), dict, None],
         "missing": [StrOptions({"error", "em"})],
         "noise": ["boolean", Interval(Real, 0.0, None, closed="neither")],
+        "shrinkage": [Interval(Real, 0.0, 1.0, closed="both"), StrOptions({"oas", "ledoit-wolf"}), None],
     }
 
     def __init__(
@@ -234,6 +249,7 @@ class GaussianMixture(EMMixture):
         prior: str | dict[str, Any] | None = None,
         missing: str = "error",
         noise: bool | float = False,
+        shrinkage: str | float | None = None,
     ) -> None:
         self.n_components = n_components
         self.covariance_type = covariance_type
@@ -256,6 +272,7 @@ class GaussianMixture(EMMixture):
         self.prior = prior
         self.missing = missing
         self.noise = noise
+        self.shrinkage = shrinkage
 
     @classmethod
     def from_parameters(
@@ -322,7 +339,7 @@ class GaussianMixture(EMMixture):
 
     @property
     def _counts_weights(self):
-        return self.prior is not None
+        return self.prior is not None or isinstance(self.shrinkage, str)
 
     def _family(self, source, annotations):
         family = self._family_without_noise(source, annotations)
@@ -338,6 +355,8 @@ class GaussianMixture(EMMixture):
 
     def _family_without_noise(self, source, annotations):
         family = FAMILIES[self.covariance_type]
+        if self.shrinkage is not None:
+            return self._shrunk_family()
         if self.prior is None:
             return family
         family.with_conjugate_prior()
@@ -345,9 +364,20 @@ class GaussianMixture(EMMixture):
         of_all = moments(source, family, annotations.weights)
         return PenalizedFamily(family, default_prior(family, self.n_components, *of_all, **given))
 
+    def _shrunk_family(self):
+        if self.prior is not None:
+            raise ValueError("prior and shrinkage both regularise covariances: set one of them to None")
+        return ShrunkFamily(FAMILIES[self.covariance_type], self.shrinkage)
+
+    def _params_that_count(self):
+        return *super()._params_that_count(), self.shrinkage
+
     def _fitted_family(self):
         family = FAMILIES[self.covariance_type]
-        family = PenalizedFamily(family, ConjugatePrior(**self.prior_)) if hasattr(self, "prior_") else family
+        if hasattr(self, "shrinkage_") and self.shrinkage is not None:
+            family = ShrunkFamily(family, self.shrinkage)
+        elif hasattr(self, "prior_"):
+            family = PenalizedFamily(family, ConjugatePrior(**self.prior_))
         return NoisyFamily(family, Noise(self.noise_box_)) if hasattr(self, "noise_box_") else family
 
     def _attributes(self, result, dtype):
@@ -359,7 +389,13 @@ class GaussianMixture(EMMixture):
             family = family.without_noise
         if isinstance(family, PenalizedFamily):
             found["prior_"] = asdict(family.prior)
+        if getattr(result.parameters, "shrinkage", None) is not None:
+            found["shrinkage_"] = np.array(result.parameters.shrinkage)
         return found
+
+    def _parameters(self):
+        parameters = super()._parameters()
+        return parameters if not hasattr(self, "shrinkage_") else with_shrinkage(parameters, self.shrinkage_)
 
     def _user_start(self, source):
         family = FAMILIES[self.covariance_type]

@@ -248,6 +248,14 @@ def counts(value, where, context):
     return values
 
 
+def coefficients(value, where, context):
+    """Numbers from 0 to 1, (K,)."""
+    values = _finite(_floats(value, where, context, (context.n_components,)), where)
+    if not ((values >= 0) & (values <= 1)).all():
+        raise ValueError(f"{where} should be from 0 to 1")
+    return values
+
+
 def degrees_of_freedom(value, where, context):
     """Degrees of freedom: one value for each component, or a single one for a shared covariance."""
     return np.float64(positive(value, where, context)) if context.family.is_shared else counts(value, where, context)

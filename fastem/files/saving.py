@@ -258,8 +258,15 @@ _ATTRIBUTES = {
 }
 _OF_NOISE = "noise_weight_", "noise_volume_", "noise_box_"
 _OPTIONAL = (
-    "feature_names_in_", "component_names_", "n_samples_seen_", "_weight_seen", "_unfinished", "prior_", *_OF_NOISE,
-)  # fmt: skip
+    "feature_names_in_",
+    "component_names_",
+    "n_samples_seen_",
+    "_weight_seen",
+    "_unfinished",
+    "prior_",
+    "shrinkage_",
+    *_OF_NOISE,
+)
 
 _OF_A_MIXTURE = {
     "noise_weight_": decoding.share,
@@ -268,6 +275,7 @@ _OF_A_MIXTURE = {
     "prior_": dict_of(
         shrinkage=non_negative, mean=decoding.point, degrees_of_freedom=positive, scale=decoding.of_one_component
     ),
+    "shrinkage_": decoding.coefficients,
 }
 
 _OF_A_POSTERIOR = {

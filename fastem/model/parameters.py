@@ -34,6 +34,8 @@ class Parameters(Saved):
     """A mixture: weights (K,), means (K, D), covariances and precisions_cholesky in the family's shape.
 
     noise_weight: weight of the noise component, whose density the family knows; None if there is none.
+    scales: (K,) by how much the M-step multiplied each component's covariance to give all the same volume; None if it
+    didn't, or where it isn't known.
     """
 
     family: "CovarianceFamily"
@@ -42,11 +44,25 @@ class Parameters(Saved):
     covariances: np.ndarray
     precisions_cholesky: np.ndarray
     noise_weight: float | None = field(default=None, kw_only=True)
+    scales: np.ndarray | None = field(default=None, kw_only=True, repr=False)
 
     def __post_init__(self):
         # The rounding of matrix products depends on memory layout: a mixture read from a file needs the same layout.
         for name in ("weights", "means", "covariances", "precisions_cholesky"):
             object.__setattr__(self, name, np.ascontiguousarray(getattr(self, name)))
+
+    def state(self):
+        """Without `scales`, which no later step depends on."""
+        return {name: value for name, value in super().state().items() if name != "scales"}
+
+    @property
+    def before_scaling(self):
+        """The mixture with each component's covariance as its points have it, before `scales` multiplied it."""
+        if self.scales is None:
+            return self
+        factors = self.scales.reshape(-1, *[1] * (self.covariances.ndim - 1))
+        covariances, precisions_cholesky = self.covariances / factors, self.precisions_cholesky * np.sqrt(factors)
+        return replace(self, covariances=covariances, precisions_cholesky=precisions_cholesky, scales=None)
 
     @property
     def n_free(self):

@@ -95,6 +95,25 @@ class Annotations:
             np.uint64(assignment.seed),
         )
 
+    def shares(self, responsibilities, start, assignment):
+        """How much each point from start on counts for each component, (m, K), from its responsibilities without these.
+
+        What the kernels do with annotations, in NumPy; drawn assignments count by their probabilities.
+        """
+        part = self.part(start, start + len(responsibilities), assignment)
+        shares = responsibilities if part.e_step else np.ones(responsibilities.shape)
+        if part.labels.size:
+            is_known = part.labels >= 0
+            shares[is_known] = np.eye(shares.shape[1])[part.labels[is_known]]
+        if part.responsibilities.size:
+            allowed = shares * part.responsibilities
+            shares = np.where(allowed.any(axis=1, keepdims=True), allowed, part.responsibilities)
+            if part.e_step:
+                shares /= np.maximum(shares.sum(axis=1, keepdims=True), np.finfo(np.float64).tiny)
+        if assignment.kind == "hard" and part.e_step:
+            shares = np.eye(shares.shape[1])[shares.argmax(axis=1)]
+        return shares * part.weights[:, None] if part.weights.size else shares
+
     def of_rows(self, start, stop):
         """The annotations of the points from start to stop alone."""
         drawn = isinstance(self.responsibilities, DrawnResponsibilities)
