@@ -339,6 +339,7 @@ def test_memory_is_a_few_bytes_a_point(few_candidates):
     [
         ({}, {"labels": np.arange(50) % 3 - 1}, "labels can't be used with algorithm='truncated'"),
         ({"assignment": "stochastic"}, {}, "assignment='stochastic' can't be used with algorithm='truncated'"),
+        ({"noise": 9.0}, {}, "noise can't be used with algorithm='truncated'"),
         ({"missing": "em"}, {"X": np.where(np.eye(50, 3) > 0, np.nan, 1.0)}, "can't be used with missing values"),
     ],
 )

@@ -66,8 +66,13 @@ _KMEANS, _KMEANS_TOL = 12, 1e-2
 _ON_SAMPLE, _NOISE, _SMALL_SAMPLE = 30, 0.2, 0.4
 
 
-def check(source, settings, annotations):
+def check(source, family, settings, annotations):
     """Raise ValueError where truncated EM can't be used."""
+    if getattr(family, "noise", None) is not None:
+        raise ValueError(
+            "noise can't be used with algorithm='truncated', which compares a point with Gaussians near it: "
+            "use algorithm='em'"
+        )
     if annotations.is_constrained:
         raise ValueError(
             "labels can't be used with algorithm='truncated', which compares a point with the candidates near it, "
@@ -106,7 +111,7 @@ def fit(source, family, settings, random_state, *, annotations=NO_ANNOTATIONS, p
     result : EMResult
         The run with the highest lower bound; among equals, the first.
     """
-    check(source, settings, annotations)
+    check(source, family, settings, annotations)
     best, report = None, FitReport()
     for init in range(1 if start is not None else settings.n_init):
         progress.begin(init)
