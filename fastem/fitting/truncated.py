@@ -45,7 +45,6 @@ from .acceleration import Plain
 from .em import collapse_reported, run
 from .progress import SILENT
 from .report import ALL, FitReport
-from .sample_sizes import noise
 
 N_CANDIDATES = 96
 """Candidates of a cell. With 64 the held-out log-likelihood at K=256 was 0.019 to 0.024 nats below that of EM."""
@@ -61,9 +60,8 @@ _FIRST = 8
 _POINTS_A_SEED, _FEWEST_IN_GROUPS = 20, 600
 # Most iterations of k-means on the sample; the gain, in nats, that ends them.
 _KMEANS, _KMEANS_TOL = 12, 1e-2
-# Most iterations of EM on the sample; the share of its `noise` that is added to tol; a sample that isn't smaller than
-# this share of the points isn't used for EM.
-_ON_SAMPLE, _NOISE, _SMALL_SAMPLE = 30, 0.2, 0.4
+# Most iterations of EM on the sample; a sample that isn't smaller than this share of the points isn't used for EM.
+_ON_SAMPLE, _SMALL_SAMPLE = 30, 0.4
 
 
 def check(source, family, settings, annotations):
@@ -245,8 +243,7 @@ def _start(source, family, settings, random_state, annotations, report, progress
         sample, weights = initialization.sample_of(source, settings.n_components, random_state, annotations.weights)
         start = _from_kmeans(sample, family, settings, random_state, weights)
     if is_free and sample.n_samples < _SMALL_SAMPLE * source.n_samples and settings.max_iter > 0:
-        tol = settings.tol + _NOISE * noise(start.n_free, sample.n_samples)
-        few = replace(settings, max_iter=_ON_SAMPLE, tol=tol)
+        few = replace(settings, max_iter=_ON_SAMPLE)
         start = _run("sample", sample, start, few, Annotations(weights), report).parameters
         progress.end_stage(report.stages[-1])
     return initialization.user_parameters(family, start, *settings.init)
