@@ -2,11 +2,12 @@
 
 import numpy as np
 
-from ._panels import LinePanel, PlanePanel, bounds_of
-from ._style import own_figure, shifted
+from ._limits import bounds_of
+from ._panels import LinePanel, PlanePanel
+from ._style import own_figure, shifted, size
 
 
-def corner(fig, mixture, points, lab, colors, *, title, handles=None, size=None):
+def corner(fig, mixture, points, lab, colors, *, title, handles=None, logs=None):
     """Draw a triangle of panels and its legend.
 
     Parameters
@@ -20,6 +21,8 @@ def corner(fig, mixture, points, lab, colors, *, title, handles=None, size=None)
     title : str
     handles : (list of artists, list of str), default=None
         The legend.
+    logs : ndarray of bool of shape (D,), default=None
+        Which features have logarithmic axes.
 
     Returns
     -------
@@ -30,19 +33,23 @@ def corner(fig, mixture, points, lab, colors, *, title, handles=None, size=None)
     fig = own_figure(fig, inches, inches * 0.92)
     axes = np.full((n, n), None, dtype=object)
     panels = np.full((n, n), None, dtype=object)
-    bounds = bounds_of(points.values, mixture)
+    logs = np.zeros(n, dtype=bool) if logs is None else logs
+    bounds = bounds_of(points.values, mixture, points.weights, logs)
     grid = fig.add_gridspec(n, n)
     share = max(0.35, 1.6 / n)
     for i in range(n):
         for j in range(i + 1):
-            ax = axes[i, j] = fig.add_subplot(grid[i, j])
+            is_log = {"x": logs[j], "y": logs[i] and i != j}
+            scales = {f"{axis}scale": "log" for axis in is_log if is_log[axis]}
+            ax = axes[i, j] = fig.add_subplot(grid[i, j], **scales)
             panels[i, j] = _line(ax, mixture, points, j, bounds, colors, share) if i == j else None
             if i != j:
                 panels[i, j] = _plane(ax, mixture, points, (j, i), bounds, colors, share, lab)
-            ax.tick_params(labelbottom=i == n - 1, labelleft=j == 0 < i, labelsize=7)
-            ax.locator_params(nbins=4)
-            ax.set_xlabel(points.names[j] if i == n - 1 else "")
-            ax.set_ylabel(points.names[i] if j == 0 < i else "")
+            ax.tick_params(labelbottom=i == n - 1, labelleft=j == 0 < i, labelsize=size(7))
+            for axis in (axis for axis in is_log if not is_log[axis]):
+                ax.locator_params(axis=axis, nbins=4)
+            ax.set_xlabel(ax.get_xlabel() if i == n - 1 else "", fontsize=size(8))
+            ax.set_ylabel(ax.get_ylabel() if j == 0 < i else "", fontsize=size(8))
     for ax in axes.diagonal():
         ax.set_yticks([])
         ax.spines["left"].set_visible(False)
@@ -51,7 +58,7 @@ def corner(fig, mixture, points, lab, colors, *, title, handles=None, size=None)
 
 
 def _line(ax, mixture, points, j, bounds, colors, share):
-    look = {"share": share, "weights": points.weights}
+    look = {"share": share, "weights": points.weights, "in_front": None if mixture is None else mixture.in_front()}
     panel = LinePanel(ax, points.values[:, j], points.names[j], bounds[j], colors, **look)
     if mixture is not None:
         panel.show(mixture.marginal([j]))
@@ -60,7 +67,7 @@ def _line(ax, mixture, points, j, bounds, colors, share):
 
 def _plane(ax, mixture, points, pair, bounds, colors, share, lab):
     names = [points.names[j] for j in pair]
-    look = {"share": share, "weights": points.weights}
+    look = {"share": share, "weights": points.weights, "in_front": None if mixture is None else mixture.in_front()}
     panel = PlanePanel(ax, points.values[:, pair], names, [bounds[j] for j in pair], colors, **look)
     panel.cloud.paint(lab)
     if mixture is not None:

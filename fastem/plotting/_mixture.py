@@ -10,6 +10,9 @@ from ..model.families import FAMILIES
 MASSES = (0.5, 0.9, 0.99)
 """Probabilities of the highest-density regions whose contours are drawn."""
 
+MOST = 10
+"""Components that stand in front, at most: the heaviest. The others are faded, and have no line in the legend."""
+
 _BLOCK = 1 << 22  # densities of components computed at a time
 _SHORT = 3  # characters of a name that fit in the marker of a component's mean
 
@@ -63,6 +66,13 @@ class Mixture:
         if self.names is not None and max(map(len, self.names)) <= _SHORT:
             return self.names
         return [str(k) for k in range(len(self))]
+
+    def in_front(self, most=MOST):
+        """Which components stand in front: all, or the `most` heaviest if there are more; bool, (K,)."""
+        shown = np.flatnonzero(~self.is_empty)
+        if len(shown) > most:
+            shown = shown[np.argsort(-self.weights[shown], kind="stable")[:most]]
+        return np.isin(np.arange(len(self)), shown)
 
     @property
     def deviations(self):
