@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from ..callbacks import Frames
 
-_OWN_RUN = "EM from a random start, for this film"
+_OWN_RUN = "EM from a random start, made for this film"
 _MAX_POINTS = 20_000  # points fitted and drawn, at most; as many fits are made as there are starts
 
 

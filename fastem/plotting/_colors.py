@@ -18,7 +18,7 @@ _FIRST = (
     "#999933",
     "#661100",
 )
-_LEAST_ON_DARK, _LIGHT = 0.48, 0.72  # OKLab lightness
+_LEAST_ON_DARK, _LIGHT = 0.48, 0.70  # OKLab lightness
 _GOLDEN_ANGLE = np.pi * (3 - np.sqrt(5))
 
 # Ottosson 2020, "A perceptual color space for image processing": linear light -> cones -> OKLab.

@@ -174,6 +174,8 @@ class ConditionalDisplay:
         display : ConditionalDisplay
             This one, with its attributes set.
         """
+        if ax is not None and {ax.get_xscale(), ax.get_yscale()} != {"linear"}:
+            raise ValueError("ax should have linear axes for a ConditionalDisplay: its image has cells of equal size")
         values = np.empty((0, 2)) if self.points is None else self.points.values
         bounds = bounds_of(values, self.mixture, self.points and self.points.weights)
         n_names = len(_legend.names(self.mixture, palette(len(self.mixture)))[1])

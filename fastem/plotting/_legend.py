@@ -125,7 +125,7 @@ def n_columns(texts):
 
 def inches_below(texts):
     """Height of a legend with these texts below the axes, inches."""
-    return 0.2 + 0.18 * size(1) * -(-len(texts) // n_columns(texts))
+    return 0.2 + 0.18 * -(-len(texts) // n_columns(texts))
 
 
 def of_figure(fig, axes, *parts):
@@ -135,7 +135,7 @@ def of_figure(fig, axes, *parts):
         return None
     if fig.get_layout_engine() is None:
         return within(axes[0], handles, texts)
-    n_columns = max(1, min(len(texts), int(15 * fig.bbox.width / fig.dpi) // (max(map(len, texts)) + 5)))
+    n_columns = max(1, min(len(texts), int(15 * fig.bbox.width / fig.dpi / size(1)) // (max(map(len, texts)) + 5)))
     return fig.legend(handles, texts, loc="outside lower left", ncols=n_columns, handlelength=1.4, columnspacing=1.6)
 
 

@@ -3,7 +3,8 @@
 import numpy as np
 
 _REACH = 3.05  # standard deviations about the means that the axes must include
-_EDGE = 0.001  # share of points on each side that may lie outside
+_EDGE = 0.001  # share of points on each side that may lie outside, and one more
+_MANY = 100  # points of which the outermost may be left out
 _STRETCH = 1.5  # the axis is at least that much shorter without them
 _STRAYS = 0.03  # share of points, of both sides together, that may be strays
 _FAR = 10  # points are strays if the axis with them is more than that many times as long as the others' range
@@ -34,9 +35,9 @@ def bounds_of(values, mixture=None, weights=None, logs=None):
 def limits(values, *intervals, weights=None):
     """Lower and upper limit of an axis, which includes the intervals and the points, with two exceptions.
 
-    The outermost 0.1 % on each side are left out if including them makes the axis more than 1.5 times as long. Up to
-    3 % are strays if the axis would be more than 10 times as long as the shortest interval that holds all others: then
-    the axis ends at most 1.5 times that length beyond it, whatever the intervals are.
+    Of many points the outermost 0.1 % on each side are left out if including them makes the axis more than 1.5 times
+    as long. Up to 3 % are strays if the axis would be more than 10 times as long as the shortest interval that holds
+    all others: then it ends at most 1.5 times that length beyond them, whatever the intervals are.
 
     Parameters
     ----------
@@ -58,9 +59,8 @@ def limits(values, *intervals, weights=None):
             high = max(high, np.clip(upper[reaches], *fence).max(initial=-np.inf))
         return _with_margin(low, high)
     low, high = least, most
-    if len(values) > 2:
-        edge = int(_EDGE * len(values)) + 1
-        low, high = np.partition(values, (edge, len(values) - 1 - edge))[[edge, len(values) - 1 - edge]]
+    if len(values) >= _MANY:
+        low, high = _edges(values, weights)
     low = min([low, *(np.min(lower) for lower, _ in intervals)])
     high = max([high, *(np.max(upper) for _, upper in intervals)])
     if not np.isfinite([low, high]).all():  # no value and no interval
@@ -71,12 +71,14 @@ def limits(values, *intervals, weights=None):
 
 
 def _log_limits(values, *intervals, weights=None):
-    """The same for a logarithmic axis and positive values; ends of intervals that aren't positive don't count."""
-    logs = [tuple(np.log10(np.where(end > 0, end, np.nan)) for end in pair) for pair in intervals]
-    if not len(values) and not any(np.isfinite(upper).any() for _, upper in logs):
-        return 1.0, 10.0
-    ends = [end[np.isfinite(end)] for pair in logs for end in pair]
-    low, high = limits(np.log10(values), *((end, end) for end in ends if end.size), weights=weights)
+    """The same for a logarithmic axis and positive values; where an interval begins at or below 0, its end counts."""
+    values, logs = np.log10(values), []
+    for lower, upper in intervals:
+        upper, lower = np.log10(upper[upper > 0]), lower[upper > 0]
+        begin = np.log10(np.where(lower > 0, lower, 1.0))
+        lower = np.where(lower > 0, begin, np.minimum(upper, values.min(initial=np.inf)))
+        logs += [(lower, upper)] if upper.size else []
+    low, high = limits(values, *logs, weights=weights)
     return 10.0**low, 10.0**high
 
 
@@ -108,6 +110,18 @@ def _intervals(values):
     last = first + n - 1 - spare
     ordered = np.partition(values, np.unique(np.concatenate([first, last])))
     return ordered[first], ordered[last]
+
+
+def _edges(values, weights):
+    """The least and the greatest value without the outermost points."""
+    n = len(values)
+    if weights is None:
+        edge = int(_EDGE * n) + 1
+        return np.partition(values, (edge, n - 1 - edge))[[edge, n - 1 - edge]]
+    order = np.argsort(values, kind="stable")
+    total, share = np.cumsum(weights[order]), _EDGE + 1 / n
+    first, last = np.searchsorted(total, np.array([share, 1 - share]) * total[-1])
+    return values[order[[first, last]]]
 
 
 def _weighted_intervals(values, weights):

@@ -96,8 +96,10 @@ def size(points):
 
 
 def new_figure(width, height):
-    """An empty pyplot figure of this size in inches, as scikit-learn's displays use."""
-    return needed("matplotlib.pyplot", "plot").figure(figsize=(width, height), layout="constrained")
+    """An empty pyplot figure, as scikit-learn's displays use; of this size in inches, or larger for larger text."""
+    scale = max(1.0, size(1))
+    figsize = scale * width, scale * height
+    return needed("matplotlib.pyplot", "plot").figure(figsize=figsize, layout="constrained")
 
 
 def own_figure(fig, width, height):
