@@ -42,6 +42,7 @@ matplotlib.use("Agg")
 mcolors = pytest.importorskip("matplotlib.colors")
 plt = pytest.importorskip("matplotlib.pyplot")
 Text = pytest.importorskip("matplotlib.text").Text
+Legend = pytest.importorskip("matplotlib.legend").Legend
 Affine2D = pytest.importorskip("matplotlib.transforms").Affine2D
 
 MINUS = "\N{MINUS SIGN}"
@@ -1048,8 +1049,8 @@ def draw_picture(name, X, iris, frames, path):
     """Without words and without their layout, which differ between versions of matplotlib and FreeType."""
     figure = plt.figure(figsize=(6, 4.5))
     PICTURES[name](figure, X, iris, frames)
-    for text in figure.findobj(Text):
-        text.set_visible(False)
+    for artist in (*figure.findobj(Text), *figure.findobj(Legend)):
+        artist.set_visible(False)
     figure.savefig(path, dpi=80)
 
 

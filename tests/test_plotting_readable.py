@@ -503,6 +503,17 @@ def test_a_conditional_picture_needs_linear_axes(faithful):
         ConditionalDisplay.from_estimator(faithful[1], ax=ax)
 
 
+def test_a_corner_in_a_small_figure_keeps_room_for_its_panels(named):
+    X, model = named
+    figure = plt.figure(figsize=(4, 4), layout="constrained")
+    display = MixtureDisplay.from_estimator(model, X, fig=figure)
+    figure.canvas.draw()
+    boxes = [ax.get_window_extent() for ax in display.axes_.ravel() if ax is not None]
+    assert min(box.width for box in boxes) > 0.15 * figure.bbox.width
+    legend = display.legend_.get_window_extent()
+    assert legend.x1 <= figure.bbox.x1 + 1 and not legend.overlaps(boxes[0])
+
+
 # Model selection
 
 RESULTS = {
@@ -528,6 +539,12 @@ def test_the_worst_family_squashes_no_other(sign):
     assert labels[0] == "best" and {f"{plus}10", f"{plus}1,000", f"{plus}100,000"} <= set(labels[1:])
     tick = ax.get_yticks()[labels.index(f"{plus}10")]
     assert tick == pytest.approx(sign * 2325) and ax.get_ylabel() == "BIC, difference to the best"
+
+
+def test_the_title_tells_the_best_from_the_next():
+    results = {"n_components": [1, 2, 3], "score": [-4.61, -4.163, -4.1654]}
+    title = SelectionDisplay.from_results(results, "score", greater_is_better=True).ax_.get_title(loc="left")
+    assert title == f"best: 2 components: {MINUS}4.1630"
 
 
 def test_an_axis_that_shows_all_models_stays_linear():

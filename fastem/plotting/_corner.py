@@ -6,6 +6,9 @@ from ._limits import bounds_of
 from ._panels import LinePanel, PlanePanel
 from ._style import own_figure, shifted, size
 
+_CHARACTER = 0.55  # width of a character of text, in its size
+_HANDLE = 5 * " "  # about as wide as a handle of a legend
+
 
 def corner(fig, mixture, points, lab, colors, *, title, handles=None, logs=None):
     """Draw a triangle of panels and its legend.
@@ -76,12 +79,18 @@ def _plane(ax, mixture, points, pair, bounds, colors, share, lab):
 
 
 def _words(fig, place, title, handles):
-    """Put title and legend in the empty triangle above the diagonal; return the legend."""
+    """Put title and legend in the empty triangle above the diagonal, if need be in smaller text; return the legend."""
     ax = fig.add_subplot(place)
     ax.set_axis_off()
-    ax.text(1, 1, title, ha="right", va="top", transform=ax.transAxes)
+    lines = [*title.split("\n"), *(f"{_HANDLE}{text}" for text in (handles[1] if handles else []))]
+    room = 72 * ax.get_window_extent().width / fig.dpi
+    largest = size(8)
+    fontsize = max(0.4 * largest, min(largest, room / (_CHARACTER * max(map(len, lines)))))
+    ax.text(1, 1, title, ha="right", va="top", transform=ax.transAxes, fontsize=9 / 8 * fontsize, in_layout=False)
     if handles is None:
         return None
-    place = {"loc": "upper right", "bbox_to_anchor": (1, 1), "borderaxespad": 0.0}
-    down = shifted(ax, -14 * (title.count("\n") + 1.6))
-    return ax.legend(*handles, **place, bbox_transform=down, handlelength=1.4)
+    place = {"loc": "upper right", "bbox_to_anchor": (1, 1), "borderaxespad": 0.0, "fontsize": fontsize}
+    down = shifted(ax, -1.6 * fontsize * (title.count("\n") + 1.8))
+    legend = ax.legend(*handles, **place, bbox_transform=down, handlelength=1.4)
+    legend.set_in_layout(False)  # it takes no room from the panels
+    return legend

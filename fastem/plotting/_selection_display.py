@@ -9,6 +9,7 @@ import numpy as np
 from ._colors import palette
 from ._differences import DifferenceScale
 from ._style import ink, own_axes, styled
+from ._words import counted
 
 if TYPE_CHECKING:
     from typing import Any, Self
@@ -180,6 +181,12 @@ class SelectionDisplay:
         shown = self.values[np.isfinite(self.values) & ~self.is_collapsed]
         return DifferenceScale.of(shown, self.values[self.best_]) if shown.size and self.best_ is not None else None
 
+    def _decimals(self, best):
+        """Decimals that tell the best value from the next one."""
+        differences = np.abs(self.values[np.isfinite(self.values)] - best)
+        least = differences[differences > 0].min(initial=np.inf)
+        return int(np.clip(1 - np.floor(np.log10(least)), 1, 4)) if np.isfinite(least) else 1
+
     def _limits(self):
         """Limits of the criterion axis, without collapsed mixtures; these are drawn on its edge if they lie beyond."""
         if self._scale is not None:
@@ -206,7 +213,8 @@ class SelectionDisplay:
         self.ax_.plot(
             [x], [y], "o", markersize=11, fillstyle="none", color=ink(), linestyle="none", label=label, zorder=5
         )
-        text = f"{x} components{', ' if self.covariance_type[best] else ''}{self.covariance_type[best]}: {y:,.1f}"
+        family = f", {self.covariance_type[best]}" if self.covariance_type[best] else ""
+        text = f"{counted(x, 'component')}{family}: {y:,.{self._decimals(y)}f}"
         self.ax_.set_title(f"best: {text}".replace("-", "\N{MINUS SIGN}"), loc="left")
 
 
