@@ -30,8 +30,12 @@ class MixtureDisplay(PointsDisplay):
     the diagonal; colours are by all features.
 
     More than 5,000 points are drawn as an image. Each cell has the mean colour of its points, and its opacity grows
-    with the logarithm of their number. The axes hold all ellipses and all points, except that the outermost 0.1 % on
-    each side are left out if they lie far off; the picture gives their number.
+    with the logarithm of their number. The axes hold all ellipses and all points, but for the outermost 0.1 % on each
+    side if these lie far off, and for strays that would hide all others: up to 3 % of the points, more than 10 times as
+    far apart as the rest. A corner says how many points and means lie outside. Of more than 10 components the heaviest
+    10 stand in front; the others are faded. Components much narrower than a bar don't stretch the axis of a density.
+
+    Colours of text, lines and the background are those of matplotlib's style, as are sizes that it sets.
 
     Parameters
     ----------
