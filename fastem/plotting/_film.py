@@ -59,7 +59,7 @@ class Film:
             self.panel.show(mixture)  # fixes the axis for the last mixture
         else:
             self.panel = PlanePanel(ax, points.values, points.names, bounds, self._colors, ellipses=_ELLIPSES, **look)
-            note(ax, "ellipses at 2 standard deviations: 86 %", above=False)
+            note(ax, f"ellipses at {mixture.ellipses_in_words(_ELLIPSES)}", above=False)
         missing = f"\n{points.omission}" if points.omission else ""
         heading = f"{heading}\n" if heading else ""
         ax.set_title(f"{heading}{counted(len(mixture), 'component')}, {points}{missing}", loc="left", zorder=1)

@@ -145,7 +145,7 @@ class IterationDisplay:
                 align_titles(self.figure_, row)
             parts = [_legend.names(self.run.mixtures[-1], colors)]
             if len(points.names) == 2:
-                parts.append(_legend.ellipses(_ELLIPSES))
+                parts.append(_legend.ellipses(self.run.mixtures[-1], _ELLIPSES))
             self.legend_ = _legend.of_figure(self.figure_, self.axes_, *parts)
             if points.weights is not None or points.omission:
                 self.figure_.suptitle(points.in_words, fontsize=size(9), x=0.01, ha="left")

@@ -6,10 +6,10 @@ import numpy as np
 
 from ..extras import needed
 from ._mixture import MASSES
+from ._panels import ELLIPSES
 from ._style import ink, paper, shades, shifted, size
 from ._words import decimals, point, shortened
 
-_COVERAGE = "1, 2, 3 standard deviations: 39, 86, 99 %"  # 1 - exp(-s**2 / 2) of a Gaussian in a plane
 _LONGEST = 28  # characters of a component's name
 _WIDEST = 84  # characters of the lines of a legend side by side
 
@@ -65,7 +65,7 @@ def lines(panel):
     line = needed("matplotlib.lines", "plot").Line2D
     if not panel.ellipses:
         return [line([], [], color=ink(), linewidth=2.4)], ["all together"]
-    handles, texts = [_ellipses(line)], [_COVERAGE]
+    handles, texts = [_ellipses(line)], [panel.ellipses_in_words]
     if panel.contours is not None:
         texts.append(f"the densest {', '.join(f'{100 * mass:.0f}' for mass in MASSES)} % of the mixture")
         patch = needed("matplotlib.patches", "plot").Patch
@@ -75,17 +75,16 @@ def lines(panel):
     return handles, texts
 
 
-def lines_of_pairs():
+def lines_of_pairs(mixture):
     """(handles, texts) for a corner plot: ellipses, and the sum on the diagonal."""
     line = needed("matplotlib.lines", "plot").Line2D
-    return joined(ellipses((1, 2, 3)), ([line([], [], color=ink(), linewidth=2)], ["all together"]))
+    return joined(ellipses(mixture, ELLIPSES), ([line([], [], color=ink(), linewidth=2)], ["all together"]))
 
 
-def ellipses(sigmas):
+def ellipses(mixture, sigmas):
     """(handles, texts) for ellipses at these numbers of standard deviations."""
-    held = ", ".join(f"{100 * (1 - np.exp(-(sigma**2) / 2)):.0f}" for sigma in sigmas)
-    text = f"{', '.join(map(str, sigmas))} standard deviations: {held} % of a component"
-    return [_ellipses(needed("matplotlib.lines", "plot").Line2D)], [text]
+    line = needed("matplotlib.lines", "plot").Line2D
+    return [_ellipses(line)], [f"{mixture.ellipses_in_words(sigmas)} of a component"]
 
 
 def _ellipses(line):

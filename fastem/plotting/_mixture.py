@@ -74,6 +74,11 @@ class Mixture:
             shown = shown[np.argsort(-self.weights[shown], kind="stable")[:most]]
         return np.isin(np.arange(len(self)), shown)
 
+    def ellipses_in_words(self, sigmas):
+        """What the ellipses over two features at these numbers of standard deviations are, and what they hold."""
+        held = ", ".join(f"{100 * -np.expm1(-(sigma**2) / 2):.0f}" for sigma in sigmas)
+        return f"{', '.join(f'{sigma:g}' for sigma in sigmas)} standard deviations: {held} %"
+
     @property
     def deviations(self):
         """Standard deviation of each feature in each component, (K, D)."""

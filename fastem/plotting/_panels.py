@@ -56,7 +56,7 @@ class PlanePanel:
         self._logs = [ax.get_xscale() == "log", ax.get_yscale() == "log"]
         self.cloud = Cloud(ax, xy, bounds, share, weights, self._logs)
         self.ellipses, self.means = [], []
-        self.contours = self.badges = None
+        self.contours = self.badges = self.ellipses_in_words = None
         xlabel, ylabel = (fitted(name, share) for name in names)
         ax.set(xlim=bounds[0], ylim=bounds[1], xlabel=xlabel, ylabel=ylabel)
         ax.set_autoscale_on(False)
@@ -90,6 +90,7 @@ class PlanePanel:
     def _draw(self, mixture):
         patches = needed("matplotlib.patches", "plot")
         is_numbered = numbered(self._in_front, self._share)
+        self.ellipses_in_words = mixture.ellipses_in_words(self._looks)
         for k, color in enumerate(self.colors):
             outlines = []
             for sigma, (width, alpha) in self._looks.items():

@@ -70,7 +70,7 @@ class PointsDisplay:
             title = f"{title}\n{self.points.omission}"
         with styled():
             if len(self.points.names) > 2:
-                parts = handles and (handles, _legend.lines_of_pairs(), _legend.omitted(self.points))
+                parts = handles and (handles, _legend.lines_of_pairs(self.mixture), _legend.omitted(self.points))
                 look = {"title": title, "handles": parts and _legend.joined(*parts), "logs": self.log}
                 drawn = corner(fig, self.mixture, self.points, self.lab, colors, **look)
                 self.figure_, self.axes_, self.panels_, self.legend_ = drawn

@@ -170,7 +170,7 @@ class ResponsibilityDisplay:
             ax.set_ylabel("")
         self.colorbar_ = self.figure_.colorbar(mappable, ax=self.axes_[2], label="nats", fraction=0.06, pad=0.03)
         self.colorbar_.outline.set_visible(False)
-        parts = _legend.names(self.mixture, colors), _legend.ellipses(_ELLIPSES)
+        parts = _legend.names(self.mixture, colors), _legend.ellipses(self.mixture, _ELLIPSES)
         self.legend_ = _legend.of_figure(self.figure_, self.axes_, *parts)
 
     def _entropy_colors(self):
