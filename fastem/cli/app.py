@@ -190,7 +190,7 @@ def fit(
     ] = None,
     animate: Annotated[
         str | None,
-        _option(metavar="OUT.gif", help="Film EM from a random start to the fit (.gif or .mp4).", panel="Output"),
+        _option(metavar="OUT.gif", help="Film EM from a random start (.gif, .mp4).", panel="Output"),
     ] = None,
     json: Json = False,
     quiet: Quiet = False,
