@@ -11,6 +11,9 @@ from ..model.noise import Noise
 MASSES = (0.5, 0.9, 0.99)
 """Probabilities of the highest-density regions whose contours are drawn."""
 
+MOST = 10
+"""Components that stand in front, at most: the heaviest. The others are faded, and have no line in the legend."""
+
 _BLOCK = 1 << 22  # densities of components computed at a time
 _SHORT = 3  # characters of a name that fit in the marker of a component's mean
 
@@ -68,6 +71,18 @@ class Mixture:
         if self.names is not None and max(map(len, self.names)) <= _SHORT:
             return self.names
         return [str(k) for k in range(len(self))]
+
+    def in_front(self, most=MOST):
+        """Which components stand in front: all, or the `most` heaviest if there are more; bool, (K,)."""
+        shown = np.flatnonzero(~self.is_empty)
+        if len(shown) > most:
+            shown = shown[np.argsort(-self.weights[shown], kind="stable")[:most]]
+        return np.isin(np.arange(len(self)), shown)
+
+    def ellipses_in_words(self, sigmas):
+        """What the ellipses over two features at these numbers of standard deviations are, and what they hold."""
+        held = ", ".join(f"{100 * -np.expm1(-(sigma**2) / 2):.0f}" for sigma in sigmas)
+        return f"{', '.join(f'{sigma:g}' for sigma in sigmas)} standard deviations: {held} %"
 
     @property
     def deviations(self):
