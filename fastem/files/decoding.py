@@ -232,6 +232,14 @@ def counts(value, where, context):
     return values
 
 
+def tails(value, where, context):
+    """Degrees of freedom of t distributions, (K,), positive or infinite."""
+    values = _floats(value, where, context, (context.n_components,))
+    if not (values > 0).all():
+        raise ValueError(f"{where} should be above 0")
+    return values
+
+
 def degrees_of_freedom(value, where, context):
     """Degrees of freedom: one value for each component, or a single one for a shared covariance."""
     return np.float64(positive(value, where, context)) if context.family.is_shared else counts(value, where, context)

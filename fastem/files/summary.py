@@ -2,7 +2,7 @@
 
 from types import SimpleNamespace
 
-from ..model.families import FAMILIES
+from ..model.families import FAMILIES, STANDARD
 from . import archive, saving
 
 
@@ -63,6 +63,14 @@ _USUAL = {
         **_OF_BOTH,
         "prior": _among(None, "default"),
         "missing": _among("error", "em"),
+        "weights_init": _is_none,
+        "means_init": _is_none,
+        "precisions_init": _is_none,
+    },
+    "StudentTMixture": {
+        **_OF_BOTH,
+        "covariance_type": STANDARD.__contains__,
+        "degrees_of_freedom": lambda value: value in (None, "shared") or _number(1e-300, float("inf"))(value),
         "weights_init": _is_none,
         "means_init": _is_none,
         "precisions_init": _is_none,

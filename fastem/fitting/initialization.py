@@ -293,7 +293,10 @@ def _from_seeds(seeds, sample, family, reg_covar, weights):
     variances are a millionth of the data's mean variance.
     """
     variance = reg_covar or 1e-6 * float(_first_moments(sample, weights)[1].mean())
-    return family.at_points(seeds.astype(np.float64), variance)
+    start = family.at_points(seeds.astype(np.float64), variance)
+    if start.family is family:
+        return start
+    return family.maximize(sample.e_step(start, Annotations(weights)), reg_covar)  # of Gaussians about the seeds
 
 
 def _sample(source, n_components, random_state, weights):

@@ -8,6 +8,8 @@ import importlib
 _MODULE_OF = {
     "AxisAligned": "components.axis_aligned",
     "FarAxisAligned": "components.axis_aligned",
+    "FarStudentAxisAligned": "components.student",
+    "FarStudentTriangular": "components.student",
     "FarTriangular": "components.triangular",
     "HARD": "passes",
     "NO_POINT_ANNOTATIONS": "passes",
@@ -20,6 +22,9 @@ _MODULE_OF = {
     "SOFT": "passes",
     "STOCHASTIC": "passes",
     "Shared": "components.shared",
+    "StudentAxisAligned": "components.student",
+    "StudentShared": "components.student",
+    "StudentTriangular": "components.student",
     "Sums": "sums",
     "Triangular": "components.triangular",
     "evaluate_patterns": "patterns",

@@ -1,15 +1,15 @@
 """Components to be merged, pair by pair, and split: each family's part of `reduction`."""
 
-import numpy as np
+from dataclasses import replace
 
-from ..parameters import Parameters
+import numpy as np
 
 
 def mixture_of(family, weights, means, covariances):
     """The mixture with these weights, normalised, means, and covariances under the family's constraint."""
     weights = weights / weights.sum()
     covariances = family.in_family(weights, covariances)
-    return Parameters(family, weights, means, covariances, family.precisions_cholesky(covariances))
+    return replace(family.with_covariances(weights, means, covariances), family=family)
 
 
 class Parts:
