@@ -30,7 +30,7 @@ def scattered(n_samples=400, n_features=3, n_components=3, degrees=4.0, seed=0, 
 @pytest.mark.parametrize("kind", [None, "shared", "fixed"])
 @each_type
 def test_every_iteration_of_em_is_naive_ecm(covariance_type, kind):
-    X, groups = scattered()
+    X, _ = scattered()
     weight = np.random.default_rng(1).uniform(0.2, 3, len(X))
     start = data_sets.start(X, 3, covariance_type)
     precisions = start["precisions_init"]

@@ -82,6 +82,19 @@ def _as_counts(text):
     return sorted(counts)
 
 
+def _as_degrees(text):
+    """The estimator's argument `degrees_of_freedom` from 'shared' or a number; None: one estimate a component."""
+    if text is None or text == "shared":
+        return text
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not value > 0:
+        raise typer.BadParameter(f"should be shared, or a number above 0, got {text!r}")
+    return value
+
+
 def _as_prior(text):
     """The estimator's argument `prior` from 'default' or 'shrinkage=0.1,degrees_of_freedom=5'."""
     if text is None or text == "default":
@@ -134,6 +147,14 @@ Prior = Annotated[
     str | None,
     _option(metavar="HOW", callback=_as_prior, help="Prior against collapse: default, shrinkage=S.", panel="Model"),
 ]
+Tails = Annotated[
+    Literal["gaussian", "student-t"],
+    _option(metavar="NAME", help="gaussian, or student-t: robust to outliers.", panel="Model"),
+]
+Df = Annotated[
+    str | None,
+    _option("--df", metavar="NU", callback=_as_degrees, help="Degrees of freedom: shared, or a number.", panel="Model"),
+]
 Out = Annotated[str | None, _option("--out", "-o", metavar="OUT.csv", help="Output file; by default standard output.")]
 
 
@@ -180,6 +201,8 @@ def fit(
     n_init: NInit = 1,
     reg_covar: RegCovar = 1e-6,
     prior: Prior = None,
+    tails: Tails = "gaussian",
+    df: Df = None,
     missing: Missing = "error",
     seed: Seed = 0,
     threads: Threads = None,
@@ -290,6 +313,8 @@ def select(
     n_init: NInit = 1,
     reg_covar: RegCovar = 1e-6,
     prior: Prior = None,
+    tails: Tails = "gaussian",
+    df: Df = None,
     missing: Missing = "error",
     seed: Seed = 0,
     threads: Threads = None,

@@ -12,11 +12,12 @@ from sklearn.exceptions import ConvergenceWarning
 
 import fastem
 
+from ..model.families import STANDARD
 from ..sources import ArraySource
 from . import reporting
 from .live import Live
 from .messages import TableError, many, note, one_line
-from .naming import all_named, for_json, in_words, names_of
+from .naming import all_named, for_json, form_of, in_words, names_of, shapes_for_json
 from .outputs import named, replacing, text_to, write_rows
 from .pictures import FILMS, PICTURES, check_suffix, plotting, save
 from .tables import open_table
@@ -55,6 +56,7 @@ def select(options):
                     n_components=options.components,
                     covariance_type=options.covariance,
                     criterion=options.criterion,
+                    estimator=_estimator(options),
                     sample_weight=data.weights,
                     **_arguments(options),
                 )
@@ -168,14 +170,28 @@ def _arguments(options):
         "n_init": options.n_init,
         "random_state": options.seed,
         "n_threads": options.threads,
-        "missing": options.missing,
+        **({} if options.tails == "student-t" else {"missing": options.missing}),
         **({} if options.prior is None else {"prior": options.prior}),
     }
 
 
+def _estimator(options):
+    """The kind of mixture that is asked for, with default arguments."""
+    if options.tails == "gaussian":
+        if options.df is not None:
+            raise TableError("--df is for --tails student-t: Gaussians have no degrees of freedom")
+        return fastem.GaussianMixture()
+    if options.missing == "em" or options.prior is not None:
+        refused = "--missing em" if options.missing == "em" else "--prior"
+        raise TableError(f"{refused} is for Gaussian mixtures, not for --tails student-t")
+    if options.covariance not in STANDARD and not set(options.covariance) <= set(STANDARD):
+        raise TableError(f"--tails student-t takes --covariance {', '.join(STANDARD)}, not others")
+    return fastem.StudentTMixture(degrees_of_freedom=options.df)
+
+
 def _fit(data, labels, options, live):
     """(fitted model, seconds, notes): fit, and turn warnings into notes."""
-    model = fastem.GaussianMixture(
+    model = _estimator(options).set_params(
         n_components=options.components,
         covariance_type=options.covariance,
         init_params=options.init,
@@ -268,6 +284,7 @@ def _describe(model, data, options, seconds, warned):
         "sum_of_weights": None if data.weights is None else weight,
         "n_components": model.n_components,
         "covariance_type": model.covariance_type,
+        "tails": options.tails,
         "log_likelihood": score * weight,
         "log_likelihood_per_sample": score,
         "bic": float(model.bic(points, sample_weight=data.weights)),
@@ -276,7 +293,7 @@ def _describe(model, data, options, seconds, warned):
         "seconds": seconds,
         "weights": model.weights_.tolist(),
         "means": model.means_.tolist(),
-        "covariances": model.covariances_.tolist(),
+        **shapes_for_json(model),
         **for_json(model),
         "warnings": warned,
     }
@@ -291,7 +308,7 @@ def _report(result, model):
             "data": reporting.data_facts(_path(result["data"]), result["n_samples"], result["n_features"]),
             "missing": many(result["n_missing"], "value") if result["n_missing"] else None,
             "weights": None if weight is None else f"{weight:,g} in all",
-            "model": f"{many(result['n_components'], 'component')}, {result['covariance_type']} covariance",
+            "model": f"{many(result['n_components'], 'component')}, {form_of(model)}",
             "log-likelihood": f"{total:,.3f} nats ({mean:.6f} per point)",
             "BIC": f"{result['bic']:,.3f} (lower is better)",
             "iterations": n_iter,

@@ -39,6 +39,14 @@ class BaseMixture(ConditioningMixin, ConversionMixin, CallbackSupportMixin, Dens
     _covariances = "covariances_"
     """Name of the attribute with the inverses of the precisions."""
 
+    _tails = None
+    """Degrees of freedom of t distributions, (K,); None for Gaussians."""
+
+    @property
+    def _form(self):
+        """The form of the components, in words."""
+        return f"{self.covariance_type} covariance"
+
     def predict(self, X: Points) -> NDArray[np.int64]:
         """Most probable component of each point.
 

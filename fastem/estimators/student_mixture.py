@@ -288,6 +288,14 @@ class StudentTMixture(EMMixture):
 
     # -- use ----------------------------------------------------------------------------------------------------------
 
+    @property
+    def _tails(self):
+        return self.degrees_of_freedom_
+
+    @property
+    def _form(self):
+        return f"Student-t, {self.covariance_type} scale"
+
     def _drawn(self, rng, k, n_samples):
         offsets = super()._drawn(rng, k, n_samples) - self.means_[k]
         degrees = float(self.degrees_of_freedom_[k])
@@ -331,7 +339,7 @@ class StudentTMixture(EMMixture):
     def impute(self, X: ArrayLike, **kwargs: Any) -> NoReturn:
         """Not supported: raises NotImplementedError."""
         raise NotImplementedError(
-            "StudentTMixture can't fill in missing values: use GaussianMixture(missing='em'), or conditional for a point"
+            "StudentTMixture can't fill in missing values: use GaussianMixture(missing='em') for that"
         )
 
     def to_sklearn(self) -> NoReturn:

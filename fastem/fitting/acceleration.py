@@ -12,8 +12,6 @@ from collections import namedtuple
 
 import numpy as np
 
-from ..model.coordinates import Coordinates
-from ..model.parameters import Parameters
 from ..model.saved import Saved
 
 # Most pairs (step, change of the gradient) that L-BFGS keeps.
@@ -242,15 +240,14 @@ class QuasiNewton(_Guarded):
         return other
 
     def _remember(self, parameters, successor, before_last=False):
-        theta = parameters.weights, parameters.means, parameters.precisions_cholesky
-        new = successor.weights, successor.means, successor.covariances
+        theta, new = parameters.theta, successor.sums
         position = len(self._visited) - before_last
         self._visited.insert(position, Visited(self._points, theta, new))
         n_bytes = 4 * sum(array.nbytes for array in (*theta, *new))
         del self._visited[: -max(2, min(_PAIRS + 1, _MEMORY // n_bytes))]
 
     def _propose(self, parameters, successor):
-        coordinates = Coordinates(parameters)
+        coordinates = parameters.coordinates()
         theta, successors = (
             [np.stack(arrays) for arrays in zip(*values, strict=True)]
             for values in ([v.theta for v in self._visited], [v.successor for v in self._visited])
@@ -285,15 +282,7 @@ class QuasiNewton(_Guarded):
             return proposal
         if len(as_em) == 1 or as_em.all():
             return None
-        mixed = [
-            np.where(as_em.reshape(-1, *[1] * (new.ndim - 1)), old, new)
-            for new, old in zip(
-                arrays,
-                (successor.weights, successor.means, successor.covariances, successor.precisions_cholesky),
-                strict=True,
-            )
-        ]
-        return Parameters(proposal.family, mixed[0] / mixed[0].sum(), *mixed[1:])
+        return proposal.with_components_of(successor, as_em)
 
     def _pairs(self, points, gradients):
         """(step, decrease of the gradient, their product) of successive mixtures evaluated on the same points.

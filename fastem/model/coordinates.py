@@ -6,9 +6,9 @@ data is the identity (Xu & Jordan 1996 write EM as a gradient step with that mat
 between components, and neither the scale nor the origin of the data matters.
 """
 
-import numpy as np
+from dataclasses import replace
 
-from .parameters import Parameters
+import numpy as np
 
 # Weight, as which all smaller ones are scaled: otherwise a component without points would need infinite steps.
 _SMALLEST_WEIGHT = 1e-10
@@ -55,6 +55,10 @@ class Coordinates:
         new_weights, new_means, new_covariances = successor
         moved = new_means - means
         to_means, to_factors = self._factors.gradient(precisions_cholesky, new_weights, moved, new_covariances)
+        return self._joined(weights, new_weights, to_means, to_factors)
+
+    def _joined(self, weights, new_weights, to_means, to_factors):
+        """The gradient, from its parts by means in their components' deviations and by factors."""
         share = new_weights[..., None] / self._root[:, None]
         return _join((new_weights - weights) / self._root, share * to_means, to_factors / self._factor_deviations)
 
@@ -64,16 +68,19 @@ class Coordinates:
 
     @property
     def _factor_deviations(self):
-        return self.deviations[self._cuts[1] :]
+        return self._factors.deviations(self._root)
 
     def decode(self, coordinates):
         """The mixture with these coordinates, (P,)."""
+        return replace(self._reference, **self._decoded(coordinates))
+
+    def _decoded(self, coordinates):
         log_ratio, offsets, factors = np.split(coordinates, self._cuts)
         weights = self._weights(log_ratio)
         offsets = offsets.reshape(self._reference.means.shape) / self._root[:, None]
         means = self._reference.means + self.in_features(offsets)
         factors, covariances = self._factors.decode(factors / self._factor_deviations)
-        return Parameters(self._reference.family, weights, means, covariances, factors)
+        return {"weights": weights, "means": means, "covariances": covariances, "precisions_cholesky": factors}
 
     def _weights(self, log_ratio):
         with np.errstate(over="ignore", invalid="ignore"):

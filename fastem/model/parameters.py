@@ -1,11 +1,12 @@
 """A mixture by its parameters: the result of an M-step, and the input of a pass."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .. import kernels
+from .coordinates import Coordinates
 from .saved import Saved
 
 if TYPE_CHECKING:
@@ -38,10 +39,35 @@ class Parameters(Saved):
     covariances: np.ndarray
     precisions_cholesky: np.ndarray
 
+    _arrays = "weights", "means", "covariances", "precisions_cholesky"
+
     def __post_init__(self):
         # The rounding of matrix products depends on memory layout: a mixture read from a file needs the same layout.
-        for name in ("weights", "means", "covariances", "precisions_cholesky"):
+        for name in self._arrays:
             object.__setattr__(self, name, np.ascontiguousarray(getattr(self, name)))
+
+    @property
+    def theta(self):
+        """The arrays that its coordinates are computed from."""
+        return self.weights, self.means, self.precisions_cholesky
+
+    @property
+    def sums(self):
+        """The arrays that, as a successor by EM, it gives the gradient by; see `Coordinates.gradient`."""
+        return self.weights, self.means, self.covariances
+
+    def coordinates(self):
+        """Coordinates relative to this mixture."""
+        return Coordinates(self)
+
+    def with_components_of(self, other, chosen):
+        """The mixture with the components of another one where `chosen`, (K,), and weights that sum to 1."""
+        mixed = {
+            name: np.where(chosen.reshape(-1, *[1] * (own.ndim - 1)), getattr(other, name), own)
+            for name, own in ((name, getattr(self, name)) for name in self._arrays)
+        }
+        mixed["weights"] = mixed["weights"] / mixed["weights"].sum()
+        return replace(self, **mixed)
 
     @property
     def n_free(self):

@@ -54,8 +54,9 @@ class Film:
             self.panel = LinePanel(ax, points.values[:, 0], points.names[0], bounds[0], self._colors, **look)
             self.panel.show(mixture)  # fixes the axis for the last mixture
         else:
+            words = mixture.ellipses_in_words(_ELLIPSES)
             self.panel = PlanePanel(ax, points.values, points.names, bounds, self._colors, ellipses=_ELLIPSES, **look)
-            note(ax, "ellipses at 2 standard deviations", above=False)
+            note(ax, f"ellipses at {words}" if mixture.degrees is None else words, above=False)
         missing = f"\n{points.omission}" if points.omission else ""
         ax.set_title(f"{counted(len(mixture), 'component')}, {points}{missing}", loc="left", zorder=1)
 

@@ -47,7 +47,7 @@ def lines(panel):
         return [line([], [], color=INK, linewidth=2.4)], ["all together"]
     look = {"color": INK, "linewidth": 0.8}
     handles = [line([], [], marker="o", markersize=8, fillstyle="none", linestyle="none", **look)]
-    texts = ["1, 2, 3 standard deviations"]
+    texts = [panel.ellipses_in_words]
     if panel.contours is not None:
         texts.append(f"the densest {', '.join(f'{100 * mass:.0f}' for mass in MASSES)} % of the mixture")
         patch = needed("matplotlib.patches", "plot").Patch

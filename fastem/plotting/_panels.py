@@ -53,7 +53,7 @@ class PlanePanel:
         self.ax, self.colors, self.bounds, self._share, self._looks = ax, colors, bounds, share, ellipses
         self.cloud = Cloud(ax, xy, bounds, share, weights)
         self.ellipses, self.means, self.numbers = [], [], []
-        self.contours = self.outside = None
+        self.contours = self.outside = self.ellipses_in_words = None
         ax.set(xlim=bounds[0], ylim=bounds[1], xlabel=names[0], ylabel=names[1])
         ax.set_autoscale_on(False)
         if outside := n_outside(xy[is_seen(xy)], *bounds):
@@ -66,6 +66,7 @@ class PlanePanel:
 
     def show(self, mixture):
         """Draw the components, or move them if they are drawn already."""
+        self.ellipses_in_words = mixture.ellipses_in_words(self._looks)
         if not self.ellipses:
             self._draw(mixture)
         for k, outlines in enumerate(self.ellipses):
@@ -99,10 +100,10 @@ class PlanePanel:
 
     @staticmethod
     def _outline(mixture, k, sigma):
-        """The ellipse at sigma deviations: the image of a circle, so units and scales of the axes don't matter."""
+        """The ellipse at sigma deviations (or as much as these hold): the image of a circle, so units and scales of the axes don't matter."""
         path = needed("matplotlib.path", "plot").Path
         circle = path.unit_circle()
-        return path(mixture.means[k] + sigma * circle.vertices @ mixture.factors[k].T, circle.codes)
+        return path(mixture.means[k] + mixture.radius(k, sigma) * circle.vertices @ mixture.factors[k].T, circle.codes)
 
     def show_contours(self, mixture):
         """Draw the highest-density regions: shaded under markers, outlined over an image."""

@@ -11,6 +11,7 @@ import numpy as np
 from ... import kernels
 from ..parameters import Parameters
 from ..statistics import SufficientStatistics
+from ..student_coordinates import StudentCoordinates
 from .base import EPS
 from .conjugate import of_each
 from .degrees_of_freedom import MOST, gap, geometric_mean, log_constant, solved
@@ -37,9 +38,29 @@ class StudentParameters(Parameters):
     Attributes
     ----------
     degrees_of_freedom : ndarray of shape (K,)
+    hidden : ndarray of shape (3, K)
+        Only from an M-step: means of the precision weights u, their `expansion`, and the values of `gap` at which the
+        expected log-likelihood is highest.
     """
 
     degrees_of_freedom: np.ndarray
+    hidden: np.ndarray = None
+
+    _arrays = *Parameters._arrays, "degrees_of_freedom"
+
+    @property
+    def theta(self):
+        """The arrays that its coordinates are computed from."""
+        return *super().theta, self.degrees_of_freedom
+
+    @property
+    def sums(self):
+        """The arrays that, as a successor by EM, it gives the gradient by; see `StudentCoordinates.gradient`."""
+        return *super().sums, self.hidden
+
+    def coordinates(self):
+        """Coordinates relative to this mixture."""
+        return StudentCoordinates(self)
 
 
 @dataclass(frozen=True)
@@ -81,7 +102,6 @@ class StudentFamily:
     """
 
     compiled_m_step = conjugate = None
-    has_coordinates = False
     fits_labels_at_once = False
 
     def __init__(self, gaussian, degrees_of_freedom=None, is_expanded=True, start=START):
@@ -98,6 +118,17 @@ class StudentFamily:
         """The family itself, without a prior."""
         return self
 
+    def n_degrees(self, n_components):
+        """Number of estimated degrees of freedom."""
+        if self._is_fixed:
+            return 0
+        return n_components if self.degrees_of_freedom is None else 1
+
+    @property
+    def is_degree_shared(self):
+        """Whether one estimate of degrees of freedom is all components'."""
+        return not self._is_fixed and self.degrees_of_freedom is not None
+
     @property
     def _is_fixed(self):
         return isinstance(self.degrees_of_freedom, np.ndarray)
@@ -112,10 +143,12 @@ class StudentFamily:
         means = statistics.centres + statistics.first / mass[:, None]
         expansion = self._expansion(counts, mass, statistics.degrees_of_freedom)
         scales = self.gaussian.covariances(statistics.about(means), counts * expansion, reg_covar)
-        gaps = np.log(expansion) - 1 + mass / counts / expansion - statistics.logs / counts
-        degrees = self._solved(gaps, counts)
+        # The expected log-likelihood of u has the derivative (gap(nu) - value) / 2, with this value if u isn't expanded.
+        gaps = mass / counts - 1 - statistics.logs / counts
+        hidden = np.stack([mass / counts, expansion, gaps])
+        degrees = self._solved(gaps + np.log(expansion) + mass / counts * (1 / expansion - 1), counts)
         factors = self.gaussian.precisions_cholesky(scales)
-        return StudentParameters(self, counts / counts.sum(), means, scales, factors, degrees)
+        return StudentParameters(self, counts / counts.sum(), means, scales, factors, degrees, hidden)
 
     def _expansion(self, counts, mass, degrees):
         """The expanded model's factor of each precision weight u, (K,), at its maximum: 1 without expansion."""
@@ -185,8 +218,7 @@ class StudentFamily:
 
     def n_free_in_all(self, n_components, n_features):
         """Number of free parameters of a mixture: weights, means, scales and estimated degrees of freedom."""
-        n_degrees = 0 if self._is_fixed else n_components if self.degrees_of_freedom is None else 1
-        return self.gaussian.n_free_in_all(n_components, n_features) + n_degrees
+        return self.gaussian.n_free_in_all(n_components, n_features) + self.n_degrees(n_components)
 
     # -- steps, merging, splitting ------------------------------------------------------------------------------------
 

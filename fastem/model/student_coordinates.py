@@ -1,0 +1,77 @@
+"""Coordinates of mixtures of t distributions: the Gaussian ones, and one for each estimated number of degrees of freedom.
+
+That coordinate is log(1 + c / nu), which is 0 for a Gaussian and -log(nu) + log(c) in the heaviest tails. With
+c**2 = D (D + 2) / 2 a point carries about as much information on it as on a mean in its deviations: exactly so near the
+Gaussian, where the likelihood's derivative by 1 / nu is the excess of Mardia's kurtosis. EM moves nu by about a constant
+in each iteration, however large nu is, so without these steps a nearly Gaussian component would need thousands.
+"""
+
+import math
+
+import numpy as np
+
+from .coordinates import Coordinates
+from .families.degrees_of_freedom import LEAST, MOST, gap
+
+
+class StudentCoordinates(Coordinates):
+    """As `Coordinates`, of `StudentParameters`."""
+
+    def __init__(self, reference):
+        super().__init__(reference)
+        n_components, n_features = reference.means.shape
+        self._scale = math.sqrt(n_features * (n_features + 2) / 2)
+        self._n_tails = reference.family.n_degrees(n_components)
+        self._is_one = self._n_tails == 1 and reference.family.is_degree_shared
+        self._n_others = len(self.deviations)
+        self._root_of_tails = np.ones(1) if self._is_one else self._root[: self._n_tails]
+        self.deviations = np.concatenate([self.deviations, self._root_of_tails])
+
+    def encode(self, weights, means, precisions_cholesky, degrees):
+        """(..., P) coordinates of mixtures."""
+        others = super().encode(weights, means, precisions_cholesky)
+        moved = self._of_tails(degrees) - self._of_tails(self._reference.degrees_of_freedom)
+        return np.concatenate([others, self._root_of_tails * moved], axis=-1)
+
+    def _of_tails(self, degrees):
+        return np.log1p(self._scale / degrees[..., : self._n_tails])
+
+    def gradient(self, weights, means, precisions_cholesky, degrees, successor):
+        """(..., P) gradient of the mean log-likelihood, from the successor: (weights, means, scales, hidden).
+
+        Means of points are weighted by u, whose own means are in `hidden`. A coordinate at the end of the range of
+        estimates, where the gradient of the last mixture, the reference, leads out of it, has the gradient 0.
+        """
+        new_weights, new_means, new_scales, hidden = successor
+        mean_u, expansion, gaps = hidden[..., 0, :], hidden[..., 1, :], hidden[..., 2, :]
+        moved = np.sqrt(mean_u)[..., None] * (new_means - means)
+        expansion = expansion[..., 0] if self._reference.family.is_shared else expansion
+        expansion = expansion.reshape(*expansion.shape, *[1] * (new_scales.ndim - expansion.ndim))
+        to_means, to_factors = self._factors.gradient(precisions_cholesky, new_weights, moved, expansion * new_scales)
+        to_means = np.sqrt(mean_u)[..., None] * to_means
+        others = self._joined(weights, new_weights, to_means, to_factors)
+        return np.concatenate([others, self._to_tails(degrees, new_weights, gaps)], axis=-1)
+
+    def _to_tails(self, degrees, new_weights, gaps):
+        slope = -(degrees + degrees**2 / self._scale)  # of nu by the coordinate
+        slope = 0.5 * new_weights * (gap(degrees) - gaps) * slope
+        slope = slope.sum(axis=-1, keepdims=True) if self._is_one else slope[..., : self._n_tails]
+        slope = slope / self._root_of_tails
+        at = self._reference.degrees_of_freedom[: self._n_tails]
+        last = slope[(-1,) * (slope.ndim - 1)]
+        leads_out = ((at >= MOST) & (last < 0)) | ((at <= LEAST) & (last > 0))
+        return np.where(leads_out, 0.0, slope)
+
+    def _decoded(self, coordinates):
+        others, moved = np.split(coordinates, [self._n_others])
+        if not self._n_tails:
+            return super()._decoded(others)
+        reference = self._reference.degrees_of_freedom
+        tails = self._of_tails(reference) + moved / self._root_of_tails
+        with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+            degrees = np.where(tails > 0, np.clip(self._scale / np.expm1(tails), LEAST, MOST), MOST)
+        return {**super()._decoded(others), "degrees_of_freedom": np.array(np.broadcast_to(degrees, reference.shape))}
+
+    def change(self, coordinates):
+        """As `Coordinates.change`: of weights and means."""
+        return super().change(coordinates[: self._n_others])
