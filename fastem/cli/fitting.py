@@ -47,6 +47,7 @@ def select(options):
     with ExitStack() as stack:
         outputs = _Outputs(stack, options)
         with live.showing():
+            estimator = _estimator(options)
             data, _, _ = _read(options, live)
             live.say("fitting one mixture after the other")
             began = time.perf_counter()
@@ -56,7 +57,7 @@ def select(options):
                     n_components=options.components,
                     covariance_type=options.covariance,
                     criterion=options.criterion,
-                    estimator=_estimator(options),
+                    estimator=estimator,
                     sample_weight=data.weights,
                     **_arguments(options),
                 )
@@ -175,23 +176,24 @@ def _arguments(options):
     }
 
 
-def _estimator(options):
-    """The kind of mixture that is asked for, with default arguments."""
+def _estimator(options, **arguments):
+    """An unfitted mixture of the kind that is asked for."""
     if options.tails == "gaussian":
         if options.df is not None:
             raise TableError("--df is for --tails student-t: Gaussians have no degrees of freedom")
-        return fastem.GaussianMixture()
+        return fastem.GaussianMixture(**arguments)
     if options.missing == "em" or options.prior is not None:
         refused = "--missing em" if options.missing == "em" else "--prior"
         raise TableError(f"{refused} is for Gaussian mixtures, not for --tails student-t")
     if options.covariance not in STANDARD and not set(options.covariance) <= set(STANDARD):
         raise TableError(f"--tails student-t takes --covariance {', '.join(STANDARD)}, not others")
-    return fastem.StudentTMixture(degrees_of_freedom=options.df)
+    return fastem.StudentTMixture(degrees_of_freedom=options.df, **arguments)
 
 
 def _fit(data, labels, options, live):
     """(fitted model, seconds, notes): fit, and turn warnings into notes."""
-    model = _estimator(options).set_params(
+    model = _estimator(
+        options,
         n_components=options.components,
         covariance_type=options.covariance,
         init_params=options.init,

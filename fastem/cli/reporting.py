@@ -80,7 +80,9 @@ def components(model, names, labels=None):
         yield Text(f"Only the {len(shown)} heaviest of {n_components} components are shown.")
     if len(features) < n_features:
         yield Text(f"Only the first {len(features)} of {n_features} features are shown.")
-    spread, named = ("root of the scale", "scales") if hasattr(model, "scales_") else ("standard deviation", "covariances")
+    spread, named = (
+        ("root of the scale", "scales") if hasattr(model, "scales_") else ("standard deviation", "covariances")
+    )
     yield Text(f"mean ± {spread}; --json prints {named}, in full precision", style="dim")
 
 

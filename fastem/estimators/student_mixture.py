@@ -199,7 +199,8 @@ class StudentTMixture(EMMixture):
         scales : array-like
             In the shape of `scales_`, symmetric positive definite.
         degrees_of_freedom : float, or array-like of shape (K,)
-            `degrees_of_freedom_` of the model. They are not fixed by this in a later fit; `params` may be.
+            `degrees_of_freedom_` of the model. A fit that goes on from it estimates them anew; to fix them, set the
+            constructor's argument of that name by `set_params`.
         covariance_type : str, default='full'
             As in the constructor.
         **params
@@ -328,7 +329,6 @@ class StudentTMixture(EMMixture):
             parameters.covariances,
             parameters.degrees_of_freedom,
             covariance_type=parameters.family.name,
-            degrees_of_freedom=parameters.degrees_of_freedom,
             random_state=self.random_state,
             n_threads=self.n_threads,
         )

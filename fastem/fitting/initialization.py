@@ -14,6 +14,7 @@ from ..model.parameters import CollapsedComponent
 from ..sources.annotations import HARD, NO_ANNOTATIONS, Annotations, DrawnResponsibilities
 from ..sources.array import ArraySource, in_memory
 from ..sources.base import VALUES
+from . import trimming
 
 # Seeds per component (and two more in all) before the components in excess are merged.
 _EXCESS = 2
@@ -98,7 +99,19 @@ def candidates(source, family, n_components, init_params, random_state, reg_cova
         start = _from_seeds(points.X[seeds], points, family, reg_covar, weights)
         return [start], sample, sample_annotations
     starts = _from_kmeans(points, family, n_components, random_state, reg_covar, weights)
+    if family.expects_outliers:
+        starts += _from_dense(points, family, n_components, random_state, reg_covar, weights)
     return starts, sample, sample_annotations
+
+
+def _from_dense(points, family, n_components, random_state, reg_covar, weights):
+    """Starts by k-means where points are dense; none if too few are."""
+    dense, weights = trimming.dense(points, weights)
+    if dense.n_samples < max(2, n_components):
+        return []
+    with suppress(CollapsedComponent):
+        return _from_kmeans(dense, family, n_components, random_state, reg_covar, weights)
+    return []
 
 
 def from_labels(source, family, n_components, annotations, reg_covar):
@@ -173,7 +186,7 @@ def _most_allowed(shares):
     return labels
 
 
-def in_excess(points, annotations, family, settings, random_state, of_one_unit):
+def in_excess(points, annotations, family, settings, random_state, number):
     """A mixture of more components than asked for, to be fitted and merged: k-means++ seeds and a few k-means steps.
 
     Parameters
@@ -185,8 +198,9 @@ def in_excess(points, annotations, family, settings, random_state, of_one_unit):
     family : CovarianceFamily
     settings : em.Settings
     random_state : RandomState
-    of_one_unit : bool
-        Measure all features in the same unit; else each in its own standard deviation.
+    number : int
+        Of the start. Even ones measure all features in the same unit, odd ones each in its own standard deviation. All
+        but the first leave out points far from others if the family expects outliers.
 
     Raises
     ------
@@ -195,11 +209,13 @@ def in_excess(points, annotations, family, settings, random_state, of_one_unit):
     """
     points, weights = _counted(points, annotations.weights)
     points = completed(points, weights)
+    if number and family.expects_outliers:
+        points, weights = trimming.dense(points, weights)
     n_components, n_features = settings.n_components, points.n_features
     n_seeds = n_seeds_in_excess(points, family, n_components)
     _, variances = _moments_of_features(points.X, weights)
     unit = variances.mean() or 1.0
-    scale = np.full(n_features, unit) if of_one_unit else np.where(variances > 0, variances, unit)
+    scale = np.full(n_features, unit) if number % 2 == 0 else np.where(variances > 0, variances, unit)
     means = _kmeans(points, family, n_seeds, scale, random_state, weights, max_iter=_EXCESS_KMEANS, trials=1)
     return _from_nearest_means(points, family, means, scale, settings.reg_covar, weights)
 

@@ -363,7 +363,7 @@ class _Search:
         if settings.init_params != "kmeans" or (i == 0 and points is self._all):
             found = self._plain_start(points)
         else:
-            seeds = initialization.in_excess(*points, self._family, settings, self._random_state, i % 2 == 0)
+            seeds = initialization.in_excess(*points, self._family, settings, self._random_state, i)
             found = self._run(f"seeds {i}", points, seeds, self._few(_IN_EXCESS)).parameters
             found = reduction.merged(found, settings.n_components)
         return self._run(f"start {i}", points, found, self._few(_SHORT), steps=self._steps())

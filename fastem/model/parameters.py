@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+import scipy  # which imports its parts at their first use
 
 from .. import kernels
 from .coordinates import Coordinates
@@ -112,6 +113,13 @@ class Parameters(Saved):
         of_means = self.family.whitened(other.means - self.means, self.precisions_cholesky)
         of_weights = np.abs(other.weights - self.weights).max()
         return float(max(of_weights, np.linalg.norm(of_means, axis=1).max()))
+
+    def farthest(self, share):
+        """How far below the average for its component, were it Gaussian, the log-density is of all but a share of its
+        points: nats, (K,)."""
+        n_features = self.means.shape[1]
+        squared_distance = scipy.special.chdtri(n_features, share)
+        return np.full(len(self.means), 0.5 * (squared_distance - n_features))
 
     def in_order(self):
         """The mixture with components in the order that its prior prefers; None if there is nothing to reorder."""

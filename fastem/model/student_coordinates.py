@@ -1,9 +1,9 @@
-"""Coordinates of mixtures of t distributions: the Gaussian ones, and one for each estimated number of degrees of freedom.
+"""Coordinates of mixtures of t distributions: the Gaussian ones, and one for each estimate of degrees of freedom.
 
 That coordinate is log(1 + c / nu), which is 0 for a Gaussian and -log(nu) + log(c) in the heaviest tails. With
 c**2 = D (D + 2) / 2 a point carries about as much information on it as on a mean in its deviations: exactly so near the
-Gaussian, where the likelihood's derivative by 1 / nu is the excess of Mardia's kurtosis. EM moves nu by about a constant
-in each iteration, however large nu is, so without these steps a nearly Gaussian component would need thousands.
+Gaussian, where the likelihood's derivative by 1 / nu is the excess of Mardia's kurtosis. EM moves nu by about a
+constant in each iteration, however large nu is, so without these steps a nearly Gaussian component would need thousands.
 """
 
 import math

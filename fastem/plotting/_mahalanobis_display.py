@@ -128,8 +128,11 @@ class MahalanobisDisplay:
         distances = [_squared_distances(points.values[of], mixture, k) for k, of in enumerate(members)]
         remark = _remark(is_missing)
         if mixture.degrees is not None:
-            distances = [_as_rare(values, nu, mixture.means.shape[1]) for values, nu in zip(distances, mixture.degrees)]
-            remark = "each distance drawn as the Gaussian one that is exceeded as rarely as it in the t distribution"
+            distances = [
+                _as_rare(values, nu, mixture.means.shape[1])
+                for values, nu in zip(distances, mixture.degrees, strict=True)
+            ]
+            remark = "distances drawn as those that are as rare in a Gaussian"
         order = [np.argsort(values, kind="stable") for values in distances]
         weights = None
         if points.weights is not None:

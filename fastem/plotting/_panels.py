@@ -100,7 +100,7 @@ class PlanePanel:
 
     @staticmethod
     def _outline(mixture, k, sigma):
-        """The ellipse at sigma deviations (or as much as these hold): the image of a circle, so units and scales of the axes don't matter."""
+        """The ellipse at sigma deviations, or that holds as much: the image of a circle, whatever units the axes have."""
         path = needed("matplotlib.path", "plot").Path
         circle = path.unit_circle()
         return path(mixture.means[k] + mixture.radius(k, sigma) * circle.vertices @ mixture.factors[k].T, circle.codes)

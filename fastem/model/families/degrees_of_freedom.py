@@ -13,8 +13,8 @@ LEAST, MOST = 1e-2, 1e6
 
 _LARGE = 20.0  # half of the degrees of freedom from which the series are accurate to rounding
 
-# Newton's iterations, at most; from the bracket below, 6 at most were needed in tests.
-_MOST_STEPS = 60
+# Newton's iterations, at most (3 are enough), and the step in log(nu) that is the last one.
+_STEPS, _ENOUGH = 8, 1e-8
 
 
 def gap(degrees):
@@ -22,41 +22,41 @@ def gap(degrees):
     half = 0.5 * np.asarray(degrees, dtype=np.float64)
     low = np.minimum(half, _LARGE)
     z = 1 / np.maximum(half, _LARGE)
-    series = z * (0.5 + z * (1 / 12 - z**2 * (1 / 120 - z**2 * (1 / 252 - z**2 * (1 / 240 - z**2 / 132)))))
+    square = z * z
+    series = z * (0.5 + z * (1 / 12 - square * (1 / 120 - square * (1 / 252 - square * (1 / 240 - square / 132)))))
     return np.where(half < _LARGE, np.log(low) - scipy.special.digamma(low), series)
 
 
-def _log_slope(degrees, value):
-    """The derivative of log(gap) with respect to log(nu)."""
+def _steepness(degrees):
+    """Minus the derivative of `gap` by log(nu)."""
     half = 0.5 * degrees
     low = np.minimum(half, _LARGE)
     z = 1 / np.maximum(half, _LARGE)
-    series = -z * (0.5 + z * (1 / 6 - z**2 * (1 / 30 - z**2 * (1 / 42 - z**2 * (1 / 30 - 5 * z**2 / 66)))))
-    return np.where(half < _LARGE, 1 - low * scipy.special.polygamma(1, low), series) / value
+    square = z * z
+    series = z * (0.5 + z * (1 / 6 - square * (1 / 30 - square * (1 / 42 - square * (1 / 30 - 5 * square / 66)))))
+    return np.where(half < _LARGE, low * scipy.special.zeta(2, low) - 1, series)
 
 
 def solved(target):
     """The degrees of freedom at which `gap` has these values, within the range of estimates.
 
-    Newton's method for log(gap) as a function of log(nu), which is nearly linear, kept within a bracket.
+    Newton's method for log(gap) by log(nu), which is nearly linear, from a value within 1.5 % (Minka 2002, 'Estimating
+    a Gamma distribution').
     """
     target = np.asarray(target, dtype=np.float64)
-    inside = (target > gap(MOST)) & (target < gap(LEAST))
+    inside = (target > _AT_MOST) & (target < _AT_LEAST)
     value = np.where(inside, target, 1.0)
-    low, high = np.log(1 / value), np.log(2 / value)
-    x = 0.5 * (low + high)
-    for _ in range(_MOST_STEPS):
-        degrees = np.exp(x)
+    degrees = (3 - value + np.sqrt((value - 3) ** 2 + 24 * value)) / (6 * value)
+    for _ in range(_STEPS):
         found = gap(degrees)
-        excess = np.log(found / value)  # falls as x rises
-        low, high = np.where(excess > 0, x, low), np.where(excess < 0, x, high)
-        moved = x - excess / _log_slope(degrees, found)
-        moved = np.where((moved >= low) & (moved <= high), moved, 0.5 * (low + high))
-        done = np.abs(moved - x) <= 4e-16 * np.maximum(1.0, np.abs(x))
-        x = moved
-        if done.all():
+        step = found * np.log(found / value) / _steepness(degrees)
+        degrees = np.clip(degrees * np.exp(step), 1 / value, 2 / value)
+        if np.abs(step).max(initial=0.0) < _ENOUGH:  # the error is about its square
             break
-    return np.where(inside, np.clip(np.exp(x), LEAST, MOST), np.where(target >= gap(LEAST), LEAST, MOST))
+    return np.where(inside, np.clip(degrees, LEAST, MOST), np.where(target >= _AT_LEAST, LEAST, MOST))
+
+
+_AT_LEAST, _AT_MOST = gap(LEAST), gap(MOST)
 
 
 def log_constant(degrees, n_features):

@@ -7,6 +7,7 @@ of Liu & Rubin 1995, 'ML estimation of the t distribution using EM and its exten
 from dataclasses import dataclass, replace
 
 import numpy as np
+import scipy  # which imports its parts at their first use
 
 from ... import kernels
 from ..parameters import Parameters
@@ -62,6 +63,13 @@ class StudentParameters(Parameters):
         """Coordinates relative to this mixture."""
         return StudentCoordinates(self)
 
+    def farthest(self, share):
+        """As `Parameters.farthest`: the squared distance over D has the F distribution with D and nu degrees."""
+        n_features = self.means.shape[1]
+        degrees = np.minimum(self.degrees_of_freedom, MOST)
+        squares = n_features * scipy.special.fdtri(n_features, degrees, 1 - share)
+        return -0.5 * n_features - log_density_at(squares, degrees, n_features)
+
 
 @dataclass(frozen=True)
 class StudentStatistics(SufficientStatistics):
@@ -102,7 +110,7 @@ class StudentFamily:
     """
 
     compiled_m_step = conjugate = None
-    fits_labels_at_once = False
+    fits_labels_at_once, expects_outliers = False, True
 
     def __init__(self, gaussian, degrees_of_freedom=None, is_expanded=True, start=START):
         self.gaussian, self.degrees_of_freedom = gaussian, degrees_of_freedom
@@ -143,7 +151,7 @@ class StudentFamily:
         means = statistics.centres + statistics.first / mass[:, None]
         expansion = self._expansion(counts, mass, statistics.degrees_of_freedom)
         scales = self.gaussian.covariances(statistics.about(means), counts * expansion, reg_covar)
-        # The expected log-likelihood of u has the derivative (gap(nu) - value) / 2, with this value if u isn't expanded.
+        # The expected log-likelihood has the derivative (gap(nu) - value) / 2 by nu, with this value without expansion.
         gaps = mass / counts - 1 - statistics.logs / counts
         hidden = np.stack([mass / counts, expansion, gaps])
         degrees = self._solved(gaps + np.log(expansion) + mass / counts * (1 / expansion - 1), counts)
