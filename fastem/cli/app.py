@@ -149,7 +149,7 @@ Prior = Annotated[
 ]
 Tails = Annotated[
     Literal["gaussian", "student-t"],
-    _option(metavar="NAME", help="gaussian, or student-t: robust to outliers.", panel="Model"),
+    _option(metavar="NAME", help="gaussian, or student-t: for outliers.", panel="Model", show_default=False),
 ]
 Df = Annotated[
     str | None,

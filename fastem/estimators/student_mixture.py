@@ -128,7 +128,7 @@ class StudentTMixture(EMMixture):
     _parameter_constraints: dict = {
         **EMMixture._parameter_constraints,
         "covariance_type": [StrOptions(set(STANDARD))],
-        "degrees_of_freedom": [Interval(Real, 0.0, None, closed="neither"), "array-like", StrOptions({"shared"}), None],
+        "degrees_of_freedom": [Interval(Real, 0.0, np.inf, closed="right"), "array-like", StrOptions({"shared"}), None],
         "weights_init": ["array-like", None],
         "means_init": ["array-like", None],
         "precisions_init": ["array-like", None],

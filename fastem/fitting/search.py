@@ -336,7 +336,8 @@ class _Search:
                 reached.append((self._short_fit(i, first), i))
             if not self._affords(self._spent - before):
                 break
-        if self._sizes:  # else scikit-learn's own start stays the first, which others have to beat
+        # Otherwise scikit-learn's own start stays the first, which others have to beat.
+        if self._sizes or self._family.expects_outliers:
             reached.sort(key=lambda each: (self._n_degenerate(each[0], first), -each[0].lower_bound))
         best = None
         for short, i in reached[: _FINALISTS if self._sizes else _STARTS]:

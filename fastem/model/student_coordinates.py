@@ -3,7 +3,7 @@
 That coordinate is log(1 + c / nu), which is 0 for a Gaussian and -log(nu) + log(c) in the heaviest tails. With
 c**2 = D (D + 2) / 2 a point carries about as much information on it as on a mean in its deviations: exactly so near the
 Gaussian, where the likelihood's derivative by 1 / nu is the excess of Mardia's kurtosis. EM moves nu by about a
-constant in each iteration, however large nu is, so without these steps a nearly Gaussian component would need thousands.
+constant in each iteration, however large nu is, so otherwise a nearly Gaussian component would need thousands.
 """
 
 import math
@@ -53,6 +53,8 @@ class StudentCoordinates(Coordinates):
         return np.concatenate([others, self._to_tails(degrees, new_weights, gaps)], axis=-1)
 
     def _to_tails(self, degrees, new_weights, gaps):
+        if not self._n_tails:
+            return np.empty((*degrees.shape[:-1], 0))
         slope = -(degrees + degrees**2 / self._scale)  # of nu by the coordinate
         slope = 0.5 * new_weights * (gap(degrees) - gaps) * slope
         slope = slope.sum(axis=-1, keepdims=True) if self._is_one else slope[..., : self._n_tails]

@@ -100,7 +100,7 @@ class PlanePanel:
 
     @staticmethod
     def _outline(mixture, k, sigma):
-        """The ellipse at sigma deviations, or that holds as much: the image of a circle, whatever units the axes have."""
+        """The ellipse at sigma deviations, or that holds as much: the image of a circle, in any units of the axes."""
         path = needed("matplotlib.path", "plot").Path
         circle = path.unit_circle()
         return path(mixture.means[k] + mixture.radius(k, sigma) * circle.vertices @ mixture.factors[k].T, circle.codes)
