@@ -12,7 +12,7 @@ from ..sources.array import ArraySource
 _LEFT_OUT = 0.3
 # Points that are kept or left out, and points among which neighbours are looked for, at most; and most differences of
 # values, which take a nanosecond each.
-_ROWS, _AMONG, _MOST_WORK = 4000, 1000, 4e7
+_ROWS, _AMONG, _MOST_WORK = 4000, 300, 1e7
 
 
 def dense(points, weights=None):
@@ -24,14 +24,14 @@ def dense(points, weights=None):
     weights : ndarray of shape (n,), default=None
     """
     n_features = points.n_features
-    n_rows = int(min(_ROWS, max(_AMONG // 2, _MOST_WORK / (_AMONG * n_features))))
+    n_rows = int(min(_ROWS, max(_AMONG, _MOST_WORK / (_AMONG * n_features))))
     rows, among = _evenly(points.n_samples, n_rows), _evenly(points.n_samples, _AMONG)
     scale = points.X.std(axis=0, dtype=np.float64)
     X = points.X / np.where(scale > 0, scale, 1.0)
     squares = np.zeros((len(rows), len(among)))
     for i in range(n_features):  # one by one: the sum then doesn't depend on a library's threads
         squares += (X[rows, i, None] - X[among, i]) ** 2
-    nearest = min(2 * (n_features + 1), len(among) - 1)
+    nearest = min(2 * (n_features + 1), len(among) // 10)
     distances = np.partition(squares, nearest, axis=1)[:, nearest]
     order = np.argsort(distances, kind="stable")
     counts = np.ones(len(rows)) if weights is None else weights[rows]

@@ -17,24 +17,44 @@ _LARGE = 20.0  # half of the degrees of freedom from which the series are accura
 _STEPS, _ENOUGH = 8, 1e-8
 
 
+def _by_size(half, of_small, of_large):
+    """One function of small values, another of large ones; each is called only if there are such."""
+    is_large = half >= _LARGE
+    if is_large.all():
+        return of_large(half)
+    if not is_large.any():
+        return of_small(half)
+    return np.where(is_large, of_large(np.maximum(half, _LARGE)), of_small(np.minimum(half, _LARGE)))
+
+
 def gap(degrees):
     """log(nu / 2) - digamma(nu / 2), which falls from infinity to 0; it lies between 1 / nu and 2 / nu."""
-    half = 0.5 * np.asarray(degrees, dtype=np.float64)
-    low = np.minimum(half, _LARGE)
-    z = 1 / np.maximum(half, _LARGE)
+    return _by_size(0.5 * np.asarray(degrees, dtype=np.float64), _gap_of_few, _gap_of_many)
+
+
+def _gap_of_few(half):
+    return np.log(half) - scipy.special.digamma(half)
+
+
+def _gap_of_many(half):
+    z = 1 / half
     square = z * z
-    series = z * (0.5 + z * (1 / 12 - square * (1 / 120 - square * (1 / 252 - square * (1 / 240 - square / 132)))))
-    return np.where(half < _LARGE, np.log(low) - scipy.special.digamma(low), series)
+    return z * (0.5 + z * (1 / 12 - square * (1 / 120 - square * (1 / 252 - square * (1 / 240 - square / 132)))))
 
 
 def _steepness(degrees):
     """Minus the derivative of `gap` by log(nu)."""
-    half = 0.5 * degrees
-    low = np.minimum(half, _LARGE)
-    z = 1 / np.maximum(half, _LARGE)
+    return _by_size(0.5 * degrees, _steepness_of_few, _steepness_of_many)
+
+
+def _steepness_of_few(half):
+    return half * scipy.special.zeta(2, half) - 1
+
+
+def _steepness_of_many(half):
+    z = 1 / half
     square = z * z
-    series = z * (0.5 + z * (1 / 6 - square * (1 / 30 - square * (1 / 42 - square * (1 / 30 - 5 * square / 66)))))
-    return np.where(half < _LARGE, low * scipy.special.zeta(2, low) - 1, series)
+    return z * (0.5 + z * (1 / 6 - square * (1 / 30 - square * (1 / 42 - square * (1 / 30 - 5 * square / 66)))))
 
 
 def solved(target):
@@ -64,13 +84,17 @@ def log_constant(degrees, n_features):
 
     That is log(Gamma((nu + D) / 2) / Gamma(nu / 2)) - D / 2 log(nu / 2), 0 if nu is infinite.
     """
-    half, more = 0.5 * np.asarray(degrees, dtype=np.float64), 0.5 * n_features
-    low, z = np.minimum(half, _LARGE), np.maximum(half, _LARGE)
-    exact = scipy.special.gammaln(low + more) - scipy.special.gammaln(low) - more * np.log(low)
-    is_finite = np.isfinite(z)
-    z = np.where(is_finite, z, 1.0)
-    series = (z + more - 0.5) * np.log1p(more / z) - more + _stirling(z + more) - _stirling(z)
-    return np.where(half < _LARGE, exact, np.where(is_finite, series, 0.0))
+    more = 0.5 * n_features
+
+    def of_few(half):
+        return scipy.special.gammaln(half + more) - scipy.special.gammaln(half) - more * np.log(half)
+
+    def of_many(half):
+        z = np.where(np.isfinite(half), half, 1.0)
+        series = (z + more - 0.5) * np.log1p(more / z) - more + _stirling(z + more) - _stirling(z)
+        return np.where(np.isfinite(half), series, 0.0)
+
+    return _by_size(0.5 * np.asarray(degrees, dtype=np.float64), of_few, of_many)
 
 
 def _stirling(z):
