@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from ..fitting import em, plain
+from ..fitting import em
 from ..model import student_conditioning
 from ..model.checks import check_shape
 from ..model.families import FAMILIES, STANDARD
@@ -42,8 +42,8 @@ class StudentTMixture(EMMixture):
         Form of the scales, as of the covariances of `GaussianMixture`.
     degrees_of_freedom : float, array-like of shape (n_components,), 'shared' or None, default=None
         None: estimated for each component. 'shared': one estimate for all, with fewer points more reliable. A number,
-        or one for each component: fixed; infinity means Gaussian. Fixed ones that differ leave the search for a start
-        to `init_params`, since components can't be merged then.
+        or one for each component: fixed; infinity means Gaussian. If these differ, `init_params` alone makes the
+        start, since components can't be merged and split.
     tol : float, default=1e-3
         Stop when the mean log-likelihood per point is expected to rise by less than this (nats), as in
         `GaussianMixture`.
@@ -258,11 +258,8 @@ class StudentTMixture(EMMixture):
         degrees = self.degrees_of_freedom
         if degrees is not None and not isinstance(degrees, str):
             degrees = _checked(degrees, self.n_components)
+            degrees = degrees if len(np.unique(degrees)) > 1 else np.array(degrees.flat[0])
         return StudentFamily(FAMILIES[self.covariance_type], degrees, is_expanded=self._is_accelerated)
-
-    @property
-    def _search(self):
-        return plain.fit if np.ndim(self.degrees_of_freedom) and np.ptp(self.degrees_of_freedom) else None
 
     def _user_start(self, source):
         return GaussianMixture._user_start(self, source)

@@ -308,7 +308,8 @@ class _Search:
     def _needs_search(self):
         settings = self._settings
         is_one = settings.n_components == 1 and not self._is_few  # its optimum doesn't depend on the start
-        return not (is_one or self._is_flat) and all(value is None for value in settings.init)
+        can_be = self._family.components_are_alike and not (is_one or self._is_flat)
+        return can_be and all(value is None for value in settings.init)
 
     @property
     def _is_flat(self):

@@ -38,6 +38,8 @@ class CovarianceFamily:
     compiled_m_step = None
     """(name of the type of kernel inputs, whether all features have one variance) if `maximize` is what these inputs'
     own M-step does, which is compiled; else None. Subclasses don't inherit it: their M-step may differ."""
+    components_are_alike = True
+    """Whether components can be merged, split and reordered."""
     expects_outliers = False
     """Whether starts should also be sought without the points that lie far from others."""
     fits_labels_at_once = True

@@ -138,6 +138,11 @@ class StudentFamily:
         return not self._is_fixed and self.degrees_of_freedom is not None
 
     @property
+    def components_are_alike(self):
+        """Whether components can be merged, split and reordered; not if each has its own fixed degrees of freedom."""
+        return not (self._is_fixed and self.degrees_of_freedom.ndim)
+
+    @property
     def _is_fixed(self):
         return isinstance(self.degrees_of_freedom, np.ndarray)
 
