@@ -9,10 +9,10 @@ distribution').
 
 import numpy as np
 
-from .conditioning import Regression
+from .conditioning import Regression, singular
 from .families import FAMILIES
 from .families.student import StudentFamily, StudentParameters, log_density_at
-from .parameters import Parameters
+from .parameters import CollapsedComponent, Parameters
 
 
 def gaussian_of(parameters):
@@ -63,7 +63,10 @@ def conditional(parameters, observed, missing, point):
         matrices, degrees = matrices * wider[:, None, None], degrees + len(observed)
     family = FAMILIES["full"] if parameters.family.is_shared else parameters.family.gaussian
     weights = np.exp(log_weights - log_weights.max())
-    return _mixture(family, weights, means, np.array(family.of_matrices(matrices)), degrees)
+    try:
+        return _mixture(family, weights, means, np.array(family.of_matrices(matrices)), degrees)
+    except CollapsedComponent as collapse:
+        raise singular(collapse) from None
 
 
 def _mixture(gaussian, weights, means, scales, degrees):
