@@ -254,6 +254,9 @@ class QuasiNewton(_Guarded):
         )
         points = coordinates.encode(*theta)
         gradients = coordinates.gradient(*theta, successors)
+        held = coordinates.held(gradients[-1])
+        if held is not None:
+            points[:, held] = gradients[:, held] = 0.0
         pairs = self._pairs(points, gradients)
         direction = _times_inverse_hessian(gradients[-1], pairs)
         self.remaining_gain = max(0.5 * gradients[-1] @ direction, self._aitken())

@@ -62,6 +62,12 @@ class Coordinates:
         share = new_weights[..., None] / self._root[:, None]
         return _join((new_weights - weights) / self._root, share * to_means, to_factors / self._factor_deviations)
 
+    def held(self, gradient):
+        """Which coordinates must stay as they are in the next step, (P,), given the reference's gradient; None: none.
+
+        They are at an end of their range that the gradient doesn't lead away from.
+        """
+
     def in_features(self, offsets):
         """Convert offsets, (K, D), from units of each component's own deviations to units of the data."""
         return self._factors.unwhiten(offsets)

@@ -13,6 +13,14 @@ import numpy as np
 from .coordinates import Coordinates
 from .families.degrees_of_freedom import LEAST, MOST, gap
 
+# Gradient by a coordinate, nats, that isn't worth to leave the end of the range for: its square is about the gain. That
+# of rounding is a tenth of it, where a component is Gaussian.
+_FLAT = 1e-3
+# Share of the range's upper end from which degrees of freedom are at that end but for rounding in an M-step.
+_NEARLY = 0.9
+# Degrees of freedom from which a step leads to the upper end: gradients in between would be rounding, in float32.
+_GAUSSIAN = 1e5
+
 
 class StudentCoordinates(Coordinates):
     """As `Coordinates`, of `StudentParameters`."""
@@ -39,8 +47,7 @@ class StudentCoordinates(Coordinates):
     def gradient(self, weights, means, precisions_cholesky, degrees, successor):
         """(..., P) gradient of the mean log-likelihood, from the successor: (weights, means, scales, hidden).
 
-        Means of points are weighted by u, whose own means are in `hidden`. A coordinate at the end of the range of
-        estimates, where the gradient of the last mixture, the reference, leads out of it, has the gradient 0.
+        Means of points are weighted by u, whose own means are in `hidden`.
         """
         new_weights, new_means, new_scales, hidden = successor
         mean_u, expansion, gaps = hidden[..., 0, :], hidden[..., 1, :], hidden[..., 2, :]
@@ -58,11 +65,15 @@ class StudentCoordinates(Coordinates):
         slope = -(degrees + degrees**2 / self._scale)  # of nu by the coordinate
         slope = 0.5 * new_weights * (gap(degrees) - gaps) * slope
         slope = slope.sum(axis=-1, keepdims=True) if self._is_one else slope[..., : self._n_tails]
-        slope = slope / self._root_of_tails
-        at = self._reference.degrees_of_freedom[: self._n_tails]
-        last = slope[(-1,) * (slope.ndim - 1)]
-        leads_out = ((at >= MOST) & (last < 0)) | ((at <= LEAST) & (last > 0))
-        return np.where(leads_out, 0.0, slope)
+        return slope / self._root_of_tails
+
+    def held(self, gradient):
+        """Which coordinates stay, (P,): at an end of the range of estimates, if the gradient doesn't lead into it."""
+        at, slope = self._reference.degrees_of_freedom[: self._n_tails], gradient[self._n_others :]
+        held = np.zeros(len(gradient), bool)
+        is_last, is_first = at > _NEARLY * MOST, at < LEAST / _NEARLY
+        held[self._n_others :] = (is_last & (slope < _FLAT)) | (is_first & (slope > -_FLAT))
+        return held if held.any() else None
 
     def _decoded(self, coordinates):
         others, moved = np.split(coordinates, [self._n_others])
@@ -71,7 +82,8 @@ class StudentCoordinates(Coordinates):
         reference = self._reference.degrees_of_freedom
         tails = self._of_tails(reference) + moved / self._root_of_tails
         with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
-            degrees = np.where(tails > 0, np.clip(self._scale / np.expm1(tails), LEAST, MOST), MOST)
+            degrees = self._scale / np.expm1(tails)
+        degrees = np.where((tails > 0) & (degrees < _GAUSSIAN), np.maximum(degrees, LEAST), MOST)
         return {**super()._decoded(others), "degrees_of_freedom": np.array(np.broadcast_to(degrees, reference.shape))}
 
     def change(self, coordinates):

@@ -8,7 +8,12 @@ delta the squared Mahalanobis distance, s = 1 / nu and D features,
 
 A component with s = 0 is Gaussian. After the quadratic form come, for a point and a component, a division, a log and
 the two numbers that the moments need: 1 / (1 + s delta), by which responsibilities are multiplied in first and second
-moments, and log(1 + s delta), whose sum the degrees of freedom are estimated from.
+moments, and the excess
+
+    log(1 + s delta) - (1 + s D) s delta / (1 + s delta) = u - 1 - log u + a constant,    u = E[u | x],
+
+whose sum the degrees of freedom are estimated from. Its rounding errors are relative to s delta, so that in float32,
+too, nearly Gaussian tails can be told from Gaussian ones.
 """
 
 from typing import NamedTuple
@@ -34,39 +39,40 @@ from .triangular import (
 )
 
 # Columns of moments that belong to a component besides the Gaussian ones, each in a row of its own: the sum of the
-# responsibilities, and that of responsibilities times log(1 + s delta).
+# responsibilities, and that of responsibilities times the excess.
 _ROWS = 2
 
 
 @kernel
-def _student_log_densities(constant, inverse, power, active, n_points, work, first, out):
+def _student_log_densities(constant, inverse, power, gain, active, n_points, work, first, out):
     """out: IN -delta / 2, OUT log weight + log-density; work: OUT rows `first` on, what the moments need.
 
-    constant, inverse (s), power: (K,), as in the parameters; active: the components of the rows of `out`.
+    constant, inverse (s), power, gain: (K,), as in the parameters; active: the components of the rows of `out`.
     """
     one = splat(1.0, out)
     for a in range(active.size):
         k = active[a]
         start = splat(constant[k], out)
-        weights, logs = first + a, first + constant.size + a
+        weights, excess = first + a, first + constant.size + a
         if inverse[k] == 0:
             zero = splat(0.0, out)
             for b in range(0, n_points, lanes(out)):
                 store(out, a, b, add(start, load(out, a, b)))
                 store(work, weights, b, one)
-                store(work, logs, b, zero)
+                store(work, excess, b, zero)
             continue
-        scale, factor = splat(-2.0 * inverse[k], out), splat(power[k], out)
+        scale, factor, most = splat(-2.0 * inverse[k], out), splat(power[k], out), splat(gain[k], out)
         for b in range(0, n_points, 2 * lanes(out)):  # two at a time: they share log's constants
             c = b + lanes(out)
             x0, x1 = mul(load(out, a, b), scale), mul(load(out, a, c), scale)
             logarithm0, logarithm1 = log1p(x0), log1p(x1)
             store(out, a, b, fnma(factor, logarithm0, start))
             store(out, a, c, fnma(factor, logarithm1, start))
-            store(work, weights, b, div(one, add(one, x0)))
-            store(work, weights, c, div(one, add(one, x1)))
-            store(work, logs, b, logarithm0)
-            store(work, logs, c, logarithm1)
+            weight0, weight1 = div(one, add(one, x0)), div(one, add(one, x1))
+            store(work, weights, b, weight0)
+            store(work, weights, c, weight1)
+            store(work, excess, b, fnma(most, mul(x0, weight0), logarithm0))
+            store(work, excess, c, fnma(most, mul(x1, weight1), logarithm1))
 
 
 @kernel
@@ -77,15 +83,15 @@ def _weigh(active, n_components, n_points, responsibilities, factor, work, first
     """
     last = moments.shape[0] - _ROWS * n_components
     for a in range(active.size):
-        mass = logs = splat(0.0, factor)
+        mass = excess = splat(0.0, factor)
         for b in range(0, n_points, lanes(factor)):
             unnormalised = load(responsibilities, a, b)
             r = mul(unnormalised, load(factor, 0, b))
             mass = add(mass, r)
-            logs = fma(r, load(work, first + n_components + a, b), logs)
+            excess = fma(r, load(work, first + n_components + a, b), excess)
             store(responsibilities, a, b, mul(unnormalised, load(work, first + a, b)))
         moments[last + _ROWS * active[a], 0] += sum_of_lanes(mass)
-        moments[last + _ROWS * active[a] + 1, 0] += sum_of_lanes(logs)
+        moments[last + _ROWS * active[a] + 1, 0] += sum_of_lanes(excess)
 
 
 @kernel
@@ -108,32 +114,32 @@ def _work_rows(parameters):
 def _triangular(parameters, active, x, n_points, work, out):
     nothing, factor, bias = parameters.nothing, parameters.factor, parameters.bias
     triangular_log_densities(nothing, factor, bias, active, x, n_points, out)
-    constant, inverse, power = parameters.log_scale, parameters.inverse, parameters.power
-    _student_log_densities(constant, inverse, power, active, n_points, work, bias.shape[1] + 1, out)
+    constant, inverse, power, gain = parameters.log_scale, parameters.inverse, parameters.power, parameters.gain
+    _student_log_densities(constant, inverse, power, gain, active, n_points, work, bias.shape[1] + 1, out)
 
 
 @part_of_kernel
 def _far_triangular(parameters, active, x, n_points, work, out):
     nothing, factor, bias, means = parameters.nothing, parameters.factor, parameters.bias, parameters.means
     far_triangular_log_densities(nothing, factor, bias, means, active, x, n_points, work, out)
-    constant, inverse, power = parameters.log_scale, parameters.inverse, parameters.power
-    _student_log_densities(constant, inverse, power, active, n_points, work, bias.shape[1] + 1, out)
+    constant, inverse, power, gain = parameters.log_scale, parameters.inverse, parameters.power, parameters.gain
+    _student_log_densities(constant, inverse, power, gain, active, n_points, work, bias.shape[1] + 1, out)
 
 
 @part_of_kernel
 def _axis_aligned(parameters, active, x, n_points, work, out):
     nothing, scale, bias = parameters.nothing, parameters.scale, parameters.bias
     log_densities_along_axes(nothing, scale, bias, active, x, n_points, out)
-    constant, inverse, power = parameters.log_scale, parameters.inverse, parameters.power
-    _student_log_densities(constant, inverse, power, active, n_points, work, bias.shape[1] + 1, out)
+    constant, inverse, power, gain = parameters.log_scale, parameters.inverse, parameters.power, parameters.gain
+    _student_log_densities(constant, inverse, power, gain, active, n_points, work, bias.shape[1] + 1, out)
 
 
 @part_of_kernel
 def _far_axis_aligned(parameters, active, x, n_points, work, out):
     nothing, scale, bias, means = parameters.nothing, parameters.scale, parameters.bias, parameters.means
     far_log_densities_along_axes(nothing, scale, means, active, x, n_points, out)
-    constant, inverse, power = parameters.log_scale, parameters.inverse, parameters.power
-    _student_log_densities(constant, inverse, power, active, n_points, work, bias.shape[1] + 1, out)
+    constant, inverse, power, gain = parameters.log_scale, parameters.inverse, parameters.power, parameters.gain
+    _student_log_densities(constant, inverse, power, gain, active, n_points, work, bias.shape[1] + 1, out)
 
 
 @part_of_kernel
@@ -191,13 +197,13 @@ def _of(gaussian):
         def split_moments(self, moments):
             """(sums (3, K), first moments, second moments) in summed accumulators.
 
-            The sums are of responsibilities, of these times 1 / (1 + s delta), and times log(1 + s delta); moments are
-            as the Gaussian ones, of responsibilities times 1 / (1 + s delta).
+            The sums are of responsibilities, of these times 1 / (1 + s delta), and times the excess; moments are as the
+            Gaussian ones, of responsibilities times 1 / (1 + s delta).
             """
             last = len(moments) - _ROWS * len(self.bias)
             weighted, first, second = gaussian.split_moments(moments[:last])
-            mass, logs = moments[last:, 0].reshape(-1, _ROWS).T
-            return np.stack([mass, weighted, logs]), first, second
+            mass, excess = moments[last:, 0].reshape(-1, _ROWS).T
+            return np.stack([mass, weighted, excess]), first, second
 
     return Student
 
@@ -211,12 +217,13 @@ class _TriangularFields(NamedTuple):
     nothing: np.ndarray
     inverse: np.ndarray
     power: np.ndarray
+    gain: np.ndarray
 
 
 class StudentTriangular(_of(Triangular), _TriangularFields):
     """As `Triangular`, whose log_scale is the constant of the t density here, and
 
-    nothing: (K,) zeros; inverse: (K,) 1 / nu, 0 for a Gaussian; power: (K,) (nu + D) / 2.
+    nothing: (K,) zeros; inverse: (K,) s = 1 / nu, 0 for a Gaussian; power: (K,) (nu + D) / 2; gain: (K,) 1 + s D.
     """
 
     __slots__ = ()
@@ -242,6 +249,7 @@ class _AxisAlignedFields(NamedTuple):
     nothing: np.ndarray
     inverse: np.ndarray
     power: np.ndarray
+    gain: np.ndarray
 
 
 class StudentAxisAligned(_of(AxisAligned), _AxisAlignedFields):
@@ -275,7 +283,7 @@ class _SharedFields(NamedTuple):
 
 
 class StudentShared(_of(Shared), _SharedFields):
-    """As `Shared`, with the further arrays of `StudentTriangular`, and gain: (K,) 1 + s D.
+    """As `Shared`, with the further arrays of `StudentTriangular`.
 
     The common scatter is of responsibilities times E[u], gain / (1 + s delta); first moments are without the gain.
     """

@@ -81,17 +81,17 @@ class StudentStatistics(SufficientStatistics):
     ----------
     counts : ndarray of shape (K,)
         Sum of w_i r_ik.
-    logs : ndarray of shape (K,)
-        Sum of w_i r_ik E[log u | x_i, k].
+    excess : ndarray of shape (K,)
+        Sum of w_i r_ik E[u - 1 - log u | x_i, k].
     degrees_of_freedom : ndarray of shape (K,)
         Of the mixture of the pass.
     """
 
     counts: np.ndarray = None
-    logs: np.ndarray = None
+    excess: np.ndarray = None
     degrees_of_freedom: np.ndarray = None
 
-    _sums = *SufficientStatistics._sums, "counts", "logs"
+    _sums = *SufficientStatistics._sums, "counts", "excess"
 
 
 class StudentFamily:
@@ -157,7 +157,7 @@ class StudentFamily:
         expansion = self._expansion(counts, mass, statistics.degrees_of_freedom)
         scales = self.gaussian.covariances(statistics.about(means), counts * expansion, reg_covar)
         # The expected log-likelihood has the derivative (gap(nu) - value) / 2 by nu, with this value without expansion.
-        gaps = mass / counts - 1 - statistics.logs / counts
+        gaps = statistics.excess / counts
         hidden = np.stack([mass / counts, expansion, gaps])
         degrees = self._solved(gaps + np.log(expansion) + mass / counts * (1 / expansion - 1), counts)
         factors = self.gaussian.precisions_cholesky(scales)
@@ -210,12 +210,12 @@ class StudentFamily:
     def statistics_of(self, parameters, weight, reg_covar):
         """Statistics of total weight `weight` from which `maximize` returns these parameters."""
         found = self.gaussian.statistics_of(parameters, weight, reg_covar)
-        logs = -found.mass * gap(parameters.degrees_of_freedom)
-        return _with_hidden(found, found.mass, logs, parameters.degrees_of_freedom)
+        excess = found.mass * gap(parameters.degrees_of_freedom)
+        return _with_hidden(found, found.mass, excess, parameters.degrees_of_freedom)
 
     def statistics_of_pass(self, inputs, centres, sums):
         """Statistics about the centres, from the `kernels.Sums` of a pass with these kernel inputs."""
-        (counts, mass, logs), first, second, log_likelihood, weight = sums.rounded(inputs)
+        (counts, mass, excess), first, second, log_likelihood, weight = sums.rounded(inputs)
         inverse, n_features = inputs.inverse.astype(np.float64), centres.shape[1]
         with np.errstate(divide="ignore"):
             degrees = 1 / inverse
@@ -223,9 +223,10 @@ class StudentFamily:
         mass, first = mass * gain, first * gain[:, None]
         if not self.gaussian.is_shared or second.ndim == 3:
             second = second * of_each(gain, second)
-        logs = counts * (np.log1p(n_features * inverse) - gap(degrees + n_features)) - logs
+        constant = n_features * inverse - np.log1p(n_features * inverse) + gap(degrees + n_features)
+        excess = excess + counts * constant
         found = self.gaussian.statistics(inputs.origin, centres, mass, first, second, log_likelihood, weight)
-        return replace(_with_hidden(found, counts, logs, degrees), is_far=inputs.is_far)
+        return replace(_with_hidden(found, counts, excess, degrees), is_far=inputs.is_far)
 
     # -- free parameters ----------------------------------------------------------------------------------------------
 
@@ -258,17 +259,14 @@ class StudentFamily:
         degrees = parameters.degrees_of_freedom.astype(np.float64)
         power = np.where(np.isfinite(degrees), 0.5 * (degrees + n_features), 0.0)
         inputs = inputs._replace(log_scale=inputs.log_scale + log_constant(degrees, n_features))
-        arrays = [np.zeros(n_components), 1 / degrees, power]
-        kind = _KIND[type(inputs).__name__]
-        if kind == "StudentShared":
-            arrays.append(1 + n_features / degrees)
-        return getattr(kernels, kind)(*inputs, *arrays)
+        arrays = np.zeros(n_components), 1 / degrees, power, 1 + n_features / degrees
+        return getattr(kernels, _KIND[type(inputs).__name__])(*inputs, *arrays)
 
 
-def _with_hidden(found, counts, logs, degrees):
+def _with_hidden(found, counts, excess, degrees):
     """Gaussian statistics with those of the hidden weights."""
     values = {name: getattr(found, name) for name in SufficientStatistics.__dataclass_fields__}
-    return StudentStatistics(**values, counts=counts, logs=logs, degrees_of_freedom=degrees)
+    return StudentStatistics(**values, counts=counts, excess=excess, degrees_of_freedom=degrees)
 
 
 def log_density_at(squares, degrees, n_features):
