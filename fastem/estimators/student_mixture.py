@@ -32,7 +32,7 @@ class StudentTMixture(EMMixture):
     The tails of a t distribution are heavier than a Gaussian's, the more so the fewer its degrees of freedom nu. Far
     points get the small weight (nu + D) / (nu + squared distance) in means and scales, so outliers hardly move these. A
     Gaussian mixture gives outliers components of their own, or widens others. Use, sources and speed are those of
-    `GaussianMixture`: an iteration takes 1.2 to 1.8 times as long.
+    `GaussianMixture`: an iteration takes 1.2 to 1.7 times as long.
 
     Parameters
     ----------
