@@ -5,7 +5,7 @@ import json
 from ..files.summary import summary
 from . import reporting
 from .messages import TableError, many
-from .naming import feature_names, for_json, form_of, names_of, shapes_for_json
+from .naming import feature_names, for_json, form_of, names_of, noise_of, shapes_for_json
 
 
 def info(options):
@@ -38,6 +38,7 @@ def info(options):
             {
                 "model": f"{options.model}: {many(len(model.means_), 'component')}, "
                 f"{form_of(model)}, {many(len(names), 'feature')}",
+                "noise": noise_of(model),
                 "fitted to": None if seen is None else many(seen, "point"),
                 "iterations": f"{model.n_iter_}, {'converged' if model.converged_ else 'not converged'}{bound}",
             }

@@ -17,7 +17,7 @@ from ..sources import ArraySource
 from . import reporting
 from .live import Live
 from .messages import TableError, many, note, one_line
-from .naming import all_named, for_json, form_of, in_words, names_of, shapes_for_json
+from .naming import all_named, for_json, form_of, in_words, names_of, noise_of, shapes_for_json
 from .outputs import named, replacing, text_to, write_rows
 from .pictures import FILMS, PICTURES, check_suffix, plotting, save
 from .tables import open_table
@@ -152,7 +152,7 @@ def _read(options, live):
     data = table.read(features, weights, labels, live.reading(table))
     if labels is None:
         return data, None, None
-    components, known = data.labels.components(options.components)
+    components, known = data.labels.components(options.components, options.noise_volume is not None)
     if all(str(k) == word for k, word in known.items()):
         return data, components, None
     names = all_named(known, options.components)
@@ -171,8 +171,9 @@ def _arguments(options):
         "n_init": options.n_init,
         "random_state": options.seed,
         "n_threads": options.threads,
-        **({} if options.tails == "student-t" else {"missing": options.missing}),
+        **({} if options.tails == "student-t" else {"missing": options.missing, "shrinkage": options.shrinkage}),
         **({} if options.prior is None else {"prior": options.prior}),
+        **({} if options.noise_volume is None else {"noise": options.noise_volume}),
     }
 
 
@@ -182,8 +183,14 @@ def _estimator(options, **arguments):
         if options.df is not None:
             raise TableError("--df is for --tails student-t: Gaussians have no degrees of freedom")
         return fastem.GaussianMixture(**arguments)
-    if options.missing == "em" or options.prior is not None:
-        refused = "--missing em" if options.missing == "em" else "--prior"
+    for_gaussians = {
+        "--missing em": options.missing == "em",
+        "--prior": options.prior is not None,
+        "--shrinkage": options.shrinkage is not None,
+        "--noise": options.noise_volume is not None,
+    }
+    if any(for_gaussians.values()):
+        refused = next(name for name, is_given in for_gaussians.items() if is_given)
         raise TableError(f"{refused} is for Gaussian mixtures, not for --tails student-t")
     if options.covariance not in STANDARD and not set(options.covariance) <= set(STANDARD):
         raise TableError(f"--tails student-t takes --covariance {', '.join(STANDARD)}, not others")
@@ -311,6 +318,7 @@ def _report(result, model):
             "missing": many(result["n_missing"], "value") if result["n_missing"] else None,
             "weights": None if weight is None else f"{weight:,g} in all",
             "model": f"{many(result['n_components'], 'component')}, {form_of(model)}",
+            "noise": noise_of(model),
             "log-likelihood": f"{total:,.3f} nats ({mean:.6f} per point)",
             "BIC": f"{result['bic']:,.3f} (lower is better)",
             "iterations": n_iter,

@@ -56,7 +56,7 @@ def split(parameters, random_state):
     means = np.concatenate([parameters.means + offsets, parameters.means - offsets])
     parts = parameters.family.parts(parameters)
     covariances = parts.halves(offsets)
-    return mixture_of(parts.family, np.tile(parameters.weights, 2), means, covariances)
+    return mixture_of(parts.family, np.tile(parameters.weights / 2, 2), means, covariances)
 
 
 def split_one(parameters, k, random_state):

@@ -4,12 +4,21 @@ from dataclasses import replace
 
 import numpy as np
 
+from ..parameters import CollapsedComponent
+
 
 def mixture_of(family, weights, means, covariances):
-    """The mixture with these weights, normalised, means, and covariances under the family's constraint."""
-    weights = weights / weights.sum()
+    """The mixture with these weights, normalised, means, and covariances under the family's constraint.
+
+    What the weights leave to 1 is the noise's weight, if the family has a noise component.
+    """
+    total = weights.sum()
+    if not total > 0:  # the noise has all the points
+        raise CollapsedComponent(0)
+    weights = weights / total
     covariances = family.in_family(weights, covariances)
-    return replace(family.with_covariances(weights, means, covariances), family=family)
+    mixture = replace(family.with_covariances(weights, means, covariances), family=family)
+    return family.noisy(mixture, 1 - total)
 
 
 class Parts:

@@ -126,6 +126,15 @@ class StudentFamily:
         """The family itself, without a prior."""
         return self
 
+    @property
+    def without_noise(self):
+        """The family itself: it has no noise component."""
+        return self
+
+    def noisy(self, parameters, share=None):
+        """The parameters themselves."""
+        return parameters
+
     def n_degrees(self, n_components):
         """Number of estimated degrees of freedom."""
         if self._is_fixed:
