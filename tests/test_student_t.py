@@ -545,7 +545,7 @@ def test_ellipses_hold_what_they_state():
         for sigma, ellipse in zip((1, 2, 3), ellipses, strict=True):
             inside = ellipse.get_path().contains_points(points).mean()
             assert inside == pytest.approx(-np.expm1(-(sigma**2) / 2), abs=0.01)
-    assert "ellipses hold 39, 86, 99 %" in [text.get_text() for text in display.legend_.get_texts()]
+    assert "coverages: 39, 86, 99 %" in [text.get_text() for text in display.legend_.get_texts()]
     levels = display.mixture.levels()
     draws, _ = model.set_params(random_state=1).sample(40_000)
     assert_allclose(np.mean(model.score_samples(draws) > levels[:, None], axis=1), [0.5, 0.9, 0.99], atol=0.01)

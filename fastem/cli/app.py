@@ -248,7 +248,8 @@ def fit(
         str | None, _option(metavar="OUT.png", help="Draw the fit (.png, .pdf or .svg).", panel="Output")
     ] = None,
     animate: Annotated[
-        str | None, _option(metavar="OUT.gif", help="Film the iterations of EM (.gif or .mp4).", panel="Output")
+        str | None,
+        _option(metavar="OUT.gif", help="Film EM from a random start (.gif, .mp4).", panel="Output"),
     ] = None,
     json: Json = False,
     quiet: Quiet = False,

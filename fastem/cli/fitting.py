@@ -109,7 +109,7 @@ class _Outputs:
             "save": ("saving the model", model.save),
             "assign": ("labelling the points", lambda path: _write_labels(path, model, data.points)),
             "plot": ("drawing the fit", lambda path: _draw(path, model, data, selection)),
-            "animate": ("drawing the iterations", lambda path: _film(path, model, data)),
+            "animate": ("filming EM from a random start", lambda path: _film(path, model, data)),
         }
         for name, path in self._partial.items():
             said, write = work[name]

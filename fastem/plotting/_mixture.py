@@ -12,6 +12,9 @@ from ..model.noise import Noise
 MASSES = (0.5, 0.9, 0.99)
 """Probabilities of the highest-density regions whose contours are drawn."""
 
+MOST = 10
+"""Components that stand in front, at most: the heaviest. The others are faded, and have no line in the legend."""
+
 _BLOCK = 1 << 22  # densities of components computed at a time
 _WIDEST = 1e6  # deviations: radius of an ellipse, at most
 _GAUSSIAN = 1e8  # degrees of freedom that points are drawn with in place of more
@@ -77,6 +80,20 @@ class Mixture:
             return self.names
         return [str(k) for k in range(len(self))]
 
+    def in_front(self, most=MOST):
+        """Which components stand in front: all, or the `most` heaviest if there are more; bool, (K,)."""
+        shown = np.flatnonzero(~self.is_empty)
+        if len(shown) > most:
+            shown = shown[np.argsort(-self.weights[shown], kind="stable")[:most]]
+        return np.isin(np.arange(len(self)), shown)
+
+    def ellipses_in_words(self, sigmas):
+        """What the ellipses over two features at these numbers of standard deviations are, and what they hold."""
+        held = ", ".join(f"{100 * -np.expm1(-(sigma**2) / 2):.0f}" for sigma in sigmas)
+        if self.degrees is not None:
+            return f"coverages: {held} %"
+        return f"{', '.join(f'{sigma:g}' for sigma in sigmas)} standard deviations: {held} %"
+
     @property
     def deviations(self):
         """Standard deviation of each feature in each component, of t distributions the root of the scale, (K, D)."""
@@ -116,12 +133,6 @@ class Mixture:
         with np.errstate(over="ignore"):
             r = np.sqrt(self.degrees[k] * np.expm1(sigma**2 / self.degrees[k]))
         return min(float(r), _WIDEST)
-
-    def ellipses_in_words(self, sigmas):
-        """What the ellipses at these deviations of a Gaussian are."""
-        if self.degrees is None:
-            return f"{', '.join(f'{sigma:g}' for sigma in sigmas)} standard deviations"
-        return f"ellipses hold {', '.join(f'{100 * -np.expm1(-(sigma**2) / 2):.0f}' for sigma in sigmas)} %"
 
     def log_densities(self, X):
         """log(weight_k density_k(x)) at points of one or two features, (n, K)."""
