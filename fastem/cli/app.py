@@ -96,6 +96,19 @@ def _as_counts(text):
     return sorted(counts)
 
 
+def _as_degrees(text):
+    """The estimator's argument `degrees_of_freedom` from 'shared' or a number; None: one estimate a component."""
+    if text is None or text == "shared":
+        return text
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not value > 0:
+        raise typer.BadParameter(f"should be shared, or a number above 0, got {text!r}")
+    return value
+
+
 def _as_prior(text):
     """The estimator's argument `prior` from 'default' or 'shrinkage=0.1,degrees_of_freedom=5'."""
     if text is None or text == "default":
@@ -164,6 +177,14 @@ Prior = Annotated[
     str | None,
     _option(metavar="HOW", callback=_as_prior, help="Prior against collapse: default, shrinkage=S.", panel="Model"),
 ]
+Tails = Annotated[
+    Literal["gaussian", "student-t"],
+    _option(metavar="NAME", help="gaussian, or student-t: for outliers.", panel="Model", show_default=False),
+]
+Df = Annotated[
+    str | None,
+    _option("--df", metavar="NU", callback=_as_degrees, help="Degrees of freedom: shared, or a number.", panel="Model"),
+]
 Shrinkage = Annotated[
     str | None,
     _option(metavar="HOW", callback=_as_shrinkage, help="Shrink covariances: oas, ledoit-wolf, 0.1.", panel="Model"),
@@ -215,6 +236,8 @@ def fit(
     n_init: NInit = 1,
     reg_covar: RegCovar = 1e-6,
     prior: Prior = None,
+    tails: Tails = "gaussian",
+    df: Df = None,
     shrinkage: Shrinkage = None,
     missing: Missing = "error",
     noise_volume: NoiseVolume = None,
@@ -328,6 +351,8 @@ def select(
     n_init: NInit = 1,
     reg_covar: RegCovar = 1e-6,
     prior: Prior = None,
+    tails: Tails = "gaussian",
+    df: Df = None,
     shrinkage: Shrinkage = None,
     missing: Missing = "error",
     noise_volume: NoiseVolume = None,

@@ -262,10 +262,11 @@ class EMMixture(StreamingMixin, BaseMixture):
         """The fitted parameters, to go on from."""
         family = FAMILIES[self.covariance_type]
         fitted = self.means_.shape
-        if fitted != (self.n_components, source.n_features) or self.covariances_.shape != family.shape(*fitted):
+        shape = getattr(self, self._covariances).shape
+        if fitted != (self.n_components, source.n_features) or shape != family.shape(*fitted):
             raise ValueError(
                 f"{what} can't go on from the previous fit, which is of another shape. It has "
-                f"n_components={fitted[0]}, {fitted[1]} features and covariances_ of shape {self.covariances_.shape}. "
+                f"n_components={fitted[0]}, {fitted[1]} features and {self._covariances} of shape {shape}. "
                 f"Now n_components={self.n_components}, covariance_type={self.covariance_type!r}, and X has "
                 f"{source.n_features} features. {remedy}"
             )
@@ -319,7 +320,7 @@ class EMMixture(StreamingMixin, BaseMixture):
             **unfinished,
             "weights_": parameters.weights.astype(dtype),
             "means_": parameters.means.astype(dtype),
-            "covariances_": parameters.covariances.astype(dtype),
+            self._covariances: parameters.covariances.astype(dtype),
             "precisions_cholesky_": parameters.precisions_cholesky.astype(dtype),
             "precisions_": parameters.precisions().astype(dtype, copy=False),
             "converged_": result.converged,

@@ -15,6 +15,7 @@ from ..model.parameters import CollapsedComponent
 from ..sources.annotations import HARD, NO_ANNOTATIONS, Annotations, DrawnResponsibilities
 from ..sources.array import ArraySource, in_memory
 from ..sources.base import VALUES
+from . import trimming
 from .sparse import clear
 
 # Seeds per component (and two more in all) before the components in excess are merged.
@@ -104,12 +105,24 @@ def candidates(source, family, n_components, init_params, random_state, reg_cova
         starts = [_from_seeds(points.X[seeds], points, family, reg_covar, weights)]
     else:
         starts = _from_kmeans(points, family, n_components, random_state, reg_covar, weights)
+        if family.expects_outliers:
+            starts += _from_dense(points, family, n_components, random_state, reg_covar, weights)
     return [_with_noise(start, share) for start in starts], sample, sample_annotations
 
 
 def _with_noise(start, share):
     """The start with this weight of the noise; None: as it is."""
     return start if share is None else start.family.noisy(start, share)
+
+
+def _from_dense(points, family, n_components, random_state, reg_covar, weights):
+    """Starts by k-means where points are dense; none if too few are."""
+    dense, weights = trimming.dense(points, weights)
+    if dense.n_samples < max(2, n_components):
+        return []
+    with suppress(CollapsedComponent):
+        return _from_kmeans(dense, family, n_components, random_state, reg_covar, weights)
+    return []
 
 
 def from_labels(source, family, n_components, annotations, reg_covar):
@@ -195,7 +208,7 @@ def _most_allowed(shares, n_components):
     return labels
 
 
-def in_excess(points, annotations, family, settings, random_state, of_one_unit):
+def in_excess(points, annotations, family, settings, random_state, number):
     """A mixture of more components than asked for, to be fitted and merged: k-means++ seeds and a few k-means steps.
 
     Parameters
@@ -207,8 +220,9 @@ def in_excess(points, annotations, family, settings, random_state, of_one_unit):
     family : CovarianceFamily
     settings : em.Settings
     random_state : RandomState
-    of_one_unit : bool
-        Measure all features in the same unit; else each in its own standard deviation.
+    number : int
+        Of the start. Even ones measure all features in the same unit, odd ones each in its own standard deviation. All
+        but the first leave out points far from others if the family expects outliers.
 
     Raises
     ------
@@ -217,11 +231,13 @@ def in_excess(points, annotations, family, settings, random_state, of_one_unit):
     """
     points, weights = _counted(points, annotations.weights)
     points, weights, share = clear(completed(points, weights), weights, family, settings.n_components)
+    if number and family.expects_outliers:
+        points, weights = trimming.dense(points, weights)
     n_components, n_features = settings.n_components, points.n_features
     n_seeds = n_seeds_in_excess(points, family, n_components)
     _, variances = moments_of_features(points.X, weights)
     unit = variances.mean() or 1.0
-    scale = np.full(n_features, unit) if of_one_unit else np.where(variances > 0, variances, unit)
+    scale = np.full(n_features, unit) if number % 2 == 0 else np.where(variances > 0, variances, unit)
     means = _kmeans(points, family, n_seeds, scale, random_state, weights, max_iter=_EXCESS_KMEANS, trials=1)
     return _with_noise(_from_nearest_means(points, family, means, scale, settings.reg_covar, weights), share)
 
@@ -315,7 +331,10 @@ def _from_seeds(seeds, sample, family, reg_covar, weights):
     variances are a millionth of the data's mean variance.
     """
     variance = reg_covar or 1e-6 * float(_first_moments(sample, weights)[1].mean())
-    return family.at_points(seeds.astype(np.float64), variance)
+    start = family.at_points(seeds.astype(np.float64), variance)
+    if start.family is family:
+        return start
+    return family.maximize(sample.e_step(start, Annotations(weights)), reg_covar)  # of Gaussians about the seeds
 
 
 def sample_of(source, n_components, random_state, weights):

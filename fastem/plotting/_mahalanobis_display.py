@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.linalg import cholesky, solve_triangular
-from scipy.stats import beta, chi2, kstwo, kstwobign
+from scipy.stats import beta, chi2, f, kstwo, kstwobign
 
 from .. import kernels
 from ..extras import needed
@@ -46,7 +46,8 @@ class MahalanobisDisplay:
 
     The distance of a point that lacks values is that of its d observed features, for which chi-square has d degrees of
     freedom. It is drawn as the distance in D features that is exceeded with the same probability. Points without any
-    value are left out.
+    value are left out. Likewise a distance in a t distribution is drawn as one in a Gaussian that is as rare, so that
+    the diagonal means that the component has the right tails.
 
     Parameters
     ----------
@@ -132,6 +133,13 @@ class MahalanobisDisplay:
         labels[is_missing.all(axis=1)] = -1
         members = [np.flatnonzero(labels == k) for k in range(len(mixture))]
         distances = [_squared_distances(points.values[of], mixture, k) for k, of in enumerate(members)]
+        remark = _remark(is_missing)
+        if mixture.degrees is not None:
+            distances = [
+                _as_rare(values, nu, mixture.means.shape[1])
+                for values, nu in zip(distances, mixture.degrees, strict=True)
+            ]
+            remark = "distances drawn as those that are as rare in a Gaussian"
         order = [np.argsort(values, kind="stable") for values in distances]
         weights = None
         if points.weights is not None:
@@ -142,7 +150,7 @@ class MahalanobisDisplay:
             shown=np.sort(np.argsort(-mixture.weights, kind="stable")[:_MOST_COMPONENTS]),
             weights=weights,
             names=mixture.names,
-            remark=_remark(is_missing),
+            remark=remark,
         )
         return display.plot(fig=fig)
 
@@ -277,6 +285,17 @@ def _squared_distances(X, mixture, k):
             tail = chi2.sf(distances[rows], np.count_nonzero(observed))
             distances[rows] = chi2.isf(np.maximum(tail, np.finfo(float).tiny), n_features)
     return distances
+
+
+def _as_rare(squares, degrees, n_features):
+    """Squared distances in a Gaussian that are exceeded with the same probability as these in a t distribution.
+
+    A t distribution's squared distance over the number of features has the F distribution.
+    """
+    if np.isinf(degrees):
+        return squares
+    tail = f.sf(squares / n_features, n_features, degrees)
+    return chi2.isf(np.maximum(tail, np.finfo(float).tiny), n_features)
 
 
 def _remark(is_missing):

@@ -25,9 +25,9 @@ class MixtureDisplay(PointsDisplay):
 
     With one feature it shows a histogram, the density of each component times its weight, and their sum. With two it
     shows the points in the colours of their components, mixed by responsibility; ellipses at 1, 2 and 3 standard
-    deviations; and the highest-density regions that hold 50, 90 and 99 % of the mixture, shaded under few points and
-    outlined over many. With more it shows the marginal mixture of each pair of features, and of each single feature on
-    the diagonal; colours are by all features.
+    deviations (of t distributions, those that hold as much: 39, 86 and 99 %); and the highest-density regions that hold
+    50, 90 and 99 % of the mixture, shaded under few points and outlined over many. With more it shows the marginal
+    mixture of each pair of features, and of each single feature on the diagonal; colours are by all features.
 
     More than 5,000 points are drawn as an image. Each cell has the mean colour of its points, and its opacity grows
     with the logarithm of their number. The axes hold all ellipses and all points, but for the outermost 0.1 % on each
@@ -131,7 +131,7 @@ class MixtureDisplay(PointsDisplay):
         mixture = Mixture.of(model)
         shown, words = chosen_features(mixture, points.names, features)
         title = (
-            f"{counted(len(mixture), 'component')}, {model.covariance_type} covariance, {points}{words}\n"
+            f"{counted(len(mixture), 'component')}, {model._form}, {points}{words}\n"
             f"log-likelihood {nats(mean_log_likelihood(model, points.values, points.weights))} nats per point"
         )
         lab = mixed_colors(model, points.values)

@@ -110,13 +110,18 @@ class PlanePanel:
             self.badges = self.ax.add_artist(Badges(self.ax, mixture.marks, self.colors, is_numbered, self._share))
 
     def _outline(self, mixture, k, sigma):
-        """The ellipse at sigma deviations: the image of a circle, so units and scales of the axes don't matter."""
+        """The ellipse at sigma deviations, or that holds as much: the image of a circle, in any units of the axes."""
         path = needed("matplotlib.path", "plot").Path
         circle = path.unit_circle()
         if not any(self._logs):
-            return path(mixture.means[k] + sigma * circle.vertices @ mixture.factors[k].T, circle.codes)
+            return path(
+                mixture.means[k] + mixture.radius(k, sigma) * circle.vertices @ mixture.factors[k].T, circle.codes
+            )
         angles = np.linspace(0, 2 * np.pi, _VERTICES)
-        points = mixture.means[k] + sigma * np.column_stack([np.cos(angles), np.sin(angles)]) @ mixture.factors[k].T
+        points = (
+            mixture.means[k]
+            + mixture.radius(k, sigma) * np.column_stack([np.cos(angles), np.sin(angles)]) @ mixture.factors[k].T
+        )
         for j in np.flatnonzero(self._logs):
             points[:, j] = np.maximum(points[:, j], 1e-3 * self.bounds[j][0])
         return path(points)
