@@ -9,7 +9,7 @@ BEGIN, END = "<!-- layers -->\n", "<!-- end of layers -->\n"
 
 # From the ground up; a folder, or a file beside them, imports only what is below it.
 FLOORS = (
-    "extras", "kernels", "model", "sources", "fitting", "files", "estimators", "callbacks", "selection", "imputer",
+    "_version", "extras", "tables", "kernels", "model", "sources", "fitting", "files", "estimators", "callbacks", "selection", "imputer",
     "warm_up", "datasets", "plotting", "cli",
 )  # fmt: skip
 
