@@ -132,7 +132,7 @@ def test_parquet_that_can_not_be_used(tmp_path):
     refuses(mixture(), SourceError, "x.parquet, row group 0.*column 'name' is of type string, not a number", source)
     lengths = ParquetSource(file, columns=["length"])
     refuses(mixture(), SourceError, "x.parquet: no column 'w' among 'length', ", lengths, sample_weight="w")
-    refuses(mixture(), SourceError, "column 'name' is of type string, not a number", lengths, labels="name")
+    refuses(mixture(), ValueError, "labels give component 1 no point", lengths, labels="name")
     refuses(mixture(), ValueError, "labels should be integers", lengths, labels="height")
     refuses(mixture(), ValueError, "Negative", lengths, sample_weight="height")
     only_text = parquet(X[:, :0], tmp_path / "text.parquet", name=text)

@@ -12,11 +12,12 @@ from sklearn.exceptions import ConvergenceWarning
 
 import fastem
 
+from ..model.names import all_named, are_numbers
 from ..sources import ArraySource
 from . import reporting
 from .live import Live
 from .messages import TableError, many, note, one_line
-from .naming import all_named, for_json, in_words, names_of
+from .naming import for_json, in_words, names_of
 from .outputs import named, replacing, text_to, write_rows
 from .pictures import FILMS, PICTURES, check_suffix, plotting, save
 from .tables import open_table
@@ -32,6 +33,8 @@ def fit(options):
             model, seconds, warned = _fit(data, labels, options, live)
             if names is not None:
                 model.component_names_ = np.array(names, dtype=object)
+                if not are_numbers(names):
+                    model.classes_ = model.component_names_.copy()
             outputs.write(model, data, live)
             result = _describe(model, data, options, seconds, warned)
     if options.json:

@@ -22,6 +22,7 @@ from ..sources.base import VALUES
 from .callback_protocol import CallbackSupportMixin
 from .conditioning import ConditioningMixin
 from .conversion import ConversionMixin
+from .describing import DescribingMixin
 from .validation import check_sample_weight
 
 if TYPE_CHECKING:
@@ -33,7 +34,9 @@ if TYPE_CHECKING:
     from ..sources.typing import Points
 
 
-class BaseMixture(ConditioningMixin, ConversionMixin, CallbackSupportMixin, DensityMixin, BaseEstimator):
+class BaseMixture(
+    ConditioningMixin, ConversionMixin, DescribingMixin, CallbackSupportMixin, DensityMixin, BaseEstimator
+):
     """Predicts from `weights_`, `means_` and `precisions_cholesky_`, whose shapes depend on `covariance_type`."""
 
     def predict(self, X: Points) -> NDArray[np.int64]:
@@ -46,9 +49,19 @@ class BaseMixture(ConditioningMixin, ConversionMixin, CallbackSupportMixin, Dens
         Returns
         -------
         labels : ndarray of shape (n,), int64
-            For Dask input: a Dask array, evaluated lazily.
+            The number of the component; its name (an array of str objects) if the mixture was fitted with words as
+            labels (`classes_`). For Dask input: a Dask array, evaluated lazily.
         """
-        return self._evaluated(X, kernels.labels, np.int64)
+        return self._in_words(self._evaluated(X, kernels.labels, np.int64))
+
+    def _in_words(self, components):
+        """The classes of components given by number, if the labels of the fit were words."""
+        classes = getattr(self, "classes_", None)
+        if classes is None:
+            return components
+        if isinstance(components, np.ndarray):
+            return classes[components]
+        return components.map_blocks(classes.__getitem__, dtype=object)  # a Dask array
 
     def predict_proba(self, X: Points) -> NDArray[np.floating]:
         """Responsibilities: the probability of each component given the point (Bishop 2006, eq. 9.23).
@@ -107,7 +120,7 @@ class BaseMixture(ConditioningMixin, ConversionMixin, CallbackSupportMixin, Dens
         -------
         X : ndarray of shape (n_samples, D), float64
         labels : ndarray of shape (n_samples,), int64
-            The component each point was drawn from.
+            The component each point was drawn from; names, as in `predict`, if the labels of the fit were words.
         """
         check_is_fitted(self)
         if n_samples < 1:
@@ -126,7 +139,7 @@ class BaseMixture(ConditioningMixin, ConversionMixin, CallbackSupportMixin, Dens
             for stop in [*range(start + most, start + count, most), start + count]:
                 X[start:stop] = family.draw(rng, self.means_[k], covariance, stop - start)
                 start = stop
-        return X, np.repeat(np.arange(n_components, dtype=np.int64), counts)
+        return X, self._in_words(np.repeat(np.arange(n_components, dtype=np.int64), counts))
 
     def save(self, path: str | Path) -> None:
         """Write the fitted model to a file, with its fit report and the state of an interrupted fit, which can go on.
@@ -147,8 +160,10 @@ class BaseMixture(ConditioningMixin, ConversionMixin, CallbackSupportMixin, Dens
         Notes
         -----
         `fastem.load` reads the file. It is an .npz file (an uncompressed zip archive of arrays) and contains no code,
-        so other programs can read it, too. Its array `header` is a JSON string, with NaN and Infinity as Python writes
-        them:
+        so other programs can read it, too. Its arrays have the names of the fitted attributes, without the underscore:
+        `weights`, `means`, `covariances`, `precisions`, `precisions_cholesky`, ... (Files of fastem 0.1 have other
+        names; the header leads to the arrays of both.) Its array `header` is a JSON string, with NaN and Infinity as
+        Python writes them:
 
         - 'format' is 'fastem', 'version' the format's version (this is 1), 'written_by' the program's name and version,
           'class' the estimator's class;
@@ -170,8 +185,8 @@ class BaseMixture(ConditioningMixin, ConversionMixin, CallbackSupportMixin, Dens
         >>> from fastem.datasets import load_faithful
         >>> GaussianMixture(2, random_state=0).fit(load_faithful().data).save("model.npz")  # doctest: +SKIP
         >>> with numpy.load("model.npz") as file:                                           # doctest: +SKIP
-        ...     attributes = json.loads(str(file["header"]))["attributes"]
-        ...     means = file[attributes["means_"]["@array"]]
+        ...     means = file["means"]
+        ...     covariance_type = json.loads(str(file["header"]))["params"]["covariance_type"]
         """
         check_is_fitted(self)
         saving.save(self, path)

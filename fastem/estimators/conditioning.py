@@ -210,4 +210,7 @@ class ConditioningMixin:
         )
         if hasattr(self, "feature_names_in_"):
             model.feature_names_in_ = self.feature_names_in_[indices]
+        for name in ("component_names_", "classes_"):
+            if hasattr(self, name):
+                setattr(model, name, getattr(self, name).copy())
         return model

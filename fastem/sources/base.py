@@ -90,6 +90,10 @@ class Source:
             )
         return values
 
+    def labels(self, values: Any) -> Any:
+        """As `column`; a source whose columns may hold words returns these."""
+        return self.column(values)
+
     def choosing(self, *, only: Sequence[str] | None = None, without: Sequence[str] = ()) -> Source:
         """This source; or a copy with other features, if columns have names and the user hasn't chosen among them."""
         return self
