@@ -926,9 +926,9 @@ def test_a_file_that_chance_has_damaged_is_refused_or_the_same(chance_file, data
 
 JUNK = [
     None, True, 0, 1, -1, 2, 3, 625, 2**63, 2**64, 10**30, 0.5, -0.5, 1e308, 5e-324, float("nan"), float("inf"), "",
-    "plain", "tied", "spherical", "\ud800", [], [[]], {}, {"@array": "weights"}, {"@array": "precisions"}, {"@array": []},
-    {"@strings": ["a", "b"]}, {"@family": "tied"}, {"@class": "Plain", "fields": {}}, {"@class": "Popen"},
-    {"@class": "FitReport", "fields": {}}, {"@visited": [1, [], []]}, {"@random_state": []},
+    "plain", "tied", "spherical", "\ud800", [], [[]], {}, {"@array": "weights"}, {"@array": "precisions"},
+    {"@array": []}, {"@strings": ["a", "b"]}, {"@family": "tied"}, {"@class": "Plain", "fields": {}},
+    {"@class": "Popen"}, {"@class": "FitReport", "fields": {}}, {"@visited": [1, [], []]}, {"@random_state": []},
 ]  # fmt: skip
 
 

@@ -276,10 +276,14 @@ class BaseMixture(
             return source.choosing(
                 only=only, without=[values for values in excluded_columns if isinstance(values, str)]
             )
-        if not self._is_plain(X, reset, least):
+        if self._is_plain(X, reset, least):
+            source = ArraySource(X)
+        else:
             check_numbers(X, "X")
+            names = [str(name) for name in X.columns] if hasattr(X, "columns") else None
             X = validate_data(self, X, reset=reset, dtype="numeric", ensure_all_finite=False, ensure_min_samples=least)
-        source = ArraySource(X)
+            source = ArraySource(X)
+            source.feature_names = names
         source.is_validated = True
         return source
 

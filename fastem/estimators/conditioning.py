@@ -10,6 +10,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ..kernels.threads import numba_limit
 from ..model import conditioning
+from ..sources import check_numbers
 from ..sources.incomplete import incomplete_rows
 
 if TYPE_CHECKING:
@@ -168,6 +169,7 @@ class ConditioningMixin:
             raise ValueError("n_draws and return_std exclude each other: the draws show the deviation")
         if n_draws is not None and n_draws < 1:
             raise ValueError(f"n_draws should be 1 or more, or None; got {n_draws}")
+        check_numbers(X, "X")
         X = validate_data(self, X, reset=False, dtype=np.float64, ensure_all_finite="allow-nan")
         points, parameters = incomplete_rows(X), self._parameters()
         if n_draws is not None:

@@ -2,8 +2,8 @@
 
 `header` is a dict for JSON: `format` 'fastem', `version` of the format, `written_by`, `class`, the constructor's
 `params` and the fitted `attributes`, among these the state of an unfinished fit. {"@array": NAME} stands for an array,
-the archive's member NAME, which says where it belongs ('means', 'params.means_init'); {"@class": NAME, "fields": {...}} for an object of this package. The format is documented for
-users in `GaussianMixture.save`.
+the archive's member NAME, which says where it belongs, such as 'means' or 'params.means_init'; {"@class": NAME,
+"fields": {...}} for an object of this package. The format is documented for users in `GaussianMixture.save`.
 """
 
 import errno
@@ -120,7 +120,7 @@ def with_attributes(model, attributes, arrays):
 def encoded(value, arrays, path=()):
     """A value encoded for JSON, with its arrays added to `arrays`; TypeError, which names it, if it can't be stored.
 
-    path: names that lead to the value, of which its array's name is made, such as 'means' or 'unfinished.accepted.means'.
+    path: names that lead to the value; they make the name of its array, such as 'means' or 'unfinished.accepted.means'.
     """
     name = path[-1] if path else "it"
     if isinstance(value, np.generic):  # before float, as np.float64 is a float, too

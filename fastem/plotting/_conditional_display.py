@@ -10,7 +10,7 @@ import numpy as np
 from ..extras import needed
 from . import _legend
 from ._cloud import Cloud
-from ._mixture import Mixture
+from ._mixture import Mixture, as_fastem
 from ._panels import bounds_of
 from ._points import feature_names_of, is_seen, mixed_colors, n_outside, points_of
 from ._points_display import chosen_features
@@ -134,6 +134,7 @@ class ConditionalDisplay:
         ImportError
             Without matplotlib.
         """
+        model = as_fastem(model)
         points = None if X is None else points_of(X, model, feature_names, max_points, sample_weight)
         names = feature_names_of(model, feature_names) if points is None else points.names
         held = _given(given, names)

@@ -272,11 +272,17 @@ class Source:
         return out
 
 
-def nonfinite_error(n_rows, where, is_nan, estimator):
-    """The error for points that hold NaN or infinity: scikit-learn's message, and where the first such row is."""
+def nonfinite_error(n_rows, where, values, names, allows_missing, estimator):
+    """The error for points that hold NaN or infinity: scikit-learn's message, and where the first such value is.
+
+    values: the first such row; names: those of its columns, or None.
+    """
+    is_nan = not allows_missing and bool(np.isnan(values).any())
     plural = "s hold" if n_rows > 1 else " holds"
     what = "NaN" if is_nan else "infinity"
-    message = f"Input X contains {what}.\n{n_rows} row{plural} NaN or infinity, the first is {where}."
+    bad = np.isinf(values) if allows_missing else ~np.isfinite(values)
+    column = "" if names is None else f", in column {names[int(bad.argmax())]!r}"
+    message = f"Input X contains {what}.\n{n_rows} row{plural} NaN or infinity, the first is {where}{column}."
     if is_nan:
         message += (
             f"\n{estimator} does not accept missing values encoded as NaN natively: drop those rows, "
