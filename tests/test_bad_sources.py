@@ -37,7 +37,11 @@ def dates(X):
         (lambda X: lambda: [X[:0], X[:0]], SourceError, "gave no rows"),
         (lambda X: lambda: [X[:2]], ValueError, "Expected n_samples >= n_components but got n_components = 3, n_samp"),
         (lambda X: lambda: [X, X[:, :3]], SourceError, "block 1 has 3 columns, not 4 like those before"),
-        (lambda X: lambda: [frame(X).assign(width="broad")], SourceError, "column 'width' holds text: 'broad' in row 0.*of numbers are 'length', 'height', 'weight'"),
+        (
+            lambda X: lambda: [frame(X).assign(width="broad")],
+            SourceError,
+            "column 'width' holds text: 'broad' in row 0.*of numbers are 'length', 'height', 'weight'",
+        ),
         (lambda X: lambda: [X.astype(str)], SourceError, "block 0 is of dtype <U32, but should hold real numbers"),
         (lambda X: lambda: [X, X * 1j], SourceError, "block 1 is of dtype complex128, but should hold real numbers"),
         (lambda X: lambda: [dates(X)], SourceError, "block 0 should hold real numbers, but has dtype datetime64"),

@@ -44,6 +44,10 @@ class Data:
     """Sample weights: ndarray of shape (n,), or None."""
     labels: object
     """`Labels`, or None."""
+    ids: object
+    """What the column of `--id` holds in each row, dropped ones included: a list of Arrow arrays; or None."""
+    kept: object
+    """Which rows have no missing value, if the others were dropped: bool ndarray; None if no row was dropped."""
     refuse_missing: object
     """Function to call after an error: raises TableError if a value of the points can't be used, and says which."""
 
@@ -93,7 +97,7 @@ class _Table:
     # How `records` are written as text; text tables have ways of their own.
     delimiter, decimal_point, titles = ",", ".", None
 
-    def chosen(self, columns=None, aside=(), is_weighted=False):
+    def chosen(self, columns=None, aside=(), is_weighted=False, exclude=None):
         """Numbers of the feature columns: the given `columns` in that order, by default all that may be features.
 
         By default, columns that only name or number the rows are left out unless there are no others. Columns without
@@ -107,10 +111,16 @@ class _Table:
             Columns of weights and labels.
         is_weighted : bool
             Whether one of the columns aside holds weights.
+        exclude : str, default=None
+            Columns that are no features, as in `columns`.
         """
+        excluded = [] if exclude is None else self._listed(exclude, "--exclude")
         if columns is not None:
-            return self._asked_for(columns, aside)
-        left_out = self._empty_columns_left_out()
+            numbers = [j for j in self._asked_for(columns, aside) if j not in excluded]
+            if not numbers:
+                raise TableError(f"{self.path}: no column is left for the features")
+            return numbers
+        left_out = [*self._empty_columns_left_out(), *excluded]
         numbers = [j for j in self._of_numbers() if j not in aside and j not in left_out]
         of_rows = {j: said for j in numbers if (said := self._said_of_rows(j))}
         if len(of_rows) < len(numbers):
@@ -126,16 +136,21 @@ class _Table:
         return numbers
 
     def _asked_for(self, columns, aside):
-        numbers = []
-        for name in _listed(columns):
-            numbers += self._range(name) or [self.column(name)]
-        if len(set(numbers)) < max(len(numbers), 1):
-            raise TableError(f"--columns should name one or more columns, each once, got {columns!r}")
+        numbers = self._listed(columns, "--columns")
         if both := set(numbers).intersection(aside):
-            raise TableError(f"{self._named(both.pop())} is in --columns, but also in --weights or --labels")
+            raise TableError(f"{self._named(both.pop())} is in --columns, but also in --weights, --labels or --id")
         return numbers
 
-    def _range(self, text):
+    def _listed(self, columns, option):
+        """The numbers of the columns that an option lists."""
+        numbers = []
+        for name in _listed(columns):
+            numbers += self._range(name, option) or [self.column(name)]
+        if len(set(numbers)) < max(len(numbers), 1):
+            raise TableError(f"{option} should name one or more columns, each once, got {columns!r}")
+        return numbers
+
+    def _range(self, text, option):
         """The numbers of the columns in a range such as '2-9'; None if the text is no range, or a column's name."""
         match = re.fullmatch(r"(\d+) ?- ?(\d+)", text)
         if not match or text in self.names:
@@ -143,7 +158,7 @@ class _Table:
         first, last = int(match[1]), int(match[2])
         if not 1 <= first <= last <= len(self.names):
             raise TableError(
-                f"{self.path}: --columns {text}: the table has {many(len(self.names), 'column')}, numbered from 1"
+                f"{self.path}: {option} {text}: the table has {many(len(self.names), 'column')}, numbered from 1"
             )
         return range(first - 1, last)
 
@@ -192,19 +207,63 @@ class _Table:
         """Columns that may be features."""
         return range(len(self.names))
 
-    def read(self, features, weights=None, labels=None, watch=None):
-        """`Data` of these columns, given by number; `watch(n_rows)` is called now and then (text only)."""
-        points = self.points(features)
+    def read(self, features, weights=None, labels=None, watch=None, ids=None, drop_missing=False):
+        """`Data` of these columns, given by number.
+
+        watch: a function that is called with the number of rows now and then (text only). drop_missing: whether rows
+        that lack a value of a feature are left out.
+        """
+        points, kept = self.points(features), None
+        if drop_missing:
+            kept = np.concatenate([~np.isnan(rows).any(axis=1) for rows in self.blocks(features)])
+            kept = self._noted(kept)
+        if kept is not None:
+            points = _NamedBlocks(partial(self._kept_blocks, features, kept), self._shown(features))
         column = None if weights is None else np.concatenate([rows[:, 0] for rows in self.blocks([weights])])
+        column = column if column is None or kept is None else column[kept]
         self._check(column, weights)
         vocabulary = None
         if labels is not None:
             vocabulary = Labels(self._named(labels))
             for words in self._words(labels):
                 vocabulary.add(words)
+            vocabulary.keep(kept)
         return Data(
-            points, self.n_rows, self._names(features), column, vocabulary, partial(self.refuse_missing, features)
+            points,
+            self.n_rows if kept is None else int(kept.sum()),
+            self._names(features),
+            column,
+            vocabulary,
+            None if ids is None else list(self._words(ids)),
+            kept,
+            partial(self.refuse_missing, features),
         )
+
+    def _kept_blocks(self, features, kept):
+        """Rows of these columns, some at a time, without those that aren't kept."""
+        first = 0
+        for rows in self.blocks(features):
+            yield rows[kept[first : first + len(rows)]]
+            first += len(rows)
+
+    def _noted(self, kept):
+        """Which rows are kept, or None if all are; says how many are not, and raises TableError if no row is."""
+        n_dropped = len(kept) - int(kept.sum())
+        if not n_dropped:
+            return None
+        if n_dropped == len(kept):
+            raise TableError(f"{self.path}: every row lacks a value of a feature, so --drop-missing leaves none")
+        said = "lacks a value and is" if n_dropped == 1 else "lack a value and are"
+        note(f"{self.path}: {many(n_dropped, 'row')} {said} left out")
+        return kept
+
+    def _shown(self, features):
+        """Names of these columns for a source; None if the file has none."""
+        return self._names(features) if self.has_names else None
+
+    def with_words(self, features, words):
+        """Yield blocks of (rows of the features; what another column, `words`, holds in each row: an Arrow array)."""
+        return zip(self.blocks(features), self._words(words), strict=True)
 
     def refuse_missing(self, features, blocks=None, first=0):
         """Raise TableError if a value of these columns is infinite, or missing where none may be.
@@ -265,6 +324,10 @@ class TextTable(_Table):
         """Rows of these columns, some at a time."""
         return (rows for rows, _ in self._file.blocks(numbers, allows_missing=self.allows_missing))
 
+    def with_words(self, features, words):
+        for rows, (strings,) in self._file.blocks(features, (words,), allows_missing=self.allows_missing):
+            yield rows, strings
+
     def records(self, numbers):
         """Yield blocks of (rows of these columns, in which values may be missing; all fields, as CSV has them)."""
         return self._file.records(numbers)
@@ -276,22 +339,32 @@ class TextTable(_Table):
     def _first_values(self, j):
         return [fields[j] for fields in self._file.sample if j < len(fields)]
 
-    def read(self, features, weights=None, labels=None, watch=None):
-        spool, column = _Spool(len(features)), []
+    def read(self, features, weights=None, labels=None, watch=None, ids=None, drop_missing=False):
+        spool, column, kept, called = _Spool(len(features)), [], [], None if ids is None else []
         vocabulary = None if labels is None else Labels(self._named(labels))
-        for rows, words in self._file.blocks(features, labels, weights, self.allows_missing):
+        words = [j for j in (labels, ids) if j is not None]
+        for rows, strings in self._file.blocks(features, words, weights, self.allows_missing):
+            if labels is not None:
+                vocabulary.add(strings[0])
+            if ids is not None:
+                called.append(strings[-1])
+            if drop_missing:
+                kept.append(~np.isnan(rows[:, : len(features)]).any(axis=1))
+                rows = rows[kept[-1]]
             spool.append(rows[:, : len(features)])
             if weights is not None:
                 column.append(rows[:, -1].copy())
-            if labels is not None:
-                vocabulary.add(words)
             if watch:
                 watch(spool.n_rows)
+        kept = self._noted(np.concatenate(kept)) if kept else None
+        if labels is not None:
+            vocabulary.keep(kept)
         points = ArraySource(spool.array())
-        points.feature_names = self._names(features) if self.has_names else None
+        points.feature_names = self._shown(features)
         column = None if weights is None else np.concatenate(column)
         self._check(column, weights)
-        return Data(points, spool.n_rows, self._names(features), column, vocabulary, lambda: None)  # already checked
+        checked = lambda: None  # noqa: E731  (the reader has checked them)
+        return Data(points, spool.n_rows, self._names(features), column, vocabulary, called, kept, checked)
 
 
 class ArrayTable(_Table):
@@ -370,6 +443,12 @@ class ParquetTable(_Table):
     def _first_values(self, j):
         first = next(self._all.batches([self.names[j]]), None)
         return [] if first is None else [spelled(value) for value in first[-1].column(0)[:_FIRST].to_pylist()]
+
+    def with_words(self, features, words):
+        names = self._names(features)
+        for _, _, batch in self._all.batches(list(dict.fromkeys([*names, self.names[words]]))):
+            rows, _ = as_rows(batch.select(names), self.path)
+            yield rows, batch.column(batch.schema.names.index(self.names[words]))
 
     def _words(self, j):
         return (batch.column(0) for _, _, batch in self._all.batches([self.names[j]]))
