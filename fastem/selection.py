@@ -147,7 +147,7 @@ def select(
         raise ValueError(
             f"one_standard_error needs criterion='held_out', but criterion is {criterion!r}: change one of them"
         )
-    listeners = [callbacks] if callable(callbacks) else list(callbacks)
+    listeners = list(callbacks) if hasattr(callbacks, "__iter__") else [callbacks]
     if not all(map(callable, listeners)):
         raise ValueError(f"callbacks should be functions of one argument, but got {callbacks!r}")
     if verbose:

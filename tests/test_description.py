@@ -19,6 +19,7 @@ from fastem.datasets import load_faithful
 from fastem.model.families import FAMILIES, STANDARD
 
 from .fits import fitted, points, quietly
+from .grids import grid
 
 X, _ = points(400, n_features=3)
 FRAME = pd.DataFrame(X, columns=["length", "width", "height"])
@@ -61,7 +62,7 @@ def test_the_version_stands_in_one_place(tmp_path):
 # -- summary, n_parameters_ -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("covariance_type", [*STANDARD, "VEI", "EEV"])
+@grid("covariance_type", [*STANDARD, "VEI", "EEV"], quick=STANDARD)
 def test_summary_has_weights_means_and_deviations(covariance_type):
     model = quietly(GaussianMixture(3, covariance_type=covariance_type, random_state=0), FRAME)
     table = model.summary()
@@ -98,7 +99,7 @@ def test_n_parameters_are_those_that_bic_counts(covariance_type):
 # -- sorted -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("covariance_type", [*STANDARD, "VVE"])
+@grid("covariance_type", [*STANDARD, "VVE"], quick=["full", "tied"])
 @pytest.mark.parametrize("by", ["weight", "mean", "width", 2, [2, 0, 1]])
 def test_sorted_is_the_same_mixture_in_another_order(covariance_type, by):
     model = quietly(GaussianMixture(3, covariance_type=covariance_type, random_state=0), FRAME)
