@@ -127,7 +127,7 @@ def _make_files():
 NOT_A_NUMBER = "is not a number; choose columns with --columns, or leave some out with --exclude…"
 HEADER = ", or use --header if this line holds names…"
 UNUSABLE = "drop those rows, or fill them in"
-MISSING = "drop those rows, fill them in, or fit with --missing em"
+MISSING = "leave those rows out by --drop-missing, fill them in, or fit with --missing em"
 INFINITE = "drop those rows, or leave those cells empty"
 COLLAPSED = "some components have ill-defined empirical covariance …"  # as scikit-learn says it
 
