@@ -86,8 +86,8 @@ class Source:
         """Weights or labels as given; a source with named columns also takes the name of a column."""
         if isinstance(values, str):
             raise ValueError(
-                f"got the column name {values!r}, but X has no named columns beside its features: pass an array, such as "
-                f"X[{values!r}], and X without it"
+                f"got the column name {values!r}, but X has no named columns beside its features: pass an array, "
+                f"such as X[{values!r}], and X without it"
             )
         return values
 
