@@ -59,9 +59,10 @@ class BaseMixture(
         classes = getattr(self, "classes_", None)
         if classes is None:
             return components
+        words = np.append(classes, "noise")  # noise is component -1
         if isinstance(components, np.ndarray):
-            return classes[components]
-        return components.map_blocks(classes.__getitem__, dtype=object)  # a Dask array
+            return words[components]
+        return components.map_blocks(words.__getitem__, dtype=object)  # a Dask array
 
     def predict_proba(self, X: Points) -> NDArray[np.floating]:
         """Responsibilities: the probability of each component given the point (Bishop 2006, eq. 9.23).

@@ -24,10 +24,10 @@ _ROWS, _FEATURES = 30, 10
 
 # Fitted attributes with an entry for each component; in some models some of them are shared by all components.
 _OF_COMPONENTS = (
-    "weights_", "means_", "component_names_", "classes_", "weight_concentration_", "mean_precision_", "scales_",
+    "weights_", "means_", "component_names_", "classes_", "weight_concentration_", "mean_precision_",
     "degrees_of_freedom_", "loadings_", "noise_variances_",
 )  # fmt: skip
-_OF_FAMILY = "covariances_", "precisions_", "precisions_cholesky_"
+_OF_FAMILY = "covariances_", "scales_", "precisions_", "precisions_cholesky_"
 
 
 class DescribingMixin:
@@ -47,6 +47,7 @@ class DescribingMixin:
         table : pandas.DataFrame
             One row a component: `weight`, then `mean_` and `std_` (standard deviation) of each feature. The index has
             the names of the components if they have some, else their numbers. Features without names are x0, x1, ...
+            A noise component is the last row, 'noise', with its weight alone.
 
         Raises
         ------
@@ -70,7 +71,10 @@ class DescribingMixin:
         columns = {"weight": self.weights_}
         for j, name in enumerate(self._feature_names()):
             columns[f"mean_{name}"], columns[f"std_{name}"] = self.means_[:, j], deviations[:, j]
-        return pandas.DataFrame(columns, index=pandas.Index(self._component_names(), name="component"))
+        table = pandas.DataFrame(columns, index=pandas.Index(self._component_names(), name="component"))
+        if hasattr(self, "noise_weight_"):
+            table.loc["noise"] = [self.noise_weight_, *[np.nan] * (len(columns) - 1)]
+        return table
 
     def sorted(self, by: str | int | Sequence[int] = "weight") -> Self:
         """A copy of the fitted mixture with its components in another order, such as one that doesn't vary with seeds.
@@ -146,7 +150,12 @@ class DescribingMixin:
 
     def _deviations(self) -> NDArray[np.float64]:
         """Standard deviation of each feature in each component, (K, D)."""
-        variances = FAMILIES[self.covariance_type].variances(self.covariances_, *self.means_.shape)
+        covariances, tails = getattr(self, getattr(self, "_covariances", "covariances_")), getattr(self, "_tails", None)
+        variances = FAMILIES[self.covariance_type].variances(covariances, *self.means_.shape)
+        if tails is not None:  # t distributions have no variance with 2 degrees of freedom or fewer
+            with np.errstate(divide="ignore", invalid="ignore"):
+                factors = np.where(np.isinf(tails), 1.0, np.where(tails > 2, tails / (tails - 2), np.inf))
+            variances = variances * factors[:, None]
         return np.sqrt(variances)
 
     def _feature_names(self):
@@ -172,7 +181,7 @@ class DescribingMixin:
             + [f"{self.means_[k, j]:.4g} ± {deviations[k, j]:.3g}" for j in range(len(names))]
             for k in shown
         ]
-        notes = []
+        notes = [f"noise: weight {self.noise_weight_:.4f}"] if hasattr(self, "noise_weight_") else []
         if len(shown) < n_components:
             notes.append(f"The {len(shown)} heaviest of {n_components} components; summary() has all.")
         if len(names) < n_features:

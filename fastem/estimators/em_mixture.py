@@ -301,7 +301,7 @@ class EMMixture(StreamingMixin, BaseMixture):
         if labels is None:
             return None, {}
         known = getattr(self, "component_names_", None) if self._goes_on() else None
-        labels, names = coded(source.labels(labels), self.n_components, known)
+        labels, names = coded(source.labels(labels), self.n_components, known, getattr(self, "_has_noise", False))
         if names is None:
             return labels, {}
         if known is None and self._goes_on():

@@ -7,9 +7,10 @@ import numpy as np
 from ..model.names import all_named
 
 _SHOWN = 5  # words that an error lists, at most
+_NOISE = "noise"
 
 
-def coded(labels, n_components, known=None):
+def coded(labels, n_components, known=None, has_noise=False):
     """Labels as numbers of components, -1 where there is none; what isn't a vector of labels is returned as it is.
 
     Words are numbered in alphabetical order, categories in their own. None, NaN, NA, "" and -1 are no label.
@@ -20,6 +21,8 @@ def coded(labels, n_components, known=None):
     n_components : int
     known : sequence of str, default=None
         Names of the components that there are already; words must be among them.
+    has_noise : bool
+        Whether there is a noise component: the word 'noise' is its label, -2.
 
     Returns
     -------
@@ -60,12 +63,13 @@ def coded(labels, n_components, known=None):
                 f"labels should be all integers or all words, with None, NaN or -1 for unknown, but {said}"
             )
         return np.array([-1 if value is None else value for value in distinct], dtype=np.int64)[codes], None
-    if not present:
-        return np.full(len(codes), -1, dtype=np.int64), None
-    words = _words(present, categories, set(codes.tolist()), n_components, known)
-    number_of = {word: k for k, word in enumerate(words)}
+    noise = {_NOISE: -2} if has_noise else {}
+    used = set(codes.tolist())
+    present = [word for word in present if word not in noise and (categories is None or categories.index(word) in used)]
+    words = _words(present, categories is not None, n_components, known) if present else []
+    number_of = {**{word: k for k, word in enumerate(words)}, **noise}
     numbers = np.array([-1 if value is None else number_of.get(value, -1) for value in distinct], dtype=np.int64)
-    return numbers[codes], np.array(words, dtype=object)
+    return numbers[codes], np.array(words, dtype=object) if present else None
 
 
 def _whole(array, labels):
@@ -95,17 +99,16 @@ def _plain(value):
     return value
 
 
-def _words(present, categories, used, n_components, known):
-    """The names of all components."""
+def _words(present, are_ordered, n_components, known):
+    """The names of all components, given the words among the labels."""
     if known is not None:
-        unknown = [word for word in present if word not in known and (categories is None or word in categories)]
-        unknown = [word for word in unknown if categories is None or categories.index(word) in used]
+        unknown = [word for word in present if word not in known]
         if unknown:
             raise ValueError(
                 f"labels has the word {unknown[0]!r}, but the fitted components are called {', '.join(known)}"
             )
         return list(known)
-    words = sorted(present) if categories is None else [w for i, w in enumerate(categories) if i in used]
+    words = present if are_ordered else sorted(present)
     if len(words) > n_components:
         few = ", ".join(words[:_SHOWN]) + (", ..." if len(words) > _SHOWN else "")
         raise ValueError(

@@ -101,7 +101,7 @@ class StreamingMixin:
         if labels is None:
             return None
         known = getattr(self, "component_names_", None)
-        labels, names = coded(source.labels(labels), self.n_components, known)
+        labels, names = coded(source.labels(labels), self.n_components, known, getattr(self, "_has_noise", False))
         if names is not None and known is None:
             raise ValueError(
                 "labels of a batch can be words only if the components have names: call fit first, with words, or give "
