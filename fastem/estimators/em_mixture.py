@@ -322,7 +322,7 @@ class EMMixture(StreamingMixin, BaseMixture):
             "means_": parameters.means.astype(dtype),
             "covariances_": parameters.covariances.astype(dtype),
             "precisions_cholesky_": parameters.precisions_cholesky.astype(dtype),
-            "precisions_": parameters.precisions().astype(dtype),
+            "precisions_": parameters.precisions().astype(dtype, copy=False),
             "converged_": result.converged,
             "n_iter_": result.n_iter,
             "lower_bound_": result.lower_bound,
