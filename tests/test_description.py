@@ -1,5 +1,6 @@
 """What models and reports show of themselves: tables, orders, HTML, and the package its names."""
 
+import doctest
 import re
 import subprocess
 import sys
@@ -14,8 +15,10 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.exceptions import NotFittedError
 
 import fastem
+import fastem.selected
 from fastem import BayesianGaussianMixture, GaussianMixture
 from fastem.datasets import load_faithful
+from fastem.estimators import describing
 from fastem.model.families import FAMILIES, STANDARD
 
 from .fits import fitted, points, quietly
@@ -94,6 +97,12 @@ def test_n_parameters_are_those_that_bic_counts(covariance_type):
     assert model.bic(X) + 2 * 400 * model.score(X) == pytest.approx(model.n_parameters_ * np.log(400))
     assert not hasattr(GaussianMixture(), "n_parameters_")
     assert quietly(BayesianGaussianMixture(n_components=3, random_state=0), X).n_parameters_ > 0
+
+
+def test_examples_print_what_they_say():
+    for module in (describing, fastem.selected):
+        found = doctest.testmod(module, optionflags=doctest.NORMALIZE_WHITESPACE)
+        assert found.attempted and not found.failed
 
 
 # -- sorted -----------------------------------------------------------------------------------------------------------

@@ -58,13 +58,12 @@ class DescribingMixin:
         Examples
         --------
         >>> from fastem import GaussianMixture
-        >>> from fastem.datasets import load_faithful
-        >>> model = GaussianMixture(2, random_state=0).fit(load_faithful(as_frame=True).data)
-        >>> model.summary().round(2)
-                   weight  mean_eruptions  std_eruptions  mean_waiting  std_waiting
+        >>> from fastem.datasets import load_galaxies
+        >>> GaussianMixture(2, random_state=0).fit(load_galaxies().data).sorted().summary().round(2)
+                   weight   mean_x0   std_x0
         component
-        0            0.64            4.29           0.41         79.97         5.99
-        1            0.36            2.04           0.26         54.48         5.80
+        0            0.91  21867.12  3150.38
+        1            0.09   9709.30   422.12
         """
         check_is_fitted(self)
         pandas, deviations = needed("pandas", "pandas"), self._deviations()
