@@ -17,7 +17,7 @@ from ..sources import ArraySource
 from . import reporting
 from .live import Live
 from .messages import TableError, many, note, one_line
-from .naming import for_json, in_words, names_of
+from .naming import for_json, in_words, names_of, noise_of
 from .outputs import check_names, named, replacing, spread, text_to, texts_of, write_rows
 from .pictures import FILMS, PICTURES, check_suffix, plotting, save
 from .tables import open_table
@@ -177,7 +177,7 @@ def _read(options, live):
     options.id_name = None if ids is None else table.names[ids]
     if labels is None:
         return data, None, None
-    components, known = data.labels.components(options.components)
+    components, known = data.labels.components(options.components, options.noise_volume is not None)
     if all(str(k) == word for k, word in known.items()):
         return data, components, None
     names = all_named(known, options.components)
@@ -198,6 +198,8 @@ def _arguments(options):
         "n_threads": options.threads,
         "missing": options.missing,
         **({} if options.prior is None else {"prior": options.prior}),
+        **({} if options.noise_volume is None else {"noise": options.noise_volume}),
+        "shrinkage": options.shrinkage,
     }
 
 
@@ -326,6 +328,7 @@ def _report(result, model):
             "missing": many(result["n_missing"], "value") if result["n_missing"] else None,
             "weights": None if weight is None else f"{weight:,g} in all",
             "model": f"{many(result['n_components'], 'component')}, {result['covariance_type']} covariance",
+            "noise": noise_of(model),
             "log-likelihood": f"{total:,.3f} nats ({mean:.6f} per point)",
             "BIC": f"{result['bic']:,.3f} (lower is better)",
             "iterations": n_iter,

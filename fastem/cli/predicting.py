@@ -40,6 +40,7 @@ def predict(options):
         if options.proba:
             called = names_of(model)
             names += [f"p_{called[k]}" if called else f"p{k}" for k in range(len(model.means_))]
+            names += ["p_noise"] * hasattr(model, "noise_weight_")
         if options.density:
             names.append("log_density")
         n_values = len(names) - (ids is not None)
@@ -75,7 +76,10 @@ def _labelled(model, rows, options):
     """Columns of labels, and of what else the options ask for."""
     columns = [in_words(model, model.predict(rows))]
     if options.proba:
-        columns += list(model.predict_proba(rows).T)
+        shares = model.predict_proba(rows)
+        columns += list(shares.T)
+        if hasattr(model, "noise_weight_"):
+            columns.append(np.maximum(1 - shares.sum(axis=1), 0.0))
     if options.density:
         columns.append(model.score_samples(rows))
     return columns

@@ -25,7 +25,7 @@ _ROWS, _FEATURES = 30, 10
 # Fitted attributes with an entry for each component; in some models some of them are shared by all components.
 _OF_COMPONENTS = (
     "weights_", "means_", "component_names_", "classes_", "weight_concentration_", "mean_precision_",
-    "degrees_of_freedom_", "loadings_", "noise_variances_",
+    "degrees_of_freedom_", "loadings_", "noise_variances_", "shrinkage_",
 )  # fmt: skip
 _OF_FAMILY = "covariances_", "scales_", "precisions_", "precisions_cholesky_"
 
