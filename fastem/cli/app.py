@@ -69,7 +69,7 @@ def _as_listed_types(text):
 
 
 def _as_counts(text):
-    """The numbers of components that '1-9' or '2,4,8' lists."""
+    """The numbers (of components, of factors) that '1-9' or '2,4,8' lists."""
     counts = set()
     for part in text.split(","):
         low, dash, high = part.partition("-")
@@ -163,8 +163,11 @@ def fit(
     delimiter: Delimiter = None,
     header: Header = None,
     covariance: Annotated[
-        CovarianceType, _option(metavar="TYPE", help=f"{', '.join(STANDARD)}; mclust's EII to VVV.", panel="Model")
+        CovarianceType, _option(metavar="TYPE", help=f"{', '.join(STANDARD)}, factors; mclust's EII to VVV.", panel="Model")
     ] = "full",
+    factors: Annotated[
+        int | None, _option(metavar="Q", callback=_as_count, help="Number of factors, for factors.", panel="Model")
+    ] = None,
     init: Annotated[
         Initialization,
         _option(metavar="HOW", help=f"{', '.join(get_args(Initialization))}.", panel="Model"),
@@ -281,6 +284,9 @@ def select(
     covariance: Annotated[
         str, _option(metavar="TYPES", callback=_as_listed_types, help="Covariance types to try, or all.", panel="Model")
     ] = ",".join(STANDARD),
+    factors: Annotated[
+        str | None, _option(metavar="1-6", callback=_as_counts, help="Numbers of factors to try.", panel="Model")
+    ] = None,
     criterion: Annotated[
         Literal["bic", "aic", "icl", "held_out"],
         _option(metavar="NAME", help="bic, aic, icl, held_out.", panel="Model"),

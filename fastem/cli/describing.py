@@ -5,7 +5,7 @@ import json
 from ..files.summary import summary
 from . import reporting
 from .messages import TableError, many
-from .naming import feature_names, for_json, names_of
+from .naming import covariances_for_json, feature_names, for_json, names_of
 
 
 def info(options):
@@ -24,7 +24,7 @@ def info(options):
         "lower_bounds": list(map(float, model.lower_bounds_)),
         "weights": model.weights_.tolist(),
         "means": model.means_.tolist(),
-        "covariances": model.covariances_.tolist(),
+        **covariances_for_json(model),
         **for_json(model),
     }
     if options.json:

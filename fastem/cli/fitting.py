@@ -16,7 +16,7 @@ from ..sources import ArraySource
 from . import reporting
 from .live import Live
 from .messages import TableError, many, note, one_line
-from .naming import all_named, for_json, in_words, names_of
+from .naming import all_named, covariances_for_json, for_json, in_words, names_of
 from .outputs import named, replacing, text_to, write_rows
 from .pictures import FILMS, PICTURES, check_suffix, plotting, save
 from .tables import open_table
@@ -54,6 +54,7 @@ def select(options):
                     data.points,
                     n_components=options.components,
                     covariance_type=options.covariance,
+                    n_factors=options.factors,
                     criterion=options.criterion,
                     sample_weight=data.weights,
                     **_arguments(options),
@@ -178,6 +179,7 @@ def _fit(data, labels, options, live):
     model = fastem.GaussianMixture(
         n_components=options.components,
         covariance_type=options.covariance,
+        n_factors=options.factors,
         init_params=options.init,
         algorithm=options.algorithm,
         assignment=options.assignment,
@@ -276,7 +278,7 @@ def _describe(model, data, options, seconds, warned):
         "seconds": seconds,
         "weights": model.weights_.tolist(),
         "means": model.means_.tolist(),
-        "covariances": model.covariances_.tolist(),
+        **covariances_for_json(model),
         **for_json(model),
         "warnings": warned,
     }

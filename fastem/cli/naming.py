@@ -5,6 +5,8 @@ from itertools import count
 
 import numpy as np
 
+from ..model.families import FAMILIES
+
 
 def all_named(known, n_components):
     """A name for each component, given those of some.
@@ -45,6 +47,12 @@ def for_json(model):
     """{'labels': {'0': name of component 0, ...}}; {} if components have no names."""
     names = names_of(model)
     return {} if names is None else {"labels": {str(k): name for k, name in names.items()}}
+
+
+def covariances_for_json(model):
+    """{'covariances': ...}: the fitted attributes that describe the covariances, by names without underscores."""
+    names = FAMILIES[model.covariance_type].described_by
+    return {name.removesuffix("_"): getattr(model, name).tolist() for name in names}
 
 
 def in_words(model, components):

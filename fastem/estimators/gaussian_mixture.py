@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict
+from numbers import Integral
 from typing import TYPE_CHECKING
 
 import numpy as np
-from sklearn.utils._param_validation import StrOptions
+from sklearn.utils._param_validation import Interval, StrOptions
 
 from ..fitting import em
 from ..fitting.initialization import moments
 from ..model.families import FAMILIES
+from ..model.families.base import NotInFamily
 from ..model.parameters import Parameters
 from ..model.priors.penalized import ConjugatePrior, PenalizedFamily, default_prior
 from ..sources.annotations import HARD
@@ -192,6 +194,7 @@ class GaussianMixture(EMMixture):
         "precisions_init": ["array-like", None],
         "prior": [StrOptions({"default"}), dict, None],
         "missing": [StrOptions({"error", "em"})],
+        "n_factors": [Interval(Integral, 1, None, closed="left"), None],
     }
 
     def __init__(
@@ -217,6 +220,7 @@ class GaussianMixture(EMMixture):
         forgetting: float = 0.3,
         prior: str | dict[str, Any] | None = None,
         missing: str = "error",
+        n_factors: int | None = None,
     ) -> None:
         self.n_components = n_components
         self.covariance_type = covariance_type
@@ -238,6 +242,7 @@ class GaussianMixture(EMMixture):
         self.forgetting = forgetting
         self.prior = prior
         self.missing = missing
+        self.n_factors = n_factors
 
     @classmethod
     def from_parameters(
@@ -257,7 +262,8 @@ class GaussianMixture(EMMixture):
             Summing to 1.
         means : array-like of shape (K, D)
         covariances : array-like
-            In the shape of `covariances_`, symmetric positive definite.
+            In the shape of `covariances_`, symmetric positive definite. For 'factors' a pair of arrays in the shapes of
+            `loadings_` and `noise_variances_`.
         covariance_type : str, default='full'
             As in the constructor.
         **params
@@ -274,13 +280,15 @@ class GaussianMixture(EMMixture):
             If shapes disagree, weights don't sum to 1, a covariance isn't positive definite, or the covariances don't
             satisfy the constraint of their type, relatively to 1e-6.
         """
+        covariances, determined = FAMILIES[covariance_type].given(covariances)
+        params = {**determined, **params}
         means = np.asarray(means, dtype=np.float64)
         if means.ndim != 2:
             raise ValueError(f"means should have the shape (n_components, n_features), but got {means.shape}")
         n_components, n_features = means.shape
         model = cls(n_components, covariance_type=covariance_type, **params)
         model._validate_params()
-        family = FAMILIES[covariance_type]
+        family = model._covariance_family(n_features)
         weights = check_weights(weights, n_components, "weights")
         means = check_means(means, n_components, n_features, "means")
         covariances = check_matrices(covariances, family, n_components, n_features, "covariances")
@@ -298,7 +306,7 @@ class GaussianMixture(EMMixture):
         return self.prior is not None
 
     def _family(self, source, annotations):
-        family = FAMILIES[self.covariance_type]
+        family = super()._family(source, annotations)
         if self.prior is None:
             return family
         family.with_conjugate_prior()
@@ -307,7 +315,7 @@ class GaussianMixture(EMMixture):
         return PenalizedFamily(family, default_prior(family, self.n_components, *of_all, **given))
 
     def _fitted_family(self):
-        family = FAMILIES[self.covariance_type]
+        family = self._covariance_family()
         return PenalizedFamily(family, ConjugatePrior(**self.prior_)) if hasattr(self, "prior_") else family
 
     def _attributes(self, result, dtype):
@@ -316,9 +324,11 @@ class GaussianMixture(EMMixture):
         return {**super()._attributes(result, dtype), **prior}
 
     def _user_start(self, source):
-        family = FAMILIES[self.covariance_type]
+        family = self._covariance_family(source.n_features)
         shape = self.n_components, source.n_features
         weights, means, precisions = self.weights_init, self.means_init, self.precisions_init
+        if precisions is not None and not family.takes_precisions:
+            raise NotInFamily(family, "takes no precisions_init: give weights_init and means_init, or use warm_start")
         return (
             None if weights is None else check_weights(weights, self.n_components),
             None if means is None else check_means(means, *shape),

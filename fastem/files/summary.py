@@ -63,6 +63,7 @@ _USUAL = {
         **_OF_BOTH,
         "prior": _among(None, "default"),
         "missing": _among("error", "em"),
+        "n_factors": lambda value: value is None or _whole(1)(value),
         "weights_init": _is_none,
         "means_init": _is_none,
         "precisions_init": _is_none,

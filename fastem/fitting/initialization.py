@@ -426,7 +426,11 @@ def _seeds(X, n_components, random_state, weights):
 def _from_nearest_means(sample, family, means, variances, reg_covar, weights):
     """The M-step with each point assigned to the nearest mean, with features in units of their standard deviations."""
     nearest = _nearest(family, means, variances)
-    return family.maximize(sample.e_step(nearest, Annotations(weights), HARD), reg_covar)
+    statistics = sample.e_step(nearest, Annotations(weights), HARD)
+    for _ in range(family.n_refinements):
+        nearest = family.refined(nearest, statistics)
+        statistics = sample.e_step(nearest, Annotations(weights), HARD)
+    return family.maximize(statistics, reg_covar)
 
 
 def _nearest(family, means, variances):

@@ -8,8 +8,10 @@ import importlib
 _MODULE_OF = {
     "AxisAligned": "components.axis_aligned",
     "FarAxisAligned": "components.axis_aligned",
+    "FarLowRank": "components.low_rank",
     "FarTriangular": "components.triangular",
     "HARD": "passes",
+    "LowRank": "components.low_rank",
     "NO_POINT_ANNOTATIONS": "passes",
     "Mixture": "patterns",
     "NearestComponents": "ordering",

@@ -9,8 +9,6 @@ _EPS = np.finfo(np.float64).eps
 
 _NEAR_ZERO = 2.0**-20  # share of the farthest centre's distance from 0, in a feature
 
-_SUMS = "mass", "first", "second", "magnitude", "log_likelihood", "weight"
-
 
 @dataclass(frozen=True)
 class SufficientStatistics:
@@ -51,6 +49,9 @@ class SufficientStatistics:
     log_likelihood: float
     weight: float
     is_far: bool = False
+
+    _sums = "mass", "first", "second", "magnitude", "log_likelihood", "weight"
+    _of_components = "centres", "mass", "first", "second", "magnitude"
 
     @property
     def is_pooled(self):
@@ -117,12 +118,12 @@ class SufficientStatistics:
 
     def of(self, index):
         """The statistics of the components with these indices; pooled moments and totals over points are unchanged."""
-        own = ["centres", "mass", "first"] + ([] if self.is_pooled else ["second", "magnitude"])
+        own = self._of_components[: 3 if self.is_pooled else None]
         return replace(self, **{name: getattr(self, name)[index] for name in own})
 
     def scaled(self, factor):
         """The statistics of the same points with every weight multiplied by factor."""
-        return replace(self, **{name: getattr(self, name) * factor for name in _SUMS})
+        return replace(self, **{name: getattr(self, name) * factor for name in self._sums})
 
     def __add__(self, other):
         """Statistics of both sets of points, about this one's centres."""
@@ -133,5 +134,5 @@ class SufficientStatistics:
             )
         if not np.array_equal(self.centres, other.centres):
             other = other.about(self.centres)
-        sums = {name: getattr(self, name) + getattr(other, name) for name in _SUMS}
+        sums = {name: getattr(self, name) + getattr(other, name) for name in self._sums}
         return replace(self, **sums, is_far=self.is_far or other.is_far)

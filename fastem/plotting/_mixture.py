@@ -40,8 +40,9 @@ class Mixture:
     def of(cls, model):
         """The mixture of a fitted model."""
         means = np.asarray(model.means_, dtype=np.float64)
-        covariances = np.asarray(model.covariances_, dtype=np.float64)
-        matrices = FAMILIES[model.covariance_type].matrices(covariances, *means.shape)
+        family = FAMILIES[model.covariance_type]
+        covariances = family.covariances_of(vars(model)).astype(np.float64)
+        matrices = family.matrices(covariances, *means.shape)
         is_empty = None
         if hasattr(model, "mean_precision_"):
             is_empty = model.mean_precision_ - model.mean_precision_prior_ < 1
