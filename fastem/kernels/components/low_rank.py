@@ -18,10 +18,16 @@ from ..projections import MOST, cross_tile, projection_tile
 from ..vectors import add, fma, fnma, lanes, load, mul, splat, store, sub, sum_of_lanes
 from .common import features_themselves
 
+_WIDTH = 8  # columns of the moments are a multiple of this: whole vectors of float64
 _PANEL = 64  # features whose coefficients stay in the first-level cache while a block's points pass by
 # Size of |y|**2, to be compared with 1 / eps, from which |y|**2 - |u|**2 is not computed as a difference: 1e-8 nats
 # would be lost with float64, 1e-4 with float32.
 _STIFF, _STIFF_IN_SINGLE = 2.0**27, 2.0**11
+
+# Share of a block's points up to which those that a component holds are added one by one.
+_FEW = 0.5
+# Share of a point, times the number of components, that rounding hides.
+_NOTHING = 2.0**-56
 
 _first_projections = projection_tile(squares=True)
 _next_projections = projection_tile(squares=False)
@@ -137,6 +143,71 @@ def _weigh(responsibilities, factor, a, n_points, work, row, n_factors, weight, 
 
 
 @kernel
+def _holders(responsibilities, a, n_points, most, holders):
+    """holders: OUT the points of which component a holds more than nothing; returns their number, at most `most` + 1.
+
+    Nothing is a share that rounding hides in the sum of a point's shares.
+    """
+    least, n = _NOTHING / responsibilities.shape[0], 0
+    for b in range(n_points):
+        if responsibilities[a, b] > least:
+            if n == most:
+                return most + 1
+            holders[n] = b
+            n += 1
+    return n
+
+
+@kernel
+def _add_points(x, responsibilities, factor, a, holders, n, centres, k, work, row, n_factors, shares, moments, out):
+    """What `_weigh` and `cross_tile` do, for few points: each adds its features times a row of shares, four at a time.
+
+    shares: scratch (n rounded up to 4, twice the width of moments).
+    """
+    n_features, width = x.shape[0], moments.shape[1]
+    for t in range(-(-n // 4) * 4):
+        for j in range(shares.shape[1]):
+            shares[t, j] = 0.0
+        if t >= n:
+            holders[t] = holders[n - 1]
+            continue
+        b = holders[t]
+        r = np.float64(responsibilities[a, b] * factor[0, b])
+        shares[t, 0] = shares[t, width + 1] = r
+        for j in range(n_factors):
+            shares[t, 2 + j] = r * work[row + j, b]
+        for column in range(0, width, lanes(moments)):
+            own = load(shares, t, column)
+            store(moments, out + n_features, column, add(own, load(moments, out + n_features, column)))
+            for j in range(n_factors):
+                u, here = splat(work[row + j, b], moments), out + n_features + 1 + j
+                store(moments, here, column, fma(u, own, load(moments, here, column)))
+    for t in range(0, n, 4):
+        b0, b1, b2, b3 = holders[t], holders[t + 1], holders[t + 2], holders[t + 3]
+        for column in range(0, width, lanes(moments)):
+            own0, own1 = load(shares, t, column), load(shares, t + 1, column)
+            own2, own3 = load(shares, t + 2, column), load(shares, t + 3, column)
+            if column == 0:
+                more0, more1 = load(shares, t, width), load(shares, t + 1, width)
+                more2, more3 = load(shares, t + 2, width), load(shares, t + 3, width)
+                for i in range(x.shape[0]):
+                    centre = splat(centres[k, i], moments)
+                    d0, d1 = sub(splat(x[i, b0], moments), centre), sub(splat(x[i, b1], moments), centre)
+                    d2, d3 = sub(splat(x[i, b2], moments), centre), sub(splat(x[i, b3], moments), centre)
+                    total = fma(d0, fma(d0, more0, own0), load(moments, out + i, 0))
+                    total = fma(d1, fma(d1, more1, own1), total)
+                    total = fma(d2, fma(d2, more2, own2), total)
+                    store(moments, out + i, 0, fma(d3, fma(d3, more3, own3), total))
+                continue
+            for i in range(x.shape[0]):
+                centre = splat(centres[k, i], moments)
+                d0, d1 = sub(splat(x[i, b0], moments), centre), sub(splat(x[i, b1], moments), centre)
+                d2, d3 = sub(splat(x[i, b2], moments), centre), sub(splat(x[i, b3], moments), centre)
+                total = fma(d1, own1, fma(d0, own0, load(moments, out + i, column)))
+                store(moments, out + i, column, fma(d3, own3, fma(d2, own2, total)))
+
+
+@kernel
 def _add_last(x, i, n_points, centres, k, work, weight, row, n_factors, moments, out):
     """What `cross_tile` does for two features, for one."""
     centre = splat(centres[k, i], x)
@@ -162,11 +233,14 @@ def _low_rank_moments(
 
     x: (D, n_points); responsibilities: (len(active), n_points), unnormalised; factor: (1, n_points), multiplies them;
     centres: (K, D), relative to the same origin as x; work: the projections, which are computed here if there was no
-    E-step, as its last row tells; moments: IN OUT (K (D + q + 1), q + 2).
+    E-step, as its last row tells; moments: IN OUT (K (D + q + 1), q + 2 or more).
     """
     n_components, n_features = means.shape
     n_factors = directions.shape[1]
     square = n_components * n_factors
+    most = int(_FEW * n_points)
+    holders = np.empty(most + 4, np.int64)
+    shares = np.empty((most + 4, 2 * moments.shape[1]))
     is_projected = work[square + 2, 0] == 1.0
     work[square + 2, 0] = 0.0
     for a in range(active.size):
@@ -174,6 +248,13 @@ def _low_rank_moments(
         out = k * (n_features + n_factors + 1)
         if not is_projected:
             _project(means, scale, directions, k, x, n_points, work, row, square)
+        n = _holders(responsibilities, a, n_points, most, holders)
+        if n <= most:
+            if n > 0:
+                _add_points(
+                    x, responsibilities, factor, a, holders, n, centres, k, work, row, n_factors, shares, moments, out
+                )
+            continue
         _weigh(responsibilities, factor, a, n_points, work, row, n_factors, square + 1, moments, out + n_features)
         first = (n_factors - 1) % MOST + 1
         for i in range(0, n_features - 1, 2):
@@ -240,7 +321,8 @@ class LowRank(NamedTuple):
         """
         n_components, n_features = self.scale.shape
         n_factors = self.directions.shape[1]
-        return np.zeros((n_slots, n_components * (n_features + n_factors + 1), n_factors + 2))
+        width = -(-(n_factors + 2) // _WIDTH) * _WIDTH
+        return np.zeros((n_slots, n_components * (n_features + n_factors + 1), width))
 
     coordinates = staticmethod(features_themselves)
     log_densities = staticmethod(_log_densities)
@@ -252,6 +334,12 @@ class LowRank(NamedTuple):
     def work_of_pair(self):
         """Work of a point and a component, in about the flops of a matrix product that takes as long."""
         return 5 * self.scale.shape[1] * (self.directions.shape[1] + 2) + 100
+
+    @property
+    def relative_work(self):
+        """`work_of_pair` in units of that of a full covariance."""
+        n_features = self.scale.shape[1]
+        return self.work_of_pair / (2 * n_features * (n_features + 1) + 60)
 
     @property
     def largest_coefficient(self):
@@ -269,6 +357,7 @@ class LowRank(NamedTuple):
         """
         n_components, n_features = self.scale.shape
         moments = moments.reshape(n_components, -1, moments.shape[1])
+        moments = moments[:, :, : self.directions.shape[1] + 2]
         of_features, own = moments[:, :n_features], moments[:, n_features:]
         lower = np.tril(own[:, 1:, 2:])
         second = lower + np.tril(lower, -1).transpose(0, 2, 1)
