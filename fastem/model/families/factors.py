@@ -17,6 +17,8 @@ from .factor_statistics import FactorStatistics, loadings_of_sketch
 
 # Size of the loadings, in deviations of the noise, that make projections of the points, but no difference to densities.
 _SKETCH = 2.0**-30
+# Directions for each factor and the noise, whose number sets the points in a sample.
+_DIRECTIONS = 4
 # Smallest noise variance, as a share of its feature's variance, that rounding leaves.
 _LEAST_NOISE = 2.0**-40
 
@@ -80,6 +82,9 @@ class Factors(CovarianceFamily):
         if statistics.is_sketch:
             loadings = loadings_of_sketch(products, factors, total)
             explained = (loadings**2).sum(axis=2)
+            # Few points seem to have no noise: a start lends them that of the others, or their component would collapse.
+            lent = self.least_points(total.shape[1])
+            total = (mass[:, None] * total + lent * (mass @ total / mass.sum())) / (mass[:, None] + lent)
         else:
             factors = factors + statistics.factor_covariances / mass[:, None, None]
             factors[statistics.mass <= 10 * EPS] = np.eye(factors.shape[1])
@@ -188,7 +193,7 @@ class Factors(CovarianceFamily):
         return min(self.n_factors, n_features) + 2
 
     def n_directions(self, n_features):
-        return self.n_factors + 1
+        return min(_DIRECTIONS * (self.n_factors + 1), n_features)
 
     # -- starts -------------------------------------------------------------------------------------------------------
 
