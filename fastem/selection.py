@@ -68,9 +68,10 @@ class Selection:
         The fitted model with the best criterion.
     results_ : dict of str to ndarray
         Columns of a table with a row for each combination, ready for `pandas.DataFrame`: 'n_components',
-        'covariance_type', 'n_factors' (if there are any; 0 for types without), 'log_likelihood' (nats per point), 'bic', 'aic', 'icl' (nats in all times -2, the lower the
-        better), 'n_iter', 'converged', 'seconds', 'status', 'degenerate' (list of components, see 'collapsed'), 'rank'
-        (from 1; sorted by status in the order below, then by the criterion). If the criterion is 'held_out', also
+        'covariance_type', 'n_factors' (if any are tried; 0 for types without), 'log_likelihood' (nats per point),
+        'bic', 'aic', 'icl' (nats in all times -2, the lower the better), 'n_iter', 'converged', 'seconds', 'status',
+        'degenerate' (list of components, see 'collapsed'), 'rank' (from 1; sorted by status in the order below, then by
+        the criterion). If the criterion is 'held_out', also
         'held_out' (log-likelihood of left-out points, nats per point, the higher the better) and 'held_out_error' (its
         standard error, from the means of the folds).
 

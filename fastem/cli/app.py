@@ -163,7 +163,8 @@ def fit(
     delimiter: Delimiter = None,
     header: Header = None,
     covariance: Annotated[
-        CovarianceType, _option(metavar="TYPE", help=f"{', '.join(STANDARD)}, factors; mclust's EII to VVV.", panel="Model")
+        CovarianceType,
+        _option(metavar="TYPE", help=f"{', '.join(STANDARD)}, factors; mclust's EII to VVV.", panel="Model"),
     ] = "full",
     factors: Annotated[
         int | None, _option(metavar="Q", callback=_as_count, help="Number of factors, for factors.", panel="Model")

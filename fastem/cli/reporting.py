@@ -110,7 +110,13 @@ def selection(found):
     names = ["bic", "held_out" if "held_out" in results else "aic", "icl"]
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     has_factors = "n_factors" in results
-    for title in ("K", "covariance", *(["factors"] if has_factors else []), "log-likelihood", *(_TITLES[name] for name in names)):
+    for title in (
+        "K",
+        "covariance",
+        *(["factors"] if has_factors else []),
+        "log-likelihood",
+        *(_TITLES[name] for name in names),
+    ):
         table.add_column(title, justify="right", no_wrap=True)
     shown = np.argsort(results["rank"])[:_MAX_SELECTED]
     for i in shown:

@@ -16,7 +16,7 @@ from .. import kernels
 from ..files import saving
 from ..kernels.threads import numba_limit, thread_limits
 from ..model.families import FAMILIES
-from ..model.families.base import CovarianceFamily
+from ..model.families.base import COVARIANCE_ATTRIBUTES, CovarianceFamily
 from ..model.parameters import Parameters
 from ..sources import ArraySource, IncompleteSource, as_rows, as_source, check_numbers
 from ..sources.annotations import SOFT, Annotations
@@ -234,7 +234,7 @@ class BaseMixture(ConditioningMixin, ConversionMixin, CallbackSupportMixin, Dens
         """Raise ValueError if `covariance_type` was changed after the fit."""
         family = self._covariance_family()
         if not family.fits(vars(self), *self.means_.shape):
-            name = family.attributes[-1] if family.attributes[-1] in vars(self) else "precisions_cholesky_"
+            name = next(name for name in COVARIANCE_ATTRIBUTES[1:] if name in vars(self))
             raise ValueError(
                 f"covariance_type={self.covariance_type!r} doesn't fit {name}, which have the shape "
                 f"{getattr(self, name).shape}. If it was changed after the fit, change it back, or fit again."

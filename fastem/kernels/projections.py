@@ -1,8 +1,8 @@
 """Register tiles of low-rank components: projections of a block's points, and products of these with the points.
 
-As in tiles.py each tile keeps its sums in registers: projections 2 to 7 for each of two vectors of points, products 4 to
-16 for two features. Few factors make both skinny matrix products, in which a point's feature, once loaded, is used for
-all of them.
+As in tiles.py each tile keeps its sums in registers: projections 2 to 7 for each of two vectors of points, products 4
+to 16 for two features. Few factors make both skinny matrix products, in which a point's feature, once loaded, is used
+for all of them.
 """
 
 import functools
@@ -14,7 +14,7 @@ from numba.core import cgutils
 from .compiler.cpu import REGISTERS
 from .compiler.extending import intrinsic
 from .tiles import Sums, add_lane_sums, each, over_points
-from .vectors import INT64, Rows, call_llvm, check_rows, plus, vector_of
+from .vectors import INT64, Rows, check_rows, plus, vector_of
 
 MOST = 6 if REGISTERS == 32 else 4
 """Most factors of a tile."""

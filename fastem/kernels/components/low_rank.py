@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..compiler.jit import kernel, part_of_kernel
+from ..compiler.jit import kernel, kernel_apart, part_of_kernel
 from ..projections import MOST, cross_tile, projection_tile
 from ..vectors import add, fma, fnma, lanes, load, mul, splat, store, sub, sum_of_lanes
 from .common import features_themselves
@@ -41,7 +41,7 @@ def _work_rows(parameters):
     return parameters.means.shape[0] * parameters.directions.shape[1] + 3
 
 
-@kernel
+@kernel_apart
 def _project(means, scale, directions, k, x, n_points, work, row, square):
     """work[row + j, b]: OUT the projections of the points on component k's directions; work[square, b]: OUT |y|**2."""
     n_features, n_factors = means.shape[1], directions.shape[1]
@@ -58,7 +58,7 @@ def _project(means, scale, directions, k, x, n_points, work, row, square):
             _next_projections(MOST, x, begin, end, n_points, means, scale, k, directions, j, work, row + j, square)
 
 
-@kernel
+@kernel_apart
 def _residual_squares(means, scale, directions, posterior, k, x, n_points, work, row, square):
     """work[square, b]: OUT |y - G u|**2 + |C'^-1 u|**2, half the squared Mahalanobis distance without a difference."""
     n_features, n_factors = means.shape[1], directions.shape[1]
@@ -113,7 +113,7 @@ def _low_rank_log_densities(
     work[square + 2, 0] = 1.0
 
 
-@kernel
+@kernel_apart
 def _weigh(responsibilities, factor, a, n_points, work, row, n_factors, weight, moments, out):
     """Multiply the projections in work by the responsibilities, and add their own moments from row `out` on.
 
@@ -158,7 +158,7 @@ def _holders(responsibilities, a, n_points, most, holders):
     return n
 
 
-@kernel
+@kernel_apart
 def _add_points(x, responsibilities, factor, a, holders, n, centres, k, work, row, n_factors, shares, moments, out):
     """What `_weigh` and `cross_tile` do, for few points: each adds its features times a row of shares, four at a time.
 
@@ -207,7 +207,7 @@ def _add_points(x, responsibilities, factor, a, holders, n, centres, k, work, ro
                 store(moments, out + i, column, fma(d3, own3, fma(d2, own2, total)))
 
 
-@kernel
+@kernel_apart
 def _add_last(x, i, n_points, centres, k, work, weight, row, n_factors, moments, out):
     """What `cross_tile` does for two features, for one."""
     centre = splat(centres[k, i], x)

@@ -82,7 +82,7 @@ class Factors(CovarianceFamily):
         if statistics.is_sketch:
             loadings = loadings_of_sketch(products, factors, total)
             explained = (loadings**2).sum(axis=2)
-            # Few points seem to have no noise: a start lends them that of the others, or their component would collapse.
+            # Few points seem to have no noise: a start lends them the others', or their component would collapse.
             lent = self.least_points(total.shape[1])
             total = (mass[:, None] * total + lent * (mass @ total / mass.sum())) / (mass[:, None] + lent)
         else:
@@ -286,7 +286,8 @@ class Factors(CovarianceFamily):
             loadings, noise = covariances
         except (TypeError, ValueError):
             raise ValueError(
-                "with covariance_type='factors' covariances should be a pair (loadings (K, D, q), noise variances (K, D))"
+                "for covariance_type='factors' covariances should be two arrays: loadings (K, D, q) and noise "
+                "variances (K, D)"
             ) from None
         loadings, noise = np.asarray(loadings, dtype=np.float64), np.asarray(noise, dtype=np.float64)
         if loadings.ndim != 3 or loadings.shape[:2] != noise.shape or not loadings.shape[2]:
