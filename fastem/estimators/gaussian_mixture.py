@@ -38,9 +38,11 @@ class GaussianMixture(EMMixture):
     ----------
     n_components : int, default=1
         Number of Gaussians, K.
-    covariance_type : {'full', 'tied', 'diag', 'spherical'}, or one of mclust's codes, default='full'
+    covariance_type : {'full', 'tied', 'diag', 'spherical', 'factors'}, or one of mclust's codes, default='full'
         'full': a covariance matrix for each component; 'tied': one matrix for all components; 'diag': a variance for
-        each component and feature; 'spherical': a variance for each component.
+        each component and feature; 'spherical': a variance for each component; 'factors': loadings of `n_factors`
+        common factors and a noise variance for each feature, in each component (mixture of factor analyzers,
+        Ghahramani & Hinton 1996), for 50 to 3,000 features.
         mclust's codes (Celeux & Govaert 1995) say whether volume, shape and axes of the covariances are Equal, Varying
         or the Identity's. VVV, EEE, VVI and VII are the four above under another name; E and V are EII and VII.
 
@@ -131,6 +133,12 @@ class GaussianMixture(EMMixture):
         its own, an iteration takes some hundred times that of complete data. Dask partitions are brought to this
         process one by one.
 
+    n_factors : int, default=None
+        Number of factors q with covariance_type='factors', which needs it: at least 1, and less than n_features. Each
+        component's covariance is L L' + diag(psi). An iteration takes about 4 D (q + 2) operations for a point and a
+        component, where 'full' takes 2 D ** 2. Then `reg_covar` is not added to variances: it is the floor of the noise
+        variances psi. Other types ignore `n_factors`.
+
     Attributes
     ----------
     weights_ : ndarray of shape (n_components,)
@@ -139,7 +147,13 @@ class GaussianMixture(EMMixture):
     covariances_, precisions_, precisions_cholesky_ : ndarray
         Covariances, their inverses, and upper triangular U with precision = U U'. Shape (K, D, D) for 'full', (D, D)
         for 'tied', (K, D) for 'diag', (K,) for 'spherical'; for mclust's codes see the table. Given ones may differ
-        from the nearest of the family by 1e-6.
+        from the nearest of the family by 1e-6. For 'factors' they are matrices (K, D, D), made anew each time that they
+        are asked for.
+    loadings_ : ndarray of shape (n_components, n_features, n_factors)
+        Only for 'factors': L. Factors may be rotated; here L' diag(1 / psi) L is diagonal and descends, and in each
+        factor the loading largest in absolute value is positive.
+    noise_variances_ : ndarray of shape (n_components, n_features)
+        Only for 'factors': psi.
     converged_ : bool
         Whether the returned run met `tol`.
     n_iter_ : int

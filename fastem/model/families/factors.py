@@ -254,6 +254,9 @@ class Factors(CovarianceFamily):
         directions *= length / np.linalg.norm(directions, axis=1, keepdims=True)
         return (loadings @ directions[:, :, None])[:, :, 0]
 
+    def random_shapes(self, n_components, n_features, rng):
+        raise NotInFamily(self, "can't be drawn at random: use 'full', 'tied', 'diag' or 'spherical'")
+
     def draw(self, random_state, mean, covariance, n_samples):
         covariance = np.asarray(covariance, dtype=np.float64)
         factors = random_state.standard_normal((n_samples, covariance.shape[1] - 1))
