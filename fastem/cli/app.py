@@ -37,6 +37,10 @@ def _as_finite(value):
     return value
 
 
+def _as_counts_or_none(text):
+    return None if text is None else _as_counts(text)
+
+
 def _as_count(value):
     if value is not None and value < 1:
         raise typer.BadParameter(f"should be 1 or more, got {value}")
@@ -286,7 +290,7 @@ def select(
         str, _option(metavar="TYPES", callback=_as_listed_types, help="Covariance types to try, or all.", panel="Model")
     ] = ",".join(STANDARD),
     factors: Annotated[
-        str | None, _option(metavar="1-6", callback=_as_counts, help="Numbers of factors to try.", panel="Model")
+        str | None, _option(metavar="1-6", callback=_as_counts_or_none, help="Numbers of factors to try.", panel="Model")
     ] = None,
     criterion: Annotated[
         Literal["bic", "aic", "icl", "held_out"],

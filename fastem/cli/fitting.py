@@ -54,7 +54,6 @@ def select(options):
                     data.points,
                     n_components=options.components,
                     covariance_type=options.covariance,
-                    n_factors=options.factors,
                     criterion=options.criterion,
                     sample_weight=data.weights,
                     **_arguments(options),
@@ -171,6 +170,7 @@ def _arguments(options):
         "n_threads": options.threads,
         "missing": options.missing,
         **({} if options.prior is None else {"prior": options.prior}),
+        **({} if options.factors is None else {"n_factors": options.factors}),
     }
 
 
@@ -179,7 +179,6 @@ def _fit(data, labels, options, live):
     model = fastem.GaussianMixture(
         n_components=options.components,
         covariance_type=options.covariance,
-        n_factors=options.factors,
         init_params=options.init,
         algorithm=options.algorithm,
         assignment=options.assignment,
