@@ -305,7 +305,7 @@ class EMMixture(StreamingMixin, BaseMixture):
             **unfinished,
             "weights_": parameters.weights.astype(dtype),
             "means_": parameters.means.astype(dtype),
-            **{name: values.astype(dtype) for name, values in of_covariances.items()},
+            **{name: values.astype(dtype, copy=False) for name, values in of_covariances.items()},
             "converged_": result.converged,
             "n_iter_": result.n_iter,
             "lower_bound_": result.lower_bound,

@@ -50,6 +50,8 @@ _FURTHER, _FURTHER_LONGER, _SHORT = 30, 40, 1e6
 
 # Number of starts, at least and at most, and the work, as above, of one pass for each that sets it in between.
 _STARTS, _WORK_OF_STARTS = (5, 8), 2e6
+# Number of starts where features outnumber points. What more of them gain there, by chance, isn't worth their time.
+_STARTS_WIDE = 2
 # Most iterations of k-means: for one of several starts, and as scikit-learn makes them.
 _KMEANS, _KMEANS_TEXTBOOK = 3, 300
 # Iterations before a run may be given up.
@@ -306,7 +308,9 @@ def search(source, family, settings, random_state, annotations):
     """
     fit, before = _Fit(source, family, settings, annotations, is_patient=True), random_state.get_state(legacy=False)
     n_components, work = settings.n_components, _work(source, family, settings.n_components)
-    n_starts = int(np.clip(_WORK_OF_STARTS / work, *_STARTS)) if n_components > 1 else 1
+    is_wide = source.n_samples < source.n_features
+    n_starts = _STARTS_WIDE if is_wide else int(np.clip(_WORK_OF_STARTS / work, *_STARTS))
+    n_starts = n_starts if n_components > 1 else 1
     runs = fit.runs(fit.kmeans(random_state, n_starts, n_components)).go_on(_TRIAL_ITERATIONS)
     runs.abandon_hopeless().go_on()
     if 2 * np.count_nonzero(runs.are_unusual) >= n_starts:
@@ -315,7 +319,7 @@ def search(source, family, settings, random_state, annotations):
     bounds, n_iter = runs.lower_bounds, runs.n_iter
     best, bound, degenerate = runs.best()
     agree = np.count_nonzero(bounds > bound - settings.tol) >= _AGREE * n_starts
-    if work < _LONG and agree and not degenerate:
+    if (is_wide or (work < _LONG and agree)) and not degenerate:
         return runs, best, n_iter - runs.n_iter_of(best)
     for i in range(_ROUNDS):
         starts = _merged(fit, runs.mixture(best), random_state, i == 0)

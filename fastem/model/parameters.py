@@ -1,6 +1,7 @@
 """A mixture by its parameters: the result of an M-step, and the input of a pass."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -48,13 +49,13 @@ class Parameters(Saved):
         """Number of free parameters: weights, means and covariances."""
         return self.family.n_free_in_all(*self.means.shape)
 
-    @property
+    @cached_property
     def log_weights(self):
         """Logarithms of the weights, (K,)."""
         with np.errstate(divide="ignore"):
             return np.log(self.weights)
 
-    @property
+    @cached_property
     def log_determinants(self):
         """log |precision|**(1/2) of each component, (K,)."""
         return self.family.log_determinants(self.precisions_cholesky, *self.means.shape)

@@ -1,6 +1,6 @@
 """Objects that can be saved in a file: they return their state, and are made from it again."""
 
-from dataclasses import is_dataclass
+from dataclasses import fields, is_dataclass
 
 
 class Saved:
@@ -8,6 +8,8 @@ class Saved:
 
     def state(self):
         """All attributes as a dict: numbers, strings, arrays, lists of these, and other `Saved` objects."""
+        if is_dataclass(self):  # without the values that it caches
+            return {field.name: getattr(self, field.name) for field in fields(self)}
         return dict(vars(self))
 
     @classmethod

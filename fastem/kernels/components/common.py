@@ -11,6 +11,17 @@ DIGITS_KEPT = 1e-7  # share of a second moment about the old mean that is left a
 _COARSE = 1e-14  # relative size of differences between coordinates that may be rounding
 _FAR = 2.0**20  # distance of a mean from the origin, in deviations, from which rounding matters
 LOG_2_PI = math.log(2 * math.pi)
+_BLOCK = 256  # rows and columns mirrored at a time
+
+
+def mirrored(matrices):
+    """The symmetric matrices (..., D, D) with these lower triangles, made in place, in blocks that fit in a cache."""
+    for i in range(0, matrices.shape[-1], _BLOCK):
+        rows = slice(i, i + _BLOCK)
+        block = np.tril(matrices[..., rows, rows])
+        matrices[..., rows, rows] = block + np.tril(block, -1).swapaxes(-1, -2)
+        matrices[..., :i, rows] = matrices[..., rows, :i].swapaxes(-1, -2)
+    return matrices
 
 
 @part_of_kernel

@@ -15,7 +15,7 @@ from ..compiler.jit import kernel, part_of_kernel
 from ..tiles import ROWS, moments_tile, outer_tile
 from ..vectors import fma, lanes, load, mul, splat, sqrt, store
 from .axis_aligned import add_mass, axis_aligned_log_densities, axis_aligned_whitened
-from .common import EMPTY, LOG_2_PI, invert_factor, is_near, is_resolved, one_more_than_features
+from .common import EMPTY, LOG_2_PI, invert_factor, is_near, is_resolved, mirrored, one_more_than_features
 from .triangular import add_left_of_diagonal, first_rows
 
 _first_moments = moments_tile(squares=False)
@@ -202,6 +202,5 @@ class Shared(NamedTuple):
     def split_moments(moments):
         """The mass (K,), first moments (K, D) and common scatter about the origin (D, D)."""
         n_features = moments.shape[1] - 1
-        lower = np.tril(moments[-n_features:, :-1])
-        scatter = lower + np.tril(lower, -1).T
+        scatter = mirrored(np.ascontiguousarray(moments[-n_features:, :-1]))
         return moments[:-n_features, 0], moments[:-n_features, 1:], scatter

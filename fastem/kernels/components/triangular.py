@@ -40,6 +40,7 @@ from .common import (
     invert_factor,
     is_near,
     is_resolved,
+    mirrored,
     one_more_than_features,
 )
 
@@ -449,11 +450,7 @@ class Triangular(NamedTuple):
         """The mass (K,), first (K, D) and second moments (K, D, D) in summed accumulators."""
         n_features = moments.shape[1]
         moments = moments.reshape(-1, n_features + 2, n_features)
-        second = np.tril(moments[:, 2:])
-        diagonal = np.einsum("kii->ki", second).copy()
-        second = second + second.transpose(0, 2, 1)
-        np.einsum("kii->ki", second)[:] = diagonal
-        return moments[:, 0, 0], moments[:, 1], second
+        return moments[:, 0, 0], moments[:, 1], mirrored(np.ascontiguousarray(moments[:, 2:]))
 
 
 class FarTriangular(Triangular):

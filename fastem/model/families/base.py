@@ -351,8 +351,8 @@ class CovarianceFamily:
     # -- fitted attributes --------------------------------------------------------------------------------------------
 
     def fitted_attributes(self, parameters):
-        """The attributes of an estimator that hold the covariances: a dict of arrays, by the names in `attributes`."""
-        values = parameters.covariances, parameters.precisions_cholesky, parameters.precisions()
+        """The attributes of an estimator that hold the covariances: a dict of its own arrays, named as `attributes`."""
+        values = parameters.covariances.copy(), parameters.precisions_cholesky.copy(), parameters.precisions()
         return dict(zip(self.attributes, values, strict=True))
 
     def fits(self, fitted, n_components, n_features):

@@ -144,7 +144,9 @@ class Gamma(Conjugate):
 
     def log_normalizers(self, degrees, covariances, n_features):
         found = degrees[:, None] * self.n_averaged(len(degrees), n_features)
-        normalizers = log_wishart_normalizer(found, 1, np.log(found * covariances.reshape(len(degrees), -1)))
+        with np.errstate(divide="ignore"):  # a feature without spread, whose scale is 0
+            log_scale = np.log(found * covariances.reshape(len(degrees), -1))
+        normalizers = log_wishart_normalizer(found, 1, log_scale)
         return normalizers.sum(axis=1)
 
     def expected(self, posterior, priors):

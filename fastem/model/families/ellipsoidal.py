@@ -176,11 +176,12 @@ def inverse_of_lower(lower):
 
     For long rows LAPACK is used, which makes fewer passes over memory.
     """
-    inverse = np.zeros_like(lower)
     if lower.shape[1] > _LONG_ROW:
-        for matrix, out in zip(lower, inverse, strict=True):
-            out[:] = scipy.linalg.lapack.dtrtri(matrix.T, lower=0)[0].T
+        inverse = np.array(lower, order="C")
+        for matrix in inverse:
+            scipy.linalg.lapack.dtrtri(matrix.T, lower=0, overwrite_c=1)
         return inverse
+    inverse = np.zeros_like(lower)
     for i in range(lower.shape[1]):
         inverse[:, i, :i] = -(lower[:, i : i + 1, :i] @ inverse[:, :i, :i])[:, 0]
         inverse[:, i, i] = 1.0

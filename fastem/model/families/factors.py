@@ -276,7 +276,7 @@ class Factors(CovarianceFamily):
         axes = np.linalg.eigh(scaled.transpose(0, 2, 1) @ scaled)[1][:, :, ::-1]
         turned = loadings @ axes
         largest = np.take_along_axis(turned, np.abs(turned).argmax(axis=1)[:, None], axis=1)
-        return {"loadings_": turned * np.where(largest < 0, -1.0, 1.0), "noise_variances_": noise}
+        return {"loadings_": turned * np.where(largest < 0, -1.0, 1.0), "noise_variances_": noise.copy()}
 
     def fits(self, fitted, n_components, n_features):
         if not all(name in fitted for name in self.attributes):

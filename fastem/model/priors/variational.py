@@ -8,6 +8,7 @@ Wishart distribution of a full matrix; `lower_bound` is scikit-learn's too.
 
 import math
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from scipy.special import betaln, digamma, gammaln
@@ -58,15 +59,20 @@ class Posterior(Parameters):
     degrees_of_freedom : ndarray of shape (K,), or () for tied
     lower_bound : float
         scikit-learn's lower bound, total nats, with the responsibilities that the posterior is from; NaN at the start.
-    evidence : float
-        Lower bound of the log-evidence of the points, total nats, with no term left out; NaN at the start.
+    of_points : tuple of (SufficientStatistics, float)
+        The statistics that the posterior is from, and the entropy of their responsibilities; None at the start.
     """
 
     weight_concentration: np.ndarray
     mean_precision: np.ndarray
     degrees_of_freedom: np.ndarray
     lower_bound: float = math.nan
-    evidence: float = math.nan
+    of_points: tuple | None = None
+
+    @cached_property
+    def evidence(self):
+        """Lower bound of the log-evidence of the points, total nats, with no term left out; NaN at the start."""
+        return math.nan if self.of_points is None else self.family.evidence(self, *self.of_points)
 
     def beyond(self, before, factor):
         """The posterior extrapolated by `factor` times the step from `before` to this one, in natural parameters.
@@ -128,7 +134,7 @@ class Posterior(Parameters):
         """The posterior under which these components, (n,), get no responsibilities."""
         concentration = self.weight_concentration.copy()
         concentration[(0, components) if self.family.priors.is_process else components] = _NO_WEIGHT
-        return replace(self, weight_concentration=concentration, lower_bound=math.nan, evidence=math.nan)
+        return replace(self, weight_concentration=concentration, lower_bound=math.nan, of_points=None)
 
     def _scatter(self):
         """Scatter of points and prior about the prior mean, averaged as covariances are: linear in the points."""
@@ -140,7 +146,7 @@ class Posterior(Parameters):
         """Number of points of each component, (K,)."""
         return self.mean_precision - self.family.priors.mean_precision
 
-    @property
+    @cached_property
     def log_weights(self):
         """The log-weights of an E-step, (K,): the constants of Bishop's eq. 10.46."""
         n_features = self.means.shape[1]
@@ -149,7 +155,7 @@ class Posterior(Parameters):
         log_precision = log_precision - n_features * np.log(self.degrees_of_freedom)
         return self.expected_log_weights + 0.5 * (log_precision - n_features / self.mean_precision)
 
-    @property
+    @cached_property
     def expected_log_weights(self):
         """E[log weight], (K,) (Bishop 2006, eq. 10.66; Blei & Jordan 2006, section 3)."""
         if self.weight_concentration.ndim == 1:
@@ -252,11 +258,11 @@ class VariationalFamily(RegularizedFamily):
     def _with_bounds(self, posterior, statistics, candidate):
         entropy = statistics.log_likelihood - _expected_log_joint(candidate, statistics)
         object.__setattr__(posterior, "lower_bound", float(entropy + _log_normalizers(posterior)))
-        object.__setattr__(posterior, "evidence", float(entropy + self._evidence(posterior, statistics)))
+        object.__setattr__(posterior, "of_points", (statistics, entropy))
         return posterior
 
-    def _evidence(self, posterior, statistics):
-        """The bound of the log-evidence without the entropy of the responsibilities (Bishop 2006, eqs. 10.70 to 10.77).
+    def evidence(self, posterior, statistics, entropy):
+        """The bound of the log-evidence, from statistics and entropy of the responsibilities (Bishop, 10.70 to 10.77).
 
         Diagonal and spherical precisions are Gamma distributed, tied ones Wishart distributed, as their priors are.
         The posterior found need not be the best of these distributions, but every one gives a lower bound.
@@ -268,13 +274,14 @@ class VariationalFamily(RegularizedFamily):
         ratio = priors.mean_precision / posterior.mean_precision
         offsets = posterior.means - priors.mean
         of_means = n_features * (ratio - 1 - np.log(ratio)) + priors.mean_precision * posterior.squared_lengths(offsets)
-        return (
+        expected = (
             0.5 * (data - squares)
             + mass @ posterior.expected_log_weights
             - 0.5 * of_means.sum()
             - divergence
             - self._divergence_of_weights(posterior)
         )
+        return float(entropy + expected)
 
     def _divergence_of_weights(self, posterior):
         """KL(posterior || prior) of the weights, nats."""
