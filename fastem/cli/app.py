@@ -290,7 +290,7 @@ def select(
         str, _option(metavar="TYPES", callback=_as_listed_types, help="Covariance types to try, or all.", panel="Model")
     ] = ",".join(STANDARD),
     factors: Annotated[
-        str | None, _option(metavar="1-6", callback=_as_counts_or_none, help="Numbers of factors to try.", panel="Model")
+        str | None, _option(metavar="1-6", callback=_as_counts_or_none, help="Numbers of factors.", panel="Model")
     ] = None,
     criterion: Annotated[
         Literal["bic", "aic", "icl", "held_out"],
