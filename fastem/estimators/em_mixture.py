@@ -108,7 +108,7 @@ class EMMixture(StreamingMixin, BaseMixture):
         labels : array-like of int of shape (n,), or array-like of shape (n, n_components), default=None
             One dimension: the component of each point, 0..n_components-1, or -1 if unknown. A labelled point counts for
             its component only; components without labelled points are fitted freely. If all points are labelled, the
-            fit is a single M-step.
+            fit is a single M-step (EM for 'factors').
             Two dimensions: non-negative factors that multiply the responsibilities of each E-step before these are
             normalised; one-hot rows are labels. Where rows sum to less than 1, `lower_bound_` is lower accordingly.
             For Parquet also the name of a column.

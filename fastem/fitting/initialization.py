@@ -11,7 +11,7 @@ from sklearn.utils.random import sample_without_replacement
 
 from ..model.conditioning import one_gaussian
 from ..model.parameters import CollapsedComponent
-from ..sources.annotations import HARD, NO_ANNOTATIONS, Annotations, DrawnResponsibilities
+from ..sources.annotations import HARD, NO_ANNOTATIONS, SOFT, Annotations, DrawnResponsibilities
 from ..sources.array import ArraySource, in_memory
 from ..sources.base import VALUES
 
@@ -111,7 +111,16 @@ def _of_the_labelled(source, family, n_components, annotations):
     annotations = replace(annotations, e_step=False)
     rough = _roughly(source, family, n_components, annotations.weights)
     rough = replace(rough, means=source.accumulate(rough, annotations=annotations).means)
-    return source.e_step(rough, annotations)
+    return _refined(source, rough, annotations)
+
+
+def _refined(source, parameters, annotations, assignment=SOFT):
+    """Statistics of a pass with these parameters, after those passes with which the family refines them."""
+    family, statistics = parameters.family, source.e_step(parameters, annotations, assignment)
+    for _ in range(family.n_refinements):
+        parameters = family.refined(parameters, statistics)
+        statistics = source.e_step(parameters, annotations, assignment)
+    return statistics
 
 
 def _beside_the_labelled(source, family, n_components, random_state, reg_covar, annotations):
@@ -139,6 +148,9 @@ def _beside_the_labelled(source, family, n_components, random_state, reg_covar, 
         before, means = means, together.means
         if (((means - before) ** 2) / variances).sum() <= 1e-4 * len(variances):
             break
+    if family.n_refinements:  # statistics of two passes don't have the same refined parameters
+        nearest, known = _nearest(family, means, variances), Annotations(annotations.weights, labels)
+        return family.maximize(_refined(source, nearest, known, HARD), reg_covar)
     return family.maximize(together.about(means), reg_covar)
 
 
@@ -426,11 +438,7 @@ def _seeds(X, n_components, random_state, weights):
 def _from_nearest_means(sample, family, means, variances, reg_covar, weights):
     """The M-step with each point assigned to the nearest mean, with features in units of their standard deviations."""
     nearest = _nearest(family, means, variances)
-    statistics = sample.e_step(nearest, Annotations(weights), HARD)
-    for _ in range(family.n_refinements):
-        nearest = family.refined(nearest, statistics)
-        statistics = sample.e_step(nearest, Annotations(weights), HARD)
-    return family.maximize(statistics, reg_covar)
+    return family.maximize(_refined(sample, nearest, Annotations(weights), HARD), reg_covar)
 
 
 def _nearest(family, means, variances):

@@ -6,7 +6,11 @@ factors is C'^-1 u. Where the loadings are so strong that the difference would l
 |y - G u|**2 + |C'^-1 u|**2, which costs half as much again.
 
 For a point and a component: 2 D (q + 2) flops for the density and 2 D (q + 2) for the moments, where a full covariance
-takes 2 D**2. A point's features are read twice for each component, from the second-level cache.
+takes 2 D**2. A point's features are read twice for each component, from the second-level cache. In many features a
+component holds few of a block's points; only these are then added, which takes a third of the time of all at K = 10.
+
+With AVX-512 on one thread, float64: densities run at 40 to 48 GFLOP/s (D = 784 with q = 6, D = 64 with q = 5), moments
+of all points at 40 (q = 6, one component), where a product of two matrices of 600 x 600 runs at 39.
 """
 
 from typing import NamedTuple

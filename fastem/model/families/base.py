@@ -48,6 +48,8 @@ class CovarianceFamily:
     """Names of the fitted attributes that hold the covariances, see `fitted_attributes`."""
     described_by = ("covariances_",)
     """Those of them that are printed for a user."""
+    needs_iterations = False
+    """Whether EM takes iterations even if every point's component is known."""
     bounds_the_successor = False
     """Whether `lower_bound` is the bound of the mixture after the M-step; otherwise of the one before it."""
     compiled_m_step = None

@@ -37,6 +37,7 @@ class Factors(CovarianceFamily):
     name = "factors"
     as_sklearn = "full"
     ignores_factors = False
+    needs_iterations = True
     takes_precisions = False
     adds_reg_covar = False
     is_flat_by_feature = True
