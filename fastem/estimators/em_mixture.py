@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
     from ..sources.typing import Points
 
+_OF_NOISE = "noise_weight_", "noise_volume_", "noise_box_"
+
 # Bytes: points of at most this size are held in memory, whatever their source. (A search copies samples of that size.)
 _SMALL = 16 << 20
 
@@ -72,6 +74,12 @@ class EMMixture(StreamingMixin, BaseMixture):
     _counts_weights = False
     """True if there is a prior: sample weights then are counts of points and must not be rescaled."""
 
+    @property
+    def _has_noise(self):
+        """Whether fits have a noise component."""
+        noise = getattr(self, "noise", False)
+        return not isinstance(noise, bool | np.bool_) or bool(noise)
+
     def _family(self, source, annotations):
         """The covariance family of a fit to these points, with its prior, if any."""
         return self._covariance_family(source.n_features)
@@ -108,9 +116,10 @@ class EMMixture(StreamingMixin, BaseMixture):
         labels : array-like of int of shape (n,), or array-like of shape (n, n_components), default=None
             One dimension: the component of each point, 0..n_components-1, or -1 if unknown. A labelled point counts for
             its component only; components without labelled points are fitted freely. If all points are labelled, the
-            fit is a single M-step (EM for 'factors').
+            fit is a single M-step (EM for 'factors'). With `noise`, -2 is a point known to be noise.
             Two dimensions: non-negative factors that multiply the responsibilities of each E-step before these are
             normalised; one-hot rows are labels. Where rows sum to less than 1, `lower_bound_` is lower accordingly.
+            With `noise`, a last column is for the noise.
             For Parquet also the name of a column.
 
         Returns
@@ -258,6 +267,9 @@ class EMMixture(StreamingMixin, BaseMixture):
                 f"Now n_components={self.n_components}, covariance_type={self.covariance_type!r}, and X has "
                 f"{source.n_features} features. {remedy}"
             )
+        if self._has_noise != hasattr(self, "noise_weight_"):
+            had = "had a" if hasattr(self, "noise_weight_") else "had no"
+            raise ValueError(f"{what} can't go on from the previous fit, which {had} noise component. {remedy}")
         return self._parameters()
 
     def _settings(self, source):
@@ -291,7 +303,7 @@ class EMMixture(StreamingMixin, BaseMixture):
         annotations = Annotations(weights)
         if labels is not None:
             annotations = check_labels(
-                source.column(labels), source.n_samples, self.n_components, weights, complete=not is_batch
+                source.column(labels), source.n_samples, self.n_components, weights, not is_batch, self._has_noise
             )
         return annotations
 
@@ -314,7 +326,7 @@ class EMMixture(StreamingMixin, BaseMixture):
         }
 
     def _set_result(self, result, dtype):
-        for name in ("_unfinished", "_online", "prior_", *COVARIANCE_ATTRIBUTES):
+        for name in ("_unfinished", "_online", "prior_", "shrinkage_", *_OF_NOISE, *COVARIANCE_ATTRIBUTES):
             self.__dict__.pop(name, None)
         for name, value in self._attributes(result, dtype).items():
             setattr(self, name, value)

@@ -37,6 +37,7 @@ class StreamingMixin:
         held and fitted together, as by `fit`, until there are max(100, 10 D) points per component. After `fit`, the
         mixture counts for the points of that fit; after `from_parameters`, for none. With covariance_type='factors' a
         point keeps the expectations of its factors under the loadings of its time, as it keeps its responsibilities.
+        The volume of a noise component is the one passed, or that of the earlier fit.
 
         Parameters
         ----------
@@ -79,7 +80,8 @@ class StreamingMixin:
         return True
 
     def _params_that_count(self):
-        return self.n_components, self.covariance_type, self.reg_covar, self.forgetting, self.assignment, self.n_threads
+        of_em = self.n_components, self.covariance_type, self.reg_covar, self.forgetting, self.assignment
+        return *of_em, self.n_threads, getattr(self, "noise", False)
 
     @_fit_context(prefer_skip_nested_validation=True)
     def _partial_fit(self, X, sample_weight, labels):
@@ -103,6 +105,11 @@ class StreamingMixin:
         if hasattr(self, "_online"):
             return self._online
         if parameters is None:
+            if getattr(self, "_finds_volume", False):
+                raise ValueError(
+                    "partial_fit can't know the volume that a stream's points will fill: pass it, noise=VOLUME, or "
+                    "fit some points first"
+                )
             return OnlineEM(self._family)
         counts = getattr(self, "_weight_seen", 0.0), getattr(self, "n_samples_seen_", 0)
         lower_bounds = self.lower_bounds_ if self._bound.endswith("per point") else ()  # as the batches' are

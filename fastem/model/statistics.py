@@ -1,5 +1,6 @@
 """Sufficient statistics of a Gaussian mixture: the result of a pass over the points, and the input of an M-step."""
 
+import math
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -38,6 +39,10 @@ class SufficientStatistics:
     is_far : bool
         Whether the pass took points relative to each centre, not to a common origin. Then a component's coordinates are
         not rounded at the scale of another's, larger ones.
+    noise : float
+        Sum of w_i times the responsibility of the noise component; NaN if the mixture has none.
+    fourth : ndarray of shape (K,) or None
+        Sum of w_i r_ik f(x_i - mean_k), f the family's function `fourth`; None if it has none, or it wasn't summed.
     """
 
     centres: np.ndarray
@@ -49,8 +54,10 @@ class SufficientStatistics:
     log_likelihood: float
     weight: float
     is_far: bool = False
+    noise: float = math.nan
+    fourth: np.ndarray | None = None
 
-    _sums = "mass", "first", "second", "magnitude", "log_likelihood", "weight"
+    _sums = "mass", "first", "second", "magnitude", "log_likelihood", "weight", "noise"
     _of_components = "centres", "mass", "first", "second", "magnitude"
 
     @property
@@ -118,12 +125,14 @@ class SufficientStatistics:
 
     def of(self, index):
         """The statistics of the components with these indices; pooled moments and totals over points are unchanged."""
-        own = self._of_components[: 3 if self.is_pooled else None]
+        own = [*self._of_components[: 3 if self.is_pooled else None]]
+        own += [] if self.fourth is None else ["fourth"]
         return replace(self, **{name: getattr(self, name)[index] for name in own})
 
     def scaled(self, factor):
         """The statistics of the same points with every weight multiplied by factor."""
-        return replace(self, **{name: getattr(self, name) * factor for name in self._sums})
+        fourth = None if self.fourth is None else self.fourth * factor
+        return replace(self, **{name: getattr(self, name) * factor for name in self._sums}, fourth=fourth)
 
     def __add__(self, other):
         """Statistics of both sets of points, about this one's centres."""
@@ -135,4 +144,4 @@ class SufficientStatistics:
         if not np.array_equal(self.centres, other.centres):
             other = other.about(self.centres)
         sums = {name: getattr(self, name) + getattr(other, name) for name in self._sums}
-        return replace(self, **sums, is_far=self.is_far or other.is_far)
+        return replace(self, **sums, is_far=self.is_far or other.is_far, fourth=None)

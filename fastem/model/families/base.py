@@ -50,6 +50,8 @@ class CovarianceFamily:
     """Those of them that are printed for a user."""
     needs_iterations = False
     """Whether EM takes iterations even if every point's component is known."""
+    maximizes = True
+    """Whether the M-step maximises what `lower_bound` bounds; otherwise the bound may fall, and steps are EM's own."""
     bounds_the_successor = False
     """Whether `lower_bound` is the bound of the mixture after the M-step; otherwise of the one before it."""
     compiled_m_step = None
@@ -57,6 +59,10 @@ class CovarianceFamily:
     own M-step does, which is compiled; else None. Subclasses don't inherit it: their M-step may differ."""
     conjugate = None
     """A `conjugate.Conjugate`, for conjugate priors of the covariances; None: not supported."""
+    shrinking = None
+    """A `shrinking.Matrices`, for shrinkage of the covariances; None: not supported."""
+    fourth = None
+    """Function of offsets from the means, (m, D) -> (m,), whose sums the M-step needs beside the statistics."""
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
@@ -89,6 +95,15 @@ class CovarianceFamily:
         """The family itself; raises NotInFamily if it can't be fitted to incomplete points."""
         return self
 
+    @property
+    def without_noise(self):
+        """The family itself, without a noise component."""
+        return self
+
+    def noisy(self, parameters, share=None):
+        """The parameters with a noise component of this weight, if the family has one."""
+        return parameters
+
     # -- M-step -------------------------------------------------------------------------------------------------------
 
     def maximize(self, statistics, reg_covar, candidate=None):
@@ -112,6 +127,10 @@ class CovarianceFamily:
 
     def covariances(self, statistics, mass, reg_covar):
         """Covariances from statistics about the means."""
+        raise NotImplementedError
+
+    def plus(self, covariances, variance):
+        """Covariances with this variance added to every feature's."""
         raise NotImplementedError
 
     def constrained(self, mass, covariances):
