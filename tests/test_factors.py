@@ -263,6 +263,14 @@ def test_other_starts(init_params):
     assert fitted.score(X) > model_of(*THREE).score(X) - 0.05
 
 
+def test_a_noise_component():
+    noise = np.random.default_rng(0).uniform(-12, 12, size=(60, 7))
+    fitted = quietly(model(noise=True, max_iter=200), np.vstack([X, noise]))
+    assert 0.03 < fitted.noise_weight_ < 0.1
+    assert (np.diff(fitted.lower_bounds_) >= -1e-10).all()
+    assert (fitted.predict(noise) == -1).mean() > 0.9
+
+
 def test_labels():
     labels = model_of(*THREE).predict(X)
     known = model(tol=1e-9, max_iter=1000).fit(X, labels=labels)
@@ -465,6 +473,7 @@ def test_a_picture():
         ({"precisions_init": np.ones((3, 7, 7))}, "takes no precisions_init"),
         ({"prior": "default"}, "doesn't support priors"),
         ({"missing": "em"}, "doesn't support missing='em'"),
+        ({"shrinkage": 0.1}, "doesn't support shrinkage"),
     ],
 )
 def test_bad_arguments(params, message):

@@ -6,6 +6,7 @@ the noise variances psi: covariances are (K, D, q + 1). No matrix of D x D is ma
 """
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
@@ -100,7 +101,7 @@ class Factors(CovarianceFamily):
         covariances = parameters.covariances.copy()
         np.maximum(covariances[..., -1], reg_covar, out=covariances[..., -1])
         factors = self.precisions_cholesky(covariances)
-        return Parameters(self, parameters.weights, parameters.means, covariances, factors)
+        return replace(parameters, covariances=covariances, precisions_cholesky=factors)
 
     def precisions_cholesky(self, covariances):
         noise = covariances[..., -1]
@@ -227,7 +228,7 @@ class Factors(CovarianceFamily):
         scaled *= _SKETCH / math.sqrt(scaled.shape[1]) / np.where(largest > 0, largest, 1.0)
         covariances = joined(scaled * np.sqrt(noise)[..., None], noise)
         factors = self.precisions_cholesky(covariances)
-        return Parameters(self, parameters.weights, parameters.means, covariances, factors)
+        return replace(parameters, covariances=covariances, precisions_cholesky=factors)
 
     def for_means_alone(self, n_features):
         return FAMILIES["diag"]
