@@ -26,6 +26,7 @@ from fastem.sources import ArraySource
 
 from . import naive
 from .fits import assert_same_bits, quietly
+from .grids import grid
 
 
 def mixture_of(n_components, n_features, n_factors, seed=0, noise=1.0, distance=2.0):
@@ -67,8 +68,8 @@ X = drawn(900, *THREE)
 # -- densities and statistics -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("n_features", "n_factors"), [(2, 1), (5, 2), (9, 7), (20, 13), (70, 4)])
-@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@grid("n_features, n_factors", [(2, 1), (5, 2), (9, 7), (20, 13), (70, 4)], quick=slice(3))
+@grid("dtype", [np.float64, np.float32], quick=[np.float64])
 def test_densities_are_those_of_the_matrices(n_features, n_factors, dtype):
     given = mixture_of(3, n_features, n_factors)
     points = drawn(300, *given).astype(dtype)
@@ -80,8 +81,8 @@ def test_densities_are_those_of_the_matrices(n_features, n_factors, dtype):
     assert_array_equal(fitted.predict(points), shares.argmax(axis=1))
 
 
-@pytest.mark.parametrize("dtype", [np.float64, np.float32])
-@pytest.mark.parametrize("n_factors", [1, 6, 8])
+@grid("dtype", [np.float64, np.float32], quick=[np.float64])
+@grid("n_factors", [1, 6, 8], quick=[6])
 @pytest.mark.parametrize("distance", [0.1, 5.0])  # all points shared, or few of a block in each component
 def test_an_m_step_is_the_textbooks(n_factors, distance, dtype):
     given = mixture_of(4, 11, n_factors, distance=distance)
@@ -126,7 +127,7 @@ def test_statistics_give_the_parameters_back():
 # -- EM ---------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("n_components", [2, 3, 10])
+@grid("n_components", [2, 3, 10], quick=[3])
 def test_every_iteration_is_naive_ems(n_components):
     given = mixture_of(n_components, 8, 3)
     points = drawn(1000, *given)
@@ -146,16 +147,17 @@ def test_every_iteration_is_naive_ems(n_components):
     assert_allclose(fitted.covariances_, naive.factor_covariances(loadings, noise), atol=1e-7)
 
 
-@pytest.mark.parametrize(
-    ("points", "n_factors"),
+@grid(
+    "points, n_factors",
     [
         (load_wine().data / load_wine().data.std(axis=0), 3),
         (load_digits().data[:, load_digits().data.std(axis=0) > 0.5], 10),
         (load_diabetes().data[:, [0, 1, 2, 3, 6, 7, 8, 9]] * 20, 1),
         (drawn(500, *mixture_of(1, 15, 4)), 4),
     ],
+    quick=slice(1),
 )
-@pytest.mark.parametrize("algorithm", ["auto", "em"])
+@grid("algorithm", ["auto", "em"], quick=["auto"])
 def test_one_component_is_factor_analysis(points, n_factors, algorithm):
     theirs = FactorAnalysis(n_factors, tol=1e-9, max_iter=20_000, svd_method="lapack").fit(points)
     ours = model(1, n_factors, tol=1e-9, max_iter=3000, reg_covar=1e-12, algorithm=algorithm).fit(points)
@@ -257,7 +259,7 @@ def test_other_assignments(assignment):
         assert (np.diff(fitted.lower_bounds_) >= -1e-12).all()
 
 
-@pytest.mark.parametrize("init_params", ["k-means++", "random", "random_from_data"])
+@grid("init_params", ["k-means++", "random", "random_from_data"], quick=["random"])
 def test_other_starts(init_params):
     fitted = quietly(model(init_params=init_params, max_iter=300), X)
     assert fitted.score(X) > model_of(*THREE).score(X) - 0.05

@@ -18,6 +18,7 @@ from fastem.sources.annotations import HARD
 from . import naive
 from .data_sets import COVARIANCE_TYPES
 from .fits import assert_same_bits, quietly
+from .grids import grid
 
 pytestmark = pytest.mark.filterwarnings("ignore::fastem.DegenerateFitWarning")
 
@@ -122,7 +123,7 @@ def naive_fit(X, parameters, covariance_type, n_iter, n_candidates, passes_a_lis
 
 
 @pytest.mark.parametrize("passes_a_list", [1, 3])
-@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@grid("covariance_type", COVARIANCE_TYPES, quick=["diag"])
 def test_every_iteration_equals_the_naive_one(covariance_type, passes_a_list, few_candidates, monkeypatch):
     X, means = overlapping(600, n_components=14)
     first_cells = ((X[:, None] - means) ** 2).sum(axis=2).argmin(axis=1)
@@ -153,7 +154,7 @@ def test_every_iteration_equals_the_naive_one(covariance_type, passes_a_list, fe
 # -- what holds whatever the candidates -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("covariance_type", [*COVARIANCE_TYPES, "VEI", "EVE"])
+@grid("covariance_type", [*COVARIANCE_TYPES, "VEI", "EVE"], quick=["diag"])
 def test_free_energy_is_below_the_log_likelihood_and_rises(covariance_type, few_candidates):
     X, means = overlapping()
     bounds = []
@@ -175,7 +176,7 @@ def test_free_energy_is_below_the_log_likelihood_and_rises(covariance_type, few_
     assert weight == same_weight
 
 
-@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@grid("covariance_type", COVARIANCE_TYPES, quick=["diag"])
 def test_all_components_as_candidates_give_em(covariance_type):
     X, means = overlapping()
     init = start_of(means, covariance_type)
@@ -222,7 +223,7 @@ def test_weights_count_as_repetitions(few_candidates):
     assert_allclose(one.means_, other.means_, rtol=1e-6, atol=1e-8)
 
 
-@pytest.mark.parametrize("covariance_type", ["full", "diag"])
+@grid("covariance_type", ["full", "diag"], quick=["diag"])
 def test_threads_and_sources_give_the_same_bits(covariance_type, few_candidates, tmp_path):
     X, _ = overlapping(9000)
     params = {"covariance_type": covariance_type, "algorithm": "truncated", "max_iter": 6, "random_state": 0}
@@ -285,7 +286,7 @@ def test_a_wide_component_keeps_no_point_from_its_own(few_candidates):
     assert_allclose(energy / weight, source.log_likelihood(parameters)[0] / weight, atol=0.02)
 
 
-@pytest.mark.parametrize("n_components", [150, 400])
+@grid("n_components", [150, 400], quick=[150])
 def test_separated_groups_are_found(n_components):
     X, _, _ = separated(n_components, 60 * n_components)
     params = {"covariance_type": "spherical", "random_state": 0}
