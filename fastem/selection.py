@@ -113,10 +113,10 @@ def select(
     Parameters
     ----------
     X : array-like of shape (n, D), or a source as in `GaussianMixture.fit`
-    n_components : iterable of int, or int
-    covariance_type : iterable of str, or str
+    n_components : iterable of int, or int, default=range(1, 10)
+    covariance_type : iterable of str, or str, default=('full', 'tied', 'diag', 'spherical')
         'all': mclust's fourteen, from EII to VVV.
-    criterion : {'bic', 'aic', 'icl', 'held_out'}
+    criterion : {'bic', 'aic', 'icl', 'held_out'}, default='bic'
         The first three are those of the methods of `GaussianMixture`, the lower the better. 'held_out' is the mean
         log-likelihood of left-out points by cross-validation, the higher the better.
     sample_weight : array-like of shape (n,), default=None

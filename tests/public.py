@@ -11,12 +11,11 @@ import fastem.callbacks
 import fastem.datasets
 import fastem.plotting
 import fastem.sources
-from fastem.fitting.report import FitReport
 from fastem.selection import Selection
 
 MODULES = fastem, fastem.callbacks, fastem.datasets, fastem.plotting, fastem.sources
-# Not exported, as users get them from `select` and `fit`.
-RETURNED = Selection, FitReport
+# Not exported, as users get it from `select`.
+RETURNED = (Selection,)
 
 _METHODS = types.FunctionType, classmethod, staticmethod, property, functools.cached_property
 
@@ -30,7 +29,7 @@ class Public(NamedTuple):
 
     @property
     def doc(self):
-        return inspect.cleandoc(self.callable.__doc__ or "") if self.owner else inspect.getdoc(self.object) or ""
+        return inspect.getdoc(getattr(self.owner, self.name.rpartition(".")[2]) if self.owner else self.object) or ""
 
     @property
     def callable(self):
@@ -43,9 +42,14 @@ class Public(NamedTuple):
 
     @property
     def is_called(self):
-        """Whether it has arguments; a property and an exception as users meet them have none."""
-        is_error = isinstance(self.object, type) and issubclass(self.object, BaseException)
-        return not is_error and not isinstance(self.object, property | functools.cached_property)
+        """Whether users pass arguments: not to a property, nor to what they are only given."""
+        is_given = isinstance(self.object, type) and (issubclass(self.object, BaseException) or self.object in RETURNED)
+        return not is_given and not isinstance(self.object, property | functools.cached_property)
+
+    @property
+    def only_raises(self):
+        """Whether it says that a class lacks what its base has."""
+        return getattr(self.callable, "__annotations__", {}).get("return") == "NoReturn"
 
     @property
     def parameters(self):
@@ -68,7 +72,7 @@ def exported(module):
 
 
 def objects():
-    """Every public object once: a method where it is defined, however many classes inherit it."""
+    """Every public object once: a method where it is documented, however many classes inherit or override it."""
     found = {}
     tops = [(f"{module.__name__}.{name}", value) for module in MODULES for name, value in exported(module)]
     for name, value in [*tops, *((f"fastem.{cls.__name__}", cls) for cls in RETURNED)]:
@@ -79,8 +83,12 @@ def objects():
             if not owner.__module__.startswith("fastem"):
                 continue
             for method, each in vars(owner).items():
-                if not method.startswith("_") and isinstance(each, _METHODS):
-                    found.setdefault(id(each), Public(f"{name}.{method}", each, owner))
+                if method.startswith("_") or not isinstance(each, _METHODS):
+                    continue
+                public = Public(f"{name}.{method}", each, owner)
+                has_own = public.callable.__doc__ or not any(hasattr(base, method) for base in owner.__mro__[1:])
+                if has_own and not public.only_raises:
+                    found.setdefault(id(each), public)
     return list(found.values())
 
 
