@@ -11,11 +11,11 @@ import fastem.callbacks
 import fastem.datasets
 import fastem.plotting
 import fastem.sources
-from fastem.selection import Selection
+from fastem.selected import Selection, SelectionProgress
 
 MODULES = fastem, fastem.callbacks, fastem.datasets, fastem.plotting, fastem.sources
-# Not exported, as users get it from `select`.
-RETURNED = (Selection,)
+# Not exported, as users get them from `select`.
+RETURNED = Selection, SelectionProgress
 
 _METHODS = types.FunctionType, classmethod, staticmethod, property, functools.cached_property
 
