@@ -92,6 +92,21 @@ def objects():
     return list(found.values())
 
 
+def names(module):
+    """What the module's page in the reference explains: what it exports, and each method of a class."""
+    for name, value in exported(module):
+        yield name
+        if isinstance(value, type):
+            for method in dir(value):
+                each = inspect.getattr_static(value, method)
+                if not method.startswith("_") and isinstance(each, _METHODS) and _is_ours(each):
+                    yield f"{name}.{method}"
+
+
+def _is_ours(each):
+    return Public("", each).callable.__module__.startswith("fastem")
+
+
 def modules():
     """Every module of the package."""
     import importlib

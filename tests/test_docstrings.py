@@ -84,6 +84,13 @@ def test_parameters_are_those_of_the_signature(each):
     assert list(wrong_defaults(each)) == []
 
 
+def test_no_module_hides_an_exported_name():
+    """`import fastem.x` makes the module x an attribute of fastem, whatever was there before."""
+    modules = {module.__name__ for module in public.modules()}
+    exported = [f"{module.__name__}.{name}" for module in public.MODULES for name, _ in public.exported(module)]
+    assert [name for name in [*exported, "fastem.warm_up"] if name in modules] == []
+
+
 def test_what_is_wrong_would_be_found():
     def wrong(a, b=1, c="x", *, d=None, e=True):
         """Do nothing.

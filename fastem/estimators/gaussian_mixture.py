@@ -46,18 +46,16 @@ class GaussianMixture(EMMixture):
         mclust's codes (Celeux & Govaert 1995) say whether volume, shape and axes of the covariances are Equal, Varying
         or the Identity's. VVV, EEE, VVI and VII are the four above under another name; E and V are EII and VII.
 
-        ================== ====== ===== =========== =============================== ==================
-        codes              volume shape axes        free parameters of covariances  covariances_
-        ================== ====== ===== =========== =============================== ==================
-        EII, VII           E, V   equal features    1, K                            (K,)
-        EEI, VEI           E, V   E     features    D, K + D - 1                    (K, D)
-        EVI, VVI           E, V   V     features    1 + K (D - 1), K D              (K, D)
-        EEE                E      E     E           D + A, with A = D (D - 1) / 2   (D, D)
-        VEE                V      E     E           K + D - 1 + A                   (K, D, D)
-        EVE, VVE           E, V   V     E           1 + K (D - 1) + A, K D + A      (K, D, D)
-        EEV, VEV           E, V   E     V           D + K A, K + D - 1 + K A        (K, D, D)
-        EVV, VVV           E, V   V     V           1 + K (D - 1 + A), K (D + A)    (K, D, D)
-        ================== ====== ===== =========== =============================== ==================
+        | codes    | volume | shape | axes     | free parameters of covariances | covariances_ |
+        | -------- | ------ | ----- | -------- | ------------------------------ | ------------ |
+        | EII, VII | E, V   | equal | features | 1, K                           | (K,)         |
+        | EEI, VEI | E, V   | E     | features | D, K + D - 1                   | (K, D)       |
+        | EVI, VVI | E, V   | V     | features | 1 + K (D - 1), K D             | (K, D)       |
+        | EEE      | E      | E     | E        | D + A, with A = D (D - 1) / 2  | (D, D)       |
+        | VEE      | V      | E     | E        | K + D - 1 + A                  | (K, D, D)    |
+        | EVE, VVE | E, V   | V     | E        | 1 + K (D - 1) + A, K D + A     | (K, D, D)    |
+        | EEV, VEV | E, V   | E     | V        | D + K A, K + D - 1 + K A       | (K, D, D)    |
+        | EVV, VVV | E, V   | V     | V        | 1 + K (D - 1 + A), K (D + A)   | (K, D, D)    |
 
         VEI, VEE, VEV, EVE and VVE need an iteration in each M-step. It ends at a stationary point: where the gradient
         is below 1e-8 (EVE, VVE) or 1e-10 of the points.
