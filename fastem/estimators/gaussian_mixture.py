@@ -147,6 +147,11 @@ class GaussianMixture(EMMixture):
         parameters for it. Where values are missing, the noise is uniform in a box along the axes with that volume and
         the proportions of the points' bounding box. k-means starts leave out points where the data are sparser than
         the noise would be. Two passes find the boxes; for them, Dask partitions are brought to this process one by one.
+    n_factors : int, default=None
+        Number of factors q with covariance_type='factors', which needs it: at least 1, and less than n_features. Each
+        component's covariance is L L' + diag(psi). An iteration takes about 4 D (q + 2) operations for a point and a
+        component, where 'full' takes 2 D ** 2. Then `reg_covar` is not added to variances: it is the floor of the noise
+        variances psi. Other types ignore `n_factors`.
     shrinkage : {'oas', 'ledoit-wolf'} or float in [0, 1], default=None
         M-steps shrink the covariance S of a component's points to (1 - a) S + a trace(S) / D I; for 'tied' that of all
         points about their means, for 'diag' the variances towards their mean. Other types have no shrinkage, and
@@ -158,12 +163,6 @@ class GaussianMixture(EMMixture):
         `lower_bounds_` are mean log-likelihoods of the mixtures with shrunk covariances. They may fall, since such an
         M-step is not the mode under any prior. So the steps are EM's own with either `algorithm`, and a fit ends where
         the log-likelihood hardly changes any more.
-
-    n_factors : int, default=None
-        Number of factors q with covariance_type='factors', which needs it: at least 1, and less than n_features. Each
-        component's covariance is L L' + diag(psi). An iteration takes about 4 D (q + 2) operations for a point and a
-        component, where 'full' takes 2 D ** 2. Then `reg_covar` is not added to variances: it is the floor of the noise
-        variances psi. Other types ignore `n_factors`.
 
     Attributes
     ----------
