@@ -47,7 +47,7 @@ class GaussianMixture(EMMixture):
         common factors and a noise variance for each feature, in each component (mixture of factor analyzers,
         Ghahramani & Hinton 1996), for 50 to 3,000 features.
         mclust's codes (Celeux & Govaert 1995) say whether volume, shape and axes of the covariances are Equal, Varying
-        or the Identity's. VVV, EEE, VVI and VII are the four above under another name; E and V are EII and VII.
+        or the Identity's. VVV, EEE, VVI and VII are 'full', 'tied', 'diag' and 'spherical'; E and V are EII and VII.
 
         | codes    | volume | shape | axes     | free parameters of covariances | covariances_ |
         | -------- | ------ | ----- | -------- | ------------------------------ | ------------ |
