@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .fitting.degeneracy import DegenerateFitWarning
     from .imputer import MixtureImputer
     from .selection import select
-    from .warm_up import warm_up
+    from .warming import warm_up
 
 __all__ = [
     "BayesianGaussianMixture", "DegenerateFitWarning", "GaussianMixture", "MixtureImputer", "StudentTMixture",
@@ -29,7 +29,7 @@ _HOME = {
     "StudentTMixture": "estimators.student_mixture",
     "load": "estimators.loading",
     "select": "selection",
-    "warm_up": "warm_up",
+    "warm_up": "warming",
 }
 _SUBMODULES = "callbacks", "datasets", "plotting", "sources"
 

@@ -93,7 +93,19 @@ class Frames(_Callback):
 
     @property
     def best(self) -> list[Any]:
-        """The frames of the run with the highest final `lower_bound_`."""
+        """The frames of the run with the highest final `lower_bound_`.
+
+        Examples
+        --------
+        >>> from fastem import GaussianMixture
+        >>> from fastem.callbacks import Frames
+        >>> from fastem.datasets import load_faithful
+        >>> frames = Frames()
+        >>> model = GaussianMixture(2, algorithm="em", n_init=3, random_state=0).set_callbacks(frames)
+        >>> _ = model.fit(load_faithful().data)
+        >>> len(frames.runs), frames.best[-1].lower_bound_ == model.lower_bound_
+        (3, True)
+        """
         ended = [run for run in self.runs if run]
         if not ended:
             raise ValueError("there are no frames yet: call model.set_callbacks(frames), then fit the model")
@@ -134,12 +146,16 @@ class Checkpoint(_Callback):
     --------
     >>> from fastem import GaussianMixture, load
     >>> from fastem.callbacks import Checkpoint
-    >>> model = GaussianMixture(3).set_callbacks(Checkpoint("model.npz", every=5))  # doctest: +SKIP
-    >>> model.fit(X)                                                                # doctest: +SKIP
+    >>> from fastem.datasets import load_faithful
+    >>> X = load_faithful().data
+    >>> model = GaussianMixture(3, tol=1e-5, random_state=0).set_callbacks(Checkpoint("model.npz", every=5))
+    >>> model = model.fit(X)
 
     After a crash, this goes on as if the fit had not been interrupted, given the same points:
 
-    >>> model = load("model.npz").set_params(warm_start=True).fit(X)                # doctest: +SKIP
+    >>> again = load("model.npz").set_params(warm_start=True).fit(X)
+    >>> bool((again.means_ == model.means_).all())
+    True
     """
 
     def __init__(self, path: str | Path, every: int = 10) -> None:

@@ -108,6 +108,14 @@ class MixtureImputer(TransformerMixin, BaseEstimator):
         ------
         ValueError
             If X holds infinity or too few rows for the mixture.
+
+        Examples
+        --------
+        >>> from fastem import MixtureImputer
+        >>> from fastem.datasets import load_penguins
+        >>> X = load_penguins().data
+        >>> MixtureImputer(random_state=0).fit(X).mixture_.n_components
+        4
         """
         self._validate_params()
         with features_kept_if_it_fails(self):
@@ -167,6 +175,15 @@ class MixtureImputer(TransformerMixin, BaseEstimator):
         NotFittedError
         ValueError
             If X holds infinity or has other features.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from fastem import MixtureImputer
+        >>> X = np.array([[1.0, 2.0], [2.0, 4.0], [3.0, 6.0], [4.0, np.nan]])
+        >>> imputer = MixtureImputer(random_state=0).fit(X)
+        >>> imputer.transform([[2.5, np.nan]]).round(2)
+        array([[2.5, 5. ]])
         """
         check_is_fitted(self)
         X = self._with_nan(X, reset=False)
@@ -194,6 +211,15 @@ class MixtureImputer(TransformerMixin, BaseEstimator):
         Returns
         -------
         names : ndarray of str
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from fastem import MixtureImputer
+        >>> X = np.array([[1.0, 2.0], [2.0, 4.0], [3.0, 6.0], [4.0, np.nan]])
+        >>> imputer = MixtureImputer(add_indicator=True, random_state=0).fit(X)
+        >>> imputer.get_feature_names_out(["length", "width"]).tolist()
+        ['length', 'width', 'missingindicator_width']
         """
         from sklearn.utils.validation import _check_feature_names_in
 

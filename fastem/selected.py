@@ -54,6 +54,14 @@ class Selection:
         Row of the best combination.
     notes : list of str
         What the numbers don't show, such as that the best number of components is the largest that was tried.
+
+    Examples
+    --------
+    >>> from fastem import select
+    >>> from fastem.datasets import load_faithful
+    >>> selection = select(load_faithful().data, range(1, 4), "full", random_state=0)
+    >>> selection.best_estimator_.n_components, selection.results_["rank"].tolist()
+    (2, [3, 1, 2])
     """
 
     best_estimator_: GaussianMixture
@@ -63,6 +71,15 @@ class Selection:
 
     @property
     def notes(self) -> list[str]:
+        """What the numbers don't show, as sentences.
+
+        Examples
+        --------
+        >>> from fastem import select
+        >>> from fastem.datasets import load_faithful
+        >>> select(load_faithful().data, range(1, 3), "full", random_state=0).notes
+        ['the best number of components, 2, is the largest that was tried: try larger ones, too']
+        """
         counts = self.results_["n_components"]
         best = int(counts[self.best_index_])
         if best < counts.max() or best == counts.min():
@@ -86,7 +103,7 @@ class Selection:
         >>> from fastem import select
         >>> from fastem.datasets import load_faithful
         >>> selection = select(load_faithful().data, range(1, 5), random_state=0)
-        >>> selection.plot().figure_.savefig("selection.png")  # doctest: +SKIP
+        >>> selection.plot().figure_.savefig("selection.png")
         """
         # Pictures know selections; a selection finds them by name, when asked.
         plotting = importlib.import_module(".plotting", __package__)

@@ -81,10 +81,10 @@ def select(
     Parameters
     ----------
     X : array-like of shape (n, D), or a source as in `GaussianMixture.fit`
-    n_components : iterable of int, or int
-    covariance_type : iterable of str, or str
+    n_components : iterable of int, or int, default=range(1, 10)
+    covariance_type : iterable of str, or str, default=('full', 'tied', 'diag', 'spherical')
         'all': mclust's fourteen, from EII to VVV.
-    criterion : {'bic', 'aic', 'icl', 'held_out'}
+    criterion : {'bic', 'aic', 'icl', 'held_out'}, default='bic'
         The first three are those of the methods of `GaussianMixture`, the lower the better. 'held_out' is the mean
         log-likelihood of left-out points by cross-validation, the higher the better.
     n_factors : iterable of int, or int, default=None
@@ -101,7 +101,7 @@ def select(
         What to fit: an estimator of which clones are fitted, such as `StudentTMixture()`. None: `GaussianMixture()`.
     verbose : int, default=0
         1 prints a line for every combination: how many are done, the best so far, the time left.
-    callbacks : callable, or sequence of callables
+    callbacks : callable, or sequence of callables, default=()
         Called after every combination with a `SelectionProgress`, which has the same as attributes.
     **params
         Further arguments of the estimator.

@@ -1,6 +1,5 @@
 """What models and reports show of themselves: tables, orders, HTML, and the package its names."""
 
-import doctest
 import re
 import subprocess
 import sys
@@ -18,7 +17,6 @@ import fastem
 import fastem.selected
 from fastem import BayesianGaussianMixture, GaussianMixture
 from fastem.datasets import load_faithful
-from fastem.estimators import describing
 from fastem.model.families import FAMILIES, STANDARD
 
 from .fits import fitted, points, quietly
@@ -56,7 +54,7 @@ def test_the_version_stands_in_one_place(tmp_path):
     assert re.fullmatch(r"\d+\.\d+\.\d+\S*", fastem.__version__)
     project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())
     assert "version" not in project["project"] and project["project"]["dynamic"] == ["version"]
-    assert project["tool"]["setuptools"]["dynamic"]["version"] == {"attr": "fastem._version.__version__"}
+    assert project["tool"]["hatch"]["version"] == {"path": "fastem/_version.py"}
     fitted(X).save(tmp_path / "model.npz")
     with np.load(tmp_path / "model.npz") as file:
         assert f'"written_by": "fastem {fastem.__version__}"' in str(file["header"])
@@ -97,12 +95,6 @@ def test_n_parameters_are_those_that_bic_counts(covariance_type):
     assert model.bic(X) + 2 * 400 * model.score(X) == pytest.approx(model.n_parameters_ * np.log(400))
     assert not hasattr(GaussianMixture(), "n_parameters_")
     assert quietly(BayesianGaussianMixture(n_components=3, random_state=0), X).n_parameters_ > 0
-
-
-def test_examples_print_what_they_say():
-    for module in (describing, fastem.selected):
-        found = doctest.testmod(module, optionflags=doctest.NORMALIZE_WHITESPACE)
-        assert found.attempted and not found.failed
 
 
 # -- sorted -----------------------------------------------------------------------------------------------------------

@@ -60,7 +60,7 @@ def make_mixture(
         As in `GaussianMixture`.
     weights : array-like of shape (n_components,), default=None
         Positive, summing to 1; None: equal weights. The number of points of a component is random.
-    dtype : {float64, float32}, default=float64
+    dtype : {'float64', 'float32'} or dtype, default=float64
         Type of the points.
     random_state : int, RandomState or None, default=None
         An int draws the same mixture and points every time.

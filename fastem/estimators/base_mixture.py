@@ -67,6 +67,15 @@ class BaseMixture(
             The number of the component; its name (an array of str objects) if the mixture was fitted with words as
             labels (`classes_`). -1, or 'noise', for points that are most probably noise, if the mixture has a noise
             component. For Dask input: a Dask array, evaluated lazily.
+
+        Examples
+        --------
+        >>> from fastem import GaussianMixture
+        >>> from fastem.datasets import load_faithful
+        >>> X = load_faithful().data
+        >>> model = GaussianMixture(2, random_state=0).fit(X)
+        >>> model.predict([[4.5, 80.0], [2.0, 50.0]])
+        array([1, 0])
         """
         return self._in_words(self._evaluated(X, kernels.labels, np.int64))
 
@@ -91,6 +100,16 @@ class BaseMixture(
         -------
         responsibilities : ndarray of shape (n, K)
             Each row sums to 1, or to 1 less the probability of noise. For Dask input: a Dask array.
+
+        Examples
+        --------
+        >>> from fastem import GaussianMixture
+        >>> from fastem.datasets import load_faithful
+        >>> X = load_faithful().data
+        >>> model = GaussianMixture(2, random_state=0).fit(X)
+        >>> model.predict_proba([[4.5, 80.0], [3.0, 66.0]]).round(2)
+        array([[0.  , 1.  ],
+               [0.16, 0.84]])
         """
         check_is_fitted(self)
         return self._evaluated(X, kernels.responsibilities, n_columns=len(self.means_))
@@ -106,6 +125,15 @@ class BaseMixture(
         -------
         log_density : ndarray of shape (n,), nats
             For Dask input: a Dask array.
+
+        Examples
+        --------
+        >>> from fastem import GaussianMixture
+        >>> from fastem.datasets import load_faithful
+        >>> X = load_faithful().data
+        >>> model = GaussianMixture(2, random_state=0).fit(X)
+        >>> model.score_samples([[4.5, 80.0], [3.0, 66.0]]).round(2)
+        array([-3.26, -8.59])
         """
         return self._evaluated(X, kernels.log_likelihoods)
 
@@ -122,6 +150,15 @@ class BaseMixture(
         Returns
         -------
         score : float
+
+        Examples
+        --------
+        >>> from fastem import GaussianMixture
+        >>> from fastem.datasets import load_faithful
+        >>> X = load_faithful().data
+        >>> model = GaussianMixture(2, random_state=0).fit(X)
+        >>> round(model.score(X), 3)
+        -4.155
         """
         total, n_points = self._total_log_likelihood(X, sample_weight)
         return total / n_points
@@ -139,6 +176,16 @@ class BaseMixture(
         labels : ndarray of shape (n_samples,), int64
             The component each point was drawn from; names, as in `predict`, if the labels of the fit were words. -1 or
             'noise', behind the others: noise, drawn uniformly from `noise_box_`.
+
+        Examples
+        --------
+        >>> from fastem import GaussianMixture
+        >>> from fastem.datasets import load_faithful
+        >>> X = load_faithful().data
+        >>> model = GaussianMixture(2, random_state=0).fit(X)
+        >>> points, labels = model.sample(5)
+        >>> points.shape, labels
+        ((5, 2), array([0, 0, 1, 1, 1]))
         """
         check_is_fitted(self)
         if n_samples < 1:
@@ -211,10 +258,15 @@ class BaseMixture(
         >>> import json, numpy
         >>> from fastem import GaussianMixture
         >>> from fastem.datasets import load_faithful
-        >>> GaussianMixture(2, random_state=0).fit(load_faithful().data).save("model.npz")  # doctest: +SKIP
-        >>> with numpy.load("model.npz") as file:                                           # doctest: +SKIP
+        >>> GaussianMixture(2, random_state=0).fit(load_faithful().data).save("model.npz")
+        >>> with numpy.load("model.npz") as file:
         ...     means = file["means"]
         ...     covariance_type = json.loads(str(file["header"]))["params"]["covariance_type"]
+        >>> means.round(1)
+        array([[ 2. , 54.5],
+               [ 4.3, 80. ]])
+        >>> covariance_type
+        'full'
         """
         check_is_fitted(self)
         saving.save(self, path)

@@ -41,6 +41,15 @@ class ConditioningMixin:
         -------
         log_densities : ndarray of shape (n, K), float64
             log N(x_i; mean_k, covariance_k), nats (Bishop 2006, eq. 2.43).
+
+        Examples
+        --------
+        >>> from fastem import GaussianMixture
+        >>> from fastem.datasets import load_faithful
+        >>> X = load_faithful().data
+        >>> model = GaussianMixture(2, random_state=0).fit(X)
+        >>> model.component_log_densities([[4.5, 80.0]]).round(1)
+        array([[-47.7,  -2.8]])
         """
         check_is_fitted(self)
         X = validate_data(self, X, reset=False, dtype=np.float64)
@@ -169,6 +178,18 @@ class ConditioningMixin:
         -----
         Rows that lack the same features are filled in together; each such pattern costs K Cholesky factors, and K
         eigendecompositions for draws.
+
+        Examples
+        --------
+        >>> from fastem import GaussianMixture
+        >>> from fastem.datasets import load_faithful
+        >>> X = load_faithful().data
+        >>> model = GaussianMixture(2, random_state=0).fit(X)
+        >>> model.impute([[4.5, float("nan")]]).round(1)
+        array([[ 4.5, 81.1]])
+        >>> filled, deviation = model.impute([[4.5, float("nan")]], return_std=True)
+        >>> deviation.round(1)
+        array([[0. , 5.6]])
         """
         check_is_fitted(self)
         if n_draws is not None and return_std:

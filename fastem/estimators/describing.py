@@ -35,7 +35,16 @@ class DescribingMixin:
 
     @property
     def n_parameters_(self) -> int:
-        """Number of free parameters of the fitted mixture, as BIC and AIC count them."""
+        """Number of free parameters of the fitted mixture, as BIC and AIC count them.
+
+        Examples
+        --------
+        >>> from fastem import GaussianMixture
+        >>> from fastem.datasets import load_faithful
+        >>> X = load_faithful().data
+        >>> GaussianMixture(2, random_state=0).fit(X).n_parameters_  # 1 weight, 4 means, 6 variances and covariances
+        11
+        """
         check_is_fitted(self)
         return int(self._parameters().n_free)
 

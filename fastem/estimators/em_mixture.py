@@ -138,6 +138,15 @@ class EMMixture(StreamingMixin, BaseMixture):
             A ValueError: if the source can't be read or holds NaN (the message says where). If this happens after the
             first iteration, the estimator keeps the mixture of the last complete iteration, with `converged_` False;
             `warm_start=True` goes on from there.
+
+        Examples
+        --------
+        >>> from fastem import GaussianMixture
+        >>> from fastem.datasets import load_faithful
+        >>> X = load_faithful().data
+        >>> model = GaussianMixture(2, random_state=0).fit(X)
+        >>> model.converged_, round(model.lower_bound_, 3)
+        (True, -4.155)
         """
         self._fit(X, y, sample_weight, labels)
         return self
@@ -149,12 +158,24 @@ class EMMixture(StreamingMixin, BaseMixture):
         sample_weight: ArrayLike | str | None = None,
         labels: ArrayLike | str | None = None,
     ) -> NDArray[np.int64]:
-        """Fit, then label each point with its most probable component; parameters as in `fit`.
+        """Fit, then label each point with its most probable component.
+
+        Parameters
+        ----------
+        X, y, sample_weight, labels : as in `fit`
 
         Returns
         -------
         labels : ndarray of shape (n,), int64
             As `predict` returns them. For Dask input: a Dask array.
+
+        Examples
+        --------
+        >>> from fastem import GaussianMixture
+        >>> from fastem.datasets import load_faithful
+        >>> X = load_faithful().data
+        >>> GaussianMixture(2, random_state=0).fit_predict(X)[:5]
+        array([1, 0, 1, 0, 1])
         """
         source = self._fit(X, y, sample_weight, labels)
         if isinstance(source, ArraySource):

@@ -47,20 +47,18 @@ class GaussianMixture(EMMixture):
         common factors and a noise variance for each feature, in each component (mixture of factor analyzers,
         Ghahramani & Hinton 1996), for 50 to 3,000 features.
         mclust's codes (Celeux & Govaert 1995) say whether volume, shape and axes of the covariances are Equal, Varying
-        or the Identity's. VVV, EEE, VVI and VII are the four above under another name; E and V are EII and VII.
+        or the Identity's. VVV, EEE, VVI and VII are 'full', 'tied', 'diag' and 'spherical'; E and V are EII and VII.
 
-        ================== ====== ===== =========== =============================== ==================
-        codes              volume shape axes        free parameters of covariances  covariances_
-        ================== ====== ===== =========== =============================== ==================
-        EII, VII           E, V   equal features    1, K                            (K,)
-        EEI, VEI           E, V   E     features    D, K + D - 1                    (K, D)
-        EVI, VVI           E, V   V     features    1 + K (D - 1), K D              (K, D)
-        EEE                E      E     E           D + A, with A = D (D - 1) / 2   (D, D)
-        VEE                V      E     E           K + D - 1 + A                   (K, D, D)
-        EVE, VVE           E, V   V     E           1 + K (D - 1) + A, K D + A      (K, D, D)
-        EEV, VEV           E, V   E     V           D + K A, K + D - 1 + K A        (K, D, D)
-        EVV, VVV           E, V   V     V           1 + K (D - 1 + A), K (D + A)    (K, D, D)
-        ================== ====== ===== =========== =============================== ==================
+        | codes    | volume | shape | axes     | free parameters of covariances | covariances_ |
+        | -------- | ------ | ----- | -------- | ------------------------------ | ------------ |
+        | EII, VII | E, V   | equal | features | 1, K                           | (K,)         |
+        | EEI, VEI | E, V   | E     | features | D, K + D - 1                   | (K, D)       |
+        | EVI, VVI | E, V   | V     | features | 1 + K (D - 1), K D             | (K, D)       |
+        | EEE      | E      | E     | E        | D + A, with A = D (D - 1) / 2  | (D, D)       |
+        | VEE      | V      | E     | E        | K + D - 1 + A                  | (K, D, D)    |
+        | EVE, VVE | E, V   | V     | E        | 1 + K (D - 1) + A, K D + A     | (K, D, D)    |
+        | EEV, VEV | E, V   | E     | V        | D + K A, K + D - 1 + K A       | (K, D, D)    |
+        | EVV, VVV | E, V   | V     | V        | 1 + K (D - 1 + A), K (D + A)   | (K, D, D)    |
 
         VEI, VEE, VEV, EVE and VVE need an iteration in each M-step. It ends at a stationary point: where the gradient
         is below 1e-8 (EVE, VVE) or 1e-10 of the points.
@@ -133,6 +131,14 @@ class GaussianMixture(EMMixture):
         counts for; 'mean' (D,) (default: the data's mean); 'degrees_of_freedom' (default D + 2) and 'scale' of the
         covariances' inverse Wishart distribution. 'scale' has the shape of one component's covariance (default: the
         data's covariance, for 'diag' and 'spherical' its mean variance, times K ** (-2 / D)).
+    missing : {'error', 'em'}, default='error'
+        What NaN means. 'error': a mistake, which is an error. 'em': a value that was not observed, in `fit` and in all
+        predictions. The likelihood is that of the observed values, and EM maximises it if values are missing at random
+        (Ghahramani & Jordan 1994). A row without any value has density 1, and the weights as responsibilities. Points
+        that lack the same features are visited together; each such pattern costs K Cholesky factors an iteration. With
+        a thousand patterns among a million points that is less than the pass itself; where every row has a pattern of
+        its own, an iteration takes some hundred times that of complete data. Dask partitions are brought to this
+        process one by one.
     noise : bool or float, default=False
         True, or a volume: some points are noise, from no Gaussian. The noise has the same density everywhere, 1 over
         the volume; its weight is estimated (Banfield & Raftery 1993; Fraley & Raftery 1998). True: the volume is that
@@ -141,6 +147,11 @@ class GaussianMixture(EMMixture):
         parameters for it. Where values are missing, the noise is uniform in a box along the axes with that volume and
         the proportions of the points' bounding box. k-means starts leave out points where the data are sparser than
         the noise would be. Two passes find the boxes; for them, Dask partitions are brought to this process one by one.
+    n_factors : int, default=None
+        Number of factors q with covariance_type='factors', which needs it: at least 1, and less than n_features. Each
+        component's covariance is L L' + diag(psi). An iteration takes about 4 D (q + 2) operations for a point and a
+        component, where 'full' takes 2 D ** 2. Then `reg_covar` is not added to variances: it is the floor of the noise
+        variances psi. Other types ignore `n_factors`.
     shrinkage : {'oas', 'ledoit-wolf'} or float in [0, 1], default=None
         M-steps shrink the covariance S of a component's points to (1 - a) S + a trace(S) / D I; for 'tied' that of all
         points about their means, for 'diag' the variances towards their mean. Other types have no shrinkage, and
@@ -152,20 +163,6 @@ class GaussianMixture(EMMixture):
         `lower_bounds_` are mean log-likelihoods of the mixtures with shrunk covariances. They may fall, since such an
         M-step is not the mode under any prior. So the steps are EM's own with either `algorithm`, and a fit ends where
         the log-likelihood hardly changes any more.
-    missing : {'error', 'em'}, default='error'
-        What NaN means. 'error': a mistake, which is an error. 'em': a value that was not observed, in `fit` and in all
-        predictions. The likelihood is that of the observed values, and EM maximises it if values are missing at random
-        (Ghahramani & Jordan 1994). A row without any value has density 1, and the weights as responsibilities. Points
-        that lack the same features are visited together; each such pattern costs K Cholesky factors an iteration. With
-        a thousand patterns among a million points that is less than the pass itself; where every row has a pattern of
-        its own, an iteration takes some hundred times that of complete data. Dask partitions are brought to this
-        process one by one.
-
-    n_factors : int, default=None
-        Number of factors q with covariance_type='factors', which needs it: at least 1, and less than n_features. Each
-        component's covariance is L L' + diag(psi). An iteration takes about 4 D (q + 2) operations for a point and a
-        component, where 'full' takes 2 D ** 2. Then `reg_covar` is not added to variances: it is the floor of the noise
-        variances psi. Other types ignore `n_factors`.
 
     Attributes
     ----------
@@ -237,8 +234,8 @@ class GaussianMixture(EMMixture):
     >>> X = load_faithful().data
     >>> model = GaussianMixture(2, random_state=0).fit(X)
     >>> model.means_.round(1)
-    array([[ 4.3, 80. ],
-           [ 2. , 54.5]])
+    array([[ 2. , 54.5],
+           [ 4.3, 80. ]])
     """
 
     _parameter_constraints: dict = {
@@ -341,6 +338,13 @@ class GaussianMixture(EMMixture):
         ValueError
             If shapes disagree, weights don't sum to 1, a covariance isn't positive definite, or the covariances don't
             satisfy the constraint of their type, relatively to 1e-6.
+
+        Examples
+        --------
+        >>> from fastem import GaussianMixture
+        >>> model = GaussianMixture.from_parameters([0.4, 0.6], [[0.0], [5.0]], [[[1.0]], [[4.0]]])
+        >>> model.predict([[1.0], [3.0]])
+        array([0, 1])
         """
         covariances, determined = FAMILIES[covariance_type].given(covariances)
         params = {**determined, **params}
@@ -447,13 +451,50 @@ class GaussianMixture(EMMixture):
     def bic(self, X: Points, sample_weight: ArrayLike | str | None = None) -> float:
         """Bayesian information criterion on X (Schwarz 1978), nats times -2: the lower the better.
 
-        With sample weights their sum is the number of points: integer weights give the same as repeated rows.
+        Parameters
+        ----------
+        X : array-like of shape (n, D), or a source as in `fit`
+        sample_weight : array-like of shape (n,), default=None
+            Non-negative weight of each point; their sum is the number of points, so integer weights give the same as
+            repeated rows.
+
+        Returns
+        -------
+        bic : float
+
+        Examples
+        --------
+        >>> from fastem import GaussianMixture
+        >>> from fastem.datasets import load_faithful
+        >>> X = load_faithful().data
+        >>> [round(GaussianMixture(k, random_state=0).fit(X).bic(X), 1) for k in (1, 2, 3)]
+        [2607.6, 2322.2, 2324.2]
         """
         total, n_points = self._total_log_likelihood(X, sample_weight)
         return -2 * total + self._n_parameters() * math.log(n_points)
 
     def aic(self, X: Points, sample_weight: ArrayLike | str | None = None) -> float:
-        """Akaike information criterion on X (Akaike 1974), nats times -2: the lower the better; weights as in `bic`."""
+        """Akaike information criterion on X (Akaike 1974), nats times -2: the lower the better.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, D), or a source as in `fit`
+        sample_weight : array-like of shape (n,), default=None
+            Non-negative weight of each point.
+
+        Returns
+        -------
+        aic : float
+
+        Examples
+        --------
+        >>> from fastem import GaussianMixture
+        >>> from fastem.datasets import load_faithful
+        >>> X = load_faithful().data
+        >>> model = GaussianMixture(2, random_state=0).fit(X)
+        >>> round(model.aic(X), 1)
+        2282.5
+        """
         total, _ = self._total_log_likelihood(X, sample_weight)
         return -2 * total + 2 * self._n_parameters()
 
@@ -461,7 +502,26 @@ class GaussianMixture(EMMixture):
         """Integrated completed likelihood on X (Biernacki, Celeux & Govaert 2000, eq. 10), nats times -2.
 
         `bic` with the joint likelihood of the points and their most probable labels in place of the points' likelihood.
-        It prefers components that don't overlap. The lower the better; weights as in `bic`.
+        It prefers components that don't overlap. The lower the better.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, D), or a source as in `fit`
+        sample_weight : array-like of shape (n,), default=None
+            Non-negative weight of each point; their sum is the number of points.
+
+        Returns
+        -------
+        icl : float
+
+        Examples
+        --------
+        >>> from fastem import GaussianMixture
+        >>> from fastem.datasets import load_faithful
+        >>> X = load_faithful().data
+        >>> model = GaussianMixture(2, random_state=0).fit(X)
+        >>> round(model.icl(X) - model.bic(X), 1)  # the components hardly overlap
+        0.5
         """
         total, n_points = self._total_log_likelihood(X, sample_weight, assignment=HARD)
         return -2 * total + self._n_parameters() * math.log(n_points)

@@ -34,5 +34,15 @@ def load(path: str | Path) -> GaussianMixture | BayesianGaussianMixture | Studen
         If the file can't be read: FileNotFoundError, PermissionError, ...
     ValueError
         If the file isn't a model, is damaged, or has a later format. The message names the file and the fault.
+
+    Examples
+    --------
+    >>> import fastem
+    >>> from fastem.datasets import load_faithful
+    >>> X = load_faithful().data
+    >>> model = fastem.GaussianMixture(2, random_state=0).fit(X)
+    >>> model.save("model.npz")
+    >>> bool((fastem.load("model.npz").predict(X) == model.predict(X)).all())
+    True
     """
     return saving.read(path, [GaussianMixture, BayesianGaussianMixture, StudentTMixture])

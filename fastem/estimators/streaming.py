@@ -61,6 +61,17 @@ class StreamingMixin:
         ------
         ValueError
             As in `fit`; the batch then has no effect.
+
+        Examples
+        --------
+        >>> from fastem import GaussianMixture
+        >>> from fastem.datasets import load_faithful
+        >>> X = load_faithful().data
+        >>> model = GaussianMixture(2, random_state=0)
+        >>> for start in range(0, len(X), 68):
+        ...     _ = model.partial_fit(X[start : start + 68])
+        >>> model.n_samples_seen_, model.means_.round().tolist()
+        (272, [[2.0, 54.0], [4.0, 80.0]])
         """
         if sample_weight is not None or labels is not None or not self._take_in_rows(X):
             self._partial_fit(X, sample_weight, labels)

@@ -216,6 +216,13 @@ class StudentTMixture(EMMixture):
         ValueError
             If shapes disagree, weights don't sum to 1, a scale isn't positive definite or a number of degrees of
             freedom isn't positive.
+
+        Examples
+        --------
+        >>> from fastem import StudentTMixture
+        >>> model = StudentTMixture.from_parameters([0.4, 0.6], [[0.0], [5.0]], [[[1.0]], [[4.0]]], [3.0, 10.0])
+        >>> model.predict([[1.0], [3.0]])
+        array([0, 1])
         """
         means = np.asarray(means, dtype=np.float64)
         if means.ndim != 2:
@@ -235,15 +242,69 @@ class StudentTMixture(EMMixture):
         return model
 
     def bic(self, X: Any, sample_weight: ArrayLike | str | None = None) -> float:
-        """Bayesian information criterion on X, as `GaussianMixture.bic`; estimated degrees of freedom count."""
+        """Bayesian information criterion on X, as `GaussianMixture.bic`; estimated degrees of freedom count.
+
+        Parameters
+        ----------
+        X, sample_weight : as in `GaussianMixture.bic`
+
+        Returns
+        -------
+        bic : float
+
+        Examples
+        --------
+        >>> from fastem import StudentTMixture
+        >>> from fastem.datasets import load_faithful
+        >>> X = load_faithful().data
+        >>> model = StudentTMixture(2, random_state=0).fit(X)
+        >>> round(model.bic(X), 1)
+        2332.8
+        """
         return GaussianMixture.bic(self, X, sample_weight)
 
     def aic(self, X: Any, sample_weight: ArrayLike | str | None = None) -> float:
-        """Akaike information criterion on X, as `GaussianMixture.aic`."""
+        """Akaike information criterion on X, as `GaussianMixture.aic`.
+
+        Parameters
+        ----------
+        X, sample_weight : as in `GaussianMixture.aic`
+
+        Returns
+        -------
+        aic : float
+
+        Examples
+        --------
+        >>> from fastem import StudentTMixture
+        >>> from fastem.datasets import load_faithful
+        >>> X = load_faithful().data
+        >>> model = StudentTMixture(2, random_state=0).fit(X)
+        >>> round(model.aic(X), 1)
+        2285.9
+        """
         return GaussianMixture.aic(self, X, sample_weight)
 
     def icl(self, X: Any, sample_weight: ArrayLike | str | None = None) -> float:
-        """Integrated completed likelihood on X, as `GaussianMixture.icl`."""
+        """Integrated completed likelihood on X, as `GaussianMixture.icl`.
+
+        Parameters
+        ----------
+        X, sample_weight : as in `GaussianMixture.icl`
+
+        Returns
+        -------
+        icl : float
+
+        Examples
+        --------
+        >>> from fastem import StudentTMixture
+        >>> from fastem.datasets import load_faithful
+        >>> X = load_faithful().data
+        >>> model = StudentTMixture(2, random_state=0).fit(X)
+        >>> round(model.icl(X), 1)
+        2333.3
+        """
         return GaussianMixture.icl(self, X, sample_weight)
 
     def _n_parameters(self):
@@ -314,6 +375,15 @@ class StudentTMixture(EMMixture):
         Returns
         -------
         log_densities : ndarray of shape (n, K), float64, nats
+
+        Examples
+        --------
+        >>> from fastem import StudentTMixture
+        >>> from fastem.datasets import load_faithful
+        >>> X = load_faithful().data
+        >>> model = StudentTMixture(2, random_state=0).fit(X)
+        >>> model.component_log_densities([[4.5, 80.0]]).round(1)
+        array([[ -2.8, -21.9]])
         """
         check_is_fitted(self)
         X = validate_data(self, X, reset=False, dtype=np.float64)

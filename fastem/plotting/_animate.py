@@ -86,6 +86,16 @@ def animate_fit(
         If ffmpeg is needed and not found.
     ImportError
         Without matplotlib or Pillow.
+
+    Examples
+    --------
+    >>> from fastem import GaussianMixture
+    >>> from fastem.datasets import load_faithful
+    >>> from fastem.plotting import animate_fit
+    >>> X = load_faithful().data
+    >>> model = GaussianMixture(2, random_state=0).fit(X)
+    >>> animate_fit(model, X, "faithful.gif", max_frames=4, size=(400, 200)).name
+    'faithful.gif'
     """
     _film_file.check(path)
     is_fitted = hasattr(model, "means_")

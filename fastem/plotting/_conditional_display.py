@@ -79,8 +79,9 @@ class ConditionalDisplay:
     >>> from fastem.datasets import load_faithful
     >>> from fastem.plotting import ConditionalDisplay
     >>> X = load_faithful().data
-    >>> model = GaussianMixture(2).fit(X)
-    >>> _ = ConditionalDisplay.from_estimator(model, X, features=[0, 1])  # doctest: +SKIP
+    >>> model = GaussianMixture(2, random_state=0).fit(X)
+    >>> display = ConditionalDisplay.from_estimator(model, X, features=[0, 1])
+    >>> display.figure_.savefig("conditional.png")
     """
 
     def __init__(self, *, mixture: Any, names: Any, points: Any = None, lab: Any = None, held: Any = None) -> None:
@@ -135,6 +136,17 @@ class ConditionalDisplay:
             If X, `features` or `given` don't suit the model.
         ImportError
             Without matplotlib.
+
+        Examples
+        --------
+        >>> from fastem import GaussianMixture
+        >>> from fastem.datasets import load_faithful
+        >>> from fastem.plotting import ConditionalDisplay
+        >>> X = load_faithful().data
+        >>> model = GaussianMixture(2, random_state=0).fit(X)
+        >>> display = ConditionalDisplay.from_estimator(model, X, features=[0, 1])
+        >>> display.names
+        ['feature 0', 'feature 1']
         """
         model = as_fastem(model)
         points = None if X is None else points_of(X, model, feature_names, max_points, sample_weight)
@@ -174,6 +186,17 @@ class ConditionalDisplay:
         -------
         display : ConditionalDisplay
             This one, with its attributes set.
+
+        Examples
+        --------
+        >>> from fastem import GaussianMixture
+        >>> from fastem.datasets import load_faithful
+        >>> from fastem.plotting import ConditionalDisplay
+        >>> X = load_faithful().data
+        >>> model = GaussianMixture(2, random_state=0).fit(X)
+        >>> display = ConditionalDisplay.from_estimator(model, X)
+        >>> display.plot(legend=False).legend_ is None
+        True
         """
         if ax is not None and {ax.get_xscale(), ax.get_yscale()} != {"linear"}:
             raise ValueError("ax should have linear axes for a ConditionalDisplay: its image has cells of equal size")

@@ -41,7 +41,9 @@ class DataDisplay(PointsDisplay):
     mixture : Mixture or None
         For each group its share of the known points, their mean and their covariance (divided by their number). `fit`
         with labels gives the same, plus `reg_covar`. Of a group that lacks values, mean and covariance are found by EM.
-    title : str
+    title : str, default=''
+    log : bool or ndarray of bool, default=False
+        Which of these features have logarithmic axes.
 
     Attributes
     ----------
@@ -53,7 +55,9 @@ class DataDisplay(PointsDisplay):
     >>> from fastem.datasets import load_penguins
     >>> from fastem.plotting import DataDisplay
     >>> penguins = load_penguins()
-    >>> _ = DataDisplay.from_data(penguins.data, penguins.target)  # doctest: +SKIP
+    >>> display = DataDisplay.from_data(penguins.data, penguins.target)
+    >>> display.axes_.shape
+    (4, 4)
     """
 
     @classmethod
@@ -108,6 +112,14 @@ class DataDisplay(PointsDisplay):
             If X holds infinity, a feature has no value (in a group), or the number of labels is not that of the points.
         ImportError
             Without matplotlib.
+
+        Examples
+        --------
+        >>> from fastem.datasets import load_penguins
+        >>> from fastem.plotting import DataDisplay
+        >>> penguins = load_penguins()
+        >>> display = DataDisplay.from_data(penguins.data, penguins.target, features=[0, 1])
+        >>> display.figure_.savefig("penguins.png")
         """
         points = points_of(X, None, feature_names, max_points, sample_weight)
         mixture, words = None, ""

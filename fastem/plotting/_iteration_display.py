@@ -54,6 +54,18 @@ class IterationDisplay:
         Iterations shown.
     legend_ : Legend or None
         What the ellipses mean, and the names of the components if they have any.
+
+    Examples
+    --------
+    >>> from fastem import GaussianMixture
+    >>> from fastem.callbacks import Frames
+    >>> from fastem.datasets import load_faithful
+    >>> from fastem.plotting import IterationDisplay
+    >>> X, frames = load_faithful().data, Frames()
+    >>> model = GaussianMixture(2, algorithm="em", init_params="random_from_data", random_state=0)
+    >>> model = model.set_callbacks(frames).fit(X)
+    >>> IterationDisplay.from_frames(frames, X).n_iter_
+    array([0, 1, 2, 3, 5, 9])
     """
 
     def __init__(self, *, run: Any, chosen: Any, points: Any, features: Any) -> None:
@@ -104,6 +116,18 @@ class IterationDisplay:
             If X doesn't suit the models, there are no frames, or a chosen iteration has none.
         ImportError
             Without matplotlib.
+
+        Examples
+        --------
+        >>> from fastem import GaussianMixture
+        >>> from fastem.callbacks import Frames
+        >>> from fastem.datasets import load_faithful
+        >>> from fastem.plotting import IterationDisplay
+        >>> X, frames = load_faithful().data, Frames()
+        >>> model = GaussianMixture(2, algorithm="em", init_params="random_from_data", random_state=0)
+        >>> model = model.set_callbacks(frames).fit(X)
+        >>> display = IterationDisplay.from_frames(frames, X, chosen=[0, 1, 5])
+        >>> display.figure_.savefig("iterations.png")
         """
         models = list(getattr(frames, "best", frames))
         points = points_of(X, models[-1] if models else None, feature_names, max_points, sample_weight)
@@ -123,6 +147,19 @@ class IterationDisplay:
         -------
         display : IterationDisplay
             This one, with its attributes set.
+
+        Examples
+        --------
+        >>> from fastem import GaussianMixture
+        >>> from fastem.callbacks import Frames
+        >>> from fastem.datasets import load_faithful
+        >>> from fastem.plotting import IterationDisplay
+        >>> X, frames = load_faithful().data, Frames()
+        >>> model = GaussianMixture(2, algorithm="em", init_params="random_from_data", random_state=0)
+        >>> model = model.set_callbacks(frames).fit(X)
+        >>> display = IterationDisplay.from_frames(frames, X, n_frames=3)
+        >>> len(display.plot().axes_)
+        3
         """
         n = len(self.chosen)
         n_rows = 1 if n <= 4 else 2 if n <= 8 else -(-n // 5)

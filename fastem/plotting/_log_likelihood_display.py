@@ -39,13 +39,13 @@ class LogLikelihoodDisplay:
     ----------
     curves : list of (ndarray, ndarray)
         Iterations and log-likelihoods, nats per point, of each run.
-    best : int
+    best : int, default=0
         The run that ended highest.
-    accelerated : ndarray of bool
+    accelerated : ndarray of bool, default=()
         For each point of the best curve, whether a quasi-Newton step reached it.
-    stages : list of Stage
+    stages : list of Stage, default=()
         The stages of the search that have as many components as the mixture.
-    title : str
+    title : str, default=''
     bound : str, default='log-likelihood, nats per point'
         Label of the curves' axis; for a Bayesian mixture it is a lower bound, in nats.
 
@@ -59,6 +59,17 @@ class LogLikelihoodDisplay:
     stages_ : list of Line2D
         One for each kind of stage.
     legend_ : Legend or None
+
+    Examples
+    --------
+    >>> from fastem import GaussianMixture
+    >>> from fastem.datasets import load_faithful
+    >>> from fastem.plotting import LogLikelihoodDisplay
+    >>> X = load_faithful().data
+    >>> model = GaussianMixture(2, random_state=0).fit(X)
+    >>> display = LogLikelihoodDisplay.from_estimator(model)
+    >>> len(display.lines_)
+    1
     """
 
     def __init__(
@@ -96,6 +107,16 @@ class LogLikelihoodDisplay:
             If the model made no iterations.
         ImportError
             Without matplotlib.
+
+        Examples
+        --------
+        >>> from fastem import GaussianMixture
+        >>> from fastem.datasets import load_faithful
+        >>> from fastem.plotting import LogLikelihoodDisplay
+        >>> X = load_faithful().data
+        >>> model = GaussianMixture(2, random_state=0).fit(X)
+        >>> display = LogLikelihoodDisplay.from_estimator(model)
+        >>> display.figure_.savefig("fit.png")
         """
         model = as_fastem(model)
         check_is_fitted(model)
@@ -138,6 +159,19 @@ class LogLikelihoodDisplay:
             If there is no iteration.
         ImportError
             Without matplotlib.
+
+        Examples
+        --------
+        >>> from fastem import GaussianMixture
+        >>> from fastem.callbacks import Frames
+        >>> from fastem.datasets import load_faithful
+        >>> from fastem.plotting import LogLikelihoodDisplay
+        >>> X, frames = load_faithful().data, Frames()
+        >>> model = GaussianMixture(2, algorithm="em", init_params="random_from_data", random_state=0)
+        >>> model = model.set_callbacks(frames).fit(X)
+        >>> display = LogLikelihoodDisplay.from_frames(frames)
+        >>> len(display.lines_)
+        1
         """
         runs = getattr(frames, "runs", frames)
         curves = [_curve(run) for run in runs]
@@ -164,6 +198,17 @@ class LogLikelihoodDisplay:
         -------
         display : LogLikelihoodDisplay
             This one, with its attributes set.
+
+        Examples
+        --------
+        >>> from fastem import GaussianMixture
+        >>> from fastem.datasets import load_faithful
+        >>> from fastem.plotting import LogLikelihoodDisplay
+        >>> X = load_faithful().data
+        >>> model = GaussianMixture(2, random_state=0).fit(X)
+        >>> display = LogLikelihoodDisplay.from_estimator(model)
+        >>> len(display.plot().lines_)
+        1
         """
         with styled():
             self.ax_ = own_axes(ax, 5.4, 3.6)

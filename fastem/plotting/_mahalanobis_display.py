@@ -73,6 +73,16 @@ class MahalanobisDisplay:
     lines_ : list of Line2D
         The dots of each plot: x are quantiles of chi-square, y squared distances.
     bands_ : list of PolyCollection
+
+    Examples
+    --------
+    >>> from fastem import GaussianMixture
+    >>> from fastem.datasets import load_faithful
+    >>> from fastem.plotting import MahalanobisDisplay
+    >>> X = load_faithful().data
+    >>> model = GaussianMixture(2, random_state=0).fit(X)
+    >>> display = MahalanobisDisplay.from_estimator(model, X)
+    >>> display.figure_.savefig("distances.png")
     """
 
     def __init__(
@@ -125,6 +135,17 @@ class MahalanobisDisplay:
             If X doesn't suit the model.
         ImportError
             Without matplotlib.
+
+        Examples
+        --------
+        >>> from fastem import GaussianMixture
+        >>> from fastem.datasets import load_faithful
+        >>> from fastem.plotting import MahalanobisDisplay
+        >>> X = load_faithful().data
+        >>> model = GaussianMixture(2, random_state=0).fit(X)
+        >>> display = MahalanobisDisplay.from_estimator(model, X)
+        >>> len(display.axes_)
+        2
         """
         model = as_fastem(model)
         points = points_of(X, model, None, max_points, sample_weight)
@@ -166,6 +187,17 @@ class MahalanobisDisplay:
         -------
         display : MahalanobisDisplay
             This one, with its attributes set.
+
+        Examples
+        --------
+        >>> from fastem import GaussianMixture
+        >>> from fastem.datasets import load_faithful
+        >>> from fastem.plotting import MahalanobisDisplay
+        >>> X = load_faithful().data
+        >>> model = GaussianMixture(2, random_state=0).fit(X)
+        >>> display = MahalanobisDisplay.from_estimator(model, X)
+        >>> len(display.plot().axes_)
+        2
         """
         n = len(self.shown)
         n_columns = min(n, 4) if n != 6 else 3

@@ -45,7 +45,9 @@ class MixtureDisplay(PointsDisplay):
         OKLab colours of the points.
     mixture : Mixture
         The marginal of the features shown.
-    title : str
+    title : str, default=''
+    log : bool or ndarray of bool, default=False
+        Which of these features have logarithmic axes.
 
     Attributes
     ----------
@@ -69,8 +71,8 @@ class MixtureDisplay(PointsDisplay):
     >>> from fastem.datasets import load_faithful
     >>> from fastem.plotting import MixtureDisplay
     >>> X = load_faithful().data
-    >>> display = MixtureDisplay.from_estimator(GaussianMixture(2).fit(X), X)  # doctest: +SKIP
-    >>> display.figure_.savefig("faithful.pdf")                                # doctest: +SKIP
+    >>> display = MixtureDisplay.from_estimator(GaussianMixture(2, random_state=0).fit(X), X)
+    >>> display.figure_.savefig("faithful.pdf")
     """
 
     with_contours = True
@@ -126,6 +128,16 @@ class MixtureDisplay(PointsDisplay):
             If X or `features` don't suit the model.
         ImportError
             Without matplotlib.
+
+        Examples
+        --------
+        >>> from fastem import GaussianMixture
+        >>> from fastem.datasets import load_faithful
+        >>> from fastem.plotting import MixtureDisplay
+        >>> X = load_faithful().data
+        >>> model = GaussianMixture(2, random_state=0).fit(X)
+        >>> display = MixtureDisplay.from_estimator(model, X, legend=False)
+        >>> display.figure_.savefig("faithful.png")
         """
         model = as_fastem(model)
         points = points_of(X, model, feature_names, max_points, sample_weight)

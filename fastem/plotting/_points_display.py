@@ -61,6 +61,14 @@ class PointsDisplay:
         Returns
         -------
         display : this one, with its attributes set
+
+        Examples
+        --------
+        >>> from fastem.datasets import load_faithful
+        >>> from fastem.plotting import DataDisplay
+        >>> display = DataDisplay.from_data(load_faithful().data)
+        >>> display.plot(legend=False).legend_ is None
+        True
         """
         colors = palette(0 if self.mixture is None else len(self.mixture))
         handles, title = None, self.title

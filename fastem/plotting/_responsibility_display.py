@@ -65,6 +65,16 @@ class ResponsibilityDisplay:
     colorbar_ : Colorbar or None
     legend_ : Legend
         The components of a histogram; in a plane their names, if they have any, and what the ellipses mean.
+
+    Examples
+    --------
+    >>> from fastem import GaussianMixture
+    >>> from fastem.datasets import load_faithful
+    >>> from fastem.plotting import ResponsibilityDisplay
+    >>> X = load_faithful().data
+    >>> model = GaussianMixture(2, random_state=0).fit(X)
+    >>> display = ResponsibilityDisplay.from_estimator(model, X)
+    >>> display.figure_.savefig("responsibilities.png")
     """
 
     def __init__(self, *, mixture: Any, points: Any, labels: Any, lab: Any, entropy: Any) -> None:
@@ -112,6 +122,17 @@ class ResponsibilityDisplay:
             If X or `features` don't suit the model.
         ImportError
             Without matplotlib.
+
+        Examples
+        --------
+        >>> from fastem import GaussianMixture
+        >>> from fastem.datasets import load_faithful
+        >>> from fastem.plotting import ResponsibilityDisplay
+        >>> X = load_faithful().data
+        >>> model = GaussianMixture(2, random_state=0).fit(X)
+        >>> display = ResponsibilityDisplay.from_estimator(model, X, features=[0, 1])
+        >>> len(display.axes_)
+        3
         """
         model = as_fastem(model)
         points = points_of(X, model, feature_names, max_points, sample_weight)
@@ -138,6 +159,17 @@ class ResponsibilityDisplay:
         -------
         display : ResponsibilityDisplay
             This one, with its attributes set.
+
+        Examples
+        --------
+        >>> from fastem import GaussianMixture
+        >>> from fastem.datasets import load_faithful
+        >>> from fastem.plotting import ResponsibilityDisplay
+        >>> X = load_faithful().data
+        >>> model = GaussianMixture(2, random_state=0).fit(X)
+        >>> display = ResponsibilityDisplay.from_estimator(model, X)
+        >>> len(display.plot().axes_)
+        3
         """
         colors = palette(len(self.mixture))
         is_line = len(self.points.names) == 1

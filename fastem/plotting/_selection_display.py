@@ -44,7 +44,7 @@ class SelectionDisplay:
     is_collapsed : ndarray of bool of shape (m,), default=None
         Mixtures with components whose density says nothing about the data. None: no such mixtures.
     criterion : str
-    greater_is_better : bool
+    greater_is_better : bool, default=False
     best : int, default=None
         The row to ring. None: the best by the criterion.
 
@@ -57,6 +57,14 @@ class SelectionDisplay:
     best_ : int or None
         The best row.
     legend_ : Legend
+
+    Examples
+    --------
+    >>> from fastem.plotting import SelectionDisplay
+    >>> results = {"n_components": [1, 2, 3], "bic": [2320.2, 2314.4, 2320.0]}
+    >>> display = SelectionDisplay.from_results(results)
+    >>> display.best_
+    1
     """
 
     def __init__(
@@ -113,6 +121,16 @@ class SelectionDisplay:
             If a column is missing or of another length.
         ImportError
             Without matplotlib.
+
+        Examples
+        --------
+        >>> from fastem import select
+        >>> from fastem.datasets import load_faithful
+        >>> from fastem.plotting import SelectionDisplay
+        >>> selection = select(load_faithful().data, range(1, 5), random_state=0)
+        >>> display = SelectionDisplay.from_results(selection.results_)
+        >>> [str(name) for name in display.lines_]
+        ['full', 'tied', 'diag', 'spherical']
         """
         if hasattr(results, "results_"):
             criterion, best, results = results.criterion, results.best_index_, results.results_
@@ -149,6 +167,14 @@ class SelectionDisplay:
         -------
         display : SelectionDisplay
             This one, with its attributes set.
+
+        Examples
+        --------
+        >>> from fastem.plotting import SelectionDisplay
+        >>> results = {"n_components": [1, 2, 3], "bic": [2320.2, 2314.4, 2320.0]}
+        >>> display = SelectionDisplay.from_results(results)
+        >>> display.plot().best_
+        1
         """
         types = list(dict.fromkeys(self.covariance_type))
         self.best_ = self._best()

@@ -46,6 +46,16 @@ def as_source(X: Any) -> Source | None:
         For an iterator, which could be read only once.
     SourceError
         For a path to something else.
+
+    Examples
+    --------
+    >>> from fastem.datasets import load_faithful
+    >>> from fastem.sources import as_source
+    >>> X = load_faithful().data
+    >>> type(as_source(lambda: iter([X]))).__name__
+    'BlockSource'
+    >>> as_source(X) is None
+    True
     """
     if isinstance(X, Source):
         return X

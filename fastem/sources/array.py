@@ -32,6 +32,15 @@ class ArraySource(Source):
     Parameters
     ----------
     X : ndarray of shape (n, D), of any real dtype and layout
+
+    Examples
+    --------
+    >>> from fastem import GaussianMixture
+    >>> from fastem.datasets import load_faithful
+    >>> X = load_faithful().data
+    >>> from fastem.sources import ArraySource
+    >>> round(GaussianMixture(2, random_state=0).fit(ArraySource(X)).lower_bound_, 3)
+    -4.155
     """
 
     def __init__(self, X: NDArray[Any]) -> None:

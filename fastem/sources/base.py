@@ -65,6 +65,20 @@ class Source:
         Set before `scan`: whether NaN may stand for a missing value.
     lacks_values : bool
         Set by `scan`: whether values are missing.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastem import GaussianMixture
+    >>> from fastem.sources import Source
+    >>> class Squares(Source):
+    ...     def scan(self, estimator="GaussianMixture"):
+    ...         self.n_samples, self.n_features, self.dtype = 1000, 1, np.dtype(np.float64)
+    ...     def read(self):
+    ...         for start in range(0, 1000, 100):
+    ...             yield np.arange(start, start + 100.0)[:, None] ** 2
+    >>> bool(GaussianMixture().fit(Squares()).means_[0, 0] == (np.arange(1000.0) ** 2).mean())
+    True
     """
 
     n_samples = n_features = dtype = feature_names = None
@@ -186,7 +200,7 @@ class Source:
         annotations : Annotations
             Weights, labels, responsibilities.
         assignment : Assignment
-        exact : bool
+        exact : bool, default=False
             Accumulate every moment about its own centre, even where that makes the pass slower.
 
         Returns

@@ -28,6 +28,16 @@ class BlockSource(Source):
     blocks : callable
         Without arguments; returns an iterable of blocks: arrays of shape (m, D), pandas DataFrames, Arrow tables or
         record batches. Every call must give the same rows in the same order; how they are cut doesn't matter.
+
+    Examples
+    --------
+    >>> from fastem import GaussianMixture
+    >>> from fastem.datasets import load_faithful
+    >>> X = load_faithful().data
+    >>> from fastem.sources import BlockSource
+    >>> source = BlockSource(lambda: (X[start : start + 100] for start in range(0, len(X), 100)))
+    >>> round(GaussianMixture(2, random_state=0).fit(source).lower_bound_, 3)
+    -4.155
     """
 
     def __init__(self, blocks: Callable[[], Iterable[Any]]) -> None:
@@ -121,7 +131,32 @@ class BlockSource(Source):
 
 
 def as_rows(block, name):
-    """(a block as an array of shape (m, D), the names of its columns or None)."""
+    """A block of rows as an array, with the names of its columns.
+
+    Parameters
+    ----------
+    block : array-like of shape (m, D), DataFrame, Arrow table or record batch
+    name : str
+        What to call the block in messages.
+
+    Returns
+    -------
+    rows : ndarray of shape (m, D)
+    names : list of str or None
+        None if the columns have no names.
+
+    Raises
+    ------
+    SourceError
+        If it isn't a table of real numbers.
+
+    Examples
+    --------
+    >>> from fastem.sources import as_rows
+    >>> as_rows([[1.0, 2.0], [3.0, 4.0]], "block 0")
+    (array([[1., 2.],
+           [3., 4.]]), None)
+    """
     names = None
     if hasattr(block, "column_names") or hasattr(getattr(block, "schema", None), "names"):  # Arrow
         index = index_columns(block.schema)

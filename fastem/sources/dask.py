@@ -55,6 +55,17 @@ class DaskSource(Source):
     X : dask.array.Array or dask.dataframe.DataFrame
         Partitioned by rows. Every pass computes the partitions anew: `persist` it if that takes long and fits into
         memory.
+
+    Examples
+    --------
+    >>> import dask.array
+    >>> from fastem import GaussianMixture
+    >>> from fastem.datasets import load_faithful
+    >>> X = load_faithful().data
+    >>> from fastem.sources import DaskSource
+    >>> source = DaskSource(dask.array.from_array(X, chunks=(100, 2)))
+    >>> round(GaussianMixture(2, random_state=0).fit(source).lower_bound_, 3)
+    -4.155
     """
 
     def __init__(self, X: Any) -> None:

@@ -43,6 +43,16 @@ class IncompleteSource(Source):
     ----------
     source : Source
         Scanned, with `allows_missing`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastem.sources import ArraySource, IncompleteSource
+    >>> source = ArraySource(np.array([[1.0, 2.0], [np.nan, 3.0], [4.0, np.nan], [5.0, np.nan]]))
+    >>> source.allows_missing = True
+    >>> source.scan()
+    >>> IncompleteSource(source).n_patterns
+    3
     """
 
     is_complete = False

@@ -26,8 +26,18 @@ def check_numbers(values: Any, name: str, remedy: str = "Drop those rows, or fil
         Array, table of columns or list.
     name : str
         What the values are, for the message.
-    remedy : str
+    remedy : str, default='Drop those rows, or fill the values in'
         Advice for masked values, for the message.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastem.sources import check_numbers
+    >>> check_numbers(np.array([1.0, 2.0]), "X")
+    >>> check_numbers(np.array(["2026-01-01"], dtype="datetime64"), "X")
+    Traceback (most recent call last):
+        ...
+    fastem.sources.base.SourceError: X should hold real numbers, but has dtype datetime64[D]...
     """
     if hasattr(values, "columns"):
         labels, dtypes = list(values.columns), list(getattr(values, "dtypes", ()))

@@ -36,6 +36,19 @@ class ParquetSource(BlockSource):
     ----------
     files : list of Path
     columns : list of str
+
+    Examples
+    --------
+    >>> import pyarrow, pyarrow.parquet
+    >>> from fastem import GaussianMixture
+    >>> from fastem.datasets import load_faithful
+    >>> X = load_faithful().data
+    >>> from fastem.sources import ParquetSource
+    >>> table = pyarrow.table({"eruption": X[:, 0], "waiting": X[:, 1]})
+    >>> pyarrow.parquet.write_table(table, "faithful.parquet")
+    >>> source = ParquetSource("faithful.parquet", columns=["eruption", "waiting"])
+    >>> round(GaussianMixture(2, random_state=0).fit(source).lower_bound_, 3)
+    -4.155
     """
 
     def __init__(self, path: str | Path, columns: Sequence[str] | None = None) -> None:

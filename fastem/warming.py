@@ -35,7 +35,7 @@ def warm_up(
 
     Parameters
     ----------
-    covariance_types : iterable of str, default=all four
+    covariance_types : iterable of str, default=('full', 'tied', 'diag', 'spherical')
     dtypes : iterable of str or dtype, default=("float64", "float32")
         Dtypes of the data. The kernels for float64 also serve integers.
     missing : bool, default=False
