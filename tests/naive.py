@@ -134,11 +134,14 @@ def _of_one_shape(mass, W):
 
 def along_axes(mass, full, axes, code):
     """What common axes minimise: twice the negative expected log-likelihood per point, but for constants."""
-    logs = [np.log(np.diag(axes.T @ each @ axes)).sum() for each in full]
+    return _of_logs(mass, np.array([np.log(np.diag(axes.T @ each @ axes)).sum() for each in full]), code, len(axes))
+
+
+def _of_logs(mass, logs, code, n_features):
+    """The same from each component's sum of log-variances along the axes, (K,)."""
     if code == "VVE":
         return mass @ logs / mass.sum()
-    n_features = len(axes)
-    return n_features * np.log(mass @ np.exp(np.array(logs) / n_features) / mass.sum())
+    return n_features * np.log(mass @ np.exp(logs / n_features) / mass.sum())
 
 
 def common_axes(mass, full, code, axes=None):
@@ -148,21 +151,24 @@ def common_axes(mass, full, code, axes=None):
     for _ in range(100):
         before = along_axes(mass, full, axes, code)
         for i, j in itertools.combinations(range(n_features), 2):
+            turned = axes.T @ full @ axes
+            rest = np.log(np.delete(np.diagonal(turned, axis1=1, axis2=2), [i, j], axis=1)).sum(axis=1)
+            of_pair = turned[:, [[i], [j]], [i, j]]
 
-            def rotated(angle, i=i, j=j, axes=axes):
-                rotation = np.eye(n_features)
-                rotation[[i, j], [i, j]], rotation[i, j], rotation[j, i] = np.cos(angle), -np.sin(angle), np.sin(angle)
-                return axes @ rotation
-
-            def value(angle, rotated=rotated):
-                return along_axes(mass, full, rotated(angle), code)
+            def value(angle, of_pair=of_pair, rest=rest):
+                """Of the axes with these two rotated, which changes two of the variances."""
+                turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+                logs = np.log(np.diagonal(turn.T @ of_pair @ turn, axis1=1, axis2=2)).sum(axis=1)
+                return _of_logs(mass, rest + logs, code, n_features)
 
             around = np.linspace(-np.pi / 4, np.pi / 4, 9)
             nearest = around[np.argmin([value(angle) for angle in around])]
             bounds = nearest - np.pi / 16, nearest + np.pi / 16
             angle = optimize.minimize_scalar(value, bounds=bounds, method="bounded", options={"xatol": 1e-9}).x
             if value(angle) < value(0.0):
-                axes = rotated(angle)
+                rotation = np.eye(n_features)
+                rotation[[i, j], [i, j]], rotation[i, j], rotation[j, i] = np.cos(angle), -np.sin(angle), np.sin(angle)
+                axes = axes @ rotation
         if along_axes(mass, full, axes, code) > before - 1e-13:
             break
     return axes
@@ -543,3 +549,46 @@ def log_evidence_of_groups(groups, priors):
     total += 0.5 * degrees * np.linalg.slogdet(priors["covariance"])[1]
     total -= 0.5 * (degrees + n_points) * np.linalg.slogdet(scatter)[1]
     return total - 0.5 * n_points * n_features * np.log(np.pi)
+
+
+# -- a noise component: Banfield & Raftery 1993; its density is 1 / volume ---------------------------------------------
+
+
+def hypervolume(X):
+    """The smaller of the bounding boxes along the axes and along the principal components: mclust's hypvol."""
+    _, _, axes = np.linalg.svd(X - X.mean(axis=0))
+    return min(np.prod(np.ptp(X, axis=0)), np.prod(np.ptp(X @ axes.T, axis=0)))
+
+
+def noisy_step(
+    X,
+    weights,
+    noise,
+    means,
+    covariances,
+    covariance_type,
+    volume,
+    *,
+    sample_weight=None,
+    shares=None,
+    assignment="soft",
+    reg_covar=1e-6,
+):
+    """`step` beside noise of this weight: (weights, noise, means, covariances, bound). shares: (n, K + 1)."""
+    sample_weight = np.ones(len(X)) if sample_weight is None else np.asarray(sample_weight, dtype=float)
+    densities = log_densities(X, weights, means, covariances, covariance_type)
+    densities = np.column_stack([densities, np.full(len(X), np.log(noise) - np.log(volume))])
+    if shares is not None:
+        with np.errstate(divide="ignore"):
+            densities = densities + np.log(shares)
+    if assignment == "hard":
+        likelihoods = densities.max(axis=1)
+        responsibilities = np.eye(len(weights) + 1)[densities.argmax(axis=1)]
+    else:
+        likelihoods = log_likelihoods(densities)
+        responsibilities = np.exp(densities - likelihoods[:, None])
+    bound = np.sum(sample_weight * likelihoods) / np.sum(sample_weight)
+    r = sample_weight[:, None] * responsibilities
+    noise = r[:, -1].sum() / r.sum()
+    weights, means, covariances = m_step(X, r[:, :-1], covariance_type, reg_covar)
+    return weights * (1 - noise), noise, means, covariances, bound

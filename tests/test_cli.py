@@ -294,6 +294,18 @@ def test_warnings_are_notes_and_in_json(run, monkeypatch):
     assert "fastem: note: the best is no good\n" in err
 
 
+def test_shrinkage(run):
+    X = load_faithful().data
+    for text, shrinkage in (("oas", "oas"), ("ledoit-wolf", "ledoit-wolf"), ("0.25", 0.25)):
+        result = json.loads(run(f"fit faithful -k 2 --shrinkage {text} --save model.npz --json"))
+        expected = fastem.GaussianMixture(2, shrinkage=shrinkage, random_state=0).fit(X)
+        np.testing.assert_allclose(result["covariances"], expected.covariances_, rtol=1e-12)
+        assert fastem.load("model.npz").shrinkage == shrinkage
+    result = json.loads(run("select faithful -k 1-2 --covariance full --shrinkage 0.1 --json"))
+    expected = fastem.select(X, [1, 2], "full", shrinkage=0.1, random_state=0)
+    assert result["log_likelihood_per_sample"] == pytest.approx(expected.best_estimator_.score(X))
+
+
 def test_a_prior(run):
     for text, prior in (
         ("default", "default"),
@@ -901,7 +913,7 @@ def test_help_fits_a_page_and_ends_in_an_example_that_works(run, command):
     text = run(f"{command} --help")
     lines = text.rstrip().splitlines()
     more = len(", ".join(FAMILIES)) - len(", ".join(STANDARD))  # characters of further families' names
-    assert len(lines) <= 45 + -(-more // 40) and max(map(len, lines)) <= 80
+    assert len(lines) <= 46 + -(-more // 40) and max(map(len, lines)) <= 80
     example = re.fullmatch(r" Example: fastem (.*?)( > .*)? *", lines[-1])
     assert example[1].startswith(command)
     assert callable(app.app(shlex.split(example[1]), prog_name="fastem", standalone_mode=False))

@@ -361,6 +361,15 @@ FAULTS = [
         "select good.csv -k 1 --prior shrinkage=much",
         "Invalid value for '--prior': should be default, or …, got 'shrinkage=much'; …",
     ),
+    (
+        "fit good.csv -k 1 --shrinkage 1.5",
+        "Invalid value for '--shrinkage': should be oas, ledoit-wolf or a number from 0 to 1, got '1.5'; …",
+    ),
+    (
+        "select good.csv -k 1 --shrinkage lw",
+        "Invalid value for '--shrinkage': should be oas, ledoit-wolf or a number from 0 to 1, got 'lw'; …",
+    ),
+    ("fit good.csv -k 1 --prior default --shrinkage 0.1", "good.csv: prior and shrinkage both regularise …"),
     ("fit good.csv -k 1 --prior shrinkage=-1", "good.csv: prior: shrinkage should be a number of 0 or more, …"),
     ("plot nameless.npz good.csv --weights c", "good.csv: no column 'c' among its 2 columns (a, b)"),
     ("fit good.csv -k two", "Invalid value for '--components' / '-k': …; fastem fit --help says more"),

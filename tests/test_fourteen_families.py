@@ -16,8 +16,11 @@ import fastem
 import fastem.datasets
 from fastem import DegenerateFitWarning, GaussianMixture
 from fastem.callbacks import Frames
+from fastem.fitting.degeneracy import n_degenerate
 from fastem.model.families import FAMILIES, FOURTEEN
 from fastem.model.families.base import NotInFamily
+from fastem.sources import ArraySource
+from fastem.sources.annotations import Annotations
 
 from . import naive
 from .fits import quietly
@@ -317,6 +320,74 @@ def test_an_eev_component_collapses_by_its_shared_shape():
     flat[200:, 3] = 1.0
     with pytest.warns(DegenerateFitWarning, match=r"Components 0 and 1 have a variance below reg_covar"):
         quietly(mixture("EEV", 2), flat, labels=labels)
+
+
+def with_flat_points(n_flat=60):
+    """(X, groups): a round group, and one in a plane."""
+    rng = np.random.default_rng(0)
+    flat = rng.normal(size=(n_flat, 3))
+    flat[:, 0] = 6.0
+    return np.concatenate([rng.normal(size=(300, 3)), flat]), np.repeat([0, 1], [300, n_flat])
+
+
+@pytest.mark.parametrize("code", ["EVI", "EVE", "EVV"])
+def test_a_common_volume_hides_no_flat_component(code):
+    """Its covariance is scaled up to the others' volume, reg_covar's part of it, too."""
+    X, groups = with_flat_points()
+    model = mixture(code, 2)
+    with pytest.warns(DegenerateFitWarning, match=r"Component 1 has a variance below reg_covar=1e-06"):
+        quietly(model, X, labels=groups)
+    assert np.diag(np.atleast_2d(FAMILIES[code].matrices(model.covariances_, 2, 3)[1])).min() > 2e-5
+    assert model.fit_report_.degenerate == [1]
+    family, parameters = FAMILIES[code], model._parameters()
+    statistics = ArraySource(X).accumulate(parameters, annotations=Annotations(labels=groups, e_step=False))
+    found = family.maximize(statistics, 1e-6)
+    own = found.before_scaling
+    assert n_degenerate(found, len(X), 1e-6) == 1
+    volumes = np.linalg.det(family.matrices(own.covariances, 2, 3))
+    assert volumes[0] > 100 * volumes[1]
+    assert_allclose(family.variances(own.covariances, 2, 3)[1, 0], 1e-6, rtol=0.05)
+    assert_allclose(
+        own.precisions().reshape(2, -1) * own.covariances.reshape(2, -1) if family.is_axis_aligned
+        else (own.precisions() @ own.covariances).reshape(2, -1),
+        1.0 if family.is_axis_aligned else np.tile(np.eye(3).ravel(), (2, 1)), atol=1e-9,
+    )  # fmt: skip
+
+
+@pytest.mark.filterwarnings("ignore::fastem.DegenerateFitWarning")
+@pytest.mark.parametrize(("kind", "collapsed"), [
+    ("one plane", {"EVI", "VVI", "EVE", "VVE", "EVV", "VVV"}),
+    ("two planes", {"EVI", "VVI", "EVE", "VVE", "EEV", "VEV", "EVV", "VVV"}),
+    ("parallel planes", set(FOURTEEN) - {"EII", "VII"}),
+])  # fmt: skip
+def test_select_sees_which_families_collapse(kind, collapsed):
+    """Those whose shapes or axes can follow the points into planes; no best mixture is one of them."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(300, 3)) * [1.0, 1.0, 0.0]
+    if kind == "one plane":
+        X, _ = with_flat_points()
+    elif kind == "two planes":
+        X[150:] = X[150:] @ np.linalg.qr(rng.normal(size=(3, 3))).Q + 8
+    else:
+        X[150:, 2] = 10.0
+    found = fastem.select(X, 2, "all", random_state=0)
+    status = dict(zip(found.results_["covariance_type"], found.results_["status"], strict=True))
+    assert {code for code in FOURTEEN if status[code] == "collapsed"} == collapsed
+    assert found.best_estimator_.covariance_type not in collapsed
+
+
+@pytest.mark.parametrize("code", ["VVE", "VVV"])
+def test_no_start_wins_by_a_flat_component(code):
+    rng = np.random.default_rng(3)
+    flat = rng.normal(size=(150, 3)) * [3.0, 1.0, 0.0] + [3.0, 0.0, 0.5]
+    X = np.concatenate([rng.normal(size=(150, 3)), rng.normal(size=(150, 3)) + np.array([6.0, 0.0, 0.0]), flat])
+    model = mixture(code, 2, n_init=3).fit(X)  # no warning
+    assert model.fit_report_.degenerate == []
+    with pytest.warns(DegenerateFitWarning):
+        collapsed = mixture(code, 2).fit(X, labels=np.repeat([0, 1], [300, 150]))
+    with pytest.warns(DegenerateFitWarning):
+        collapsed.set_params(warm_start=True, algorithm="em").fit(X)
+    assert collapsed.lower_bound_ > model.lower_bound_ + 1
 
 
 @pytest.mark.parametrize("code", NEW)

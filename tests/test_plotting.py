@@ -1,5 +1,6 @@
 """Pictures: what is drawn stands where the numbers say, looks as it did, and nothing is left behind."""
 
+import itertools
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,7 @@ from sklearn.exceptions import NotFittedError
 from fastem import BayesianGaussianMixture, GaussianMixture
 from fastem.callbacks import Frames
 from fastem.datasets import load_faithful, load_penguins
-from fastem.model.families import FAMILIES
+from fastem.model.families import FAMILIES, FOURTEEN
 from fastem.plotting import (
     ConditionalDisplay,
     DataDisplay,
@@ -596,6 +597,27 @@ def test_a_model_that_made_no_iterations_has_no_curve():
 
 
 # Model selection
+
+
+def test_fourteen_curves_of_a_selection_can_be_told_apart():
+    """Each is named at its end, in order of the ends and without overlap, and has a look of its own."""
+    counts, offsets = np.tile([1, 2, 3], 14), np.repeat(np.linspace(0, 1, 14) ** 4, 3)
+    results = {
+        "n_components": counts,
+        "covariance_type": np.repeat(FOURTEEN, 3),
+        "bic": 100.0 - 10 * counts + 50 * offsets,
+        "status": np.repeat(["ok"] * 12 + ["collapsed"] * 2, 3),
+    }
+    display = SelectionDisplay.from_results(results)
+    display.figure_.canvas.draw()
+    looks = {(tuple(line.get_color()), line.get_marker(), line.get_linestyle()) for line in display.lines_.values()}
+    assert len(looks) == 14
+    texts = [text for text in display.ax_.texts if text.get_text() in FOURTEEN]
+    assert [text.get_text() for text in texts] == list(FOURTEEN)  # the order of their last values
+    boxes = [Text.get_window_extent(text) for text in texts]  # without the line to the curve
+    assert all(below.y1 <= above.y0 + 1 for below, above in itertools.pairwise(boxes))
+    assert all(display.ax_.bbox.x1 < box.x0 and box.x1 <= display.figure_.bbox.x1 for box in boxes)
+    assert [text.get_text() for text in display.legend_.get_texts()] == ["best: EII 3", "collapsed"]
 
 
 def test_the_best_model_is_marked():

@@ -4,6 +4,7 @@ They are imported inside functions, so that --help and usage errors are instant.
 """
 
 import importlib
+import math
 import os
 from types import SimpleNamespace
 from typing import Annotated, Literal, get_args
@@ -63,6 +64,19 @@ def _as_types(types):
     return types
 
 
+def _as_noise(text):
+    """The estimator's argument `noise` from 'auto' or a volume; None if there is to be no noise."""
+    if text is None or text == "auto":
+        return text and True
+    try:
+        volume = float(text)
+    except ValueError:
+        volume = math.nan
+    if not 0 < volume < math.inf:
+        raise typer.BadParameter(f"should be auto, or a volume above 0, got {text!r}")
+    return volume
+
+
 def _as_listed_types(text):
     """The covariance types that 'full,tied' lists, or all fourteen of mclust."""
     return list(FOURTEEN) if text.strip() == "all" else _as_types([each.strip() for each in text.split(",")])
@@ -97,6 +111,18 @@ def _as_prior(text):
     return prior
 
 
+def _as_shrinkage(text):
+    """The estimator's argument `shrinkage` from 'oas', 'ledoit-wolf' or a number from 0 to 1."""
+    if text in (None, "oas", "ledoit-wolf"):
+        return text
+    try:
+        if 0 <= (value := float(text)) <= 1:
+            return value
+    except ValueError:
+        pass
+    raise typer.BadParameter(f"should be oas, ledoit-wolf or a number from 0 to 1, got {text!r}")
+
+
 _FILE = "CSV (.gz), .npy, Parquet or - (stdin)."
 _TOL = "Stop below this rise in mean log-likelihood."
 File = Annotated[str, typer.Argument(metavar="FILE", help=_FILE, show_default=False)]
@@ -112,6 +138,10 @@ Header = Annotated[
 Missing = Annotated[
     Literal["error", "em"],
     _option(metavar="HOW", help="Empty cells: error, or em: not observed.", panel="Model", show_default=False),
+]
+NoiseVolume = Annotated[
+    str | None,
+    _option("--noise", metavar="HOW", callback=_as_noise, help="Noise component: auto, or volume.", panel="Model"),
 ]
 Weights = Annotated[str | None, _option(metavar="COLUMN", help="Weights of the points.", panel="Data")]
 Json = Annotated[bool, _option("--json", help="Print JSON, in full precision.", panel="Output")]
@@ -133,6 +163,10 @@ RegCovar = Annotated[
 Prior = Annotated[
     str | None,
     _option(metavar="HOW", callback=_as_prior, help="Prior against collapse: default, shrinkage=S.", panel="Model"),
+]
+Shrinkage = Annotated[
+    str | None,
+    _option(metavar="HOW", callback=_as_shrinkage, help="Shrink covariances: oas, ledoit-wolf, 0.1.", panel="Model"),
 ]
 Out = Annotated[str | None, _option("--out", "-o", metavar="OUT.csv", help="Output file; by default standard output.")]
 
@@ -163,7 +197,7 @@ def fit(
     delimiter: Delimiter = None,
     header: Header = None,
     covariance: Annotated[
-        CovarianceType, _option(metavar="TYPE", help=f"{', '.join(STANDARD)}; mclust's EII to VVV.", panel="Model")
+        CovarianceType, _option(metavar="TYPE", help=f"{', '.join(STANDARD)}, EII to VVV.", panel="Model")
     ] = "full",
     init: Annotated[
         Initialization,
@@ -180,7 +214,9 @@ def fit(
     n_init: NInit = 1,
     reg_covar: RegCovar = 1e-6,
     prior: Prior = None,
+    shrinkage: Shrinkage = None,
     missing: Missing = "error",
+    noise_volume: NoiseVolume = None,
     seed: Seed = 0,
     threads: Threads = None,
     save: Save = None,
@@ -290,7 +326,9 @@ def select(
     n_init: NInit = 1,
     reg_covar: RegCovar = 1e-6,
     prior: Prior = None,
+    shrinkage: Shrinkage = None,
     missing: Missing = "error",
+    noise_volume: NoiseVolume = None,
     seed: Seed = 0,
     threads: Threads = None,
     save: Save = None,

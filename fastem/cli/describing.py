@@ -5,7 +5,7 @@ import json
 from ..files.summary import summary
 from . import reporting
 from .messages import TableError, many
-from .naming import feature_names, for_json, names_of
+from .naming import feature_names, for_json, names_of, noise_of
 
 
 def info(options):
@@ -38,6 +38,7 @@ def info(options):
             {
                 "model": f"{options.model}: {many(len(model.means_), 'component')}, "
                 f"{model.covariance_type} covariance, {many(len(names), 'feature')}",
+                "noise": noise_of(model),
                 "fitted to": None if seen is None else many(seen, "point"),
                 "iterations": f"{model.n_iter_}, {'converged' if model.converged_ else 'not converged'}{bound}",
             }

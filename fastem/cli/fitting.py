@@ -16,7 +16,7 @@ from ..sources import ArraySource
 from . import reporting
 from .live import Live
 from .messages import TableError, many, note, one_line
-from .naming import all_named, for_json, in_words, names_of
+from .naming import all_named, for_json, in_words, names_of, noise_of
 from .outputs import named, replacing, text_to, write_rows
 from .pictures import FILMS, PICTURES, check_suffix, plotting, save
 from .tables import open_table
@@ -149,7 +149,7 @@ def _read(options, live):
     data = table.read(features, weights, labels, live.reading(table))
     if labels is None:
         return data, None, None
-    components, known = data.labels.components(options.components)
+    components, known = data.labels.components(options.components, options.noise_volume is not None)
     if all(str(k) == word for k, word in known.items()):
         return data, components, None
     names = all_named(known, options.components)
@@ -170,6 +170,8 @@ def _arguments(options):
         "n_threads": options.threads,
         "missing": options.missing,
         **({} if options.prior is None else {"prior": options.prior}),
+        **({} if options.noise_volume is None else {"noise": options.noise_volume}),
+        "shrinkage": options.shrinkage,
     }
 
 
@@ -292,6 +294,7 @@ def _report(result, model):
             "missing": many(result["n_missing"], "value") if result["n_missing"] else None,
             "weights": None if weight is None else f"{weight:,g} in all",
             "model": f"{many(result['n_components'], 'component')}, {result['covariance_type']} covariance",
+            "noise": noise_of(model),
             "log-likelihood": f"{total:,.3f} nats ({mean:.6f} per point)",
             "BIC": f"{result['bic']:,.3f} (lower is better)",
             "iterations": n_iter,

@@ -34,14 +34,15 @@ class Labels:
         codes = encoded.indices.fill_null(len(new)).to_numpy(zero_copy_only=False)
         self._codes.append(np.array([*new, nothing], np.int32)[codes])
 
-    def components(self, n_components):
+    def components(self, n_components, has_noise=False):
         """(component of each point, -1 if unknown; dict of component to label).
 
         If all labels are whole numbers from 0 to n_components - 1, they are the components. Otherwise the components
         are numbered in the order of the labels: numbers by size, words by the alphabet. Missing labels and -1 are
-        unknown.
+        unknown. has_noise: -2 and 'noise' are noise, -2.
         """
-        words = [word for word in self._number_of if word.lower() not in MISSING and word != "-1"]
+        noise = {"-2", "noise"} if has_noise else set()
+        words = [word for word in self._number_of if word.lower() not in MISSING | noise and word != "-1"]
         whole = all(re.fullmatch(r"-?(0|[1-9]\d{0,17})", word) for word in words)
         words.sort(key=(lambda word: int(word)) if whole else None)
         if whole and all(0 <= int(word) < n_components for word in words):
@@ -55,7 +56,8 @@ class Labels:
             component_of = {word: k for k, word in enumerate(words)}
         if not words:
             raise TableError(f"{self._where} has no labels: all values are missing or -1")
-        component = np.array([component_of.get(word, -1) for word in self._number_of])
+        unknown = {word: -2 for word in self._number_of if word.lower() in noise}
+        component = np.array([component_of.get(word, unknown.get(word, -1)) for word in self._number_of])
         return component[np.concatenate(self._codes)], {k: word for word, k in component_of.items()}
 
 

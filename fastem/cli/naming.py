@@ -42,12 +42,21 @@ def names_of(model):
 
 
 def for_json(model):
-    """{'labels': {'0': name of component 0, ...}}; {} if components have no names."""
-    names = names_of(model)
-    return {} if names is None else {"labels": {str(k): name for k, name in names.items()}}
+    """{'labels': {'0': name of component 0, ...}} if components have names, and weight and volume of the noise."""
+    names, noise = names_of(model), {}
+    if hasattr(model, "noise_weight_"):
+        noise = {"noise_weight": model.noise_weight_, "noise_volume": model.noise_volume_}
+    return noise if names is None else {"labels": {str(k): name for k, name in names.items()}, **noise}
+
+
+def noise_of(model):
+    """The noise's weight and volume, for a report; None without noise."""
+    if not hasattr(model, "noise_weight_"):
+        return None
+    return f"weight {model.noise_weight_:.4f}, volume {model.noise_volume_:.6g}"
 
 
 def in_words(model, components):
-    """The names of these components, or their numbers if they have no names."""
+    """The names of these components, or their numbers if they have no names; noise is 'noise', or -1."""
     names = getattr(model, "component_names_", None)
-    return components if names is None else np.asarray(names, dtype=object)[components]
+    return components if names is None else np.append(np.asarray(names, dtype=object), "noise")[components]

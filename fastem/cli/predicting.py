@@ -33,6 +33,7 @@ def predict(options):
         if options.proba:
             called = names_of(model)
             names += [f"p_{called[k]}" if called else f"p{k}" for k in range(len(model.means_))]
+            names += ["p_noise"] * hasattr(model, "noise_weight_")
         if options.density:
             names.append("log_density")
         for block in table.blocks(features):
@@ -45,7 +46,10 @@ def predict(options):
                 raise
             columns = [in_words(model, model.predict(rows))]
             if options.proba:
-                columns += list(model.predict_proba(rows).T)
+                shares = model.predict_proba(rows)
+                columns += list(shares.T)
+                if hasattr(model, "noise_weight_"):
+                    columns.append(np.maximum(1 - shares.sum(axis=1), 0.0))
             if options.density:
                 columns.append(model.score_samples(rows))
             write_rows(stream, columns, names if n_rows == 0 else None)

@@ -15,6 +15,7 @@ from .. import kernels
 from ..files import saving
 from ..kernels.threads import numba_limit, thread_limits
 from ..model.families import FAMILIES
+from ..model.noise import Noise
 from ..model.parameters import Parameters
 from ..sources import ArraySource, IncompleteSource, as_rows, as_source, check_numbers
 from ..sources.annotations import SOFT, Annotations
@@ -46,7 +47,8 @@ class BaseMixture(ConditioningMixin, ConversionMixin, CallbackSupportMixin, Dens
         Returns
         -------
         labels : ndarray of shape (n,), int64
-            For Dask input: a Dask array, evaluated lazily.
+            -1 for points that are most probably noise, if the mixture has a noise component. For Dask input: a Dask
+            array, evaluated lazily.
         """
         return self._evaluated(X, kernels.labels, np.int64)
 
@@ -60,7 +62,7 @@ class BaseMixture(ConditioningMixin, ConversionMixin, CallbackSupportMixin, Dens
         Returns
         -------
         responsibilities : ndarray of shape (n, K)
-            Each row sums to 1. For Dask input: a Dask array.
+            Each row sums to 1, or to 1 less the probability of noise. For Dask input: a Dask array.
         """
         check_is_fitted(self)
         return self._evaluated(X, kernels.responsibilities, n_columns=len(self.means_))
@@ -107,7 +109,7 @@ class BaseMixture(ConditioningMixin, ConversionMixin, CallbackSupportMixin, Dens
         -------
         X : ndarray of shape (n_samples, D), float64
         labels : ndarray of shape (n_samples,), int64
-            The component each point was drawn from.
+            The component each point was drawn from. -1, behind the others: noise, drawn uniformly from `noise_box_`.
         """
         check_is_fitted(self)
         if n_samples < 1:
@@ -115,18 +117,24 @@ class BaseMixture(ConditioningMixin, ConversionMixin, CallbackSupportMixin, Dens
         self._check_covariance_type()
         rng = check_random_state(self.random_state)
         weights = self.weights_.astype(np.float64)
-        counts = rng.multinomial(n_samples, weights / weights.sum())
+        noise = getattr(self, "noise_weight_", None)
+        if noise is not None:
+            weights = np.append(weights, noise)
         n_components, n_features = self.means_.shape
+        labels = np.append(np.arange(n_components, dtype=np.int64), [] if noise is None else [-1]).astype(np.int64)
+        counts = rng.multinomial(n_samples, weights / weights.sum())
         X = np.empty((n_samples, n_features))
         family = FAMILIES[self.covariance_type]
         most = max(8 * VALUES // n_features, 8 * n_features)  # rows drawn at a time, so that Ctrl-C takes effect
         start = 0
-        for k, count in enumerate(counts):
+        for k, count in enumerate(counts[:n_components]):
             covariance = self.covariances_ if family.is_shared else self.covariances_[k]
             for stop in [*range(start + most, start + count, most), start + count]:
                 X[start:stop] = family.draw(rng, self.means_[k], covariance, stop - start)
                 start = stop
-        return X, np.repeat(np.arange(n_components, dtype=np.int64), counts)
+        if noise is not None:
+            X[start:] = Noise(self.noise_box_).draw(rng, n_samples - start)
+        return X, np.repeat(labels, counts)
 
     def save(self, path: str | Path) -> None:
         """Write the fitted model to a file, with its fit report and the state of an interrupted fit, which can go on.
@@ -239,7 +247,10 @@ class BaseMixture(ConditioningMixin, ConversionMixin, CallbackSupportMixin, Dens
     def _parameters(self):
         self._check_covariance_type()
         covariances = getattr(self, "covariances_", None)
-        return Parameters(self._fitted_family(), self.weights_, self.means_, covariances, self._factors())
+        noise = getattr(self, "noise_weight_", None)
+        return Parameters(
+            self._fitted_family(), self.weights_, self.means_, covariances, self._factors(), noise_weight=noise
+        )
 
     def _factors(self):
         """`precisions_cholesky_` as upper triangular factors, even if the user has set factors of another form."""

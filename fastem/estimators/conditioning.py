@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -52,7 +53,8 @@ class ConditioningMixin:
         Returns
         -------
         model : GaussianMixture
-            Fitted, with the names of these features. With a constrained family its covariances are 'full'.
+            Fitted, with the names of these features. With a constrained family its covariances are 'full'. Noise is
+            taken to fill a box along the axes, so its volume loses the sides of the other features.
 
         Raises
         ------
@@ -136,7 +138,8 @@ class ConditioningMixin:
         Parameters
         ----------
         X : array-like of shape (n, D)
-            NaN where a value is missing. Rows without any value get the mixture's mean.
+            NaN where a value is missing. Rows without any value get the mixture's mean. Noise counts with the middle of
+            its box.
         n_draws : int, default=None
             Draw that many values for each missing one from their joint distribution given the row's observed values
             (multiple imputation). None: take their expectation.
@@ -198,7 +201,9 @@ class ConditioningMixin:
         """A fitted GaussianMixture with these parameters, over some of this mixture's features."""
         from .gaussian_mixture import GaussianMixture
 
-        family = parameters.family
+        family, noise = parameters.family, {}
+        if parameters.noise_weight is not None:
+            noise["noise"] = math.exp(family.noise.log_volume)
         model = GaussianMixture.from_parameters(
             parameters.weights,
             parameters.means,
@@ -207,7 +212,10 @@ class ConditioningMixin:
             random_state=self.random_state,
             n_threads=self.n_threads,
             missing=getattr(self, "missing", "error"),
+            **noise,
         )
+        if noise:
+            model.noise_box_ = family.noise.box
         if hasattr(self, "feature_names_in_"):
             model.feature_names_in_ = self.feature_names_in_[indices]
         return model

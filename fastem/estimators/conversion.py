@@ -42,6 +42,8 @@ class ConversionMixin:
         Raises
         ------
         NotFittedError
+        ValueError
+            If the mixture has a noise component.
 
         Examples
         --------
@@ -52,6 +54,8 @@ class ConversionMixin:
         GaussianMixture(n_components=2, random_state=0)
         """
         check_is_fitted(self)
+        if hasattr(self, "noise_weight_"):
+            raise ValueError("scikit-learn's mixtures have no noise component: fit with noise=False")
         counterpart = _counterpart(type(self))
         params = self.get_params(deep=False)
         params["covariance_type"] = FAMILIES[self.covariance_type].as_sklearn

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
     from ..sources.typing import Points
 
+_OF_NOISE = "noise_weight_", "noise_volume_", "noise_box_"
+
 # Bytes: points of at most this size are held in memory, whatever their source. (A search copies samples of that size.)
 _SMALL = 16 << 20
 
@@ -71,6 +73,12 @@ class EMMixture(StreamingMixin, BaseMixture):
     _counts_weights = False
     """True if there is a prior: sample weights then are counts of points and must not be rescaled."""
 
+    @property
+    def _has_noise(self):
+        """Whether fits have a noise component."""
+        noise = getattr(self, "noise", False)
+        return not isinstance(noise, bool | np.bool_) or bool(noise)
+
     def _family(self, source, annotations):
         """The covariance family of a fit to these points, with its prior, if any."""
         return FAMILIES[self.covariance_type]
@@ -107,9 +115,10 @@ class EMMixture(StreamingMixin, BaseMixture):
         labels : array-like of int of shape (n,), or array-like of shape (n, n_components), default=None
             One dimension: the component of each point, 0..n_components-1, or -1 if unknown. A labelled point counts for
             its component only; components without labelled points are fitted freely. If all points are labelled, the
-            fit is a single M-step.
+            fit is a single M-step. With `noise`, -2 is a point known to be noise.
             Two dimensions: non-negative factors that multiply the responsibilities of each E-step before these are
             normalised; one-hot rows are labels. Where rows sum to less than 1, `lower_bound_` is lower accordingly.
+            With `noise`, a last column is for the noise.
             For Parquet also the name of a column.
 
         Returns
@@ -255,6 +264,9 @@ class EMMixture(StreamingMixin, BaseMixture):
                 f"Now n_components={self.n_components}, covariance_type={self.covariance_type!r}, and X has "
                 f"{source.n_features} features. {remedy}"
             )
+        if self._has_noise != hasattr(self, "noise_weight_"):
+            had = "had a" if hasattr(self, "noise_weight_") else "had no"
+            raise ValueError(f"{what} can't go on from the previous fit, which {had} noise component. {remedy}")
         return self._parameters()
 
     def _settings(self, source):
@@ -288,7 +300,7 @@ class EMMixture(StreamingMixin, BaseMixture):
         annotations = Annotations(weights)
         if labels is not None:
             annotations = check_labels(
-                source.column(labels), source.n_samples, self.n_components, weights, complete=not is_batch
+                source.column(labels), source.n_samples, self.n_components, weights, not is_batch, self._has_noise
             )
         return annotations
 
@@ -312,7 +324,7 @@ class EMMixture(StreamingMixin, BaseMixture):
         }
 
     def _set_result(self, result, dtype):
-        for name in ("_unfinished", "_online", "prior_"):
+        for name in ("_unfinished", "_online", "prior_", "shrinkage_", *_OF_NOISE):
             self.__dict__.pop(name, None)
         for name, value in self._attributes(result, dtype).items():
             setattr(self, name, value)

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from numbers import Real
 from typing import TYPE_CHECKING
 
 import numpy as np
-from sklearn.utils._param_validation import StrOptions
+from sklearn.utils._param_validation import Interval, StrOptions
 
 from ..fitting import em
 from ..fitting.initialization import moments
+from ..fitting.noise import noise_of
 from ..model.families import FAMILIES
+from ..model.noise import Noise, NoisyFamily, noise_around
 from ..model.parameters import Parameters
 from ..model.priors.penalized import ConjugatePrior, PenalizedFamily, default_prior
+from ..model.priors.shrunk import ShrunkFamily, with_shrinkage
 from ..sources.annotations import HARD
 from .em_mixture import EMMixture
 from .validation import check_matrices, check_means, check_prior, check_weights
@@ -120,6 +124,25 @@ class GaussianMixture(EMMixture):
         counts for; 'mean' (D,) (default: the data's mean); 'degrees_of_freedom' (default D + 2) and 'scale' of the
         covariances' inverse Wishart distribution. 'scale' has the shape of one component's covariance (default: the
         data's covariance, for 'diag' and 'spherical' its mean variance, times K ** (-2 / D)).
+    noise : bool or float, default=False
+        True, or a volume: some points are noise, from no Gaussian. The noise has the same density everywhere, 1 over
+        the volume; its weight is estimated (Banfield & Raftery 1993; Fraley & Raftery 1998). True: the volume is that
+        of the smaller of the points' bounding boxes along the axes and along the principal components, as in mclust.
+        Densities include the noise, `predict` says -1 for it, `predict_proba` leaves it out, and `bic` counts two
+        parameters for it. Where values are missing, the noise is uniform in a box along the axes with that volume and
+        the proportions of the points' bounding box. k-means starts leave out points where the data are sparser than
+        the noise would be. Two passes find the boxes; for them, Dask partitions are brought to this process one by one.
+    shrinkage : {'oas', 'ledoit-wolf'} or float in [0, 1], default=None
+        M-steps shrink the covariance S of a component's points to (1 - a) S + a trace(S) / D I; for 'tied' that of all
+        points about their means, for 'diag' the variances towards their mean. Other types have no shrinkage, and
+        'shrinkage' and 'prior' exclude each other. A number is a, as in `sklearn.covariance.shrunk_covariance`. 'oas'
+        and 'ledoit-wolf' compute a from S and the component's number of points, the sum of its responsibilities, as
+        scikit-learn's estimators of these names do; for 'diag' by the same reasoning about variances alone.
+        'ledoit-wolf' also needs fourth moments, for which each iteration reads the points a second time; in
+        `partial_fit` and with missing values it takes those of Gaussian points.
+        `lower_bounds_` are mean log-likelihoods of the mixtures with shrunk covariances. They may fall, since such an
+        M-step is not the mode under any prior. So the steps are EM's own with either `algorithm`, and a fit ends where
+        the log-likelihood hardly changes any more.
     missing : {'error', 'em'}, default='error'
         What NaN means. 'error': a mistake, which is an error. 'em': a value that was not observed, in `fit` and in all
         predictions. The likelihood is that of the observed values, and EM maximises it if values are missing at random
@@ -132,7 +155,7 @@ class GaussianMixture(EMMixture):
     Attributes
     ----------
     weights_ : ndarray of shape (n_components,)
-        Mixing weights, which sum to 1.
+        Mixing weights, which sum to 1; with noise, to 1 - `noise_weight_`.
     means_ : ndarray of shape (n_components, n_features)
     covariances_, precisions_, precisions_cholesky_ : ndarray
         Covariances, their inverses, and upper triangular U with precision = U U'. Shape (K, D, D) for 'full', (D, D)
@@ -150,8 +173,14 @@ class GaussianMixture(EMMixture):
         The stages of the fit, with their points, steps and seconds; `print` it. `remaining_gain` estimates how much
         `lower_bound_` is below its (local) maximum, `remaining_change` how far weights and means are from it. `starts`
         are the bounds that the starts reached, `degenerate` the components that don't describe the data.
+    noise_weight_, noise_volume_ : float
+        Weight of the noise, and the volume that it fills, in units of the data to the power of D; only with `noise`.
+    noise_box_ : ndarray of shape (n_features + 1, n_features)
+        The box of that volume, from which `sample` draws noise: a corner, and the edges from it.
     prior_ : dict
         The prior, if there is one, in the form of `prior`.
+    shrinkage_ : ndarray of shape (n_components,)
+        The coefficient a of each component in the last M-step, if there is shrinkage; equal for all if 'tied'.
     n_samples_seen_ : int
         Number of points in the last `fit` and in all `partial_fit` since.
     n_features_in_ : int
@@ -192,6 +221,8 @@ class GaussianMixture(EMMixture):
         "precisions_init": ["array-like", None],
         "prior": [StrOptions({"default"}), dict, None],
         "missing": [StrOptions({"error", "em"})],
+        "noise": ["boolean", Interval(Real, 0.0, None, closed="neither")],
+        "shrinkage": [Interval(Real, 0.0, 1.0, closed="both"), StrOptions({"oas", "ledoit-wolf"}), None],
     }
 
     def __init__(
@@ -217,6 +248,8 @@ class GaussianMixture(EMMixture):
         forgetting: float = 0.3,
         prior: str | dict[str, Any] | None = None,
         missing: str = "error",
+        noise: bool | float = False,
+        shrinkage: str | float | None = None,
     ) -> None:
         self.n_components = n_components
         self.covariance_type = covariance_type
@@ -238,6 +271,8 @@ class GaussianMixture(EMMixture):
         self.forgetting = forgetting
         self.prior = prior
         self.missing = missing
+        self.noise = noise
+        self.shrinkage = shrinkage
 
     @classmethod
     def from_parameters(
@@ -254,7 +289,8 @@ class GaussianMixture(EMMixture):
         Parameters
         ----------
         weights : array-like of shape (K,)
-            Summing to 1.
+            Summing to 1; with `noise=VOLUME` what they leave to 1 is the noise's weight. Its box is then centred at
+            the mixture's mean, with sides in proportion to its deviations.
         means : array-like of shape (K, D)
         covariances : array-like
             In the shape of `covariances_`, symmetric positive definite.
@@ -280,13 +316,21 @@ class GaussianMixture(EMMixture):
         n_components, n_features = means.shape
         model = cls(n_components, covariance_type=covariance_type, **params)
         model._validate_params()
+        if model._finds_volume:
+            raise ValueError("from_parameters needs the noise's volume as a number: noise=VOLUME")
         family = FAMILIES[covariance_type]
-        weights = check_weights(weights, n_components, "weights")
+        weights = check_weights(weights, n_components, "weights", model._has_noise)
         means = check_means(means, n_components, n_features, "means")
         covariances = check_matrices(covariances, family, n_components, n_features, "covariances")
         factors = family.precisions_cholesky(covariances)
         model.n_features_in_ = n_features
-        model._set_result(em.EMResult(Parameters(family, weights, means, covariances, factors)), np.float64)
+        parameters = Parameters(family, weights, means, covariances, factors)
+        if model._has_noise:
+            noise = noise_around(parameters, float(model.noise))
+            parameters = replace(
+                parameters, family=NoisyFamily(family, noise), noise_weight=max(0.0, 1 - weights.sum())
+            )
+        model._set_result(em.EMResult(parameters), np.float64)
         return model
 
     @property
@@ -295,10 +339,24 @@ class GaussianMixture(EMMixture):
 
     @property
     def _counts_weights(self):
-        return self.prior is not None
+        return self.prior is not None or isinstance(self.shrinkage, str)
 
     def _family(self, source, annotations):
+        family = self._family_without_noise(source, annotations)
+        if not self._has_noise:
+            return family
+        volume = None if self._finds_volume else float(self.noise)
+        return NoisyFamily(family, noise_of(source, annotations.weights, volume))
+
+    @property
+    def _finds_volume(self):
+        """Whether the noise's volume is to be found from the points."""
+        return self._has_noise and isinstance(self.noise, bool | np.bool_)
+
+    def _family_without_noise(self, source, annotations):
         family = FAMILIES[self.covariance_type]
+        if self.shrinkage is not None:
+            return self._shrunk_family()
         if self.prior is None:
             return family
         family.with_conjugate_prior()
@@ -306,21 +364,45 @@ class GaussianMixture(EMMixture):
         of_all = moments(source, family, annotations.weights)
         return PenalizedFamily(family, default_prior(family, self.n_components, *of_all, **given))
 
+    def _shrunk_family(self):
+        if self.prior is not None:
+            raise ValueError("prior and shrinkage both regularise covariances: set one of them to None")
+        return ShrunkFamily(FAMILIES[self.covariance_type], self.shrinkage)
+
+    def _params_that_count(self):
+        return *super()._params_that_count(), self.shrinkage
+
     def _fitted_family(self):
         family = FAMILIES[self.covariance_type]
-        return PenalizedFamily(family, ConjugatePrior(**self.prior_)) if hasattr(self, "prior_") else family
+        if hasattr(self, "shrinkage_") and self.shrinkage is not None:
+            family = ShrunkFamily(family, self.shrinkage)
+        elif hasattr(self, "prior_"):
+            family = PenalizedFamily(family, ConjugatePrior(**self.prior_))
+        return NoisyFamily(family, Noise(self.noise_box_)) if hasattr(self, "noise_box_") else family
 
     def _attributes(self, result, dtype):
-        family = result.parameters.family
-        prior = {"prior_": asdict(family.prior)} if isinstance(family, PenalizedFamily) else {}
-        return {**super()._attributes(result, dtype), **prior}
+        family, found = result.parameters.family, super()._attributes(result, dtype)
+        if isinstance(family, NoisyFamily):
+            found["noise_weight_"] = float(result.parameters.noise_weight)
+            found["noise_volume_"] = float(np.exp(family.noise.log_volume))
+            found["noise_box_"] = family.noise.box
+            family = family.without_noise
+        if isinstance(family, PenalizedFamily):
+            found["prior_"] = asdict(family.prior)
+        if getattr(result.parameters, "shrinkage", None) is not None:
+            found["shrinkage_"] = np.array(result.parameters.shrinkage)
+        return found
+
+    def _parameters(self):
+        parameters = super()._parameters()
+        return parameters if not hasattr(self, "shrinkage_") else with_shrinkage(parameters, self.shrinkage_)
 
     def _user_start(self, source):
         family = FAMILIES[self.covariance_type]
         shape = self.n_components, source.n_features
         weights, means, precisions = self.weights_init, self.means_init, self.precisions_init
         return (
-            None if weights is None else check_weights(weights, self.n_components),
+            None if weights is None else check_weights(weights, self.n_components, has_noise=self._has_noise),
             None if means is None else check_means(means, *shape),
             None if precisions is None else check_matrices(precisions, family, *shape, "precision"),
         )

@@ -35,7 +35,8 @@ class StreamingMixin:
         The statistics of earlier points fade, as `forgetting` says, and those of the batch are added. An M-step follows
         once a quarter of the statistics is new: at first after every batch, later after several. The first batches are
         held and fitted together, as by `fit`, until there are max(100, 10 D) points per component. After `fit`, the
-        mixture counts for the points of that fit; after `from_parameters`, for none.
+        mixture counts for the points of that fit; after `from_parameters`, for none. The volume of a noise component
+        is the one passed, or that of the earlier fit.
 
         Parameters
         ----------
@@ -78,7 +79,8 @@ class StreamingMixin:
         return True
 
     def _params_that_count(self):
-        return self.n_components, self.covariance_type, self.reg_covar, self.forgetting, self.assignment, self.n_threads
+        of_em = self.n_components, self.covariance_type, self.reg_covar, self.forgetting, self.assignment
+        return *of_em, self.n_threads, getattr(self, "noise", False)
 
     @_fit_context(prefer_skip_nested_validation=True)
     def _partial_fit(self, X, sample_weight, labels):
@@ -102,6 +104,11 @@ class StreamingMixin:
         if hasattr(self, "_online"):
             return self._online
         if parameters is None:
+            if getattr(self, "_finds_volume", False):
+                raise ValueError(
+                    "partial_fit can't know the volume that a stream's points will fill: pass it, noise=VOLUME, or "
+                    "fit some points first"
+                )
             return OnlineEM(self._family)
         counts = getattr(self, "_weight_seen", 0.0), getattr(self, "n_samples_seen_", 0)
         lower_bounds = self.lower_bounds_ if self._bound.endswith("per point") else ()  # as the batches' are

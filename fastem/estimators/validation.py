@@ -12,12 +12,13 @@ from ..sources import check_numbers
 from ..sources.annotations import Annotations
 
 
-def check_weights(weights, n_components, name="weights_init"):
-    """Weights (K,), float64: each in [0, 1], summing to 1."""
+def check_weights(weights, n_components, name="weights_init", has_noise=False):
+    """Weights (K,), float64: each in [0, 1], summing to 1; beside noise to at most 1."""
     tolerance = 1e-6 if getattr(weights, "dtype", None) == np.float32 else 1e-8
     weights = _floats(weights, name)
     checks.check_shape(weights, (n_components,), "weights")
-    checks.check_weights(weights, "weights", tolerance)
+    of_all = np.append(weights, max(0.0, 1 - weights.sum())) if has_noise else weights
+    checks.check_weights(of_all, "weights", tolerance)
     return weights
 
 
@@ -98,28 +99,30 @@ def check_sample_weight(sample_weight, n_samples, n_components=1, rescale=True):
     return np.ascontiguousarray(weights)
 
 
-def check_labels(labels, n_samples, n_components, weights=None, complete=True):
-    """`Annotations` with labels (n,), int64, or with factors of the responsibilities (n, K)."""
+def check_labels(labels, n_samples, n_components, weights=None, complete=True, has_noise=False):
+    """`Annotations` with labels (n,), int64, or factors of the responsibilities (n, K), or (n, K + 1) with noise."""
     check_numbers(labels, "labels", "Use -1 where a label is unknown: labels.filled(-1)")
     labels = np.asarray(labels)
+    n_columns, least = (n_components + 1, -2) if has_noise else (n_components, -1)
     if labels.ndim == 2 and labels.dtype.kind in "fiub":
-        return Annotations(weights, responsibilities=_check_shares(labels, n_samples, n_components, weights))
+        return Annotations(weights, responsibilities=_check_shares(labels, n_samples, n_columns, weights))
     if labels.shape != (n_samples,):
         raise ValueError(
             f"labels should have the shape ({n_samples},), a component for each row of X, or ({n_samples}, "
-            f"{n_components}), factors of the responsibilities, but got {labels.shape}"
+            f"{n_columns}), factors of the responsibilities, but got {labels.shape}"
         )
     if labels.dtype.kind not in "iub":
         raise ValueError(f"labels should be integers, -1 for unknown, but got dtype {labels.dtype}")
     labels = labels.astype(np.int64)
-    if labels.min() < -1 or labels.max() >= n_components:
+    if labels.min() < least or labels.max() >= n_components:
+        others = "-1 for unknown, or -2 for noise" if has_noise else "or -1 for unknown"
         raise ValueError(
-            f"labels should be from 0 to n_components - 1 = {n_components - 1}, or -1 for unknown, but they are from "
+            f"labels should be from 0 to n_components - 1 = {n_components - 1}, {others}, but they are from "
             f"{labels.min()} to {labels.max()}"
         )
     counted = labels if weights is None else labels[weights > 0]
     if complete and not (counted == -1).any():
-        missing = np.flatnonzero(np.bincount(counted, minlength=n_components) == 0)
+        missing = np.flatnonzero(np.bincount(counted[counted >= 0], minlength=n_components) == 0)
         if missing.size:
             raise ValueError(
                 f"labels give component {missing[0]} no point, and no point is unlabelled (-1): lower n_components, or "
@@ -128,14 +131,15 @@ def check_labels(labels, n_samples, n_components, weights=None, complete=True):
     return Annotations(weights, labels)
 
 
-def _check_shares(shares, n_samples, n_components, weights):
+def _check_shares(shares, n_samples, n_columns, weights):
     """Factors of the responsibilities (n, K), checked: non-negative, with a positive one in each row of weight > 0."""
-    if shares.shape != (n_samples, n_components):
+    if shares.shape != (n_samples, n_columns):
         raise ValueError(
             f"labels of two dimensions, factors of the responsibilities, should have the shape ({n_samples}, "
-            f"{n_components}), a row for each row of X and a column for each component, but got {shares.shape}"
+            f"{n_columns}), a row for each row of X and a column for each component, noise included, but got "
+            f"{shares.shape}"
         )
-    step = max(1, (1 << 20) // n_components)
+    step = max(1, (1 << 20) // n_columns)
     for start in range(0, n_samples, step):
         rows = np.asarray(shares[start : start + step], dtype=np.float64)
         bad = ~np.isfinite(rows).all(axis=1) | (rows < 0).any(axis=1)

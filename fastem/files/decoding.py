@@ -26,6 +26,7 @@ class Context(NamedTuple):
     family: CovarianceFamily = None
     n_components: int = None
     n_features: int = None
+    noise_weight: float = 0.0
 
 
 def wrong(where, expected, value):
@@ -61,6 +62,13 @@ def non_negative(value, where, context):
     """A float of 0 or more."""
     if not number(value, where, context) >= 0:
         raise wrong(where, "a number of 0 or more", value)
+    return float(value)
+
+
+def share(value, where, context):
+    """A float from 0 to 1."""
+    if not 0 <= number(value, where, context) <= 1:
+        raise wrong(where, "a number from 0 to 1", value)
     return float(value)
 
 
@@ -165,9 +173,17 @@ def _finite(values, where):
 
 
 def weights(value, where, context):
-    """Weights (K,)."""
+    """Weights (K,), which sum to 1 with that of the noise."""
     values = _finite(_floats(value, where, context, (context.n_components,)), where)
-    checks.check_weights(values, where, _ROUNDING)
+    checks.check_weights(np.append(values, context.noise_weight), where, _ROUNDING)
+    return values
+
+
+def box(value, where, context):
+    """A box: a corner and its edges, (D + 1, D), which span a volume."""
+    values = _finite(_floats(value, where, context, (context.n_features + 1, context.n_features)), where)
+    if not np.isfinite(np.linalg.slogdet(values[1:].astype(np.float64))[1]):
+        raise ValueError(f"{where} should be a box with a volume")
     return values
 
 
@@ -229,6 +245,14 @@ def counts(value, where, context):
     values = _finite(_floats(value, where, context, (context.n_components,)), where)
     if not (values > 0).all():
         raise ValueError(f"{where} should be above 0")
+    return values
+
+
+def coefficients(value, where, context):
+    """Numbers from 0 to 1, (K,)."""
+    values = _finite(_floats(value, where, context, (context.n_components,)), where)
+    if not ((values >= 0) & (values <= 1)).all():
+        raise ValueError(f"{where} should be from 0 to 1")
     return values
 
 

@@ -48,8 +48,8 @@ def save(model, path):
     """
     attributes = {name: getattr(model, name) for name in _kinds_of(model) if hasattr(model, name)}
     unfinished = attributes.get("_unfinished")
-    if unfinished is not None and unfinished.accepted.family is not unfinished.accepted.family.plain:
-        del attributes["_unfinished"]  # files hold no prior of a run; the fit will go on from its mixture
+    if unfinished is not None and not isinstance(unfinished.accepted.family, CovarianceFamily):
+        del attributes["_unfinished"]  # files hold no prior or noise of a run; the fit will go on from its mixture
     header, arrays = packed(type(model).__name__, model.get_params(deep=False), attributes)
     unpacked(header, dict(arrays), [type(model)])  # raises if the file couldn't be loaded again
     archive.write(path, header, arrays)
@@ -108,6 +108,11 @@ def with_attributes(model, attributes, arrays):
     context = decoding.Context(arrays, FAMILIES[model.covariance_type])
     means = decoding.means(attributes.get("means_"), "attributes.means_", context)
     context = context._replace(n_components=means.shape[0], n_features=means.shape[1])
+    noise = [attributes.get(name) for name in _OF_NOISE if name in attributes]
+    if noise and "weight_concentration_" not in attributes:
+        if len(noise) < len(_OF_NOISE):
+            raise ValueError(f"attributes: of {', '.join(_OF_NOISE)} some are missing")
+        context = context._replace(noise_weight=decoding.share(noise[0], "attributes.noise_weight_", context))
     kinds = {name: kind for name, kind in _kinds_of(model).items() if name != "means_"}
     decoded = decoding.all_of(kinds, attributes, "attributes", context, may_lack=_OPTIONAL)
     for name, value in {"means_": means, **decoded}.items():
@@ -251,12 +256,26 @@ _ATTRIBUTES = {
         n_last=integer,
     ),
 }
-_OPTIONAL = "feature_names_in_", "component_names_", "n_samples_seen_", "_weight_seen", "_unfinished", "prior_"
+_OF_NOISE = "noise_weight_", "noise_volume_", "noise_box_"
+_OPTIONAL = (
+    "feature_names_in_",
+    "component_names_",
+    "n_samples_seen_",
+    "_weight_seen",
+    "_unfinished",
+    "prior_",
+    "shrinkage_",
+    *_OF_NOISE,
+)
 
 _OF_A_MIXTURE = {
+    "noise_weight_": decoding.share,
+    "noise_volume_": decoding.non_negative,
+    "noise_box_": decoding.box,
     "prior_": dict_of(
         shrinkage=non_negative, mean=decoding.point, degrees_of_freedom=positive, scale=decoding.of_one_component
-    )
+    ),
+    "shrinkage_": decoding.coefficients,
 }
 
 _OF_A_POSTERIOR = {

@@ -33,6 +33,8 @@ _MOST_EM_STEPS = 5.0
 # Share of reg_covar in a component's smallest variance above which the component follows EM instead of the proposal.
 _MOST_REG_COVAR = 0.1
 
+# Relative change of a bound that may be rounding.
+_ROUNDING = 1e-12
 # Gain in nats that is too small to show in any bound.
 _INVISIBLE_GAIN = 1e-14
 
@@ -115,6 +117,28 @@ def geometric_rest(before, last):
     if last <= 0:
         return 0.0
     return last * last / (before - last) if last < before else math.inf
+
+
+class FixedPoint(Plain):
+    """Plain steps that don't maximise the bound, which may fall: the run ends where it hardly changes any more."""
+
+    def __init__(self, goes_on=False):
+        self._bounds, self.remaining_gain = [], math.nan if goes_on else math.inf
+
+    def start_anew(self):
+        """Forget the bounds, as the next pass is over other points."""
+        self._bounds, self.remaining_gain = [], math.inf
+
+    def observe(self, parameters, successor, bound):
+        self._bounds = [*self._bounds[-2:], bound]
+        if len(self._bounds) == 3:
+            before, last = np.abs(np.diff(self._bounds))
+            self.remaining_gain = geometric_rest(before, last) if last > _ROUNDING * (1 + abs(bound)) else 0.0
+        return successor
+
+    def has_converged(self, change, tol):
+        """The bound changes by less than tol, and by the estimate will change by less than tol in all."""
+        return abs(change) < tol and not self.remaining_gain >= tol
 
 
 class Extrapolation(_Guarded):
@@ -242,8 +266,8 @@ class QuasiNewton(_Guarded):
         return other
 
     def _remember(self, parameters, successor, before_last=False):
-        theta = parameters.weights, parameters.means, parameters.precisions_cholesky
-        new = successor.weights, successor.means, successor.covariances
+        theta = parameters.all_weights, parameters.means, parameters.precisions_cholesky
+        new = successor.all_weights, successor.means, successor.covariances
         position = len(self._visited) - before_last
         self._visited.insert(position, Visited(self._points, theta, new))
         n_bytes = 4 * sum(array.nbytes for array in (*theta, *new))
@@ -277,7 +301,7 @@ class QuasiNewton(_Guarded):
         Such components must follow EM: the log-likelihood has its maximum at smaller variances than an M-step leaves.
         """
         arrays = proposal.weights, proposal.means, proposal.covariances, proposal.precisions_cholesky
-        if not all(np.isfinite(array).all() for array in arrays):
+        if not all(np.isfinite(array).all() for array in (proposal.all_weights, *arrays)):
             return None
         as_em = proposal.share_of(self._reg_covar) > _MOST_REG_COVAR
         as_em = as_em | (successor.share_of(self._reg_covar) > _MOST_REG_COVAR)
@@ -293,7 +317,10 @@ class QuasiNewton(_Guarded):
                 strict=True,
             )
         ]
-        return Parameters(proposal.family, mixed[0] / mixed[0].sum(), *mixed[1:])
+        noise = proposal.noise_weight
+        total = mixed[0].sum() + (noise or 0.0)
+        noise = None if noise is None else noise / total
+        return Parameters(proposal.family, mixed[0] / total, *mixed[1:], noise_weight=noise)
 
     def _pairs(self, points, gradients):
         """(step, decrease of the gradient, their product) of successive mixtures evaluated on the same points.

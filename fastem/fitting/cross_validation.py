@@ -175,4 +175,5 @@ def _without_few_points(found, n_samples):
     """
     kept = found.weights.copy()
     kept[on_few_points(found, n_samples)] = 0.0
-    return replace(found, weights=kept / kept.sum()) if kept.any() else None
+    total = found.weights.sum() if found.noise_weight is not None else 1.0
+    return replace(found, weights=kept * total / kept.sum()) if kept.any() else None

@@ -68,6 +68,7 @@ def degeneracy(parameters, n_points, reg_covar):
     reg_covar : float
         In squared units of the data, as in the M-step.
     """
+    parameters = parameters.before_scaling
     n_components, n_features = parameters.means.shape
     variances = parameters.family.variances(parameters.covariances.astype(np.float64), n_components, n_features)
     total = _total(parameters, variances, _square)
@@ -91,6 +92,7 @@ def degeneracy(parameters, n_points, reg_covar):
 
 def n_degenerate(parameters, n_points, reg_covar):
     """Number of degenerate components: on the floor, or on too few points."""
+    parameters = parameters.before_scaling
     n_components, n_features = parameters.means.shape
     few = on_few_points(parameters, n_points)
     if len(few) == n_components or not (parameters.share_of(reg_covar) > _share(_FLOOR)).any():
@@ -102,10 +104,7 @@ def n_degenerate(parameters, n_points, reg_covar):
 
 def on_few_points(parameters, n_points):
     """Components with fewer points than their covariance needs; none if there is a prior, which makes up for them."""
-    family = parameters.family
-    if family is not family.plain:
-        return np.empty(0, int)
-    return np.flatnonzero(family.points_lacking(parameters.weights * n_points, parameters.means.shape[1]))
+    return np.flatnonzero(parameters.family.points_lacking(parameters.weights * n_points, parameters.means.shape[1]))
 
 
 def _at_floor(parameters, variances, total, reg_covar):
@@ -128,9 +127,13 @@ def _at_floor(parameters, variances, total, reg_covar):
 
 
 def _total(parameters, covariances, spread):
-    """The (co)variances of all points: within components plus between their means."""
-    weights = parameters.weights.astype(np.float64)
+    """The (co)variances of all points, noise included: within components plus between their means."""
+    weights = parameters.all_weights.astype(np.float64)
     means = parameters.means.astype(np.float64)
+    if parameters.noise_weight is not None:
+        noise = parameters.family.noise
+        within = noise.covariance if covariances.ndim == 3 else noise.covariance.diagonal()
+        means, covariances = np.vstack([means, noise.centre]), np.concatenate([covariances, within[None]])
     offsets = means - weights @ means
     return np.tensordot(weights, covariances + spread(offsets), axes=1)
 
@@ -166,6 +169,12 @@ def notes(found, parameters, n_points, reg_covar, feature_names=None):
         names = [repr(str(feature_names[j])) if feature_names is not None else str(j) for j in index]
         return _listed("Feature", names)
 
+    if parameters.noise_weight is not None and (1 - parameters.noise_weight) * n_points < 1:
+        volume = np.exp(parameters.family.noise.log_volume)
+        return [
+            f"All points are noise: in its volume, {volume:g}, the noise is denser than any component. Pass a larger "
+            "volume, or noise=True"
+        ]
     said = []
     if found.constant.size:
         said.append(

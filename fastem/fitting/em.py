@@ -16,7 +16,7 @@ import numpy as np
 from ..model.parameters import CollapsedComponent, Parameters
 from ..sources import SourceError
 from ..sources.annotations import NO_ANNOTATIONS, Assignment
-from .acceleration import Extrapolation, Plain, QuasiNewton, Stochastic
+from .acceleration import Extrapolation, FixedPoint, Plain, QuasiNewton, Stochastic
 from .checkpoint import Unfinished
 from .progress import SILENT
 from .report import ALL, FitReport
@@ -55,7 +55,12 @@ class Settings:
         return Plain()
 
     def longer_steps(self, family, goes_on=False):
-        """Accelerated steps: quasi-Newton in the family's coordinates; extrapolation where it has none (posteriors)."""
+        """Accelerated steps: quasi-Newton in the family's coordinates; extrapolation where it has none (posteriors).
+
+        Where the M-step doesn't maximise the bound, no other step can be judged by it: these are EM's own.
+        """
+        if not family.maximizes:
+            return FixedPoint(goes_on)
         return QuasiNewton(self.reg_covar, goes_on=goes_on) if family.has_coordinates else Extrapolation()
 
 

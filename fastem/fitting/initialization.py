@@ -10,10 +10,12 @@ from sklearn.metrics import pairwise_distances_argmin_min
 from sklearn.utils.random import sample_without_replacement
 
 from ..model.conditioning import one_gaussian
+from ..model.noise import START
 from ..model.parameters import CollapsedComponent
 from ..sources.annotations import HARD, NO_ANNOTATIONS, Annotations, DrawnResponsibilities
 from ..sources.array import ArraySource, in_memory
 from ..sources.base import VALUES
+from .sparse import clear
 
 # Seeds per component (and two more in all) before the components in excess are merged.
 _EXCESS = 2
@@ -39,12 +41,16 @@ _KMEANS_BESIDE = 30
 
 
 def user_parameters(family, parameters, weights_init, means_init, precisions_init):
-    """The parameters with the user's values in place of the computed ones; None will do if the user gives all three."""
+    """The parameters with the user's values in place of the computed ones; None will do if the user gives all three.
+
+    With a noise component, what the user's weights leave to 1 is its weight.
+    """
     weights = parameters.weights if weights_init is None else np.asarray(weights_init, dtype=np.float64)
     means = parameters.means if means_init is None else np.asarray(means_init, dtype=np.float64)
     if precisions_init is not None:
         return family.with_precisions(weights, means, np.asarray(precisions_init, dtype=np.float64))
-    return replace(parameters, weights=weights, means=means)
+    share = parameters.noise_weight if weights_init is None else None
+    return family.noisy(replace(parameters, weights=weights, means=means), share)
 
 
 def candidates(source, family, n_components, init_params, random_state, reg_covar, annotations=NO_ANNOTATIONS):
@@ -92,13 +98,18 @@ def candidates(source, family, n_components, init_params, random_state, reg_cova
         return [_from_seeds(seeds, source, family, reg_covar, annotations.weights)], source, annotations
     sample, weights = _sample(source, n_components, random_state, annotations.weights)
     sample_annotations = replace(annotations, weights=weights)
-    points = completed(sample, weights)
+    points, weights, share = clear(completed(sample, weights), weights, family, n_components)
     if init_params == "k-means++":
         _, seeds = kmeans_plusplus(points.X, n_components, sample_weight=weights, random_state=random_state)
-        start = _from_seeds(points.X[seeds], points, family, reg_covar, weights)
-        return [start], sample, sample_annotations
-    starts = _from_kmeans(points, family, n_components, random_state, reg_covar, weights)
-    return starts, sample, sample_annotations
+        starts = [_from_seeds(points.X[seeds], points, family, reg_covar, weights)]
+    else:
+        starts = _from_kmeans(points, family, n_components, random_state, reg_covar, weights)
+    return [_with_noise(start, share) for start in starts], sample, sample_annotations
+
+
+def _with_noise(start, share):
+    """The start with this weight of the noise; None: as it is."""
+    return start if share is None else start.family.noisy(start, share)
 
 
 def from_labels(source, family, n_components, annotations, reg_covar):
@@ -111,7 +122,10 @@ def _of_the_labelled(source, family, n_components, annotations):
     annotations = replace(annotations, e_step=False)
     rough = _roughly(source, family, n_components, annotations.weights)
     rough = replace(rough, means=source.accumulate(rough, annotations=annotations).means)
-    return source.e_step(rough, annotations)
+    statistics = source.e_step(rough, annotations)
+    is_noise = annotations.labels == -2
+    noise = is_noise.sum() if annotations.weights is None else annotations.weights[is_noise].sum()
+    return replace(statistics, noise=float(noise))
 
 
 def _beside_the_labelled(source, family, n_components, random_state, reg_covar, annotations):
@@ -120,10 +134,14 @@ def _beside_the_labelled(source, family, n_components, random_state, reg_covar, 
     In every k-means step a labelled point counts for its own component, and an unlabelled one (all, or a sample) for
     the nearest mean, with features in units of their standard deviations.
     """
-    labels = annotations.labels if annotations.labels is not None else _most_allowed(annotations.responsibilities)
+    labels = (
+        annotations.labels
+        if annotations.labels is not None
+        else _most_allowed(annotations.responsibilities, n_components)
+    )
     weights = np.ones(source.n_samples) if annotations.weights is None else annotations.weights
     labelled = _of_the_labelled(source, family, n_components, Annotations(annotations.weights, labels))
-    free = np.where(labels < 0, weights, 0.0)
+    free = np.where(labels == -1, weights, 0.0)
     if not free.any():
         return family.maximize(labelled, reg_covar)
     sample, sample_weights = _sample(source, n_components, random_state, free)
@@ -135,7 +153,7 @@ def _beside_the_labelled(source, family, n_components, random_state, reg_covar, 
     share = free.sum() / (sample.n_samples if sample_weights is None else sample_weights.sum())
     for _ in range(_KMEANS_BESIDE):
         others = sample.e_step(_nearest(family, means, variances), given, HARD)
-        together = labelled + others.scaled(share).about(labelled.centres)
+        together = labelled + replace(others.scaled(share), noise=START * free.sum()).about(labelled.centres)
         before, means = means, together.means
         if (((means - before) ** 2) / variances).sum() <= 1e-4 * len(variances):
             break
@@ -162,14 +180,18 @@ def _seeds_far_from(labelled, X, weights, deviations, random_state):
     return means
 
 
-def _most_allowed(shares):
-    """The component that has more than half of a point's responsibilities, (n,); -1 if none has."""
+def _most_allowed(shares, n_components):
+    """The component that has more than half of a point's responsibilities, (n,); -1 if none has.
+
+    shares: (n, n_components), or with a column for noise, which is -2.
+    """
     labels = np.empty(len(shares), np.int64)
     step = max(1, VALUES // shares.shape[1])
     for start in range(0, len(shares), step):
         rows = np.asarray(shares[start : start + step], dtype=np.float64)
         holds = rows.max(axis=1) > 0.5 * rows.sum(axis=1)
         labels[start : start + step] = np.where(holds, rows.argmax(axis=1), -1)
+    labels[labels == n_components] = -2
     return labels
 
 
@@ -194,14 +216,14 @@ def in_excess(points, annotations, family, settings, random_state, of_one_unit):
         If the points of a seed have a singular covariance.
     """
     points, weights = _counted(points, annotations.weights)
-    points = completed(points, weights)
+    points, weights, share = clear(completed(points, weights), weights, family, settings.n_components)
     n_components, n_features = settings.n_components, points.n_features
     n_seeds = n_seeds_in_excess(points, family, n_components)
     _, variances = _moments_of_features(points.X, weights)
     unit = variances.mean() or 1.0
     scale = np.full(n_features, unit) if of_one_unit else np.where(variances > 0, variances, unit)
     means = _kmeans(points, family, n_seeds, scale, random_state, weights, max_iter=_EXCESS_KMEANS, trials=1)
-    return _from_nearest_means(points, family, means, scale, settings.reg_covar, weights)
+    return _with_noise(_from_nearest_means(points, family, means, scale, settings.reg_covar, weights), share)
 
 
 def n_seeds_in_excess(points, family, n_components):
@@ -261,7 +283,7 @@ def completed(points, weights):
 def _roughly(source, family, n_components, weights):
     """Parameters with every mean at the data's centre and the data's mean variance, for passes without an E-step."""
     mean, variances = _first_moments(source, weights)
-    return family.plain.at_points(np.tile(mean, (n_components, 1)), variances.mean() or 1.0)
+    return family.plain.without_noise.at_points(np.tile(mean, (n_components, 1)), variances.mean() or 1.0)
 
 
 def _first_moments(source, weights):

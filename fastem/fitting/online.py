@@ -208,7 +208,7 @@ class OnlineEM:
 
 
 def _lacks_a_component(annotations, n_components):
-    return annotations.are_complete and len(np.unique(annotations.labels)) < n_components
+    return annotations.are_complete and len(np.unique(annotations.labels[annotations.labels >= 0])) < n_components
 
 
 def _joined(one, other, n_components):
@@ -222,24 +222,27 @@ def _joined(one, other, n_components):
             return None
         return np.concatenate([unknown(n) if v is None else v for v, n in zip(values, sizes, strict=True)])
 
-    both = _of_one_kind(both, sizes, n_components)
+    shares = [annotations.responsibilities for annotations in both if annotations.responsibilities is not None]
+    n_columns = shares[0].shape[1] if shares else n_components  # one more than components if there is noise
+    both = _of_one_kind(both, sizes, n_columns)
     labels = joined("labels", lambda n: np.full(n, -1))
-    shares = joined("responsibilities", lambda n: np.ones((n, n_components)))
+    shares = joined("responsibilities", lambda n: np.ones((n, n_columns)))
     weights = joined("weights", np.ones)
     rows = np.concatenate([source.rows(slice(None)) for source in sources])
     keeper = next((source for source in sources if not source.is_complete), sources[0])
     return keeper.like(ArraySource(rows)), replace(other[1], weights=weights, labels=labels, responsibilities=shares)
 
 
-def _of_one_kind(both, sizes, n_components):
+def _of_one_kind(both, sizes, n_columns):
     """Both annotations, with labels turned into responsibilities if either has responsibilities."""
     if all(annotations.responsibilities is None for annotations in both):
         return both
     result = []
     for annotations, n in zip(both, sizes, strict=True):
         if annotations.labels is not None:
-            shares = np.ones((n, n_components))
-            shares[annotations.labels >= 0] = np.eye(n_components)[annotations.labels[annotations.labels >= 0]]
+            columns = np.where(annotations.labels == -2, n_columns - 1, annotations.labels)
+            shares = np.ones((n, n_columns))
+            shares[columns >= 0] = np.eye(n_columns)[columns[columns >= 0]]
             annotations = replace(annotations, labels=None, responsibilities=shares)
         result.append(annotations)
     return result

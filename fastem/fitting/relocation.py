@@ -80,8 +80,10 @@ def _misfit(parameters, points):
     """(misfit of each point, its most probable component), (n,) both.
 
     The misfit, in nats, is how far a point's log-density is below the average for that component. It is at most half
-    of the point's squared Mahalanobis distance less the number of features.
+    of the point's squared Mahalanobis distance less the number of features. A noise component is left out: among its
+    points there may be a group that no component fits.
     """
+    parameters = parameters.without_noise()
     densities = points.evaluate(parameters, kernels.log_likelihoods, np.empty(points.n_samples))
     labels = points.evaluate(parameters, kernels.labels, np.empty(points.n_samples, np.int64))
     n_features = parameters.means.shape[1]

@@ -193,6 +193,34 @@ def normalise(log_densities, n_components, weights, n_points, factor, log_likeli
 
 
 @kernel
+def fill_row(values, row, n_points, value):
+    """values[row]: OUT `value` at every point of a block."""
+    for b in range(0, n_points, lanes(values)):
+        store(values, row, b, splat(value, values))
+
+
+@kernel
+def prefer_noise(log_densities, row, component, n_points, best, largest):
+    """Go on from `find_largest`: `component` is the best one where its log-density, in this row, is larger still."""
+    for b in range(0, n_points, lanes(log_densities)):
+        value, top = load(log_densities, row, b), load(largest, 0, b)
+        store(best, 0, b, select_greater(value, top, splat(component, top), load(best, 0, b)))
+        store(largest, 0, b, select_greater(value, top, value, top))
+
+
+@kernel
+def take_out_noise(responsibilities, row, n_points, factor, weights):
+    """Subtract from each weight, (1, n_points), the noise's share, in this row; returns the sum of these shares."""
+    total = zero = splat(0.0, weights)
+    for b in range(0, n_points, lanes(weights)):
+        share = mul(load(responsibilities, row, b), load(factor, 0, b))
+        left = sub(load(weights, 0, b), share)
+        store(weights, 0, b, select_greater(left, zero, left, zero))
+        total = add(total, share)
+    return sum_of_lanes(total)
+
+
+@kernel
 def find_largest(log_densities, active, n_points, best, largest):
     """best: OUT (1, n_points), the component with the largest log-density (the first if tied); largest: that value."""
     for b in range(0, n_points, lanes(log_densities)):
@@ -286,7 +314,7 @@ def sum_of_row(values, n_points):
 
 @kernel
 def allow(shares, rows, count, log_densities):
-    """Multiply the density of each point in each component by shares[point, component], (n, K)."""
+    """Multiply the density of each point in each component, noise included, by shares[point, component]."""
     for b in range(count):
         for k in range(log_densities.shape[0]):
             share = shares[rows[b], k]
@@ -295,12 +323,13 @@ def allow(shares, rows, count, log_densities):
 
 @kernel
 def exclude_other_components(labels, rows, count, log_densities):
-    """Set the density of a labelled point to 0 in every component but its own."""
+    """Set the density of a labelled point to 0 in every component but its own; -2: noise, the last row."""
     for b in range(count):
         label = labels[rows[b]]
-        if label >= 0:
+        if label != -1:
+            own = label if label >= 0 else log_densities.shape[0] - 1
             for k in range(log_densities.shape[0]):
-                if k != label:
+                if k != own:
                     log_densities[k, b] = -np.inf
 
 

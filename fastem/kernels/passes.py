@@ -19,10 +19,13 @@ from .blocks import (
     copy_row,
     draw,
     exclude_other_components,
+    fill_row,
     find_largest,
     normalise,
+    prefer_noise,
     set_weights,
     sum_of_row,
+    take_out_noise,
     work_rows,
 )
 from .compiler.calls import arguments
@@ -40,7 +43,7 @@ from .ordering import (
 )
 from .points import load_block, number_rows, points, scratch, whole_groups
 from .pruning import active_components, expected_share, is_worth_trying, no_pruning, pays, pruning, pruning_scratch
-from .sums import LEAVES, LOG_LIKELIHOOD, LOOKED_AT, WEIGHT, Sums, add_leaf, add_up, two_sum
+from .sums import LEAVES, LOG_LIKELIHOOD, LOOKED_AT, N_TOTALS, NOISE, ROW, WEIGHT, Sums, add_leaf, add_up, two_sum
 from .tiles import AHEAD
 
 # Pruning margins, nats: a component may be skipped if its log-density is lower than the largest by more than this.
@@ -56,9 +59,9 @@ class PointAnnotations(NamedTuple):
     """What is known about the points besides X; an array is empty if nothing is."""
 
     weights: np.ndarray  # (n,) float64, a point's multiplicity
-    labels: np.ndarray  # (n,) int64, the component a point is known to be from, -1 where unknown
-    responsibilities: np.ndarray  # (n, K) float64, multiplies the densities if `e_step`, else the responsibilities
-    e_step: bool  # False: the labels or responsibilities given are used as they are, without the parameters
+    labels: np.ndarray  # (n,) int64, the component a point is known to be from, -1 where unknown, -2 for noise
+    responsibilities: np.ndarray  # (n, K) float64, noise is a column more; see `e_step`
+    e_step: bool  # responsibilities multiply the densities; False: they or the labels are used, without the parameters
     assignment: int  # SOFT; HARD: each point to its most probable component; STOCHASTIC: to one drawn at random
     seed: np.uint64  # of the draws
 
@@ -133,12 +136,16 @@ def write_responsibilities(rows, count, components, n_active, responsibilities, 
 
 
 @part_of_kernel
-def write_labels(rows, count, best, labels):
+def write_labels(rows, count, best, n_components, labels):
     for b in range(count):
-        labels[rows[b]] = np.int64(best[0, b])
+        label = np.int64(best[0, b])
+        labels[rows[b]] = label if label < n_components else -1  # noise
 
 
 # -- a chunk ----------------------------------------------------------------------------------------------------------
+
+# With a noise component `log_scale` has one entry more than there are components: the log of its weight and density,
+# which is the same everywhere. Its responsibilities are the row after those of the active components.
 
 
 @chunk_kernel
@@ -150,14 +157,15 @@ def _pass_over_chunk(chunk, context):
     grid, points, parameters, pruning, annotations, cells, totals, sink = arguments(context)
     what, centres, moments, out, labels = sink
     n_components, block = centres.shape[0], grid.block
+    n_noise = parameters.log_scale.size - n_components
     x = scratch(points.n_features, block, centres)
     work = scratch(work_rows(parameters), block, centres)
-    responsibilities = scratch(n_components, block, centres)
+    responsibilities = scratch(n_components + n_noise, block, centres)
     weights = scratch(np.int64(1), block, centres)
     factor = scratch(np.int64(1), block, centres)
     log_likelihoods = scratch(np.int64(1), block, centres)
     rows = np.empty(block + AHEAD, np.int64)
-    components = all_components(n_components)
+    components = all_components(n_components + n_noise)
     n_active = n_components
     prune = pruning.order > 0
     order, keys, starts, box, upper = pruning_scratch(pruning, grid.window, n_components, points.n_features, centres)
@@ -169,7 +177,7 @@ def _pass_over_chunk(chunk, context):
         if accumulates and not apart and totals[chunk, LEAVES] > 0:
             sums, apart = np.zeros(moments.shape[2:]), True
         stop = min((leaf + 1) * grid.leaf, points.n_samples)
-        log_likelihood = weight = 0.0
+        log_likelihood = weight = noise = 0.0
         for first in range(leaf * grid.leaf, stop, grid.window):
             window = min(grid.window, stop - first)
             if prune:
@@ -191,9 +199,13 @@ def _pass_over_chunk(chunk, context):
                 if annotations.e_step:  # log-densities of the components that may matter
                     coordinates = block_coordinates(parameters, x, n_points, work)
                     if prune:
-                        n_active = active_components(parameters, pruning, coordinates, n_points, box, upper, components)
+                        n_active = active_components(
+                            parameters, pruning, coordinates, n_points, box, upper, components[:n_components]
+                        )
                     active = components[:n_active]
                     block_log_densities(parameters, active, coordinates, n_points, work, responsibilities)
+                    if n_noise:
+                        fill_row(responsibilities, n_active, n_points, parameters.log_scale[n_components])
                     if annotations.labels.size:
                         exclude_other_components(annotations.labels, rows, count, responsibilities)
                     if annotations.responsibilities.size:
@@ -202,15 +214,21 @@ def _pass_over_chunk(chunk, context):
                         find_largest(responsibilities, active, n_points, factor, log_likelihoods)
                     if cells.size:
                         note_cells(parameters, rows, count, factor, log_likelihoods, cells)
+                    if n_noise and (annotations.assignment == HARD or what == LABELS):
+                        prefer_noise(responsibilities, n_active, n_components, n_points, factor, log_likelihoods)
+                if n_noise:
+                    components[n_active] = n_components
                 if what == LABELS:
-                    write_labels(rows, count, factor, labels)
+                    write_labels(rows, count, factor, n_components, labels)
                     continue
                 log_likelihood += share_out(
-                    annotations, grid, rows, count, n_points, components, n_active, weights, responsibilities, factor,
-                    log_likelihoods,
+                    annotations, grid, rows, count, n_points, components, n_active + n_noise, weights, responsibilities,
+                    factor, log_likelihoods,
                 )  # fmt: skip
                 if accumulates:
                     totals[chunk, LOOKED_AT] += count * n_active
+                    if n_noise:
+                        noise += take_out_noise(responsibilities, n_active, n_points, factor, weights)
                     add_block_moments(
                         parameters, components[:n_active], x, n_points, responsibilities, factor, weights, centres,
                         work, sums,
@@ -228,6 +246,7 @@ def _pass_over_chunk(chunk, context):
             row[LOG_LIKELIHOOD], row[LOG_LIKELIHOOD + 1], log_likelihood
         )
         row[WEIGHT], row[WEIGHT + 1] = two_sum(row[WEIGHT], row[WEIGHT + 1], weight)
+        row[NOISE], row[NOISE + 1] = two_sum(row[NOISE], row[NOISE + 1], noise)
         row[LEAVES] += 1
 
 
@@ -237,9 +256,10 @@ def _evaluate_chunk(chunk, context):
     grid, points, parameters, sink = arguments(context)
     what, centres, _, out, labels = sink
     n_components, block = centres.shape[0], grid.block
+    n_noise = parameters.log_scale.size - n_components
     x = scratch(points.n_features, block, centres)
     work = scratch(work_rows(parameters), block, centres)
-    responsibilities = scratch(n_components, block, centres)
+    responsibilities = scratch(n_components + n_noise, block, centres)
     weights = scratch(np.int64(1), block, centres)
     factor = scratch(np.int64(1), block, centres)
     log_likelihoods = scratch(np.int64(1), block, centres)
@@ -256,11 +276,15 @@ def _evaluate_chunk(chunk, context):
         load_block(points, rows, n_points, parameters.origin, x)
         coordinates = block_coordinates(parameters, x, n_points, work)
         block_log_densities(parameters, components, coordinates, n_points, work, responsibilities)
+        if n_noise:
+            fill_row(responsibilities, n_components, n_points, parameters.log_scale[n_components])
         if what == LABELS:
             find_largest(responsibilities, components, n_points, factor, log_likelihoods)
-            write_labels(rows, count, factor, labels)
+            if n_noise:
+                prefer_noise(responsibilities, n_components, n_components, n_points, factor, log_likelihoods)
+            write_labels(rows, count, factor, n_components, labels)
             continue
-        normalise(responsibilities, n_components, weights, n_points, factor, log_likelihoods)
+        normalise(responsibilities, n_components + n_noise, weights, n_points, factor, log_likelihoods)
         if what == LOG_LIKELIHOODS:
             write_log_likelihoods(rows, count, log_likelihoods, out)
         else:
@@ -339,7 +363,7 @@ class Pass:
         self._n_chunks = 0
         n_slots = min(self._most_chunks, -(-n_samples // self.leaf))
         self._moments = np.zeros((n_slots if moments else 1, 2, *shape))
-        self._totals = np.zeros((n_slots, 8))  # a cache line each
+        self._totals = np.zeros((n_slots, ROW))
 
     def add(self, X, annotations=NO_POINT_ANNOTATIONS, first=0):
         """Add the statistics of some points.
@@ -373,7 +397,7 @@ class Pass:
 
     def no_sums(self):
         """Zero `Sums`, as of no points."""
-        return Sums(np.zeros(self._moments.shape[1:]), np.zeros((2, 4)))
+        return Sums(np.zeros(self._moments.shape[1:]), np.zeros((2, N_TOTALS)))
 
     def sums(self):
         """`Sums` of all points added so far; resets the pass to no points."""
@@ -409,7 +433,7 @@ def _evaluate(X, parameters, what, out, labels):
             pruned = pruning(parameters, margin)
     order = 0 if pruned is None else pruned.order
     grid = cut(len(X), n_features, n_components, parameters.means.itemsize, order)
-    moments, totals = np.zeros((1, 2, 0, 0)), np.zeros((MAX_CHUNKS if pruned else 1, 8))
+    moments, totals = np.zeros((1, 2, 0, 0)), np.zeros((MAX_CHUNKS if pruned else 1, ROW))
     for start, stop, call, data in calls(grid, points(X), n_components, MAX_CHUNKS):
         sink = Sink(what, parameters.means, moments, out[start:stop], labels[start:stop])
         if pruned is None:

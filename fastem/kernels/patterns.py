@@ -18,10 +18,13 @@ from .blocks import (
     block_log_densities,
     exclude_other_components,
     expect,
+    fill_row,
     find_largest,
     marginal,
+    prefer_noise,
     set_weights,
     sum_of_row,
+    take_out_noise,
     work_rows,
 )
 from .compiler.calls import arguments
@@ -45,7 +48,7 @@ from .passes import (
     write_responsibilities,
 )
 from .points import load_block, points, scratch, whole_groups
-from .sums import LEAVES, LOG_LIKELIHOOD, WEIGHT, add_leaf, two_sum
+from .sums import LEAVES, LOG_LIKELIHOOD, NOISE, ROW, WEIGHT, add_leaf, two_sum
 from .tiles import AHEAD
 from .vectors import lanes
 
@@ -61,6 +64,7 @@ class Mixture(NamedTuple):
 
     log_weights: np.ndarray  # (K,)
     covariances: np.ndarray  # (K, D, D), or variances (K, D) for axis-aligned components
+    noise: np.ndarray  # (3, D) of the noise's box: logs of its sides, its centre, each side's variance; or empty
 
 
 class Patterns(NamedTuple):
@@ -161,6 +165,15 @@ def _keep_columns(features, n_observed, values, kept):
             kept[k, i] = values[k, features[i]]
 
 
+@kernel
+def _noise_at(parameters, mixture, features, n_observed):
+    """Log weight + log-density of the noise over the observed features."""
+    result = np.float64(parameters.log_scale[parameters.log_scale.size - 1])
+    for j in range(n_observed, features.size):
+        result += mixture.noise[0, features[j]]
+    return result
+
+
 @part_of_kernel
 def _write_expectations(
     what, parameters, mixture, features, n_observed, regression, x, rows, count, n_points, responsibilities, factor,
@@ -168,19 +181,30 @@ def _write_expectations(
 ):  # fmt: skip
     """Write the expectation of what is missing to out[row, feature], or its variance if `what` asks for that."""
     values, mean, variance = lines[0], lines[1], lines[2]
+    n_components = parameters.means.shape[0]
+    n_noise = responsibilities.shape[0] - n_components
     for j in range(features.size - n_observed):
         missing = features[n_observed + j]
         for b in range(n_points):
             mean[b] = variance[b] = 0.0
-        for k in range(responsibilities.shape[0]):
+        for k in range(n_components):
             expect(parameters, mixture, features, n_observed, regression, k, j, x, n_points, values)
             for b in range(n_points):
                 mean[b] += responsibilities[k, b] * factor[0, b] * values[b]
+        if n_noise:
+            centre = mixture.noise[1, missing] - parameters.origin[missing]
+            for b in range(n_points):
+                mean[b] += responsibilities[n_components, b] * factor[0, b] * centre
         if what == _EXPECTATIONS:
             for b in range(count):
                 out[rows[b], missing] = parameters.origin[missing] + mean[b]
             continue
-        for k in range(responsibilities.shape[0]):
+        if n_noise:
+            centre = mixture.noise[1, missing] - parameters.origin[missing]
+            for b in range(n_points):
+                within = mixture.noise[2, missing] + (centre - mean[b]) ** 2
+                variance[b] += responsibilities[n_components, b] * factor[0, b] * within
+        for k in range(n_components):
             within = expect(parameters, mixture, features, n_observed, regression, k, j, x, n_points, values)
             for b in range(n_points):
                 variance[b] += responsibilities[k, b] * factor[0, b] * (within + (values[b] - mean[b]) ** 2)
@@ -196,15 +220,17 @@ def _pass_over_patterns(chunk, context):
     )
     what, centres, moments, out, labels = sink
     (n_components, n_features), block = centres.shape, grid.block
+    n_noise = parameters.log_scale.size - n_components
     x = scratch(n_features, block, centres)
     work = scratch(work_rows(parameters), block, centres)
-    responsibilities = scratch(n_components, block, centres)
+    responsibilities = scratch(n_components + n_noise, block, centres)
     weights = scratch(np.int64(1), block, centres)
     factor = scratch(np.int64(1), block, centres)
     log_likelihoods = scratch(np.int64(1), block, centres)
     lines = scratch(np.int64(3), block, centres)
     rows = np.empty(block + AHEAD, np.int64)
-    components, features = all_components(n_components), np.empty(n_features, np.int64)
+    components, features = all_components(n_components + n_noise), np.empty(n_features, np.int64)
+    active = components[:n_components]
     room = np.empty(mixture.covariances.size + n_components * (3 * n_features + 4))
     length = _whole_vectors(n_features, centres) if mixture.covariances.ndim == 3 else 0
     n_rows = n_components * n_features
@@ -227,6 +253,7 @@ def _pass_over_patterns(chunk, context):
         n_observed = _split(patterns.observed, pattern, features)
         width = max(n_observed, 1)
         seen = marginal(parameters, mixture, features, n_observed, room, regression)
+        log_noise = _noise_at(parameters, mixture, features, n_observed) if n_noise else 0.0
         seen_centres = about[: n_components * width].reshape((n_components, width))
         _keep_columns(features, n_observed, centres, seen_centres)
         n_rows, n_columns = (n_components * (width + 2), width) if per_component else (n_components, 1 + 2 * width)
@@ -236,7 +263,7 @@ def _pass_over_patterns(chunk, context):
         while position < last:
             # Leaves lie on a grid over all positions, so that they don't depend on how these are cut into calls.
             stop = min(last, (position // grid.leaf + 1) * grid.leaf)
-            log_likelihood = weight = 0.0
+            log_likelihood = weight = noise = 0.0
             for i in range(n_rows):
                 for j in range(n_columns):
                     observed[i, j] = 0.0
@@ -251,23 +278,31 @@ def _pass_over_patterns(chunk, context):
                 weight += sum_of_row(weights, n_points) if annotations.weights.size else count
                 if annotations.e_step:
                     coordinates = block_coordinates(seen, x[:width], n_points, work)
-                    block_log_densities(seen, components, coordinates, n_points, work, responsibilities)
+                    block_log_densities(seen, active, coordinates, n_points, work, responsibilities)
+                    if n_noise:
+                        fill_row(responsibilities, n_components, n_points, log_noise)
                     if annotations.labels.size:
                         exclude_other_components(annotations.labels, rows, count, responsibilities)
                     if annotations.responsibilities.size:
                         allow(annotations.responsibilities, rows, count, responsibilities)
                     if annotations.assignment == HARD or what == LABELS:
-                        find_largest(responsibilities, components, n_points, factor, log_likelihoods)
+                        find_largest(responsibilities, active, n_points, factor, log_likelihoods)
+                        if n_noise:
+                            prefer_noise(
+                                responsibilities, n_components, n_components, n_points, factor, log_likelihoods
+                            )
                 if what == LABELS:
-                    write_labels(rows, count, factor, labels)
+                    write_labels(rows, count, factor, n_components, labels)
                     continue
                 log_likelihood += share_out(
-                    annotations, grid, rows, count, n_points, components, n_components, weights, responsibilities,
-                    factor, log_likelihoods,
+                    annotations, grid, rows, count, n_points, components, n_components + n_noise, weights,
+                    responsibilities, factor, log_likelihoods,
                 )  # fmt: skip
                 if completes:
+                    if n_noise:
+                        noise += take_out_noise(responsibilities, n_components, n_points, factor, weights)
                     add_block_moments(
-                        seen, components, x[:width], n_points, responsibilities, factor, weights, seen_centres, work,
+                        seen, active, x[:width], n_points, responsibilities, factor, weights, seen_centres, work,
                         observed,
                     )  # fmt: skip
                 elif what == LOG_LIKELIHOODS:
@@ -290,6 +325,7 @@ def _pass_over_patterns(chunk, context):
                 row[LOG_LIKELIHOOD], row[LOG_LIKELIHOOD + 1], log_likelihood
             )
             row[WEIGHT], row[WEIGHT + 1] = two_sum(row[WEIGHT], row[WEIGHT + 1], weight)
+            row[NOISE], row[NOISE + 1] = two_sum(row[NOISE], row[NOISE + 1], noise)
             row[LEAVES] += 2  # so that the errors of `moments` are added, too
 
 
@@ -376,7 +412,7 @@ def evaluate_patterns(kernel, X, patterns, parameters, mixture, out):
     effort = _effort(len(patterns.observed), len(X), n_features)
     grid = cut(len(X), n_features, effort * n_components, 8, 0)
     sink = Sink(what, parameters.means, np.zeros((1, 2, 0, 0)), out, labels)
-    totals = np.zeros((MAX_CHUNKS, 8))
+    totals = np.zeros((MAX_CHUNKS, ROW))
     _over_patterns(grid, effort, X, parameters, mixture, patterns, NO_POINT_ANNOTATIONS, totals, sink, MAX_CHUNKS)
 
 

@@ -98,14 +98,15 @@ def expected_share(parameters, margin):
     some = parameters.means[:: -(-n_components // _LOOKED_AT)]
     radius = (_RADIUS * math.sqrt(n_features) + 1.0) * math.sqrt(0.5)
     nearest = np.maximum(np.sqrt(parameters.whitened_squares(some)) - radius, 0.0) ** 2
-    upper = parameters.log_scale - nearest
-    lower = parameters.log_scale[:: -(-n_components // _LOOKED_AT)] - radius**2
+    log_scale = parameters.log_scale[:n_components]  # without the noise component's
+    upper = log_scale - nearest
+    lower = log_scale[:: -(-n_components // _LOOKED_AT)] - radius**2
     return float(np.mean(upper > lower[:, None] - margin))
 
 
 def pruning(parameters, margin, by_cell=False):
     """The `Pruning` for a pass: by the cells of the last pass, or else by a tree over the means."""
-    n_features = parameters.bias.shape[1]
+    n_components, n_features = parameters.bias.shape
     if not is_worth_trying(parameters) or not (by_cell or n_features <= MOST_FEATURES_IN_TREE):
         return no_pruning(parameters)
     means, coefficients, widths, least, most = parameters.bounding_coefficients()
@@ -119,7 +120,7 @@ def pruning(parameters, margin, by_cell=False):
         _columns(most[:, None]),
         _columns(coefficients),
         _columns(parameters.bias),
-        _columns(parameters.log_scale[:, None], -np.inf),
+        _columns(parameters.log_scale[:n_components, None], -np.inf),
     )
 
 

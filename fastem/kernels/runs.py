@@ -25,7 +25,7 @@ from .compiler.calls import arguments
 from .compiler.jit import chunk_kernel, kernel, run
 from .cuts import Grid
 from .ordering import all_components
-from .sums import Sums
+from .sums import N_TOTALS, Sums
 from .vectors import GROUP, add, compiled_apart, fma, lanes, load, mul, select_greater, splat, store, sub, sum_of_lanes
 
 _MOST_IN_BLOCK = 256  # points
@@ -468,7 +468,7 @@ class CompiledRuns:
     def sums(self, number, n_iter):
         """(inputs, centres, `Sums`) of one of a run's last two iterations; 0: of the clusters that it started from."""
         index = _START if n_iter == 0 else (n_iter - 1) % 3
-        totals = np.zeros((2, 4))
+        totals = np.zeros((2, N_TOTALS))
         totals[0, :2] = (
             self.runs.bounds[number, n_iter - 1] * self._points.weight if n_iter else 0.0,
             self._points.weight,

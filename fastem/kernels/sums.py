@@ -12,8 +12,10 @@ from .compiler.calls import arguments
 from .compiler.jit import chunk_kernel, kernel
 
 # Columns of a chunk's totals, each followed by the column of its error: log-likelihood, weight, number of pairs (point,
-# component) evaluated, and number of leaves added to the moments.
-LOG_LIKELIHOOD, WEIGHT, LOOKED_AT, LEAVES = range(0, 8, 2)
+# component) evaluated, number of leaves added to the moments, and weight of the points in the noise component.
+LOG_LIKELIHOOD, WEIGHT, LOOKED_AT, LEAVES, NOISE = range(0, 10, 2)
+N_TOTALS = 5
+ROW = 16  # numbers in a chunk's row of totals: two cache lines
 
 
 @kernel
@@ -59,7 +61,7 @@ def add_leaf(leaf, high, low):
 
 @chunk_kernel
 def add_up(chunk, context):
-    """sums, (2, ...), and total, (2, 4): IN OUT, plus factor times the sums over all chunks, which are reset to 0.
+    """sums, (2, ...), and total, (2, N_TOTALS): IN OUT, plus factor times the sums over all chunks, then reset to 0.
 
     It runs as a single chunk: one call adds up all chunks.
     """
@@ -89,11 +91,16 @@ class Sums(NamedTuple):
     """
 
     moments: np.ndarray  # (2, ...) each shaped as in the parameters' `zero_moments`
-    totals: np.ndarray  # (2, 4) log-likelihood, weight, pairs (point, component) evaluated, leaves
+    totals: np.ndarray  # (2, N_TOTALS) log-likelihood, weight, pairs (point, component) evaluated, leaves, noise
 
     def __add__(self, other):
         """The sums over both sets of points."""
         return Sums(_sum_of_pairs(self.moments, other.moments), _sum_of_pairs(self.totals, other.totals))
+
+    @property
+    def noise(self):
+        """Sum of weight times responsibility of the noise component."""
+        return float(self.totals[:, NOISE // 2].sum())
 
     def rounded(self, parameters):
         """The sums rounded to float64, split into the moments of `parameters`.

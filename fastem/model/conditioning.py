@@ -12,6 +12,7 @@ from scipy.linalg import cho_factor, cho_solve
 from .. import kernels
 from .families import FAMILIES
 from .families.base import log_scale
+from .noise import NoisyFamily
 from .parameters import CollapsedComponent, Parameters
 
 
@@ -20,15 +21,22 @@ def marginal(parameters, features):
     family, n_components, n_features = parameters.family, *parameters.means.shape
     covariances = family.matrices(parameters.covariances.astype(np.float64), n_components, n_features)
     return _mixture(
-        parameters, parameters.weights, parameters.means[:, features], covariances[:, features][:, :, features]
-    )
+        parameters, parameters.all_weights, parameters.means[:, features], covariances[:, features][:, :, features],
+        features,
+    )  # fmt: skip
 
 
-def _mixture(parameters, weights, means, matrices):
+def _mixture(parameters, weights, means, matrices, features):
+    """The mixture over these features; a weight more than there are components is the noise's."""
     family = FAMILIES[parameters.family.as_sklearn]
-    covariances = np.array(family.of_matrices(matrices))
+    covariances, noise = np.array(family.of_matrices(matrices)), None
+    factors = family.precisions_cholesky(covariances)
     weights = weights.astype(np.float64)
-    return Parameters(family, weights / weights.sum(), means, covariances, family.precisions_cholesky(covariances))
+    weights = weights / weights.sum()
+    if len(weights) > len(means):
+        family = NoisyFamily(family, parameters.family.noise.over(features))
+        weights, noise = weights[:-1], float(weights[-1])
+    return Parameters(family, weights, means, covariances, factors, noise_weight=noise)
 
 
 def one_gaussian(mean, variances, is_axis_aligned=False):
@@ -89,12 +97,14 @@ def conditional(parameters, observed, missing, point):
     regression = Regression.of(parameters, observed, missing)
     means = np.stack([regression.expectations(k, point[None])[0] for k in range(len(parameters.means))])
     with np.errstate(divide="ignore"):
-        log_weights = np.log(parameters.weights.astype(np.float64))
+        log_weights = np.log(parameters.all_weights.astype(np.float64))
     if len(observed):
-        log_weights = log_weights + component_log_densities(regression.observed, point[None])[0]
+        log_weights[: len(means)] += component_log_densities(regression.observed, point[None])[0]
+    if parameters.noise_weight is not None:
+        log_weights[-1] -= parameters.family.noise.log_sides[observed].sum()
     weights = np.exp(log_weights - log_weights.max())
     try:
-        return _mixture(parameters, weights, means, regression.covariances)
+        return _mixture(parameters, weights, means, regression.covariances, missing)
     except CollapsedComponent as collapse:
         which = "every component" if collapse.component is None else f"component {collapse.component}"
         raise ValueError(
@@ -132,16 +142,23 @@ def draws(parameters, X, groups, n_draws, random_state):
             part = rows[start : start + step]
             shares, expectations = _given(parameters, regression, X[np.ix_(part, observed)])
             for draw in filled:
-                draw[np.ix_(part, missing)] = _drawn(shares, expectations, roots, random_state)
+                values = _drawn(shares, expectations, roots, random_state)
+                if parameters.noise_weight is not None:
+                    is_noise = random_state.uniform(size=len(part)) < 1 - shares.sum(axis=1)
+                    values[is_noise] = parameters.family.noise.over(missing).draw(random_state, is_noise.sum())
+                draw[np.ix_(part, missing)] = values
     return filled
 
 
 def _given(parameters, regression, points):
-    """Responsibilities, (n, K), and each component's expectations of what is missing, (n, K, m), given what isn't."""
+    """Responsibilities, (n, K), and each component's expectations of what is missing, (n, K, m), given what isn't.
+
+    The responsibilities leave that of the noise, if there is any, to 1.
+    """
     n_components = len(parameters.means)
     if regression.observed is None:
-        weights = parameters.weights.astype(np.float64)
-        shares = np.broadcast_to(weights / weights.sum(), (len(points), n_components))
+        weights = parameters.all_weights.astype(np.float64)
+        shares = np.broadcast_to((weights / weights.sum())[:n_components], (len(points), n_components))
     else:
         shares = np.empty((len(points), n_components))
         kernels.responsibilities(points, regression.observed.kernel_inputs(), shares)

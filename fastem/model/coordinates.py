@@ -3,7 +3,7 @@
 The coordinates are log-weights, means and precision factors, each relative to a reference mixture, in units of its
 components' own deviations and multiplied by the square root of their weights. So the information matrix of the complete
 data is the identity (Xu & Jordan 1996 write EM as a gradient step with that matrix's inverse), lengths are comparable
-between components, and neither the scale nor the origin of the data matters.
+between components, and neither the scale nor the origin of the data matters. A noise component has a weight alone.
 """
 
 import numpy as np
@@ -25,28 +25,31 @@ class Coordinates:
     def __init__(self, reference):
         self._reference = reference
         n_components, n_features = reference.means.shape
-        self._root = np.sqrt(np.maximum(reference.weights, _SMALLEST_WEIGHT))
+        self._weights_before = reference.all_weights
+        self._roots = np.sqrt(np.maximum(self._weights_before, _SMALLEST_WEIGHT))  # the noise's too, if there is one
+        self._root = self._roots[:n_components]
         self._factors = reference.family.factor_coordinates(reference)
         n_means = n_components * n_features
-        self._cuts = n_components, n_components + n_means
+        self._cuts = len(self._roots), len(self._roots) + n_means
         self.deviations = np.concatenate(
-            [self._root, np.repeat(self._root, n_features), self._factors.deviations(self._root)]
+            [self._roots, np.repeat(self._root, n_features), self._factors.deviations(self._root)]
         )
         """(P,) length, in each coordinate, of one deviation of its component."""
 
     def encode(self, weights, means, precisions_cholesky):
-        """(..., P) coordinates of mixtures."""
+        """(..., P) coordinates of mixtures, from their `all_weights`, means and factors."""
         with np.errstate(divide="ignore"):
-            log_ratio = np.log(np.maximum(weights, 1e-300)) - np.log(np.maximum(self._reference.weights, 1e-300))
+            log_ratio = np.log(np.maximum(weights, 1e-300)) - np.log(np.maximum(self._weights_before, 1e-300))
         offsets = self._factors.whiten(means - self._reference.means)
         return _join(
-            self._root * log_ratio,
+            self._roots * log_ratio,
             self._root[:, None] * offsets,
             self._factors.encode(precisions_cholesky, self._root),
         )
 
     def gradient(self, weights, means, precisions_cholesky, successor):
         """(..., P) gradient of the mean log-likelihood at a mixture, from its successor: (weights, means, covariances).
+        Both weights are `all_weights`.
 
         By Fisher's identity (Salakhutdinov, Roweis & Ghahramani 2003, eq. 3) it is the gradient of EM's auxiliary
         function, which depends on the M-step's weights, means and covariances alone. With reg_covar in the
@@ -54,9 +57,10 @@ class Coordinates:
         """
         new_weights, new_means, new_covariances = successor
         moved = new_means - means
-        to_means, to_factors = self._factors.gradient(precisions_cholesky, new_weights, moved, new_covariances)
-        share = new_weights[..., None] / self._root[:, None]
-        return _join((new_weights - weights) / self._root, share * to_means, to_factors / self._factor_deviations)
+        of_components = new_weights[..., : len(self._root)]
+        to_means, to_factors = self._factors.gradient(precisions_cholesky, of_components, moved, new_covariances)
+        share = of_components[..., None] / self._root[:, None]
+        return _join((new_weights - weights) / self._roots, share * to_means, to_factors / self._factor_deviations)
 
     def in_features(self, offsets):
         """Convert offsets, (K, D), from units of each component's own deviations to units of the data."""
@@ -73,11 +77,15 @@ class Coordinates:
         offsets = offsets.reshape(self._reference.means.shape) / self._root[:, None]
         means = self._reference.means + self.in_features(offsets)
         factors, covariances = self._factors.decode(factors / self._factor_deviations)
-        return Parameters(self._reference.family, weights, means, covariances, factors)
+        n_components = len(means)
+        noise = None if len(weights) == n_components else float(weights[-1])
+        return Parameters(
+            self._reference.family, weights[:n_components], means, covariances, factors, noise_weight=noise
+        )
 
     def _weights(self, log_ratio):
         with np.errstate(over="ignore", invalid="ignore"):
-            weights = self._reference.weights * np.exp(log_ratio / self._root)
+            weights = self._weights_before * np.exp(log_ratio / self._roots)
             return weights / weights.sum()
 
     def change(self, coordinates):
@@ -86,7 +94,7 @@ class Coordinates:
         Infinity if the weights overflow.
         """
         log_ratio, offsets, _ = np.split(coordinates, self._cuts)
-        of_weights = np.abs(self._weights(log_ratio) - self._reference.weights)
+        of_weights = np.abs(self._weights(log_ratio) - self._weights_before)
         of_means = np.linalg.norm(offsets.reshape(self._reference.means.shape), axis=1) / self._root
         return float(np.nan_to_num(max(of_weights.max(), of_means.max()), nan=np.inf))
 

@@ -1,6 +1,6 @@
 """A mixture by its parameters: the result of an M-step, and the input of a pass."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -31,23 +31,59 @@ class CollapsedComponent(ValueError):
 
 @dataclass(frozen=True)
 class Parameters(Saved):
-    """A mixture: weights (K,), means (K, D), covariances and precisions_cholesky in the family's shape."""
+    """A mixture: weights (K,), means (K, D), covariances and precisions_cholesky in the family's shape.
+
+    noise_weight: weight of the noise component, whose density the family knows; None if there is none.
+    scales: (K,) by how much the M-step multiplied each component's covariance to give all the same volume; None if it
+    didn't, or where it isn't known.
+    """
 
     family: "CovarianceFamily"
     weights: np.ndarray
     means: np.ndarray
     covariances: np.ndarray
     precisions_cholesky: np.ndarray
+    noise_weight: float | None = field(default=None, kw_only=True)
+    scales: np.ndarray | None = field(default=None, kw_only=True, repr=False)
 
     def __post_init__(self):
         # The rounding of matrix products depends on memory layout: a mixture read from a file needs the same layout.
         for name in ("weights", "means", "covariances", "precisions_cholesky"):
             object.__setattr__(self, name, np.ascontiguousarray(getattr(self, name)))
 
+    def state(self):
+        """Without `scales`, which no later step depends on."""
+        return {name: value for name, value in super().state().items() if name != "scales"}
+
+    @property
+    def before_scaling(self):
+        """The mixture with each component's covariance as its points have it, before `scales` multiplied it."""
+        if self.scales is None:
+            return self
+        factors = self.scales.reshape(-1, *[1] * (self.covariances.ndim - 1))
+        covariances, precisions_cholesky = self.covariances / factors, self.precisions_cholesky * np.sqrt(factors)
+        return replace(self, covariances=covariances, precisions_cholesky=precisions_cholesky, scales=None)
+
     @property
     def n_free(self):
         """Number of free parameters: weights, means and covariances."""
         return self.family.n_free_in_all(*self.means.shape)
+
+    @property
+    def all_weights(self):
+        """The weights, and the noise's behind them if there is one: they sum to 1."""
+        return self.weights if self.noise_weight is None else np.append(self.weights, self.noise_weight)
+
+    @property
+    def shares(self):
+        """The weights among the components, without the noise: they sum to 1."""
+        return self.weights if self.noise_weight is None else self.weights / max(self.weights.sum(), 1e-300)
+
+    def without_noise(self):
+        """The mixture of the components alone."""
+        if self.noise_weight is None:
+            return self
+        return replace(self, family=self.family.without_noise, weights=self.shares, noise_weight=None)
 
     @cached_property
     def log_weights(self):
@@ -85,7 +121,7 @@ class Parameters(Saved):
     def change_to(self, other):
         """The largest change to another mixture of the family: of a weight, or of a mean in deviations."""
         of_means = self.family.whitened(other.means - self.means, self.precisions_cholesky)
-        of_weights = np.abs(other.weights - self.weights).max()
+        of_weights = np.abs(other.all_weights - self.all_weights).max()
         return float(max(of_weights, np.linalg.norm(of_means, axis=1).max()))
 
     def in_order(self):
@@ -100,7 +136,7 @@ class Parameters(Saved):
         family = self.family
         now, then = (family.statistics_of(parameters, 1.0, 0.0) for parameters in (self, before))
         further = now.scaled(1 + factor) + then.scaled(-factor)
-        if (further.mass < LEAST_SHARE * now.mass).any():
+        if (further.mass < LEAST_SHARE * now.mass).any() or further.noise < LEAST_SHARE * now.noise:
             return None
         try:
             return family.maximize(further, 0.0)
@@ -123,7 +159,8 @@ class Parameters(Saved):
         family, covariances = self.family, self.covariances.astype(np.float64)
         of_all = family.variances if family.is_axis_aligned else family.matrices
         matrices = np.ascontiguousarray(of_all(covariances, *self.means.shape))
-        return self.kernel_inputs(exact=True), kernels.Mixture(self.log_weights.astype(np.float64), matrices)
+        noise = np.empty((0, 0)) if self.noise_weight is None else family.noise.by_features
+        return self.kernel_inputs(exact=True), kernels.Mixture(self.log_weights.astype(np.float64), matrices, noise)
 
     def _are_far(self, inputs):
         """Whether rounding x - origin to float64 is too coarse, measured in a component's deviations."""

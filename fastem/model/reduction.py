@@ -55,7 +55,7 @@ def split(parameters, random_state):
     offsets = _halves_apart(parameters, random_state)
     means = np.concatenate([parameters.means + offsets, parameters.means - offsets])
     covariances = parameters.family.parts(parameters).halves(offsets)
-    return mixture_of(parameters.family, np.tile(parameters.weights, 2), means, covariances)
+    return mixture_of(parameters.family, np.tile(parameters.weights / 2, 2), means, covariances)
 
 
 def split_one(parameters, k, random_state):

@@ -1,5 +1,6 @@
 """Sufficient statistics of a Gaussian mixture: the result of a pass over the points, and the input of an M-step."""
 
+import math
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -9,7 +10,7 @@ _EPS = np.finfo(np.float64).eps
 
 _NEAR_ZERO = 2.0**-20  # share of the farthest centre's distance from 0, in a feature
 
-_SUMS = "mass", "first", "second", "magnitude", "log_likelihood", "weight"
+_SUMS = "mass", "first", "second", "magnitude", "log_likelihood", "weight", "noise"
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,10 @@ class SufficientStatistics:
     is_far : bool
         Whether the pass took points relative to each centre, not to a common origin. Then a component's coordinates are
         not rounded at the scale of another's, larger ones.
+    noise : float
+        Sum of w_i times the responsibility of the noise component; NaN if the mixture has none.
+    fourth : ndarray of shape (K,) or None
+        Sum of w_i r_ik f(x_i - mean_k), f the family's function `fourth`; None if it has none, or it wasn't summed.
     """
 
     centres: np.ndarray
@@ -51,6 +56,8 @@ class SufficientStatistics:
     log_likelihood: float
     weight: float
     is_far: bool = False
+    noise: float = math.nan
+    fourth: np.ndarray | None = None
 
     @property
     def is_pooled(self):
@@ -117,12 +124,14 @@ class SufficientStatistics:
 
     def of(self, index):
         """The statistics of the components with these indices; pooled moments and totals over points are unchanged."""
-        own = ["centres", "mass", "first"] + ([] if self.is_pooled else ["second", "magnitude"])
+        own = ["centres", "mass", "first"] + ([] if self.fourth is None else ["fourth"])
+        own += [] if self.is_pooled else ["second", "magnitude"]
         return replace(self, **{name: getattr(self, name)[index] for name in own})
 
     def scaled(self, factor):
         """The statistics of the same points with every weight multiplied by factor."""
-        return replace(self, **{name: getattr(self, name) * factor for name in _SUMS})
+        fourth = None if self.fourth is None else self.fourth * factor
+        return replace(self, **{name: getattr(self, name) * factor for name in _SUMS}, fourth=fourth)
 
     def __add__(self, other):
         """Statistics of both sets of points, about this one's centres."""
@@ -134,4 +143,4 @@ class SufficientStatistics:
         if not np.array_equal(self.centres, other.centres):
             other = other.about(self.centres)
         sums = {name: getattr(self, name) + getattr(other, name) for name in _SUMS}
-        return replace(self, **sums, is_far=self.is_far or other.is_far)
+        return replace(self, **sums, is_far=self.is_far or other.is_far, fourth=None)

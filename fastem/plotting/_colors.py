@@ -16,6 +16,9 @@ _FIRST = (
     "#999933",
     "#661100",
 )
+NOISE = np.array([0.62, 0.62, 0.62])
+"""The colour of noise, sRGB."""
+
 _GOLDEN_ANGLE = np.pi * (3 - np.sqrt(5))
 
 # Ottosson 2020, "A perceptual color space for image processing": linear light -> cones -> OKLab.

@@ -5,6 +5,7 @@ from itertools import chain
 import numpy as np
 
 from ..extras import needed
+from ._colors import NOISE
 from ._mixture import MASSES
 from ._style import INK, SHADES, point, shifted
 
@@ -33,6 +34,9 @@ def entries(mixture, colors):
         shown = np.sort(shown[np.argsort(-mixture.weights[shown], kind="stable")[:MOST]])
     handles = [line([], [], color=colors[k], marker="o", markersize=5, linewidth=1.6) for k in shown]
     texts = [component_text(k, mixture) for k in shown]
+    if mixture.noise is not None:
+        handles.append(line([], [], color=NOISE, marker="o", markersize=5, linestyle="none"))
+        texts.append(f"noise: weight {_weight(mixture.noise[0])}")
     for number, what in (n_more, "more"), (n_empty, "empty"):
         if number:
             handles.append(line([], [], linestyle="none"))

@@ -6,6 +6,7 @@ import numpy as np
 from scipy.special import logsumexp, softmax
 
 from ..model.families import FAMILIES
+from ..model.noise import Noise
 
 MASSES = (0.5, 0.9, 0.99)
 """Probabilities of the highest-density regions whose contours are drawn."""
@@ -27,6 +28,8 @@ class Mixture:
         Components of a Bayesian mixture that hold less than one point: they equal the prior and are not drawn.
     names : list of str or None
         Names of the components, if they have any besides their numbers.
+    noise : (float, model.noise.Noise) or None
+        Weight of the noise component, and the box that it fills; the weights then sum to 1 less that.
     """
 
     weights: np.ndarray
@@ -34,6 +37,7 @@ class Mixture:
     covariances: np.ndarray
     is_empty: np.ndarray = None
     names: list = None
+    noise: tuple = None
     factors: np.ndarray = field(init=False, repr=False)
 
     @classmethod
@@ -46,7 +50,8 @@ class Mixture:
         if hasattr(model, "mean_precision_"):
             is_empty = model.mean_precision_ - model.mean_precision_prior_ < 1
         names = list(model.component_names_) if hasattr(model, "component_names_") else None
-        return cls(np.asarray(model.weights_, dtype=np.float64), means, np.asarray(matrices), is_empty, names)
+        noise = (model.noise_weight_, Noise(model.noise_box_)) if hasattr(model, "noise_box_") else None
+        return cls(np.asarray(model.weights_, dtype=np.float64), means, np.asarray(matrices), is_empty, names, noise)
 
     def __post_init__(self):
         # `_factors` handles singular matrices, too, in one or two features; Cholesky's method fails for them.
@@ -73,17 +78,20 @@ class Mixture:
         """The marginal mixture of these features: the same weights, parts of means and covariances (exact)."""
         features = np.asarray(features)
         covariances = self.covariances[:, features[:, None], features]
-        return Mixture(self.weights, self.means[:, features], covariances, self.is_empty, self.names)
+        noise = None if self.noise is None else (self.noise[0], self.noise[1].over(features))
+        return Mixture(self.weights, self.means[:, features], covariances, self.is_empty, self.names, noise)
 
     def reordered(self, order):
         """The same mixture with its components in this order."""
         names = self.names and [self.names[k] for k in order]
-        return Mixture(self.weights[order], self.means[order], self.covariances[order], self.is_empty[order], names)
+        arrays = self.weights[order], self.means[order], self.covariances[order], self.is_empty[order]
+        return Mixture(*arrays, names, self.noise)
 
     def toward(self, other, share):
         """The parameters interpolated linearly between this mixture (share 0) and another one (share 1)."""
         parts = ((self.weights, other.weights), (self.means, other.means), (self.covariances, other.covariances))
-        return Mixture(*((1 - share) * before + share * after for before, after in parts), self.is_empty, self.names)
+        arrays = ((1 - share) * before + share * after for before, after in parts)
+        return Mixture(*arrays, self.is_empty, self.names, self.noise)
 
     def log_densities(self, X):
         """log(weight_k N(x; mean_k, covariance_k)) at points of one or two features, (n, K)."""
@@ -100,8 +108,14 @@ class Mixture:
         return log_weights - 0.5 * squares - log_scales - 0.5 * X.shape[1] * np.log(2 * np.pi)
 
     def log_density(self, X):
-        """Log-density of the mixture at points of one or two features, (n,) nats."""
-        return logsumexp(self.log_densities(X), axis=1)
+        """Log-density of the mixture, noise included, at points of one or two features, (n,) nats."""
+        return np.logaddexp(logsumexp(self.log_densities(X), axis=1), self.log_noise)
+
+    @property
+    def log_noise(self):
+        """Log weight + log-density of the noise, nats; -inf without noise."""
+        with np.errstate(divide="ignore"):
+            return -np.inf if self.noise is None else float(np.log(self.noise[0]) - self.noise[1].log_volume)
 
     def log_conditional(self, x, y):
         """Log-density of the second of two features at y given the first at x, (len(y), len(x)) nats."""
@@ -115,11 +129,18 @@ class Mixture:
 
     def regression(self, x):
         """Mean and standard deviation of the second of two features given the first at x, (n,) each."""
-        shares = softmax(self.marginal([0]).log_densities(x[:, None]), axis=1)
+        of_x = self.marginal([0])
+        densities = of_x.log_densities(x[:, None])
         z = (x[:, None] - self.means[:, 0]) / self.factors[:, 0, 0]
-        means = self.means[:, 1] + z * self.factors[:, 1, 0]
+        means, variances = self.means[:, 1] + z * self.factors[:, 1, 0], self.factors[:, 1, 1] ** 2
+        if self.noise is not None:
+            box, last = self.noise[1], ((0, 0), (0, 1))
+            densities = np.pad(densities, last, constant_values=of_x.log_noise)
+            means = np.pad(means, last, constant_values=box.centre[1])
+            variances = np.append(variances, box.by_features[2, 1])
+        shares = softmax(densities, axis=1)
         mean = np.sum(shares * means, axis=1)
-        squares = self.factors[:, 1, 1] ** 2 + (means - mean[:, None]) ** 2
+        squares = variances + (means - mean[:, None]) ** 2
         return mean, np.sqrt(np.sum(shares * squares, axis=1))
 
     def levels(self, masses=MASSES, n_points=20_000):
@@ -152,10 +173,11 @@ def most_separating(mixture, n):
     The criterion is the variance between the means over the variance within components. For n = 2 it is the trace of
     within**-1 between (Fisher's criterion) of both together, so that the two aren't redundant.
     """
-    centre = mixture.weights @ mixture.means
+    weights = mixture.weights / mixture.weights.sum()
+    centre = weights @ mixture.means
     offsets = mixture.means - centre
-    between = np.einsum("k,ki,kj->ij", mixture.weights, offsets, offsets)
-    within = np.einsum("k,kij->ij", mixture.weights, mixture.covariances)
+    between = np.einsum("k,ki,kj->ij", weights, offsets, offsets)
+    within = np.einsum("k,kij->ij", weights, mixture.covariances)
     scale = np.sqrt(np.maximum(np.diagonal(within), np.finfo(float).tiny))
     within, between = within / np.outer(scale, scale), between / np.outer(scale, scale)
     ratios = np.diagonal(between)

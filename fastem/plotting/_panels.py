@@ -119,7 +119,7 @@ class PlanePanel:
 
 
 class LinePanel:
-    """The histogram of one feature, the density of each component times its weight, and their sum.
+    """The histogram of one feature, the density of each component times its weight, and their sum, noise included.
 
     Parameters
     ----------
@@ -169,7 +169,7 @@ class LinePanel:
         """Draw or move the components and their sum; `rises`: let the density axis grow with them."""
         x = self._abscissae(mixture)
         parts = np.exp(mixture.log_densities(x[:, None]))
-        total = parts.sum(axis=1)
+        total = parts.sum(axis=1) + np.exp(mixture.log_noise)
         if not self.curves:
             self._draw(mixture)
         for k, part in enumerate(parts.T):

@@ -11,7 +11,7 @@ from ..estimators.validation import check_sample_weight
 from ..sources import ArraySource
 from ..sources.annotations import Annotations
 from ..sources.incomplete import incomplete_rows
-from ._colors import palette, to_lab
+from ._colors import NOISE, palette, to_lab
 from ._style import counted
 
 MAX_POINTS = 1_000_000
@@ -150,7 +150,7 @@ def responsibilities(model, values):
 
 
 def mixed_colors(model, values, order=None):
-    """OKLab colours of points, (n, 3): the colours of components, mixed by responsibility.
+    """OKLab colours of points, (n, 3): the colours of components, and grey for noise, mixed by responsibility.
 
     order : ndarray of int, default=None
         order[k] is the number in the model of the component with colour k.
@@ -161,6 +161,8 @@ def mixed_colors(model, values, order=None):
     lab = np.empty((len(values), 3))
     for rows, shares in responsibilities(model, values):
         lab[rows] = shares @ components
+        if hasattr(model, "noise_weight_"):
+            lab[rows] += (1 - shares.sum(axis=1))[:, None] * to_lab(NOISE)
     return lab
 
 

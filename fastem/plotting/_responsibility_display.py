@@ -9,7 +9,7 @@ from scipy.special import entr, softmax
 
 from ..extras import needed
 from ._cloud import FEW
-from ._colors import palette, to_lab, to_rgb
+from ._colors import NOISE, palette, to_lab, to_rgb
 from ._legend import MOST as _MOST
 from ._mixture import Mixture
 from ._panels import LinePanel, PlanePanel, bounds_of
@@ -110,9 +110,11 @@ class ResponsibilityDisplay:
         points = points_of(X, model, feature_names, max_points, sample_weight)
         mixture = Mixture.of(model)
         shown, _ = chosen_features(mixture, points.names, features, most=2)
-        colors = to_lab(palette(len(mixture)))
+        colors = to_lab(_colors_of(mixture))
         labels, lab, entropy = np.empty(len(points), int), np.empty((len(points), 3)), np.empty(len(points))
         for rows, shares in responsibilities(model, points.values):
+            if mixture.noise is not None:
+                shares = np.column_stack([shares, np.maximum(1 - shares.sum(axis=1), 0.0)])
             labels[rows], lab[rows], entropy[rows] = shares.argmax(axis=1), shares @ colors, entr(shares).sum(axis=1)
         marginal = mixture.marginal(shown)
         display = cls(mixture=marginal, points=points.only(shown), labels=labels, lab=lab, entropy=entropy)
@@ -146,7 +148,7 @@ class ResponsibilityDisplay:
 
     def _plot_plane(self, bounds, colors):
         mappable = self._entropy_colors()
-        values = to_lab(colors)[self.labels], self.lab, self.entropy[:, None]
+        values = to_lab(_colors_of(self.mixture))[self.labels], self.lab, self.entropy[:, None]
         color_of = to_rgb, to_rgb, lambda entropy: mappable.to_rgba(entropy[:, 0])[:, :3]
         # Markers of unsure points, which are few, are drawn on top; in an image no point covers another.
         on_top = np.argsort(self.entropy, kind="stable") if len(self.points) <= FEW else slice(None)
@@ -172,15 +174,22 @@ class ResponsibilityDisplay:
         hard, soft, unsure = self.axes_
         x, name = self.points.values[:, 0], self.points.names[0]
         panel = LinePanel(hard, x, name, bounds[0], colors, share=0.7, weights=self.points.weights)
+        colors, names = _colors_of(self.mixture), [*(self.mixture.names or self.mixture.marks)]
         by_label = self._stack(hard, panel, x, colors)
         grid = np.linspace(*bounds[0], 600)
-        shares = softmax(self.mixture.log_densities(grid[:, None]), axis=1)
+        densities = self.mixture.log_densities(grid[:, None])
+        if self.mixture.noise is not None:
+            densities, names = (
+                np.pad(densities, ((0, 0), (0, 1)), constant_values=self.mixture.log_noise),
+                [*names, "noise"],
+            )
+        shares = softmax(densities, axis=1)
         lines = [soft.plot(grid, share, color=color)[0] for share, color in zip(shares.T, colors, strict=True)]
         soft.set(xlabel=name, ylabel="responsibility", ylim=(0, 1.02))
         entropy = entr(shares).sum(axis=1)
         (curve,) = unsure.plot(grid, entropy, color=INK)
         unsure.set(xlabel=name, ylabel="nats", ylim=(0, 1.05 * max(np.log(2), entropy.max())))
-        hard.legend(by_label[:_MOST], (self.mixture.names or self.mixture.marks)[:_MOST], ncols=2, handlelength=1.0)
+        hard.legend(by_label[:_MOST], names[:_MOST], ncols=2, handlelength=1.0)
         self.panels_ = [by_label, lines, [curve]]
 
     def _stack(self, ax, panel, x, colors):
@@ -194,3 +203,9 @@ class ResponsibilityDisplay:
             parts.append(ax.stairs(top, edges, baseline=bottom, fill=True, color=color, alpha=0.75, zorder=2))
             bottom = top
         return parts
+
+
+def _colors_of(mixture):
+    """The colours of the components, (K, 3), and grey behind them if there is noise."""
+    colors = palette(len(mixture))
+    return colors if mixture.noise is None else np.vstack([colors, NOISE])

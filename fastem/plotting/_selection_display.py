@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ._colors import palette
+from ._end_labels import label_ends
 from ._style import INK, own_axes, styled
 
 if TYPE_CHECKING:
@@ -15,7 +16,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _MARKERS = "osD^vP*X"
+_DASHES = "-", "--", "-."  # of each further round of markers
 _COLLAPSED = "x"
+# Most curves that a legend names; of more each is named at its end.
+_MOST_IN_LEGEND = 8
 
 
 class SelectionDisplay:
@@ -149,16 +153,20 @@ class SelectionDisplay:
             if self.is_collapsed.any():
                 self.ax_.set_ylim(*self._limits())
                 self.ax_.plot([], [], _COLLAPSED, color=INK, markersize=4.5, label="collapsed")
-            self.legend_ = self.ax_.legend(loc="best")
+            handles, names = self.ax_.get_legend_handles_labels()
+            if len(types) > _MOST_IN_LEGEND:
+                label_ends(self.ax_, self.lines_)
+                handles = [handle for handle, name in zip(handles, names, strict=True) if name not in types]
+            self.legend_ = self.ax_.legend(handles=handles, loc="best")
         return self
 
-    def _curve(self, name, color, marker):
+    def _curve(self, name, color, marker, dashes):
         rows = np.flatnonzero(self.covariance_type == name)
         rows = rows[np.argsort(self.n_components[rows], kind="stable")]
         x, y = self.n_components[rows], self.values[rows]
         is_ok, is_collapsed = self.is_ok[rows], self.is_collapsed[rows]
         is_other = ~(is_ok | is_collapsed)
-        (line,) = self.ax_.plot(x, y, color=color, linewidth=1.3, label=name or None, zorder=3)
+        (line,) = self.ax_.plot(x, y, dashes, color=color, linewidth=1.3, label=name or None, zorder=3)
         self.ax_.plot(x[is_ok], y[is_ok], marker, color=color, markersize=4.5, zorder=4)
         self.ax_.plot(x[is_other], y[is_other], marker, color=color, markersize=4.5, fillstyle="none", zorder=4)
         seen = np.clip(y[is_collapsed], *self._limits())
@@ -192,7 +200,9 @@ class SelectionDisplay:
 
 
 def _looks(n):
-    return [(color, _MARKERS[i % len(_MARKERS)]) for i, color in enumerate(palette(n))]
+    """(colour, marker, dashes) of each curve."""
+    n_markers = len(_MARKERS)
+    return [(color, _MARKERS[i % n_markers], _DASHES[i // n_markers % 3]) for i, color in enumerate(palette(n))]
 
 
 def _column(results, name, default=None):

@@ -51,8 +51,8 @@ class Annotations:
     weights : array of shape (n,), float64, or None
         How often each point counts.
     labels : array of shape (n,), int64, or None
-        The component of a point, -1 where unknown.
-    responsibilities : array of shape (n, K), float64, `DrawnResponsibilities` or None
+        The component of a point, -1 where unknown, -2 for noise.
+    responsibilities : array of shape (n, K), beside noise (n, K + 1), float64, `DrawnResponsibilities` or None
         They multiply the densities if `e_step`, otherwise they are used as the responsibilities.
     e_step : bool
         False: labels or responsibilities are used as they are, and the parameters are not looked at.
@@ -73,7 +73,7 @@ class Annotations:
         """Whether every point's component is known."""
         if self.labels is None:
             return False
-        return not (self.labels if self.weights is None else self.labels[self.weights > 0]).min() < 0
+        return not ((self.labels if self.weights is None else self.labels[self.weights > 0]) == -1).any()
 
     @property
     def most_rows(self):
@@ -94,6 +94,25 @@ class Annotations:
             assignment.code,
             np.uint64(assignment.seed),
         )
+
+    def shares(self, responsibilities, start, assignment):
+        """How much each point from start on counts for each component, (m, K), from its responsibilities without these.
+
+        What the kernels do with annotations, in NumPy; drawn assignments count by their probabilities.
+        """
+        part = self.part(start, start + len(responsibilities), assignment)
+        shares = responsibilities if part.e_step else np.ones(responsibilities.shape)
+        if part.labels.size:
+            is_known = part.labels >= 0
+            shares[is_known] = np.eye(shares.shape[1])[part.labels[is_known]]
+        if part.responsibilities.size:
+            allowed = shares * part.responsibilities
+            shares = np.where(allowed.any(axis=1, keepdims=True), allowed, part.responsibilities)
+            if part.e_step:
+                shares /= np.maximum(shares.sum(axis=1, keepdims=True), np.finfo(np.float64).tiny)
+        if assignment.kind == "hard" and part.e_step:
+            shares = np.eye(shares.shape[1])[shares.argmax(axis=1)]
+        return shares * part.weights[:, None] if part.weights.size else shares
 
     def of_rows(self, start, stop):
         """The annotations of the points from start to stop alone."""

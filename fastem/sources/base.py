@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -207,7 +208,28 @@ class Source:
         statistics = self.accumulate(parameters, **of_points)
         if statistics.digits_kept < _DIGITS_KEPT[self.precision]:
             statistics = self.accumulate(parameters, centres=statistics.means, **of_points, exact=True)
+        if parameters.family.fourth is not None and self.is_complete:
+            sums = self._sums_of_offsets(parameters, statistics.means, parameters.family.fourth, *of_points.values())
+            statistics = replace(statistics, fourth=sums)
         return statistics
+
+    def _sums_of_offsets(self, parameters, centres, function, annotations, assignment):
+        """Sum of w_i r_ik function(x_i - centre_k), (K,): in a second pass, in NumPy, as the kernels have no such sum.
+
+        If the assignment is stochastic, r_ik are the probabilities of the draws.
+        """
+        n_components = len(centres)
+        size = max(1, VALUES // max(self.n_features, n_components))  # of this alone, so that sums round alike
+        inputs = parameters.kernel_inputs(single=self.precision == np.float32)
+        sums = np.zeros(n_components)
+        for first, rows in self.parts(size, size):
+            shares = np.empty((len(rows), n_components))
+            kernels.responsibilities(rows, inputs, shares)
+            shares = annotations.shares(shares, first, assignment)
+            points = rows.astype(np.float64)
+            for k in range(n_components):
+                sums[k] += shares[:, k] @ function(points - centres[k])
+        return sums
 
     def log_likelihood(
         self, parameters: Parameters, annotations: Annotations = NO_ANNOTATIONS, assignment: Assignment = SOFT

@@ -23,6 +23,9 @@ class AxisAlignedFamily(CovarianceFamily):
         variances[statistics.mass <= 10 * EPS] = 0.0
         return variances + reg_covar
 
+    def plus(self, covariances, variance):
+        return covariances + variance
+
     def precisions_cholesky(self, covariances):
         collapsed = ~(covariances > 0).reshape(len(covariances), -1).all(axis=1)
         if collapsed.any():

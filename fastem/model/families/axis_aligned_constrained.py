@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .constrained import ConstrainedDiagonal, Constraint
+from .constrained import ConstrainedDiagonal, Constraint, EqualVolume
 from .spherical import Spherical
 from .volumes import geometric_means, of_equal_shape, of_equal_volume
 
@@ -58,7 +58,7 @@ class VEI(ConstrainedDiagonal):
         return n_components + n_features - 1
 
 
-class EVI(ConstrainedDiagonal):
+class EVI(EqualVolume, ConstrainedDiagonal):
     """Variances of each component in proportions of its own, with the same volume."""
 
     name = "EVI"

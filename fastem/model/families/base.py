@@ -33,6 +33,8 @@ class CovarianceFamily:
     has_coordinates = True
     """Whether every vector of `factor_coordinates` is a covariance of the family, as quasi-Newton steps need; otherwise
     steps are extrapolated in sufficient statistics."""
+    maximizes = True
+    """Whether the M-step maximises what `lower_bound` bounds; otherwise the bound may fall, and steps are EM's own."""
     bounds_the_successor = False
     """Whether `lower_bound` is the bound of the mixture after the M-step; otherwise of the one before it."""
     compiled_m_step = None
@@ -40,6 +42,10 @@ class CovarianceFamily:
     own M-step does, which is compiled; else None. Subclasses don't inherit it: their M-step may differ."""
     conjugate = None
     """A `conjugate.Conjugate`, for conjugate priors of the covariances; None: not supported."""
+    shrinking = None
+    """A `shrinking.Matrices`, for shrinkage of the covariances; None: not supported."""
+    fourth = None
+    """Function of offsets from the means, (m, D) -> (m,), whose sums the M-step needs beside the statistics."""
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
@@ -60,6 +66,15 @@ class CovarianceFamily:
     def plain(self):
         """The family itself, without a prior."""
         return self
+
+    @property
+    def without_noise(self):
+        """The family itself, without a noise component."""
+        return self
+
+    def noisy(self, parameters, share=None):
+        """The parameters with a noise component of this weight, if the family has one."""
+        return parameters
 
     # -- M-step -------------------------------------------------------------------------------------------------------
 
@@ -84,6 +99,10 @@ class CovarianceFamily:
 
     def covariances(self, statistics, mass, reg_covar):
         """Covariances from statistics about the means."""
+        raise NotImplementedError
+
+    def plus(self, covariances, variance):
+        """Covariances with this variance added to every feature's."""
         raise NotImplementedError
 
     def constrained(self, mass, covariances):

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..parameters import Parameters
 from . import FAMILIES
-from .constrained import Constrained
+from .constrained import Constrained, EqualVolume
 from .ellipsoidal_constrained import n_axes, with_axes
 from .volumes import geometric_means, of_equal_volume
 
@@ -18,8 +18,9 @@ from .volumes import geometric_means, of_equal_volume
 _STATIONARY = 1e-8
 # Most steps, and pairs of steps that quasi-Newton directions are made from.
 _MOST_STEPS, _MEMORY = 500, 12
-# Steps from each guess before the best one goes on alone, where there are more elements of covariances than a few.
-_TRIAL_STEPS, _FEW = 10, 5000
+# Steps from each guess before the best one goes on alone, where there are more elements of covariances than a few; and
+# steps after which a small part of the curvatures is computed anew there.
+_TRIAL_STEPS, _REFRESHED, _FEW = 10, 10, 5000
 # Smallest share of a step that is tried; largest angle of a step, radians.
 _LEAST_SHARE, _LARGEST_ANGLE = 1e-6, 0.7
 # Angles at which rotations of two axes are tried (a quarter turn swaps them), rounds of that, and the gain, in nats per
@@ -85,7 +86,7 @@ class VVE(_CommonAxes):
         return n_components * n_features + n_axes(n_features)
 
 
-class EVE(_CommonAxes):
+class EVE(EqualVolume, _CommonAxes):
     """Common axes and the same volume, with variances of each component in proportions of its own."""
 
     name = "EVE"
@@ -128,14 +129,18 @@ class _Search:
     """
 
     def __init__(self, mass, covariances, axes, has_one_volume):
-        self._mass, self._has_one_volume = mass, has_one_volume
-        self.axes, self._turned = axes, axes.T @ covariances @ axes
+        self._mass, self._covariances, self._has_one_volume = mass, covariances, has_one_volume
         self._pairs = np.triu_indices(len(axes), 1)
+        self._place(axes, *self._along(axes))
 
-    @property
-    def variances(self):
-        """Variances along the axes, (K, D)."""
-        return np.diagonal(self._turned, axis1=1, axis2=2)
+    def _along(self, axes):
+        """Covariances times axes, (K, D, D), and the variances along these, (K, D); in one product of all rows."""
+        moved = (self._covariances.reshape(-1, len(axes)) @ axes).reshape(self._covariances.shape)
+        return moved, np.einsum("ij,kij->kj", axes, moved)
+
+    def _place(self, axes, moved, variances):
+        """Stand at these axes; `_along` computes the others from them."""
+        self.axes, self._moved, self.variances = axes, moved, variances
 
     @property
     def value(self):
@@ -166,21 +171,35 @@ class _Search:
             return n_features * np.log1p(np.expm1(logs / n_features) @ shares)
         return logs @ shares
 
-    def _slope(self, shares):
+    def _slope(self, shares, squares):
         """Gradient and curvature along the rotation of each pair of axes."""
-        i, j = self._pairs
-        one, other, between = self.variances[:, i], self.variances[:, j], self._turned[:, i, j]
-        gradient = 2 * shares @ (between * (one - other) / (one * other))
-        commuting = 2 * shares @ ((one - other) ** 2 / (one * other))
-        actual = commuting - 4 * shares @ (between**2 * (1 / one**2 + 1 / other**2))
-        return gradient, np.maximum(actual, _LEAST_CURVATURE * commuting) + 1e-14
+        inverse = 1 / self.variances
+        of_pairs = self.axes.T @ np.einsum("k,kij,kj->ij", shares, self._moved, inverse)
+        of_ratios = (self.variances * shares[:, None]).T @ inverse
+        gradient = 2 * (of_pairs - of_pairs.T)[self._pairs]
+        commuting = 2 * np.maximum((of_ratios + of_ratios.T)[self._pairs] - 2 * shares.sum(), 0.0)
+        return gradient, np.maximum(commuting - 4 * squares, _LEAST_CURVATURE * commuting) + 1e-14
+
+    def _squares(self, shares):
+        """What covariances along the axes take from the curvature of `_slope`."""
+        scaled = self._turned() / self.variances[:, None, :]
+        of_pairs = np.einsum("k,kij,kij->ij", shares, scaled, scaled)
+        return (of_pairs + of_pairs.T)[self._pairs]
+
+    def _turned(self):
+        """The covariances in the coordinates of the axes, (K, D, D)."""
+        half = self._moved.transpose(0, 2, 1).reshape(-1, len(self.axes)) @ self.axes
+        return half.reshape(self._moved.shape)
 
     def descend(self, most_steps):
         """Quasi-Newton steps (L-BFGS in the angles) until the gradient is 0, or rounding hides what is left."""
         steps, before = [], None
-        for _ in range(most_steps if len(self.axes) > 1 else 0):
+        refreshed = 1 if self._covariances.size < _FEW else _REFRESHED
+        for n in range(most_steps if len(self.axes) > 1 else 0):
             shares = self._shares()
-            gradient, curvature = self._slope(shares)
+            if n % refreshed == 0:
+                squares = self._squares(shares)
+            gradient, curvature = self._slope(shares, squares)
             if not (np.abs(gradient) / np.sqrt(curvature)).max() > _STATIONARY:
                 return
             if before is not None:
@@ -210,10 +229,10 @@ class _Search:
             half -= half.T
             identity = np.eye(n_features)
             rotation = np.linalg.solve(identity - half, identity + half)  # Cayley's map
-            turned = rotation.T @ self._turned @ rotation
-            logs = np.log(np.diagonal(turned, axis1=1, axis2=2) / variances).sum(axis=1)
-            if self._change(shares, logs) <= 1e-4 * share * slope:
-                self.axes, self._turned = self.axes @ rotation, 0.5 * (turned + turned.transpose(0, 2, 1))
+            axes = self.axes @ rotation
+            moved, new = self._along(axes)
+            if self._change(shares, np.log(new / variances).sum(axis=1)) <= 1e-4 * share * slope:
+                self._place(axes, moved, new)
                 return share
             share /= 2
         return 0.0
@@ -222,7 +241,7 @@ class _Search:
         """Rotate pairs of axes by the best of a few angles; returns whether that led lower."""
         i, j = self._pairs
         shares, (one, other) = self._shares(), (self.variances[:, i], self.variances[:, j])
-        between, product = self._turned[:, i, j], one * other
+        between, product = self._turned()[:, i, j], one * other
         changes = np.empty((len(_ANGLES), len(i)))
         for n, angle in enumerate(_ANGLES):
             cosine, sine = np.cos(angle), np.sin(angle)
@@ -244,7 +263,8 @@ class _Search:
                     break  # gains of several pairs don't add up
         if free.all():
             return False
-        self.axes, self._turned = self.axes @ rotation, rotation.T @ self._turned @ rotation
+        axes = self.axes @ rotation
+        self._place(axes, *self._along(axes))
         return True
 
 

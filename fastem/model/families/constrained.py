@@ -1,7 +1,10 @@
 """Families with a constraint between the components' covariances, such as mclust's models."""
 
+from dataclasses import replace
+
 import numpy as np
 
+from . import FAMILIES
 from .base import NotInFamily
 from .diagonal import Diagonal
 from .full import Full
@@ -21,7 +24,7 @@ class Constraint:
     """
 
     has_coordinates = False
-    conjugate = None
+    conjugate = shrinking = None
     rests_on_smallest = False
     """Whether all covariances rest on the smallest eigenvalues, which rounding hides if features' scales differ."""
 
@@ -51,6 +54,23 @@ class Constraint:
 
     def random_shapes(self, n_components, n_features, rng):
         raise NotInFamily(self, "can't be drawn at random: use 'full', 'tied', 'diag' or 'spherical'")
+
+
+class EqualVolume:
+    """What families have in common that scale the covariances of components to the same volume.
+
+    A flat component is scaled up, with reg_covar's part of its variances, so that only `Parameters.scales` tell that it
+    is flat.
+    """
+
+    def maximize(self, statistics, reg_covar, candidate=None):
+        found = super().maximize(statistics, reg_covar, candidate)
+        _, means, own = FAMILIES["diag" if self.is_axis_aligned else "full"].moments(statistics, reg_covar)
+        factors = found.precisions_cholesky
+        moved = own * factors if self.is_axis_aligned else own @ factors
+        traces = (moved * factors).reshape(len(means), -1).sum(axis=1)  # D times the own volume by the common one
+        with np.errstate(divide="ignore"):
+            return replace(found, scales=means.shape[1] / traces)
 
 
 class Constrained(Constraint, Full):

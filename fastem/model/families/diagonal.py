@@ -5,6 +5,7 @@ import numpy as np
 from .axis_aligned import AxisAlignedFamily
 from .conjugate import Gamma
 from .parts import Parts
+from .shrinking import Variances
 
 
 class Diagonal(AxisAlignedFamily):
@@ -13,6 +14,7 @@ class Diagonal(AxisAlignedFamily):
     name = "diag"
     compiled_m_step = "AxisAligned", False
     conjugate = Gamma()
+    shrinking = Variances()
 
     def shape(self, n_components, n_features):
         return n_components, n_features

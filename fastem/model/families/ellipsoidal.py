@@ -23,6 +23,9 @@ _LONG_ROW = 256
 class Ellipsoidal(CovarianceFamily):
     """A family with covariance matrices."""
 
+    def plus(self, covariances, variance):
+        return covariances + variance * np.eye(covariances.shape[-1])
+
     def _second_moments(self, mass, covariances, means, reg_covar):
         within = self.matrices(covariances, *means.shape) - reg_covar * np.eye(means.shape[1])
         return mass[:, None, None] * within

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .constrained import Constrained
+from .constrained import Constrained, EqualVolume
 from .volumes import of_equal_shape, of_equal_shape_and_axes, of_equal_volume
 
 
@@ -95,7 +95,7 @@ class VEV(Constrained):
         return f"2 for each component and {n_features + 1} for those that hold most of them, as all have one shape"
 
 
-class EVV(Constrained):
+class EVV(EqualVolume, Constrained):
     """The same volume in all components, each with its own shape and axes."""
 
     name = "EVV"

@@ -8,6 +8,7 @@ from . import FAMILIES
 from .conjugate import Wishart
 from .ellipsoidal import Ellipsoidal, from_precisions, precision_factors, regular
 from .parts import Parts
+from .shrinking import Matrices
 
 # Number of features up to which k-means uses the kernel of full covariances, though it needs none: that kernel is quick
 # enough and needed later anyway, while another would have to be compiled or loaded.
@@ -20,6 +21,7 @@ class Full(Ellipsoidal):
     name = "full"
     compiled_m_step = "Triangular", False
     conjugate = Wishart()
+    shrinking = Matrices()
 
     def covariances(self, statistics, mass, reg_covar):
         covariances = regular(statistics.second / mass[:, None, None], statistics, mass, reg_covar)

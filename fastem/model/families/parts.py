@@ -2,14 +2,21 @@
 
 import numpy as np
 
-from ..parameters import Parameters
+from ..parameters import CollapsedComponent, Parameters
 
 
 def mixture_of(family, weights, means, covariances):
-    """The mixture with these weights, normalised, means, and covariances under the family's constraint."""
-    weights = weights / weights.sum()
+    """The mixture with these weights, normalised, means, and covariances under the family's constraint.
+
+    What the weights leave to 1 is the noise's weight, if the family has a noise component.
+    """
+    total = weights.sum()
+    if not total > 0:  # the noise has all the points
+        raise CollapsedComponent(0)
+    weights = weights / total
     covariances = family.in_family(weights, covariances)
-    return Parameters(family, weights, means, covariances, family.precisions_cholesky(covariances))
+    mixture = Parameters(family, weights, means, covariances, family.precisions_cholesky(covariances))
+    return family.noisy(mixture, 1 - total)
 
 
 class Parts:

@@ -11,6 +11,7 @@ from .base import log_scale, origin_and_offsets
 from .conjugate import SharedWishart
 from .ellipsoidal import Ellipsoidal, from_precisions, precision_factors, regular
 from .parts import mixture_of
+from .shrinking import SharedMatrix
 
 
 class Tied(Ellipsoidal):
@@ -20,6 +21,7 @@ class Tied(Ellipsoidal):
     compiled_m_step = "Shared", False
     is_shared = True
     conjugate = SharedWishart()
+    shrinking = SharedMatrix()
 
     def covariances(self, statistics, mass, reg_covar):
         mass = mass.sum(keepdims=True)

@@ -28,9 +28,18 @@ class RegularizedFamily:
     def __init__(self, plain):
         self.plain = plain
 
+    @property
+    def without_noise(self):
+        """The family itself."""
+        return self
+
     def with_precisions(self, weights, means, precisions):
         """Parameters with these precisions (symmetric positive definite)."""
         return replace(self.plain.with_precisions(weights, means, precisions), family=self)
+
+    def points_lacking(self, mass, n_features):
+        """Whether each component has too few points, (K,): none has, as the prior makes up for them."""
+        return np.zeros(len(mass), bool)
 
     def __getattr__(self, name):
         if name == "plain":  # not set yet while the object is unpickled or copied
