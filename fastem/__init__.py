@@ -7,13 +7,15 @@ if TYPE_CHECKING:
     from .estimators.bayesian_mixture import BayesianGaussianMixture
     from .estimators.gaussian_mixture import GaussianMixture
     from .estimators.loading import load
+    from .estimators.student_mixture import StudentTMixture
     from .fitting.degeneracy import DegenerateFitWarning
     from .imputer import MixtureImputer
     from .selection import select
     from .warm_up import warm_up
 
 __all__ = [
-    "BayesianGaussianMixture", "DegenerateFitWarning", "GaussianMixture", "MixtureImputer", "load", "select", "warm_up",
+    "BayesianGaussianMixture", "DegenerateFitWarning", "GaussianMixture", "MixtureImputer", "StudentTMixture", "load",
+    "select", "warm_up",
 ]  # fmt: skip
 
 _HOME = {
@@ -21,6 +23,7 @@ _HOME = {
     "DegenerateFitWarning": "fitting.degeneracy",
     "GaussianMixture": "estimators.gaussian_mixture",
     "MixtureImputer": "imputer",
+    "StudentTMixture": "estimators.student_mixture",
     "load": "estimators.loading",
     "select": "selection",
     "warm_up": "warm_up",

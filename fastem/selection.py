@@ -14,6 +14,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 import numpy as np
+from sklearn.base import clone
 from sklearn.utils import check_random_state
 
 from . import kernels
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike
 
+    from .estimators.student_mixture import StudentTMixture
     from .sources.typing import Points
 
 CRITERIA = "bic", "aic", "icl", "held_out"
@@ -103,6 +105,7 @@ def select(
     sample_weight: ArrayLike | str | None = None,
     n_folds: int = 5,
     one_standard_error: bool = False,
+    estimator: GaussianMixture | StudentTMixture | None = None,
     **params: Any,
 ) -> Selection:
     """Fit a mixture for each number of components and covariance type, and find the best one by a criterion.
@@ -124,8 +127,10 @@ def select(
     one_standard_error : bool, default=False
         With criterion 'held_out': of the combinations whose score is within one standard error of the best, choose the
         one with the fewest free parameters (Breiman et al. 1984; Hastie, Tibshirani & Friedman 2009, section 7.10).
+    estimator : GaussianMixture or StudentTMixture, default=None
+        What to fit: an estimator of which clones are fitted, such as `StudentTMixture()`. None: `GaussianMixture()`.
     **params
-        Further arguments of `GaussianMixture`.
+        Further arguments of the estimator.
 
     Returns
     -------
@@ -176,11 +181,15 @@ def select(
         raise ValueError(
             f"one_standard_error needs criterion='held_out', but criterion is {criterion!r}: change one of them"
         )
-    models = [GaussianMixture(k, covariance_type=each, **params) for each in types for k in counts]
+    models = [_model(estimator, n_components=k, covariance_type=each, **params) for each in types for k in counts]
     for model in models:
         model._validate_params()
     with thread_limits(models[0].n_threads):
         return _Selector(X, sample_weight, models, criterion, n_folds, one_standard_error).selection()
+
+
+def _model(estimator, **params):
+    return GaussianMixture(**params) if estimator is None else clone(estimator).set_params(**params)
 
 
 class _Candidate:

@@ -592,3 +592,64 @@ def noisy_step(
     noise = r[:, -1].sum() / r.sum()
     weights, means, covariances = m_step(X, r[:, :-1], covariance_type, reg_covar)
     return weights * (1 - noise), noise, means, covariances, bound
+
+
+# -- mixtures of t distributions: Peel & McLachlan 2000, 'Robust mixture modelling using the t distribution' -----------
+
+
+def student_log_densities(X, weights, means, scales, degrees, covariance_type):
+    """log(weight_k t(x_i; mean_k, scale_k, degrees_k)), (n, K), and squared distances, (n, K)."""
+    n_components, n_features = means.shape
+    result, squares = np.empty((len(X), n_components)), np.empty((len(X), n_components))
+    for k, scale in enumerate(matrices(scales, covariance_type, n_components, n_features)):
+        d, nu = X - means[k], degrees[k]
+        squares[:, k] = np.sum(d * np.linalg.solve(scale, d.T).T, axis=1)
+        constant = gammaln((nu + n_features) / 2) - gammaln(nu / 2) - n_features / 2 * np.log(nu * np.pi)
+        tail = (nu + n_features) / 2 * np.log1p(squares[:, k] / nu)
+        result[:, k] = np.log(weights[k]) + constant - np.linalg.slogdet(scale)[1] / 2 - tail
+    return result, squares
+
+
+def student_step(
+    X, weights, means, scales, degrees, covariance_type, *, kind=None, sample_weight=None, shares=None, reg_covar=1e-6
+):
+    """One iteration of ECM: (weights, means, scales, degrees of freedom, mean log-likelihood before).
+
+    kind: None (one number of degrees of freedom for each component), 'shared' or 'fixed'.
+    """
+    n_components, n_features = means.shape
+    sample_weight = np.ones(len(X)) if sample_weight is None else np.asarray(sample_weight, dtype=float)
+    densities, squares = student_log_densities(X, weights, means, scales, degrees, covariance_type)
+    if shares is not None:
+        with np.errstate(divide="ignore"):
+            densities = densities + np.log(shares)
+    likelihoods = log_likelihoods(densities)
+    responsibilities = sample_weight[:, None] * np.exp(densities - likelihoods[:, None])
+    u = (degrees + n_features) / (degrees + squares)
+    mass = responsibilities.sum(axis=0)
+    new_means = (responsibilities * u).T @ X / (responsibilities * u).sum(axis=0)[:, None]
+    full = np.empty((n_components, n_features, n_features))
+    for k in range(n_components):
+        d = X - new_means[k]
+        full[k] = (responsibilities[:, k, None] * u[:, k, None] * d).T @ d / mass[k] + reg_covar * np.eye(n_features)
+    new_scales = {
+        "full": lambda: full,
+        "tied": lambda: np.sum(full * mass[:, None, None], axis=0) / mass.sum(),
+        "diag": lambda: np.array([matrix.diagonal() for matrix in full]),
+        "spherical": lambda: np.array([matrix.diagonal().mean() for matrix in full]),
+    }[covariance_type]()
+    half = (degrees + n_features) / 2
+    sums = np.sum(responsibilities * (np.log(u) - u + digamma(half) - np.log(half)), axis=0)
+
+    def solved(weight, total):
+        """The root of the M-step's equation for the degrees of freedom, of one component or of all together."""
+        return optimize.brentq(
+            lambda nu: weight * (np.log(nu / 2) - digamma(nu / 2) + 1) + total, 1e-2, 1e6, xtol=1e-13, rtol=1e-14
+        )
+
+    if kind is None:
+        degrees = np.array([solved(m, s) for m, s in zip(mass, sums, strict=True)])
+    elif kind == "shared":
+        degrees = np.full(n_components, solved(mass.sum(), sums.sum()))
+    bound = np.sum(sample_weight * likelihoods) / np.sum(sample_weight)
+    return mass / mass.sum(), new_means, new_scales, degrees, bound

@@ -138,6 +138,10 @@ def test_a_file_called_faithful_comes_before_the_shipped_data(run):
     assert json.loads(run("fit faithful -k 1 --json"))["n_samples"] == 3
 
 
+def test_truncated_fits(run):
+    assert run("fit faithful -k 2 --algorithm truncated -q") == ""
+
+
 def test_options_reach_the_estimator(run, monkeypatch):
     seen = {}
 
@@ -913,7 +917,7 @@ def test_help_fits_a_page_and_ends_in_an_example_that_works(run, command):
     text = run(f"{command} --help")
     lines = text.rstrip().splitlines()
     more = len(", ".join(FAMILIES)) - len(", ".join(STANDARD))  # characters of further families' names
-    assert len(lines) <= 46 + -(-more // 40) and max(map(len, lines)) <= 80
+    assert len(lines) <= 48 + -(-more // 40) and max(map(len, lines)) <= 80
     example = re.fullmatch(r" Example: fastem (.*?)( > .*)? *", lines[-1])
     assert example[1].startswith(command)
     assert callable(app.app(shlex.split(example[1]), prog_name="fastem", standalone_mode=False))

@@ -7,7 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 import fastem
-from fastem import BayesianGaussianMixture, DegenerateFitWarning, GaussianMixture, MixtureImputer
+from fastem import (
+    BayesianGaussianMixture,
+    DegenerateFitWarning,
+    GaussianMixture,
+    MixtureImputer,
+    StudentTMixture,
+)
 from fastem.callbacks import Checkpoint, Frames
 from fastem.datasets import load_faithful, load_galaxies, load_penguins, load_reaven_miller, make_mixture
 from fastem.plotting import (
@@ -45,9 +51,13 @@ def estimators(X: NDArray[np.float64]) -> None:
     model.to_sklearn()
     assert_type(GaussianMixture.from_parameters([1.0], [[0.0]], [[[1.0]]]), GaussianMixture)
     assert_type(GaussianMixture.from_sklearn(model.to_sklearn()), GaussianMixture)
+    robust = StudentTMixture(2, degrees_of_freedom="shared")
+    assert_type(robust.fit(X), StudentTMixture)
+    assert_type(robust.score(X), float)
+    fastem.select(X, estimator=robust)
     posterior = BayesianGaussianMixture(n_components=5, weight_concentration_prior=0.1, mean_prior=[0.0, 0.0])
     assert_type(posterior.fit(lambda: [X]), BayesianGaussianMixture)
-    assert_type(fastem.load("model.npz"), GaussianMixture | BayesianGaussianMixture)
+    assert_type(fastem.load("model.npz"), GaussianMixture | BayesianGaussianMixture | StudentTMixture)
     selection = fastem.select(X, range(1, 5), ["full", "tied"], "icl", n_folds=3)
     assert_type(selection.best_estimator_, GaussianMixture)
     assert_type(selection.results_, dict[str, Any])

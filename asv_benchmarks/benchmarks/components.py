@@ -1,10 +1,18 @@
-"""How many components: variational Bayes beside plain EM, and the selection among many mixtures."""
+"""How many components: variational Bayes beside plain EM, thousands of them, and the selection among many mixtures."""
 
 import functools
 
 import fastem
 
-from .common import COVARIANCE_TYPES, USUAL, best_seconds, make_case, make_points, setup_cache  # noqa: F401 (for asv)
+from .common import (
+    COVARIANCE_TYPES,
+    USUAL,
+    best_seconds,
+    make_case,
+    make_points,
+    make_start,
+    setup_cache,  # noqa: F401 (for asv)
+)
 from .fit import _Fit
 
 
@@ -28,6 +36,31 @@ class Bayesian(_Fit):
         return bayesian / plain
 
     track_share_of_plain.unit = "times"
+
+
+class Truncated(_Fit):
+    """Ten iterations of truncated EM, whose cost should hardly grow with the number of components."""
+
+    param_names = ("n_components", "covariance_type")
+    params = ([256, 1024, 4096], ["diag", "full"])
+
+    def prepare(self, n_components, covariance_type):
+        self.X, means = make_points(200_000, 16, n_components)
+        self.settings = make_start(self.X, means, covariance_type) | {
+            "n_components": n_components,
+            "covariance_type": covariance_type,
+            "algorithm": "truncated",
+            "max_iter": 10,
+            "tol": 0,
+        }
+
+    def track_share_of_em(self, n_components, covariance_type):
+        """Seconds of an iteration beside those of EM, which compares every point with every component."""
+        few = {"max_iter": 2}
+        truncated, exact = best_seconds([self.run, functools.partial(self.run, algorithm="em", **few)], repeats=1)
+        return truncated / exact / 5
+
+    track_share_of_em.unit = "times"
 
 
 class Select:

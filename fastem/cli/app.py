@@ -96,6 +96,19 @@ def _as_counts(text):
     return sorted(counts)
 
 
+def _as_degrees(text):
+    """The estimator's argument `degrees_of_freedom` from 'shared' or a number; None: one estimate a component."""
+    if text is None or text == "shared":
+        return text
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not value > 0:
+        raise typer.BadParameter(f"should be shared, or a number above 0, got {text!r}")
+    return value
+
+
 def _as_prior(text):
     """The estimator's argument `prior` from 'default' or 'shrinkage=0.1,degrees_of_freedom=5'."""
     if text is None or text == "default":
@@ -164,6 +177,14 @@ Prior = Annotated[
     str | None,
     _option(metavar="HOW", callback=_as_prior, help="Prior against collapse: default, shrinkage=S.", panel="Model"),
 ]
+Tails = Annotated[
+    Literal["gaussian", "student-t"],
+    _option(metavar="NAME", help="gaussian, or student-t: for outliers.", panel="Model", show_default=False),
+]
+Df = Annotated[
+    str | None,
+    _option("--df", metavar="NU", callback=_as_degrees, help="Degrees of freedom: shared, or a number.", panel="Model"),
+]
 Shrinkage = Annotated[
     str | None,
     _option(metavar="HOW", callback=_as_shrinkage, help="Shrink covariances: oas, ledoit-wolf, 0.1.", panel="Model"),
@@ -204,7 +225,8 @@ def fit(
         _option(metavar="HOW", help=f"{', '.join(get_args(Initialization))}.", panel="Model"),
     ] = "kmeans",
     algorithm: Annotated[
-        Literal["auto", "em"], _option(metavar="NAME", help="auto, or em: textbook EM.", panel="Model")
+        Literal["auto", "em", "truncated"],
+        _option(metavar="NAME", help="auto; em: textbook EM; truncated: for thousands of components.", panel="Model"),
     ] = "auto",
     assignment: Annotated[
         Literal["soft", "hard", "stochastic"], _option(metavar="HOW", help="soft, hard, stochastic.", panel="Model")
@@ -214,6 +236,8 @@ def fit(
     n_init: NInit = 1,
     reg_covar: RegCovar = 1e-6,
     prior: Prior = None,
+    tails: Tails = "gaussian",
+    df: Df = None,
     shrinkage: Shrinkage = None,
     missing: Missing = "error",
     noise_volume: NoiseVolume = None,
@@ -225,7 +249,8 @@ def fit(
         str | None, _option(metavar="OUT.png", help="Draw the fit (.png, .pdf or .svg).", panel="Output")
     ] = None,
     animate: Annotated[
-        str | None, _option(metavar="OUT.gif", help="Film the iterations of EM (.gif or .mp4).", panel="Output")
+        str | None,
+        _option(metavar="OUT.gif", help="Film EM from a random start (.gif, .mp4).", panel="Output"),
     ] = None,
     json: Json = False,
     quiet: Quiet = False,
@@ -326,6 +351,8 @@ def select(
     n_init: NInit = 1,
     reg_covar: RegCovar = 1e-6,
     prior: Prior = None,
+    tails: Tails = "gaussian",
+    df: Df = None,
     shrinkage: Shrinkage = None,
     missing: Missing = "error",
     noise_volume: NoiseVolume = None,

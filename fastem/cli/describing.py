@@ -5,7 +5,7 @@ import json
 from ..files.summary import summary
 from . import reporting
 from .messages import TableError, many
-from .naming import feature_names, for_json, names_of, noise_of
+from .naming import feature_names, for_json, form_of, names_of, noise_of, shapes_for_json
 
 
 def info(options):
@@ -24,7 +24,7 @@ def info(options):
         "lower_bounds": list(map(float, model.lower_bounds_)),
         "weights": model.weights_.tolist(),
         "means": model.means_.tolist(),
-        "covariances": model.covariances_.tolist(),
+        **shapes_for_json(model),
         **for_json(model),
     }
     if options.json:
@@ -37,7 +37,7 @@ def info(options):
         reporting.facts(
             {
                 "model": f"{options.model}: {many(len(model.means_), 'component')}, "
-                f"{model.covariance_type} covariance, {many(len(names), 'feature')}",
+                f"{form_of(model)}, {many(len(names), 'feature')}",
                 "noise": noise_of(model),
                 "fitted to": None if seen is None else many(seen, "point"),
                 "iterations": f"{model.n_iter_}, {'converged' if model.converged_ else 'not converged'}{bound}",

@@ -12,11 +12,12 @@ from sklearn.exceptions import ConvergenceWarning
 
 import fastem
 
+from ..model.families import STANDARD
 from ..sources import ArraySource
 from . import reporting
 from .live import Live
 from .messages import TableError, many, note, one_line
-from .naming import all_named, for_json, in_words, names_of, noise_of
+from .naming import all_named, for_json, form_of, in_words, names_of, noise_of, shapes_for_json
 from .outputs import named, replacing, text_to, write_rows
 from .pictures import FILMS, PICTURES, check_suffix, plotting, save
 from .tables import open_table
@@ -46,6 +47,7 @@ def select(options):
     with ExitStack() as stack:
         outputs = _Outputs(stack, options)
         with live.showing():
+            estimator = _estimator(options)
             data, _, _ = _read(options, live)
             live.say("fitting one mixture after the other")
             began = time.perf_counter()
@@ -55,6 +57,7 @@ def select(options):
                     n_components=options.components,
                     covariance_type=options.covariance,
                     criterion=options.criterion,
+                    estimator=estimator,
                     sample_weight=data.weights,
                     **_arguments(options),
                 )
@@ -106,7 +109,7 @@ class _Outputs:
             "save": ("saving the model", model.save),
             "assign": ("labelling the points", lambda path: _write_labels(path, model, data.points)),
             "plot": ("drawing the fit", lambda path: _draw(path, model, data, selection)),
-            "animate": ("drawing the iterations", lambda path: _film(path, model, data)),
+            "animate": ("filming EM from a random start", lambda path: _film(path, model, data)),
         }
         for name, path in self._partial.items():
             said, write = work[name]
@@ -168,16 +171,36 @@ def _arguments(options):
         "n_init": options.n_init,
         "random_state": options.seed,
         "n_threads": options.threads,
-        "missing": options.missing,
+        **({} if options.tails == "student-t" else {"missing": options.missing, "shrinkage": options.shrinkage}),
         **({} if options.prior is None else {"prior": options.prior}),
         **({} if options.noise_volume is None else {"noise": options.noise_volume}),
-        "shrinkage": options.shrinkage,
     }
+
+
+def _estimator(options, **arguments):
+    """An unfitted mixture of the kind that is asked for."""
+    if options.tails == "gaussian":
+        if options.df is not None:
+            raise TableError("--df is for --tails student-t: Gaussians have no degrees of freedom")
+        return fastem.GaussianMixture(**arguments)
+    for_gaussians = {
+        "--missing em": options.missing == "em",
+        "--prior": options.prior is not None,
+        "--shrinkage": options.shrinkage is not None,
+        "--noise": options.noise_volume is not None,
+    }
+    if any(for_gaussians.values()):
+        refused = next(name for name, is_given in for_gaussians.items() if is_given)
+        raise TableError(f"{refused} is for Gaussian mixtures, not for --tails student-t")
+    if options.covariance not in STANDARD and not set(options.covariance) <= set(STANDARD):
+        raise TableError(f"--tails student-t takes --covariance {', '.join(STANDARD)}, not others")
+    return fastem.StudentTMixture(degrees_of_freedom=options.df, **arguments)
 
 
 def _fit(data, labels, options, live):
     """(fitted model, seconds, notes): fit, and turn warnings into notes."""
-    model = fastem.GaussianMixture(
+    model = _estimator(
+        options,
         n_components=options.components,
         covariance_type=options.covariance,
         init_params=options.init,
@@ -270,6 +293,7 @@ def _describe(model, data, options, seconds, warned):
         "sum_of_weights": None if data.weights is None else weight,
         "n_components": model.n_components,
         "covariance_type": model.covariance_type,
+        "tails": options.tails,
         "log_likelihood": score * weight,
         "log_likelihood_per_sample": score,
         "bic": float(model.bic(points, sample_weight=data.weights)),
@@ -278,7 +302,7 @@ def _describe(model, data, options, seconds, warned):
         "seconds": seconds,
         "weights": model.weights_.tolist(),
         "means": model.means_.tolist(),
-        "covariances": model.covariances_.tolist(),
+        **shapes_for_json(model),
         **for_json(model),
         "warnings": warned,
     }
@@ -293,7 +317,7 @@ def _report(result, model):
             "data": reporting.data_facts(_path(result["data"]), result["n_samples"], result["n_features"]),
             "missing": many(result["n_missing"], "value") if result["n_missing"] else None,
             "weights": None if weight is None else f"{weight:,g} in all",
-            "model": f"{many(result['n_components'], 'component')}, {result['covariance_type']} covariance",
+            "model": f"{many(result['n_components'], 'component')}, {form_of(model)}",
             "noise": noise_of(model),
             "log-likelihood": f"{total:,.3f} nats ({mean:.6f} per point)",
             "BIC": f"{result['bic']:,.3f} (lower is better)",

@@ -5,6 +5,8 @@ from itertools import count
 
 import numpy as np
 
+_MOST = 8  # degrees of freedom that are printed
+
 
 def all_named(known, n_components):
     """A name for each component, given those of some.
@@ -54,6 +56,29 @@ def noise_of(model):
     if not hasattr(model, "noise_weight_"):
         return None
     return f"weight {model.noise_weight_:.4f}, volume {model.noise_volume_:.6g}"
+
+
+def scales_of(model):
+    """The covariances, or of t distributions the scales."""
+    return model.scales_ if hasattr(model, "scales_") else model.covariances_
+
+
+def form_of(model):
+    """The form of the components in words."""
+    return f"{model.covariance_type} covariance" if not hasattr(model, "scales_") else _tails(model)
+
+
+def _tails(model):
+    degrees = ", ".join(f"{each:.3g}" for each in model.degrees_of_freedom_[:_MOST])
+    more = ", ..." if len(model.degrees_of_freedom_) > _MOST else ""
+    return f"Student-t, {model.covariance_type} scale, degrees of freedom {degrees}{more}"
+
+
+def shapes_for_json(model):
+    """{'covariances': ...}, or of t distributions {'scales': ..., 'degrees_of_freedom': ...}."""
+    if not hasattr(model, "scales_"):
+        return {"covariances": model.covariances_.tolist()}
+    return {"scales": model.scales_.tolist(), "degrees_of_freedom": model.degrees_of_freedom_.tolist()}
 
 
 def in_words(model, components):

@@ -11,6 +11,7 @@ from rich.text import Text
 from ..fitting.report import FitReport
 from ..model.families import FAMILIES
 from .messages import many, printable
+from .naming import scales_of
 
 _MAX_COMPONENTS, _MAX_FEATURES, _FEATURES_A_TABLE = 32, 24, 4
 _MAX_SELECTED = 10
@@ -40,7 +41,7 @@ def components(model, names, labels=None):
     """Tables of the components' weights, means and standard deviations (and the correlation of 2 features)."""
     n_components, n_features = model.means_.shape
     family = FAMILIES[model.covariance_type]
-    deviations = np.sqrt(family.variances(model.covariances_, n_components, n_features))
+    deviations = np.sqrt(family.variances(scales_of(model), n_components, n_features))
     shown = np.sort(np.argsort(-model.weights_, kind="stable")[:_MAX_COMPONENTS])
     features = range(min(n_features, _MAX_FEATURES))
     change = getattr(model, "fit_report_", FitReport()).remaining_change
@@ -67,7 +68,7 @@ def components(model, names, labels=None):
             )
         if correlated:
             table.add_column("correlation", justify="right")
-            covariances = family.matrices(model.covariances_, n_components, n_features)[:, 0, 1]
+            covariances = family.matrices(scales_of(model), n_components, n_features)[:, 0, 1]
         for k in shown:
             label = [plain(labels.get(int(k), ""))] if labels else []
             row = [str(k), *label, f"{model.weights_[k]:.{of_weights}f}", *(texts[j][k] for j in here)]
@@ -79,7 +80,10 @@ def components(model, names, labels=None):
         yield Text(f"Only the {len(shown)} heaviest of {n_components} components are shown.")
     if len(features) < n_features:
         yield Text(f"Only the first {len(features)} of {n_features} features are shown.")
-    yield Text("mean ± standard deviation; --json prints covariances, in full precision", style="dim")
+    spread, named = (
+        ("root of the scale", "scales") if hasattr(model, "scales_") else ("standard deviation", "covariances")
+    )
+    yield Text(f"mean ± {spread}; --json prints {named}, in full precision", style="dim")
 
 
 def n_moving_digits(change):

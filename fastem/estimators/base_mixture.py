@@ -37,6 +37,17 @@ if TYPE_CHECKING:
 class BaseMixture(ConditioningMixin, ConversionMixin, CallbackSupportMixin, DensityMixin, BaseEstimator):
     """Predicts from `weights_`, `means_` and `precisions_cholesky_`, whose shapes depend on `covariance_type`."""
 
+    _covariances = "covariances_"
+    """Name of the attribute with the inverses of the precisions."""
+
+    _tails = None
+    """Degrees of freedom of t distributions, (K,); None for Gaussians."""
+
+    @property
+    def _form(self):
+        """The form of the components, in words."""
+        return f"{self.covariance_type} covariance"
+
     def predict(self, X: Points) -> NDArray[np.int64]:
         """Most probable component of each point.
 
@@ -124,17 +135,20 @@ class BaseMixture(ConditioningMixin, ConversionMixin, CallbackSupportMixin, Dens
         labels = np.append(np.arange(n_components, dtype=np.int64), [] if noise is None else [-1]).astype(np.int64)
         counts = rng.multinomial(n_samples, weights / weights.sum())
         X = np.empty((n_samples, n_features))
-        family = FAMILIES[self.covariance_type]
         most = max(8 * VALUES // n_features, 8 * n_features)  # rows drawn at a time, so that Ctrl-C takes effect
         start = 0
         for k, count in enumerate(counts[:n_components]):
-            covariance = self.covariances_ if family.is_shared else self.covariances_[k]
             for stop in [*range(start + most, start + count, most), start + count]:
-                X[start:stop] = family.draw(rng, self.means_[k], covariance, stop - start)
+                X[start:stop] = self._drawn(rng, k, stop - start)
                 start = stop
         if noise is not None:
             X[start:] = Noise(self.noise_box_).draw(rng, n_samples - start)
         return X, np.repeat(labels, counts)
+
+    def _drawn(self, rng, k, n_samples):
+        """Random points of component k, (n_samples, D)."""
+        family, covariances = FAMILIES[self.covariance_type], getattr(self, self._covariances)
+        return family.draw(rng, self.means_[k], covariances if family.is_shared else covariances[k], n_samples)
 
     def save(self, path: str | Path) -> None:
         """Write the fitted model to a file, with its fit report and the state of an interrupted fit, which can go on.

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 class ConditioningMixin:
     """For fitted mixtures."""
 
+    _marginal = staticmethod(conditioning.marginal)
+    _conditional = staticmethod(conditioning.conditional)
+
     def component_log_densities(self, X: ArrayLike) -> NDArray[np.float64]:
         """Log-density of each component at each point, without the components' weights.
 
@@ -74,7 +77,7 @@ class ConditioningMixin:
         indices = self._indices([features] if isinstance(features, (int, str, np.integer)) else list(features))
         if not indices:
             raise ValueError("features should name at least one feature")
-        return self._over(conditioning.marginal(self._parameters(), indices), indices)
+        return self._over(self._marginal(self._parameters(), indices), indices)
 
     def conditional(self, x: ArrayLike | Mapping[Any, float]) -> GaussianMixture:
         """The mixture of the unknown features given the known ones (Bishop 2006, eqs. 2.81 and 2.82).
@@ -120,7 +123,7 @@ class ConditioningMixin:
         observed, missing = np.flatnonzero(~np.isnan(point)), np.flatnonzero(np.isnan(point))
         if not missing.size:
             raise ValueError("x should leave at least one feature unknown (NaN), but has a value for each")
-        mixture = conditioning.conditional(self._parameters(), observed, missing, point[observed])
+        mixture = self._conditional(self._parameters(), observed, missing, point[observed])
         return self._over(mixture, missing.tolist())
 
     def impute(

@@ -14,7 +14,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from .. import kernels
-from ..fitting import em, labelled, resuming, strategies
+from ..fitting import em, labelled, resuming, strategies, truncated
 from ..fitting.degeneracy import DegenerateFitWarning, degeneracy, notes
 from ..fitting.progress import CallbackTasks, PrintedLines, Progress
 from ..kernels.threads import thread_limits
@@ -199,10 +199,15 @@ class EMMixture(StreamingMixin, BaseMixture):
         family = self._family(source, annotations)
         lines = [PrintedLines(self.verbose, self.verbose_interval, self._bound.split(",")[0])] if self.verbose else []
         progress = Progress(*lines, *tasks)
+        if settings.truncated:
+            truncated.check(source, family, settings, annotations)
         if annotations.are_complete and source.is_complete:
             return labelled.fit(source, family, settings, annotations)
         if self._goes_on():
             start = replace(self._warm_start(source), family=family)
+            if settings.truncated:
+                more = {"annotations": annotations, "progress": progress}
+                return truncated.fit(source, family, settings, None, start=start, **more)
             unfinished = getattr(self, "_unfinished", None)
             if unfinished is not None and unfinished.n_samples != source.n_samples:
                 unfinished = None  # of a fit to other points
@@ -245,7 +250,7 @@ class EMMixture(StreamingMixin, BaseMixture):
                 y,
                 n_samples=source.n_samples,
                 max_iter=self.max_iter,
-                n_init=self.n_init if self.algorithm == "em" and not self._goes_on() else 1,
+                n_init=self.n_init if self.algorithm != "auto" and not self._goes_on() else 1,
                 attributes=lambda result: self._attributes(result, source.dtype),
             )
         ]
@@ -257,10 +262,11 @@ class EMMixture(StreamingMixin, BaseMixture):
         """The fitted parameters, to go on from."""
         family = FAMILIES[self.covariance_type]
         fitted = self.means_.shape
-        if fitted != (self.n_components, source.n_features) or self.covariances_.shape != family.shape(*fitted):
+        shape = getattr(self, self._covariances).shape
+        if fitted != (self.n_components, source.n_features) or shape != family.shape(*fitted):
             raise ValueError(
                 f"{what} can't go on from the previous fit, which is of another shape. It has "
-                f"n_components={fitted[0]}, {fitted[1]} features and covariances_ of shape {self.covariances_.shape}. "
+                f"n_components={fitted[0]}, {fitted[1]} features and {self._covariances} of shape {shape}. "
                 f"Now n_components={self.n_components}, covariance_type={self.covariance_type!r}, and X has "
                 f"{source.n_features} features. {remedy}"
             )
@@ -278,6 +284,7 @@ class EMMixture(StreamingMixin, BaseMixture):
             n_init=self.n_init,
             init_params=self.init_params,
             accelerated=self._is_accelerated,
+            truncated=self.algorithm == "truncated",
             assignment=self.assignment,
             init=self._user_start(source),
         )
@@ -313,7 +320,7 @@ class EMMixture(StreamingMixin, BaseMixture):
             **unfinished,
             "weights_": parameters.weights.astype(dtype),
             "means_": parameters.means.astype(dtype),
-            "covariances_": parameters.covariances.astype(dtype),
+            self._covariances: parameters.covariances.astype(dtype),
             "precisions_cholesky_": parameters.precisions_cholesky.astype(dtype),
             "precisions_": parameters.precisions().astype(dtype, copy=False),
             "converged_": result.converged,

@@ -103,11 +103,17 @@ class GaussianMixture(EMMixture):
         probabilities. The mean log-likelihood then fluctuates; the mixture with the highest one (`lower_bound_`) is
         kept, and the fit ends when that hasn't risen by `tol` in 30 iterations.
         'hard' and 'stochastic' make no search and take no quasi-Newton steps.
-    algorithm : {'auto', 'em'}, default='auto'
+    algorithm : {'auto', 'em', 'truncated'}, default='auto'
         'em': textbook iterations, the same as scikit-learn's from the same start. 'auto': reaches an optimum as good or
         better in fewer passes. It tries starts, on samples if there are many points, and improves them by splitting and
         merging components (Ueda et al. 2000). Then it takes quasi-Newton steps (Jamshidian & Jennrich 1997), undoes
         those that lower the likelihood, and stops by the estimated remaining gain (Boehning et al. 1994).
+        'truncated': an approximation for hundreds to thousands of components, whose iterations cost nearly the same for
+        256 and 10,000. It compares each point with the 96 components nearest to its most probable one, and counts the
+        others as if their densities were 0. The sum of log-densities is then a lower bound of the log-likelihood, a
+        free energy, which is what rises and what `lower_bounds_` holds; `score` and all predictions stay exact. With up
+        to 96 components it is 'em'. A start is found on a sample, at the same low cost. Not for labels, noise, missing
+        values, Dask or stochastic assignment; `partial_fit` is that of 'em'.
     n_threads : int, default=None
         Most threads to use; None: Numba's current setting. The result doesn't depend on it.
     forgetting : float, default=0.3
@@ -166,9 +172,11 @@ class GaussianMixture(EMMixture):
     n_iter_ : int
         Iterations of the returned run over all the points.
     lower_bound_ : float
-        Mean log-likelihood before the last M-step: nats per point, or per unit of sample weight.
+        Mean log-likelihood before the last M-step: nats per point, or per unit of sample weight. With 'truncated' a
+        lower bound of it.
     lower_bounds_ : list of float
-        `lower_bound_` of every iteration of the returned run; with 'auto' it never falls.
+        `lower_bound_` of every iteration of the returned run; with 'auto' it never falls. With 'truncated': the mean
+        free energy of the truncated posteriors, at most the mean log-likelihood, which never falls either.
     fit_report_ : FitReport
         The stages of the fit, with their points, steps and seconds; `print` it. `remaining_gain` estimates how much
         `lower_bound_` is below its (local) maximum, `remaining_change` how far weights and means are from it. `starts`
@@ -216,6 +224,7 @@ class GaussianMixture(EMMixture):
 
     _parameter_constraints: dict = {
         **EMMixture._parameter_constraints,
+        "algorithm": [StrOptions({"auto", "em", "truncated"})],
         "weights_init": ["array-like", None],
         "means_init": ["array-like", None],
         "precisions_init": ["array-like", None],
@@ -335,7 +344,8 @@ class GaussianMixture(EMMixture):
 
     @property
     def _bound(self):
-        return super()._bound if self.prior is None else f"penalised {super()._bound}"
+        bound = "free energy, nats per point" if self.algorithm == "truncated" else super()._bound
+        return bound if self.prior is None else f"penalised {bound}"
 
     @property
     def _counts_weights(self):

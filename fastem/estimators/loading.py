@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 from ..files import saving
 from .bayesian_mixture import BayesianGaussianMixture
 from .gaussian_mixture import GaussianMixture
+from .student_mixture import StudentTMixture
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
-def load(path: str | Path) -> GaussianMixture | BayesianGaussianMixture:
+def load(path: str | Path) -> GaussianMixture | BayesianGaussianMixture | StudentTMixture:
     """Load a model from a file that its method `save` wrote (which documents the format).
 
     Loading never runs code from the file. All that is read is checked, down to the shapes of the arrays.
@@ -23,7 +24,7 @@ def load(path: str | Path) -> GaussianMixture | BayesianGaussianMixture:
 
     Returns
     -------
-    model : GaussianMixture or BayesianGaussianMixture
+    model : GaussianMixture, BayesianGaussianMixture or StudentTMixture
         With all that was saved: constructor arguments, fitted attributes, fit report. `warm_start=True` goes on from
         it.
 
@@ -34,4 +35,4 @@ def load(path: str | Path) -> GaussianMixture | BayesianGaussianMixture:
     ValueError
         If the file isn't a model, is damaged, or has a later format. The message names the file and the fault.
     """
-    return saving.read(path, [GaussianMixture, BayesianGaussianMixture])
+    return saving.read(path, [GaussianMixture, BayesianGaussianMixture, StudentTMixture])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -89,7 +90,7 @@ class StreamingMixin:
             source = self._source(X, reset=is_first, excluded_columns=(sample_weight, labels))
             source = self._scan(source, reset=is_first)
             annotations = self._annotations(source, sample_weight, labels, is_batch=True)
-            settings, online = self._settings(source), self._taken_in(source)
+            settings, online = replace(self._settings(source), truncated=False), self._taken_in(source)
             random_state, parameters = check_random_state(self.random_state), online.parameters
             with thread_limits(self.n_threads):
                 online.take_in(source, annotations, settings, self.forgetting, random_state)

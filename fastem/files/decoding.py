@@ -248,6 +248,14 @@ def counts(value, where, context):
     return values
 
 
+def tails(value, where, context):
+    """Degrees of freedom of t distributions, (K,), positive or infinite."""
+    values = _floats(value, where, context, (context.n_components,))
+    if not (values > 0).all():
+        raise ValueError(f"{where} should be above 0")
+    return values
+
+
 def coefficients(value, where, context):
     """Numbers from 0 to 1, (K,)."""
     values = _finite(_floats(value, where, context, (context.n_components,)), where)

@@ -49,7 +49,7 @@ def save(model, path):
     attributes = {name: getattr(model, name) for name in _kinds_of(model) if hasattr(model, name)}
     unfinished = attributes.get("_unfinished")
     if unfinished is not None and not isinstance(unfinished.accepted.family, CovarianceFamily):
-        del attributes["_unfinished"]  # files hold no prior or noise of a run; the fit will go on from its mixture
+        del attributes["_unfinished"]  # files hold no prior, noise or tails of a run; the fit goes on from its mixture
     header, arrays = packed(type(model).__name__, model.get_params(deep=False), attributes)
     unpacked(header, dict(arrays), [type(model)])  # raises if the file couldn't be loaded again
     archive.write(path, header, arrays)
@@ -278,6 +278,11 @@ _OF_A_MIXTURE = {
     "shrinkage_": decoding.coefficients,
 }
 
+_OF_A_STUDENT = {
+    **{name.replace("covariances_", "scales_"): kind for name, kind in _ATTRIBUTES.items()},
+    "degrees_of_freedom_": decoding.tails,
+}
+
 _OF_A_POSTERIOR = {
     "weight_concentration_": decoding.concentration,
     "mean_precision_": decoding.counts,
@@ -294,5 +299,7 @@ _OF_A_POSTERIOR = {
 
 def _kinds_of(model):
     """The kinds of the fitted attributes of a model."""
+    if hasattr(model, "degrees_of_freedom"):
+        return _OF_A_STUDENT
     is_posterior = hasattr(model, "weight_concentration_prior_type")
     return {**_ATTRIBUTES, **(_OF_A_POSTERIOR if is_posterior else _OF_A_MIXTURE)}

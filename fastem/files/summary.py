@@ -2,7 +2,7 @@
 
 from types import SimpleNamespace
 
-from ..model.families import FAMILIES
+from ..model.families import FAMILIES, STANDARD
 from . import archive, saving
 
 
@@ -52,7 +52,7 @@ _OF_BOTH = {
     "verbose": _whole(0),
     "verbose_interval": _whole(1),
     "assignment": _among("soft", "hard", "stochastic"),
-    "algorithm": _among("auto", "em"),
+    "algorithm": _among("auto", "em", "truncated"),
     "forgetting": _number(0, 1),
     "n_threads": lambda value: value is None or _whole(1)(value),
 }
@@ -65,6 +65,14 @@ _USUAL = {
         "missing": _among("error", "em"),
         "noise": lambda value: type(value) is bool or _number(1e-300, 1e300)(value),
         "shrinkage": lambda value: value in (None, "oas", "ledoit-wolf") or _number(0, 1)(value),
+        "weights_init": _is_none,
+        "means_init": _is_none,
+        "precisions_init": _is_none,
+    },
+    "StudentTMixture": {
+        **_OF_BOTH,
+        "covariance_type": STANDARD.__contains__,
+        "degrees_of_freedom": lambda value: value in (None, "shared") or _number(1e-300, float("inf"))(value),
         "weights_init": _is_none,
         "means_init": _is_none,
         "precisions_init": _is_none,

@@ -12,8 +12,6 @@ from collections import namedtuple
 
 import numpy as np
 
-from ..model.coordinates import Coordinates
-from ..model.parameters import Parameters
 from ..model.saved import Saved
 
 # Most pairs (step, change of the gradient) that L-BFGS keeps.
@@ -43,6 +41,8 @@ class Plain(Saved):
     """Plain EM: the next mixture is what the M-step makes; the run ends when the bound changes by less than tol."""
 
     kind = "plain"
+    is_guarded = False
+    """Whether the next pass is undone if it leads lower."""
     remaining_gain = math.nan
     remaining_change = math.nan
 
@@ -101,6 +101,10 @@ class _Guarded(Plain):
         self._bounds = []
         self.kind = "plain"
         self.remaining_gain = self.remaining_change = math.inf
+
+    @property
+    def is_guarded(self):
+        return self.kind == "accelerated"
 
     def accepts(self, bound, rounding):
         """Whether the mixture proposed last, which has this bound, is at least as good as the one before it."""
@@ -266,21 +270,23 @@ class QuasiNewton(_Guarded):
         return other
 
     def _remember(self, parameters, successor, before_last=False):
-        theta = parameters.all_weights, parameters.means, parameters.precisions_cholesky
-        new = successor.all_weights, successor.means, successor.covariances
+        theta, new = parameters.theta, successor.sums
         position = len(self._visited) - before_last
         self._visited.insert(position, Visited(self._points, theta, new))
         n_bytes = 4 * sum(array.nbytes for array in (*theta, *new))
         del self._visited[: -max(2, min(_PAIRS + 1, _MEMORY // n_bytes))]
 
     def _propose(self, parameters, successor):
-        coordinates = Coordinates(parameters)
+        coordinates = parameters.coordinates()
         theta, successors = (
             [np.stack(arrays) for arrays in zip(*values, strict=True)]
             for values in ([v.theta for v in self._visited], [v.successor for v in self._visited])
         )
         points = coordinates.encode(*theta)
         gradients = coordinates.gradient(*theta, successors)
+        held = coordinates.held(gradients[-1])
+        if held is not None:
+            points[:, held] = gradients[:, held] = 0.0
         pairs = self._pairs(points, gradients)
         direction = _times_inverse_hessian(gradients[-1], pairs)
         self.remaining_gain = max(0.5 * gradients[-1] @ direction, self._aitken())
@@ -309,18 +315,7 @@ class QuasiNewton(_Guarded):
             return proposal
         if len(as_em) == 1 or as_em.all():
             return None
-        mixed = [
-            np.where(as_em.reshape(-1, *[1] * (new.ndim - 1)), old, new)
-            for new, old in zip(
-                arrays,
-                (successor.weights, successor.means, successor.covariances, successor.precisions_cholesky),
-                strict=True,
-            )
-        ]
-        noise = proposal.noise_weight
-        total = mixed[0].sum() + (noise or 0.0)
-        noise = None if noise is None else noise / total
-        return Parameters(proposal.family, mixed[0] / total, *mixed[1:], noise_weight=noise)
+        return proposal.with_components_of(successor, as_em)
 
     def _pairs(self, points, gradients):
         """(step, decrease of the gradient, their product) of successive mixtures evaluated on the same points.

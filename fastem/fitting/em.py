@@ -40,6 +40,8 @@ class Settings:
     init_params: str = "kmeans"
     accelerated: bool = False
     """Whether to take accelerated steps and to search for a start."""
+    truncated: bool = False
+    """Whether each point is compared with a few candidates, not with every component."""
     init: tuple = (None, None, None)
     """The user's initial weights, means and precisions; None for each that is to be found."""
     assignment: str = "soft"
@@ -177,7 +179,7 @@ def run(
         while result.n_iter < settings.max_iter:
             progress.begin_iteration(result)
             bound, successor = _pass(source, candidate, annotations, assignment, settings, steps, result)
-            while steps.kind == "accelerated" and not steps.accepts(bound, rounding):
+            while steps.is_guarded and not steps.accepts(bound, rounding):
                 steps.reject(candidate, successor)
                 result.n_rejected += 1
                 candidate = result.parameters
@@ -239,7 +241,7 @@ def _pass(source, candidate, annotations, assignment, settings, steps, result):
         successor = family.maximize(statistics, settings.reg_covar, candidate)
         return np.float64(family.lower_bound(statistics, candidate, successor)), successor
     except CollapsedComponent as collapse:
-        if steps.kind == "accelerated":
+        if steps.is_guarded:
             return -math.inf, None
         raise collapsed_error(collapse, f"at iteration {result.n_iter + 1}") from None
 

@@ -15,6 +15,7 @@ from ..model.parameters import CollapsedComponent
 from ..sources.annotations import HARD, NO_ANNOTATIONS, Annotations, DrawnResponsibilities
 from ..sources.array import ArraySource, in_memory
 from ..sources.base import VALUES
+from . import trimming
 from .sparse import clear
 
 # Seeds per component (and two more in all) before the components in excess are merged.
@@ -96,7 +97,7 @@ def candidates(source, family, n_components, init_params, random_state, reg_cova
         seeds = source.rows(seeds)
         seeds = np.where(np.isnan(seeds), _first_moments(source, annotations.weights)[0], seeds)
         return [_from_seeds(seeds, source, family, reg_covar, annotations.weights)], source, annotations
-    sample, weights = _sample(source, n_components, random_state, annotations.weights)
+    sample, weights = sample_of(source, n_components, random_state, annotations.weights)
     sample_annotations = replace(annotations, weights=weights)
     points, weights, share = clear(completed(sample, weights), weights, family, n_components)
     if init_params == "k-means++":
@@ -104,12 +105,24 @@ def candidates(source, family, n_components, init_params, random_state, reg_cova
         starts = [_from_seeds(points.X[seeds], points, family, reg_covar, weights)]
     else:
         starts = _from_kmeans(points, family, n_components, random_state, reg_covar, weights)
+        if family.expects_outliers:
+            starts += _from_dense(points, family, n_components, random_state, reg_covar, weights)
     return [_with_noise(start, share) for start in starts], sample, sample_annotations
 
 
 def _with_noise(start, share):
     """The start with this weight of the noise; None: as it is."""
     return start if share is None else start.family.noisy(start, share)
+
+
+def _from_dense(points, family, n_components, random_state, reg_covar, weights):
+    """Starts by k-means where points are dense; none if too few are."""
+    dense, weights = trimming.dense(points, weights)
+    if dense.n_samples < max(2, n_components):
+        return []
+    with suppress(CollapsedComponent):
+        return _from_kmeans(dense, family, n_components, random_state, reg_covar, weights)
+    return []
 
 
 def from_labels(source, family, n_components, annotations, reg_covar):
@@ -144,15 +157,15 @@ def _beside_the_labelled(source, family, n_components, random_state, reg_covar, 
     free = np.where(labels == -1, weights, 0.0)
     if not free.any():
         return family.maximize(labelled, reg_covar)
-    sample, sample_weights = _sample(source, n_components, random_state, free)
+    sample, sample_weights = sample_of(source, n_components, random_state, free)
     sample = completed(sample, sample_weights)
     given = Annotations(sample_weights)
-    _, variances = _moments_of_features(sample.X, sample_weights)
+    _, variances = moments_of_features(sample.X, sample_weights)
     variances = np.where(variances > 0, variances, variances.mean() or 1.0)
     means = _seeds_far_from(labelled, sample.X, sample_weights, np.sqrt(variances), random_state)
     share = free.sum() / (sample.n_samples if sample_weights is None else sample_weights.sum())
     for _ in range(_KMEANS_BESIDE):
-        others = sample.e_step(_nearest(family, means, variances), given, HARD)
+        others = sample.e_step(nearest(family, means, variances), given, HARD)
         together = labelled + replace(others.scaled(share), noise=START * free.sum()).about(labelled.centres)
         before, means = means, together.means
         if (((means - before) ** 2) / variances).sum() <= 1e-4 * len(variances):
@@ -195,7 +208,7 @@ def _most_allowed(shares, n_components):
     return labels
 
 
-def in_excess(points, annotations, family, settings, random_state, of_one_unit):
+def in_excess(points, annotations, family, settings, random_state, number):
     """A mixture of more components than asked for, to be fitted and merged: k-means++ seeds and a few k-means steps.
 
     Parameters
@@ -207,8 +220,9 @@ def in_excess(points, annotations, family, settings, random_state, of_one_unit):
     family : CovarianceFamily
     settings : em.Settings
     random_state : RandomState
-    of_one_unit : bool
-        Measure all features in the same unit; else each in its own standard deviation.
+    number : int
+        Of the start. Even ones measure all features in the same unit, odd ones each in its own standard deviation. All
+        but the first leave out points far from others if the family expects outliers.
 
     Raises
     ------
@@ -217,11 +231,13 @@ def in_excess(points, annotations, family, settings, random_state, of_one_unit):
     """
     points, weights = _counted(points, annotations.weights)
     points, weights, share = clear(completed(points, weights), weights, family, settings.n_components)
+    if number and family.expects_outliers:
+        points, weights = trimming.dense(points, weights)
     n_components, n_features = settings.n_components, points.n_features
     n_seeds = n_seeds_in_excess(points, family, n_components)
-    _, variances = _moments_of_features(points.X, weights)
+    _, variances = moments_of_features(points.X, weights)
     unit = variances.mean() or 1.0
-    scale = np.full(n_features, unit) if of_one_unit else np.where(variances > 0, variances, unit)
+    scale = np.full(n_features, unit) if number % 2 == 0 else np.where(variances > 0, variances, unit)
     means = _kmeans(points, family, n_seeds, scale, random_state, weights, max_iter=_EXCESS_KMEANS, trials=1)
     return _with_noise(_from_nearest_means(points, family, means, scale, settings.reg_covar, weights), share)
 
@@ -292,9 +308,9 @@ def _first_moments(source, weights):
         return source.feature_moments()
     n_rows = max(1, VALUES // source.n_features)
     if weights is None:
-        return _moments_of_features(source.rows(slice(0, n_rows)), None)
+        return moments_of_features(source.rows(slice(0, n_rows)), None)
     index = np.flatnonzero(weights)[:n_rows]
-    return _moments_of_features(source.rows(index), weights[index])
+    return moments_of_features(source.rows(index), weights[index])
 
 
 def _from_random_responsibilities(source, family, n_components, random_state, reg_covar, annotations):
@@ -315,10 +331,13 @@ def _from_seeds(seeds, sample, family, reg_covar, weights):
     variances are a millionth of the data's mean variance.
     """
     variance = reg_covar or 1e-6 * float(_first_moments(sample, weights)[1].mean())
-    return family.at_points(seeds.astype(np.float64), variance)
+    start = family.at_points(seeds.astype(np.float64), variance)
+    if start.family is family:
+        return start
+    return family.maximize(sample.e_step(start, Annotations(weights)), reg_covar)  # of Gaussians about the seeds
 
 
-def _sample(source, n_components, random_state, weights):
+def sample_of(source, n_components, random_state, weights):
     """(source in memory, weights): all the points if few, else a sample that suffices for means and covariances."""
     size = max(20_000, n_components * max(100, 10 * source.n_features))
     if source.n_samples <= size:
@@ -339,7 +358,7 @@ def _counted(source, weights):
     return in_memory(source, index), weights[index]
 
 
-def _moments_of_features(X, weights):
+def moments_of_features(X, weights):
     """Mean and variance of each feature, (D,) both.
 
     If a feature has values so far off (such as fill values) that beside them the usual ones would round to one point,
@@ -377,7 +396,7 @@ def _from_kmeans(sample, family, n_components, random_state, reg_covar, weights)
     The second is for features of different scales, for which the Euclidean distance means little. On features of like
     scale the first is often better.
     """
-    _, variances = _moments_of_features(sample.X, weights)
+    _, variances = moments_of_features(sample.X, weights)
     # Scaling by a power of 4 near the variances neither reorders distances nor rounds, and fits float32's range.
     unit = 4.0 ** np.round(np.log2(variances.mean()) / 2) if variances.any() else 1.0
     metrics = [(np.full(sample.n_features, unit), random_state)]
@@ -406,7 +425,7 @@ def _kmeans(sample, family, n_components, variances, random_state, weights, max_
     than these (scikit-learn's KMeans took 20 EM iterations' time at a million points).
     """
     deviations = np.sqrt(variances)
-    mean, _ = _moments_of_features(sample.X, weights)
+    mean, _ = moments_of_features(sample.X, weights)
     scaled = (sample.X - mean.astype(sample.X.dtype)) / deviations
     if scaled.size and max(scaled.max(), -scaled.min()) > _FAR:
         scaled = np.clip(scaled, -_USUAL, _USUAL)  # so that rounding far distances doesn't hide the near ones
@@ -417,10 +436,10 @@ def _kmeans(sample, family, n_components, variances, random_state, weights, max_
     means = sample.X[seeds].astype(np.float64)
     family = family.for_means_alone(sample.n_features)
     given = Annotations(weights)
-    tolerance = 1e-4 * _moments_of_features(scaled, weights)[1].mean()
+    tolerance = 1e-4 * moments_of_features(scaled, weights)[1].mean()
     for _ in range(max_iter):
         before = means
-        means = sample.accumulate(_nearest(family, means, variances), annotations=given, assignment=HARD).means
+        means = sample.accumulate(nearest(family, means, variances), annotations=given, assignment=HARD).means
         if (((means - before) / deviations) ** 2).sum() <= tolerance:
             break
     return means
@@ -447,10 +466,9 @@ def _seeds(X, n_components, random_state, weights):
 
 def _from_nearest_means(sample, family, means, variances, reg_covar, weights):
     """The M-step with each point assigned to the nearest mean, with features in units of their standard deviations."""
-    nearest = _nearest(family, means, variances)
-    return family.maximize(sample.e_step(nearest, Annotations(weights), HARD), reg_covar)
+    return family.maximize(sample.e_step(nearest(family, means, variances), Annotations(weights), HARD), reg_covar)
 
 
-def _nearest(family, means, variances):
+def nearest(family, means, variances):
     """Parameters whose hard assignment is to the nearest mean."""
     return family.for_nearest_means.with_variances(means, variances)

@@ -1,20 +1,22 @@
-"""The supervised fit: every point's component is known, so one M-step is all."""
+"""The supervised fit: every point's component is known, so one M-step is all, unless its family needs more."""
 
 import numpy as np
 
 from ..sources.annotations import Assignment
 from . import initialization
-from .em import EMResult, collapse_reported
+from .em import EMResult, collapse_reported, run
 
 
 def fit(source, family, settings, annotations):
-    """Supervised fit: one M-step maximises the joint likelihood of points and labels.
+    """Supervised fit: one M-step, or a run of EM, maximises the joint likelihood of points and labels.
 
     The lower bound is the mean of log(weight_k N(x; mean_k, covariance_k)), k the point's own component; for a family
     with a prior it is the family's own bound.
     """
     with collapse_reported("in the supervised fit"):
         parameters = initialization.from_labels(source, family, settings.n_components, annotations, settings.reg_covar)
+    if not family.fits_labels_at_once:
+        return run(source, parameters, settings, steps=settings.steps(family), annotations=annotations)
     if family is family.plain:
         log_likelihood, weight = source.log_likelihood(parameters, annotations, Assignment(settings.assignment))
         return EMResult(parameters, [np.float64(log_likelihood / weight)], converged=True)

@@ -6,8 +6,9 @@ from dataclasses import replace
 import numpy as np
 
 from ..sources import SourceError
-from ..sources.annotations import NO_ANNOTATIONS
+from ..sources.annotations import NO_ANNOTATIONS, n_counted
 from . import few, initialization
+from .degeneracy import n_degenerate
 from .em import collapse_ignored, collapse_reported, run
 from .progress import SILENT
 from .report import FitReport
@@ -28,14 +29,22 @@ def best_start(source, family, settings, random_state, annotations=NO_ANNOTATION
     if len(starts) == 1:
         return starts[0]
 
-    def bound_reached(start):
+    def reached(start):
+        """(bound, number of degenerate components, if the family expects outliers) after some iterations."""
         with collapse_ignored():
             kind = "soft" if settings.assignment == "stochastic" else settings.assignment
             trial = replace(settings, max_iter=_TRIAL_ITERATIONS, assignment=kind)
-            return run(sample, start, trial, annotations=sample_annotations).lower_bound
-        return -math.inf
+            result = run(sample, start, trial, annotations=sample_annotations)
+            n_points = n_counted(sample, sample_annotations)
+            is_counted = family.expects_outliers and result.lower_bounds
+            n = n_degenerate(result.parameters, n_points, settings.reg_covar) if is_counted else 0
+            return result.lower_bound, n
+        return -math.inf, math.inf
 
-    bounds = [bound_reached(start) for start in starts]
+    found = [reached(start) for start in starts]
+    # An outlier by itself raises the bound of its start without limit, so such a start is the last choice.
+    fewest = min(n for _, n in found)
+    bounds = [bound if n == fewest else -math.inf for bound, n in found]
     best = int(np.argmax(bounds))
     # The first is scikit-learn's own start. Another replaces it only if better by more than tol: less counts as equal.
     return starts[best] if bounds[best] > bounds[0] + settings.tol else starts[0]

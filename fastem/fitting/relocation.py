@@ -6,7 +6,6 @@ clustering').
 """
 
 import numpy as np
-from scipy.special import chdtri
 
 from .. import kernels
 from ..model import reduction
@@ -62,10 +61,8 @@ def reseeded(parameters, points, random_state):
     A point counts as not fitted if it is farther from its most probable component than any of so many points should
     be. The parameters are those of `relocated`.
     """
-    n_features = parameters.means.shape[1]
-    farthest = chdtri(n_features, _STRAYS / points.n_samples)  # squared Mahalanobis distance
-    misfit, _ = _misfit(parameters, points)
-    strays = np.flatnonzero(misfit > 0.5 * (farthest - n_features))
+    misfit, labels = _misfit(parameters, points)
+    strays = np.flatnonzero(misfit > parameters.farthest(_STRAYS / points.n_samples)[labels])
     if len(strays) < _least(parameters):
         return None
     return _seeded(parameters, points, strays, 0, random_state)
@@ -79,9 +76,9 @@ def _least(parameters):
 def _misfit(parameters, points):
     """(misfit of each point, its most probable component), (n,) both.
 
-    The misfit, in nats, is how far a point's log-density is below the average for that component. It is at most half
-    of the point's squared Mahalanobis distance less the number of features. A noise component is left out: among its
-    points there may be a group that no component fits.
+    The misfit, in nats, is how far a point's log-density is below the average for that component, were it Gaussian. It
+    is then at most half of the point's squared Mahalanobis distance less the number of features. A noise component is
+    left out: among its points there may be a group that no component fits.
     """
     parameters = parameters.without_noise()
     densities = points.evaluate(parameters, kernels.log_likelihoods, np.empty(points.n_samples))

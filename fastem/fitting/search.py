@@ -308,7 +308,8 @@ class _Search:
     def _needs_search(self):
         settings = self._settings
         is_one = settings.n_components == 1 and not self._is_few  # its optimum doesn't depend on the start
-        return not (is_one or self._is_flat) and all(value is None for value in settings.init)
+        can_be = self._family.components_are_alike and not (is_one or self._is_flat)
+        return can_be and all(value is None for value in settings.init)
 
     @property
     def _is_flat(self):
@@ -336,7 +337,8 @@ class _Search:
                 reached.append((self._short_fit(i, first), i))
             if not self._affords(self._spent - before):
                 break
-        if self._sizes:  # else scikit-learn's own start stays the first, which others have to beat
+        # Otherwise scikit-learn's own start stays the first, which others have to beat.
+        if self._sizes or self._family.expects_outliers:
             reached.sort(key=lambda each: (self._n_degenerate(each[0], first), -each[0].lower_bound))
         best = None
         for short, i in reached[: _FINALISTS if self._sizes else _STARTS]:
@@ -363,7 +365,7 @@ class _Search:
         if settings.init_params != "kmeans" or (i == 0 and points is self._all):
             found = self._plain_start(points)
         else:
-            seeds = initialization.in_excess(*points, self._family, settings, self._random_state, i % 2 == 0)
+            seeds = initialization.in_excess(*points, self._family, settings, self._random_state, i)
             found = self._run(f"seeds {i}", points, seeds, self._few(_IN_EXCESS)).parameters
             found = reduction.merged(found, settings.n_components)
         return self._run(f"start {i}", points, found, self._few(_SHORT), steps=self._steps())

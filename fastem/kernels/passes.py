@@ -355,13 +355,16 @@ class Pass:
                 cells.rest()
         self.cells = cells if self.prunes else None
         self._pruned = pruning(parameters, margin, by_cell) if self.prunes else no_pruning(parameters)
-        self._has_moments = moments
         self._grid = cut(n_samples, n_features, self.effort * n_components, centres.itemsize, self._pruned.order)
         self.leaf = self._grid.leaf
-        shape = parameters.zero_moments(0).shape[1:]
+        self._make_room(moments)
+
+    def _make_room(self, moments):
+        self._has_moments = moments
+        shape = self._parameters.zero_moments(0).shape[1:]
         self._most_chunks = most_chunks(16 * int(np.prod(shape)))
         self._n_chunks = 0
-        n_slots = min(self._most_chunks, -(-n_samples // self.leaf))
+        n_slots = min(self._most_chunks, -(-self._n_samples // self.leaf))
         self._moments = np.zeros((n_slots if moments else 1, 2, *shape))
         self._totals = np.zeros((n_slots, ROW))
 

@@ -77,7 +77,7 @@ def _no_tree(dtype):
 def is_worth_trying(parameters):
     """Whether there are enough components, in few enough features, for bounds to skip some."""
     n_components, n_features = parameters.bias.shape
-    return n_components >= _FEWEST_COMPONENTS and n_features <= _MOST_FEATURES and not parameters.is_far
+    return n_components >= _FEWEST_COMPONENTS and n_features <= _MOST_FEATURES and parameters.has_bounds
 
 
 def pays(parameters, share):

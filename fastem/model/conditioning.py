@@ -106,11 +106,16 @@ def conditional(parameters, observed, missing, point):
     try:
         return _mixture(parameters, weights, means, regression.covariances, missing)
     except CollapsedComponent as collapse:
-        which = "every component" if collapse.component is None else f"component {collapse.component}"
-        raise ValueError(
-            f"in {which} the unknown features are functions of the known ones, but for rounding, so their conditional "
-            "covariance is singular: leave one of them out (see `marginal`), or fit with a larger reg_covar"
-        ) from None
+        raise singular(collapse) from None
+
+
+def singular(collapse):
+    """The error for a conditional covariance that is not positive definite."""
+    which = "every component" if collapse.component is None else f"component {collapse.component}"
+    return ValueError(
+        f"in {which} the unknown features are functions of the known ones, but for rounding, so their conditional "
+        "covariance is singular: leave one of them out (see `marginal`), or fit with a larger reg_covar"
+    )
 
 
 def component_log_densities(parameters, X):

@@ -6,9 +6,9 @@ data is the identity (Xu & Jordan 1996 write EM as a gradient step with that mat
 between components, and neither the scale nor the origin of the data matters. A noise component has a weight alone.
 """
 
-import numpy as np
+from dataclasses import replace
 
-from .parameters import Parameters
+import numpy as np
 
 # Weight, as which all smaller ones are scaled: otherwise a component without points would need infinite steps.
 _SMALLEST_WEIGHT = 1e-10
@@ -59,8 +59,18 @@ class Coordinates:
         moved = new_means - means
         of_components = new_weights[..., : len(self._root)]
         to_means, to_factors = self._factors.gradient(precisions_cholesky, of_components, moved, new_covariances)
-        share = of_components[..., None] / self._root[:, None]
+        return self._joined(weights, new_weights, to_means, to_factors)
+
+    def _joined(self, weights, new_weights, to_means, to_factors):
+        """The gradient, from its parts by means in their components' deviations and by factors."""
+        share = new_weights[..., : len(self._root), None] / self._root[:, None]
         return _join((new_weights - weights) / self._roots, share * to_means, to_factors / self._factor_deviations)
+
+    def held(self, gradient):
+        """Which coordinates must stay as they are in the next step, (P,), given the reference's gradient; None: none.
+
+        They are at an end of their range that the gradient doesn't lead away from.
+        """
 
     def in_features(self, offsets):
         """Convert offsets, (K, D), from units of each component's own deviations to units of the data."""
@@ -68,10 +78,13 @@ class Coordinates:
 
     @property
     def _factor_deviations(self):
-        return self.deviations[self._cuts[1] :]
+        return self._factors.deviations(self._root)
 
     def decode(self, coordinates):
         """The mixture with these coordinates, (P,)."""
+        return replace(self._reference, **self._decoded(coordinates))
+
+    def _decoded(self, coordinates):
         log_ratio, offsets, factors = np.split(coordinates, self._cuts)
         weights = self._weights(log_ratio)
         offsets = offsets.reshape(self._reference.means.shape) / self._root[:, None]
@@ -79,9 +92,14 @@ class Coordinates:
         factors, covariances = self._factors.decode(factors / self._factor_deviations)
         n_components = len(means)
         noise = None if len(weights) == n_components else float(weights[-1])
-        return Parameters(
-            self._reference.family, weights[:n_components], means, covariances, factors, noise_weight=noise
-        )
+        return {
+            "weights": weights[:n_components],
+            "means": means,
+            "covariances": covariances,
+            "precisions_cholesky": factors,
+            "noise_weight": noise,
+            "scales": None,
+        }
 
     def _weights(self, log_ratio):
         with np.errstate(over="ignore", invalid="ignore"):

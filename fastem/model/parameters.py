@@ -5,8 +5,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
+import scipy  # which imports its parts at their first use
 
 from .. import kernels
+from .coordinates import Coordinates
 from .saved import Saved
 
 if TYPE_CHECKING:
@@ -46,9 +48,11 @@ class Parameters(Saved):
     noise_weight: float | None = field(default=None, kw_only=True)
     scales: np.ndarray | None = field(default=None, kw_only=True, repr=False)
 
+    _arrays = "weights", "means", "covariances", "precisions_cholesky"
+
     def __post_init__(self):
         # The rounding of matrix products depends on memory layout: a mixture read from a file needs the same layout.
-        for name in ("weights", "means", "covariances", "precisions_cholesky"):
+        for name in self._arrays:
             object.__setattr__(self, name, np.ascontiguousarray(getattr(self, name)))
 
     def state(self):
@@ -63,6 +67,31 @@ class Parameters(Saved):
         factors = self.scales.reshape(-1, *[1] * (self.covariances.ndim - 1))
         covariances, precisions_cholesky = self.covariances / factors, self.precisions_cholesky * np.sqrt(factors)
         return replace(self, covariances=covariances, precisions_cholesky=precisions_cholesky, scales=None)
+
+    @property
+    def theta(self):
+        """The arrays that its coordinates are computed from."""
+        return self.all_weights, self.means, self.precisions_cholesky
+
+    @property
+    def sums(self):
+        """The arrays that, as a successor by EM, it gives the gradient by; see `Coordinates.gradient`."""
+        return self.all_weights, self.means, self.covariances
+
+    def coordinates(self):
+        """Coordinates relative to this mixture."""
+        return Coordinates(self)
+
+    def with_components_of(self, other, chosen):
+        """The mixture with the components of another one where `chosen`, (K,), and weights that sum to 1."""
+        mixed = {
+            name: np.where(chosen.reshape(-1, *[1] * (own.ndim - 1)), getattr(other, name), own)
+            for name, own in ((name, getattr(self, name)) for name in self._arrays)
+        }
+        total = mixed["weights"].sum() + (self.noise_weight or 0.0)
+        mixed["weights"] = mixed["weights"] / total
+        noise = None if self.noise_weight is None else self.noise_weight / total
+        return replace(self, **mixed, noise_weight=noise, scales=None)
 
     @property
     def n_free(self):
@@ -123,6 +152,13 @@ class Parameters(Saved):
         of_means = self.family.whitened(other.means - self.means, self.precisions_cholesky)
         of_weights = np.abs(other.all_weights - self.all_weights).max()
         return float(max(of_weights, np.linalg.norm(of_means, axis=1).max()))
+
+    def farthest(self, share):
+        """How far below the average for its component, were it Gaussian, the log-density is of all but a share of its
+        points: nats, (K,)."""
+        n_features = self.means.shape[1]
+        squared_distance = scipy.special.chdtri(n_features, share)
+        return np.full(len(self.means), 0.5 * (squared_distance - n_features))
 
     def in_order(self):
         """The mixture with components in the order that its prior prefers; None if there is nothing to reorder."""

@@ -54,8 +54,9 @@ def split(parameters, random_state):
     """The mixture with every component split into two halves, apart along a direction random in its own deviations."""
     offsets = _halves_apart(parameters, random_state)
     means = np.concatenate([parameters.means + offsets, parameters.means - offsets])
-    covariances = parameters.family.parts(parameters).halves(offsets)
-    return mixture_of(parameters.family, np.tile(parameters.weights / 2, 2), means, covariances)
+    parts = parameters.family.parts(parameters)
+    covariances = parts.halves(offsets)
+    return mixture_of(parts.family, np.tile(parameters.weights / 2, 2), means, covariances)
 
 
 def split_one(parameters, k, random_state):
@@ -67,14 +68,14 @@ def split_one(parameters, k, random_state):
     weights[k] /= 2
     means = np.concatenate([parameters.means + offsets, parameters.means[k : k + 1] - offsets[k]])
     is_half = np.append(np.arange(len(parameters.means)), len(parameters.means) + k)
-    return mixture_of(parameters.family, weights, means, parameters.family.chosen(parts.halves(offsets), is_half))
+    return mixture_of(parts.family, weights, means, parameters.family.chosen(parts.halves(offsets), is_half))
 
 
 def with_component(parameters, mean, weight):
     """The mixture with a component added: its mean (D,), its weight, and the mean of the other covariances."""
     parts = parameters.family.parts(parameters)
     weights = np.append((1 - weight) * parameters.weights, weight)
-    return mixture_of(parameters.family, weights, np.vstack([parameters.means, mean]), parts.with_typical())
+    return mixture_of(parts.family, weights, np.vstack([parameters.means, mean]), parts.with_typical())
 
 
 def _halves_apart(parameters, random_state):

@@ -10,8 +10,6 @@ _EPS = np.finfo(np.float64).eps
 
 _NEAR_ZERO = 2.0**-20  # share of the farthest centre's distance from 0, in a feature
 
-_SUMS = "mass", "first", "second", "magnitude", "log_likelihood", "weight", "noise"
-
 
 @dataclass(frozen=True)
 class SufficientStatistics:
@@ -58,6 +56,8 @@ class SufficientStatistics:
     is_far: bool = False
     noise: float = math.nan
     fourth: np.ndarray | None = None
+
+    _sums = "mass", "first", "second", "magnitude", "log_likelihood", "weight", "noise"
 
     @property
     def is_pooled(self):
@@ -131,7 +131,7 @@ class SufficientStatistics:
     def scaled(self, factor):
         """The statistics of the same points with every weight multiplied by factor."""
         fourth = None if self.fourth is None else self.fourth * factor
-        return replace(self, **{name: getattr(self, name) * factor for name in _SUMS}, fourth=fourth)
+        return replace(self, **{name: getattr(self, name) * factor for name in self._sums}, fourth=fourth)
 
     def __add__(self, other):
         """Statistics of both sets of points, about this one's centres."""
@@ -142,5 +142,5 @@ class SufficientStatistics:
             )
         if not np.array_equal(self.centres, other.centres):
             other = other.about(self.centres)
-        sums = {name: getattr(self, name) + getattr(other, name) for name in _SUMS}
+        sums = {name: getattr(self, name) + getattr(other, name) for name in self._sums}
         return replace(self, **sums, is_far=self.is_far or other.is_far, fourth=None)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from ..callbacks import Frames
 
+_OWN_RUN = "EM from a random start, made for this film"
 _MAX_POINTS = 20_000  # points fitted and drawn, at most; as many fits are made as there are starts
 
 
@@ -39,8 +40,9 @@ def animate_fit(
 ) -> Path:
     """Write a film of the fit: components moving over the points, and the curve of the log-likelihood beside them.
 
-    Without `frames`, a clone of the model is fitted by textbook EM from random starts (Gaussians about random points)
-    until nothing visible moves. The film shows the run that ends at the model's log-likelihood; if none does, or the
+    Without `frames`, the film shows a run of its own, and says so: a clone of the model is fitted by textbook EM from
+    random starts (Gaussians about random points) until nothing visible moves. `fit` itself usually starts better, and
+    takes other steps than EM's. The film shows the run that ends at the model's log-likelihood; if none does, or the
     model isn't fitted, it shows the run that ends highest. Between two iterations parameters are interpolated
     linearly, and the title names the two. An iteration takes more time the farther components move in it, so the early
     iterations, which change much, take most of the film.
@@ -89,12 +91,14 @@ def animate_fit(
     is_fitted = hasattr(model, "means_")
     last = list(getattr(frames, "best", frames))[-1] if frames is not None else model
     points = points_of(X, last if is_fitted or frames is not None else None, feature_names, max_points, sample_weight)
+    heading = ""
     if frames is None:
+        heading = _OWN_RUN
         frames = random_run(model, points.values, points.weights)
     run = run_of(frames, points.values, like=model if is_fitted else None, weights=points.weights)
     most = min(2, len(points.names))
     shown, _ = chosen_features(run.mixtures[-1], points.names, features, most)
     if len(shown) > 2:
         raise ValueError(f"features should name one or two features for a film, but got {len(shown)}")
-    film = Film(run, points.only(shown), shown, points.values, size)
+    film = Film(run, points.only(shown), shown, points.values, size, heading)
     return _film_file.write(Path(path), film, moments(run, max_frames), fps=fps, last_seconds=last_seconds)

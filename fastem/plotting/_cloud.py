@@ -25,6 +25,8 @@ class Cloud:
         Width of the axes relative to usual ones; smaller axes need fewer cells.
     weights : ndarray of shape (n,), default=None
         Of the points.
+    logs : (bool, bool)
+        Whether the axes are logarithmic; points whose value there isn't positive are left out.
 
     Attributes
     ----------
@@ -33,8 +35,8 @@ class Cloud:
         Points in each cell of the image; with weights, their sum divided by the mean weight. None for markers.
     """
 
-    def __init__(self, ax, xy, bounds, share=1.0, weights=None):
-        self._seen = is_seen(xy)
+    def __init__(self, ax, xy, bounds, share=1.0, weights=None, logs=(False, False)):
+        self._seen, self._logs = is_seen(xy) & (xy[:, logs] > 0).all(axis=1), logs
         if self._seen.all():
             self._seen = slice(None)
         self._ax, self._xy, self._bounds, self._share = ax, xy[self._seen], bounds, share
@@ -50,7 +52,9 @@ class Cloud:
         self._shape = int(0.75 * n_cells), n_cells
         cells = []
         inside = np.ones(len(self._xy), dtype=bool)
-        for values, (low, high), n in zip(self._xy.T, self._bounds, self._shape[::-1], strict=True):
+        for values, limits, n, is_log in zip(self._xy.T, self._bounds, self._shape[::-1], self._logs, strict=True):
+            low, high = np.log10(limits) if is_log else limits
+            values = np.log10(values) if is_log else values
             index = np.floor((values - low) * (n / (high - low)))
             inside &= (index >= 0) & (index < n)
             cells.append(index)
@@ -102,7 +106,14 @@ class Cloud:
         means = np.column_stack(sums) / np.where(counts > 0, counts, 1)
         pixels = np.dstack([color_of(means).reshape(*self._shape, 3), self._opacity])
         if self.artist is not None:
-            self.artist.set_data(pixels)
+            self.artist.set_array(pixels) if any(self._logs) else self.artist.set_data(pixels)
+            return
+        if any(self._logs):
+            edges = [
+                (np.geomspace if is_log else np.linspace)(*limits, n + 1)
+                for limits, n, is_log in zip(self._bounds, self._shape[::-1], self._logs, strict=True)
+            ]
+            self.artist = self._ax.pcolormesh(*edges, pixels, zorder=2, rasterized=True)
             return
         (left, right), (bottom, top) = self._bounds
         self.artist = self._ax.imshow(

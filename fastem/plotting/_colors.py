@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from ._style import is_dark
+
 # Okabe & Ito 2008 without yellow and black, which are hard to see beside white paper and ink, then four of Tol's
 # 'muted'. The first ones also differ in lightness.
 _FIRST = (
@@ -19,6 +21,7 @@ _FIRST = (
 NOISE = np.array([0.62, 0.62, 0.62])
 """The colour of noise, sRGB."""
 
+_LEAST_ON_DARK, _LIGHT = 0.48, 0.70  # OKLab lightness
 _GOLDEN_ANGLE = np.pi * (3 - np.sqrt(5))
 
 # Ottosson 2020, "A perceptual color space for image processing": linear light -> cones -> OKLab.
@@ -39,13 +42,26 @@ _OKLAB = np.array(
 
 
 def palette(n):
-    """n colours, (n, 3) in sRGB from 0 to 1: a fixed list of ten, then hues a golden angle apart in OKLab."""
+    """n colours, (n, 3) in sRGB from 0 to 1: a fixed list of ten, then hues a golden angle apart in OKLab.
+
+    If the background of matplotlib's axes is dark, dark colours are made lighter.
+    """
     rgb = np.array([[int(color[i : i + 2], 16) for i in (1, 3, 5)] for color in _FIRST]) / 255
     more = np.arange(max(0, n - len(rgb)))
     lightness = np.array([0.72, 0.42, 0.58])[more % 3]
     hue = 0.4 + more * _GOLDEN_ANGLE
     lab = np.column_stack([lightness, 0.13 * np.cos(hue), 0.13 * np.sin(hue)])
-    return np.concatenate([rgb[:n], to_rgb(lab)])
+    colors = np.concatenate([rgb[:n], to_rgb(lab)])
+    if not is_dark():
+        return colors
+    lab = to_lab(colors)
+    lab[:, 0] = np.maximum(lab[:, 0], _LEAST_ON_DARK + 0.25 * lab[:, 0])
+    return to_rgb(lab)
+
+
+def on_top(color):
+    """White or black, (3,), whichever can be read on this colour."""
+    return np.full(3, 1.0 if to_lab(color)[0] < _LIGHT else 0.0)
 
 
 def to_lab(rgb):

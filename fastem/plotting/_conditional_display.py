@@ -10,11 +10,13 @@ import numpy as np
 from ..extras import needed
 from . import _legend
 from ._cloud import Cloud
+from ._colors import palette
+from ._limits import bounds_of, is_outside
 from ._mixture import Mixture
-from ._panels import bounds_of
-from ._points import feature_names_of, is_seen, mixed_colors, n_outside, points_of
+from ._points import feature_names_of, is_seen, mixed_colors, points_of
 from ._points_display import chosen_features
-from ._style import INK, counted, note, own_axes, styled
+from ._style import grey, ink, outside_note, own_axes, paper, styled
+from ._words import fitted, wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,9 +27,9 @@ if TYPE_CHECKING:
 
     from ..sources.typing import Points
 
-_SHADES = "#ffffff", "#d3d6de", "#8d94a6"
 _BAND = 0.1  # opacity
-_EDGE = {"color": INK, "linewidth": 0.7, "linestyle": "dashed"}
+_EDGE = {"linewidth": 0.7, "linestyle": "dashed"}
+_TITLE, _LABEL = 72, 60  # characters of a line
 _GRID = 320  # cells of the image in each direction
 _MASS = 0.99  # of the horizontal feature: where it is rarer, the picture fades
 _FAINTEST = 0.02  # opacity below which the mean and its band end
@@ -172,15 +174,21 @@ class ConditionalDisplay:
         display : ConditionalDisplay
             This one, with its attributes set.
         """
+        if ax is not None and {ax.get_xscale(), ax.get_yscale()} != {"linear"}:
+            raise ValueError("ax should have linear axes for a ConditionalDisplay: its image has cells of equal size")
         values = np.empty((0, 2)) if self.points is None else self.points.values
-        bounds = bounds_of(values, self.mixture)
+        bounds = bounds_of(values, self.mixture, self.points and self.points.weights)
+        n_names = len(_legend.names(self.mixture, palette(len(self.mixture)))[1])
         with styled():
-            self.ax_ = own_axes(ax, 6.0, 4.0 + (_legend.inches_below(5) if legend else 0))
+            self.ax_ = own_axes(ax, 6.0, 4.0 + (_legend.inches_below([""] * (5 + n_names)) if legend else 0))
             self.figure_ = self.ax_.figure
-            self.ax_.set(xlim=bounds[0], ylim=bounds[1], xlabel=self.names[0], ylabel=self.names[1])
+            self.ax_.set(
+                xlim=bounds[0], ylim=bounds[1], xlabel=fitted(self.names[0]), ylabel=fitted(self.names[1], 0.7)
+            )
             self.ax_.set_autoscale_on(False)
             given = [self.names[0], *(f"{name} = {value:g}" for name, value in self.held.items())]
-            self.ax_.set_title(f"{self.names[1]} given {', '.join(given)}", loc="left")
+            title = f"{self.names[1]} given {', '.join(given)}"
+            self.ax_.set_title("\n".join(wrapped(title, _TITLE, 3)), loc="left")
             colors = self._draw_density(bounds)
             self._draw_mean(bounds[0])
             self._draw_points(values, bounds)
@@ -199,7 +207,7 @@ class ConditionalDisplay:
         log_density = self.mixture.log_conditional(x, y)
         self.density_ = np.exp(log_density)
         mpl, cm = needed("matplotlib.colors", "plot"), needed("matplotlib.cm", "plot")
-        colors = cm.ScalarMappable(mpl.Normalize(0, 1), mpl.LinearSegmentedColormap.from_list("density", _SHADES))
+        colors = cm.ScalarMappable(mpl.Normalize(0, 1), mpl.LinearSegmentedColormap.from_list("density", _shades()))
         pixels = colors.to_rgba(np.exp(log_density - log_density.max(axis=0)))
         pixels[:, :, 3] = self._opacity(x)
         look = {"origin": "lower", "aspect": "auto", "interpolation": "nearest", "zorder": 1}
@@ -211,21 +219,20 @@ class ConditionalDisplay:
         mean, deviation = self.mixture.regression(x)
         mean[self._opacity(x) < _FAINTEST] = np.nan
         edges = mean - deviation, mean + deviation
-        self.band_ = self.ax_.fill_between(x, *edges, color=INK, alpha=_BAND, linewidth=0, zorder=3)
+        self.band_ = self.ax_.fill_between(x, *edges, color=ink(), alpha=_BAND, linewidth=0, zorder=3)
         for edge in edges:
-            self.ax_.plot(x, edge, zorder=3, **_EDGE)
-        (self.mean_,) = self.ax_.plot(x, mean, color=INK, linewidth=1.8, zorder=4)
+            self.ax_.plot(x, edge, color=ink(), zorder=3, **_EDGE)
+        (self.mean_,) = self.ax_.plot(x, mean, color=ink(), linewidth=1.8, zorder=4)
 
     def _draw_points(self, values, bounds):
         self.points_ = None
         if self.points is None:
             return
         self.points_ = Cloud(self.ax_, values, bounds, weights=self.points.weights).paint(self.lab)
-        if outside := n_outside(values[is_seen(values)], *bounds):
-            note(self.ax_, f"{counted(outside, 'point')} outside")
+        outside_note(self.ax_, int(is_outside(values[is_seen(values)], bounds).sum()))
 
     def _bar(self, colors):
-        label = f"density given {self.names[0]}, relative to its maximum there"
+        label = "\n".join(wrapped(f"density given {self.names[0]}, relative to its maximum there", _LABEL, 2))
         bar = self.figure_.colorbar(colors, ax=self.ax_, label=label, fraction=0.05, pad=0.02, ticks=[0, 0.5, 1])
         bar.outline.set_visible(False)
         return bar
@@ -234,15 +241,21 @@ class ConditionalDisplay:
         """(handles, texts) of the legend."""
         to_rgba = needed("matplotlib.colors", "plot").to_rgba
         line, patch = needed("matplotlib.lines", "plot").Line2D, needed("matplotlib.patches", "plot").Patch
-        band = patch(facecolor=to_rgba(INK, _BAND), edgecolor=INK, linewidth=0.7, linestyle="dashed")
-        handles = [self.mean_, band, patch(facecolor=to_rgba(_SHADES[2], 0.4))]
+        band = patch(facecolor=to_rgba(ink(), _BAND), edgecolor=ink(), **_EDGE)
+        handles = [self.mean_, band, patch(facecolor=to_rgba(_shades()[2], 0.4))]
         texts = ["mean", "\N{PLUS-MINUS SIGN} 1 standard deviation", "fades where points are rare"]
         if self.points is None:
             return handles, texts
-        dot = line([], [], marker="o", color=INK, markersize=3, linestyle="none")
+        dot = line([], [], marker="o", color=ink(), markersize=3, linestyle="none")
         regardless = ", condition ignored" if self.held else ""
         shown = [dot], [f"{self.points}{regardless}"]
-        return _legend.joined((handles, texts), shown, _legend.omitted(self.points))
+        names = _legend.names(self.mixture, palette(len(self.mixture)))
+        return _legend.joined((handles, texts), shown, names, _legend.omitted(self.points))
+
+
+def _shades():
+    """Colours of the density, from 0 to its maximum."""
+    return [paper(), grey(0.19), grey(0.5)]
 
 
 def _given(given, names):

@@ -11,8 +11,9 @@ from ..model.families import FAMILIES
 from ._colors import palette, to_lab
 from ._mixture import Mixture
 from ._points import MAX_POINTS, points_of, source_of
-from ._points_display import PointsDisplay, chosen_features
-from ._style import counted
+from ._points_display import PointsDisplay, chosen_features, chosen_logs
+from ._style import is_dark
+from ._words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
     from numpy.typing import ArrayLike
 
-_PLAIN = to_lab([0.30, 0.34, 0.40])
+_PLAIN, _PLAIN_ON_DARK = to_lab([0.30, 0.34, 0.40]), to_lab([0.70, 0.74, 0.80])
 _UNKNOWN = to_lab([0.62, 0.62, 0.62])
 
 
@@ -65,6 +66,7 @@ class DataDisplay(PointsDisplay):
         features: Sequence[int | str] | None = None,
         feature_names: Sequence[str] | None = None,
         max_points: int = MAX_POINTS,
+        log: bool | Sequence[int | str] = False,
         ax: Axes | None = None,
         fig: Figure | SubFigure | None = None,
         legend: bool = True,
@@ -87,6 +89,9 @@ class DataDisplay(PointsDisplay):
             By default X's.
         max_points : int, default=1_000_000
             If there are more points, an even sample is drawn.
+        log : bool or list of int or str, default=False
+            Features, by number or name, whose axes are logarithmic; True: all of them. Points whose value there isn't
+            positive are counted as outside. Logarithmic axes that are passed as `ax` stay so.
         ax : Axes, default=None
             Axes for one or two features; by default those of a new figure.
         fig : Figure or SubFigure, default=None
@@ -106,7 +111,7 @@ class DataDisplay(PointsDisplay):
         """
         points = points_of(X, None, feature_names, max_points, sample_weight)
         mixture, words = None, ""
-        lab = np.broadcast_to(_PLAIN, (len(points), 3))
+        lab = np.broadcast_to(_PLAIN_ON_DARK if is_dark() else _PLAIN, (len(points), 3))
         if labels is not None:
             codes, names = _coded(labels, points)
             mixture = _gaussians(points, codes, names)
@@ -116,7 +121,8 @@ class DataDisplay(PointsDisplay):
         shown, choice = chosen_features(mixture, points.names, features)
         if mixture is not None:
             mixture = mixture.marginal(shown)
-        display = cls(points=points.only(shown), lab=lab, mixture=mixture, title=f"{points}{words}{choice}")
+        look = {"title": f"{points}{words}{choice}", "log": chosen_logs(log, points.names)[shown]}
+        display = cls(points=points.only(shown), lab=lab, mixture=mixture, **look)
         return display.plot(ax=ax, fig=fig, legend=legend)
 
 

@@ -4,9 +4,11 @@ import numpy as np
 
 from ..extras import needed
 from ._colors import palette
-from ._panels import LinePanel, PlanePanel, bounds_of
+from ._limits import bounds_of
+from ._panels import LinePanel, PlanePanel
 from ._points import mixed_colors
-from ._style import FAINT, INK, counted, nats, note, styled
+from ._style import faint, ink, note, styled
+from ._words import counted, nats
 
 _ELLIPSES = {2: (1.4, 1.0)}  # standard deviations: (line width, opacity); one ellipse per component halves the file
 _MOVING = 2  # z-order of the lowest artists that move: from it on, artists are drawn for each picture, others once
@@ -27,9 +29,11 @@ class Film:
         The points, with all features.
     size : (int, int)
         Width and height, pixels.
+    heading : str
+        What is shown.
     """
 
-    def __init__(self, run, points, features, values, size):
+    def __init__(self, run, points, features, values, size, heading=""):
         self._run, self._values, self._features = run, values, features
         self._colors = palette(len(run.mixtures[-1]))
         self._still = None
@@ -40,14 +44,14 @@ class Film:
             self.figure = figure(figsize=(size[0] / dpi, size[1] / dpi), dpi=dpi, layout="constrained")
             self.canvas = canvas(self.figure)
             left, right = self.figure.subplots(1, 2, width_ratios=(1.7, 1))
-            self._draw_mixture(left, points)
+            self._draw_mixture(left, points, heading)
             self._draw_curve(right)
             self.figure.draw_without_rendering()
             self.figure.set_layout_engine("none")  # axes must not move during the film
 
-    def _draw_mixture(self, ax, points):
+    def _draw_mixture(self, ax, points, heading):
         mixture = self._run.mixtures[-1].marginal(self._features)
-        bounds = bounds_of(points.values, mixture)
+        bounds = bounds_of(points.values, mixture, points.weights)
         self._is_line = len(points.names) == 1
         look = {"weights": points.weights}
         if self._is_line:
@@ -55,9 +59,10 @@ class Film:
             self.panel.show(mixture)  # fixes the axis for the last mixture
         else:
             self.panel = PlanePanel(ax, points.values, points.names, bounds, self._colors, ellipses=_ELLIPSES, **look)
-            note(ax, "ellipses at 2 standard deviations", above=False)
+            note(ax, f"ellipses at {mixture.ellipses_in_words(_ELLIPSES)}", above=False)
         missing = f"\n{points.omission}" if points.omission else ""
-        ax.set_title(f"{counted(len(mixture), 'component')}, {points}{missing}", loc="left", zorder=1)
+        heading = f"{heading}\n" if heading else ""
+        ax.set_title(f"{heading}{counted(len(mixture), 'component')}, {points}{missing}", loc="left", zorder=1)
 
     def _draw_curve(self, ax):
         n_iter, curve = self._run.n_iter, self._run.log_likelihood
@@ -70,9 +75,9 @@ class Film:
         ax.set(xlim=(-0.03 * right, 1.05 * right), ylim=(low - 0.07 * span, high + 0.1 * span))
         ax.set(xlabel="iteration", ylabel="log-likelihood, nats per point")
         ax.locator_params(axis="x", integer=True, nbins=6)
-        ax.axhline(curve[-1], color=FAINT, linewidth=0.6, linestyle="dashed", zorder=1)
-        (self._trace,) = ax.plot([], [], color=INK, linewidth=1.4, zorder=3)
-        (self._dot,) = ax.plot([], [], "o", color=INK, markersize=5, zorder=4)
+        ax.axhline(curve[-1], color=faint(), linewidth=0.6, linestyle="dashed", zorder=1)
+        (self._trace,) = ax.plot([], [], color=ink(), linewidth=1.4, zorder=3)
+        (self._dot,) = ax.plot([], [], "o", color=ink(), markersize=5, zorder=4)
         self._title = ax.set_title("iteration 0", loc="left")
 
     def show(self, moment):

@@ -6,12 +6,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from . import _legend
 from ._colors import palette
-from ._panels import LinePanel, PlanePanel, bounds_of
+from ._limits import bounds_of
+from ._panels import LinePanel, PlanePanel
 from ._points import MAX_POINTS, mixed_colors, points_of
 from ._points_display import chosen_features
 from ._run import moments, run_of
-from ._style import evenly, nats, own_figure, styled
+from ._style import align_titles, evenly, own_figure, size, styled
+from ._words import nats
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,6 +52,8 @@ class IterationDisplay:
     panels_ : list of PlanePanel or LinePanel
     n_iter_ : ndarray of int
         Iterations shown.
+    legend_ : Legend or None
+        What the ellipses mean, and the names of the components if they have any.
     """
 
     def __init__(self, *, run: Any, chosen: Any, points: Any, features: Any) -> None:
@@ -124,31 +129,36 @@ class IterationDisplay:
         n_columns = -(-n // n_rows)
         colors = palette(len(self.run.mixtures[-1]))
         with styled():
-            self.figure_ = own_figure(fig, 0.6 + 2.5 * n_columns, 0.5 + 2.1 * n_rows)
+            self.figure_ = own_figure(fig, 0.6 + 2.5 * n_columns, 0.7 + 2.1 * n_rows)
             grid = self.figure_.subplots(n_rows, n_columns, sharex=True, sharey=True, squeeze=False)
             for ax in grid.flat[n:]:
                 ax.set_axis_off()
             self.axes_ = grid.ravel()[:n]
             points = self.points.only(self.features)
-            bounds = bounds_of(points.values, self.run.mixtures[-1].marginal(self.features))
+            bounds = bounds_of(points.values, self.run.mixtures[-1].marginal(self.features), points.weights)
             self.panels_ = [
                 self._panel(*pair, points, bounds, colors) for pair in zip(self.axes_, self.chosen, strict=True)
             ]
             for ax in self.axes_:
                 ax.label_outer()
+            for row in grid:
+                align_titles(self.figure_, row)
+            parts = [_legend.names(self.run.mixtures[-1], colors)]
+            if len(points.names) == 2:
+                parts.append(_legend.ellipses(self.run.mixtures[-1], _ELLIPSES))
+            self.legend_ = _legend.of_figure(self.figure_, self.axes_, *parts)
             if points.weights is not None or points.omission:
-                self.figure_.suptitle(points.in_words, fontsize=9, x=0.01, ha="left")
+                self.figure_.suptitle(points.in_words, fontsize=size(9), x=0.01, ha="left")
         self.n_iter_ = self.run.n_iter[self.chosen]
         return self
 
     def _panel(self, ax, i, points, bounds, colors):
         mixture = self.run.mixtures[i].marginal(self.features)
+        look = {"share": 0.6, "weights": points.weights, "in_front": self.run.mixtures[-1].in_front()}
         if len(points.names) == 1:
-            look = {"share": 0.6, "weights": points.weights}
             panel = LinePanel(ax, points.values[:, 0], points.names[0], bounds[0], colors, **look)
         else:
-            look = {"share": 0.6, "ellipses": _ELLIPSES, "weights": points.weights}
-            panel = PlanePanel(ax, points.values, points.names, bounds, colors, **look)
+            panel = PlanePanel(ax, points.values, points.names, bounds, colors, ellipses=_ELLIPSES, **look)
             panel.cloud.paint(mixed_colors(self.run.models[i], self.points.values, self.run.order))
         panel.show(mixture)
         ax.set_title(f"iteration {self.run.n_iter[i]}: {nats(self.run.log_likelihood[i])}", loc="left")

@@ -7,18 +7,38 @@ import numpy as np
 from ..extras import needed
 from ._colors import NOISE
 from ._mixture import MASSES
-from ._style import INK, SHADES, point, shifted
+from ._panels import ELLIPSES
+from ._style import ink, paper, shades, shifted, size
+from ._words import decimals, point, shortened
 
-MOST = 12
-"""Components in a legend, at most: the heaviest."""
+_LONGEST = 28  # characters of a component's name
+_WIDEST = 84  # characters of the lines of a legend side by side
 
 
-def component_text(k, mixture):
-    """'0: weight 0.36, mean (2.04, 54.5)'; with a name '0 setosa: weight ...', or 'name: ...' if names are short."""
+def component_text(k, mixture, digits):
+    """'0: weight 0.36, mean (2.04, 54.5)'; with a name '0 setosa: weight ...', or 'name: ...' if names are short.
+
+    digits : sequence of int
+        Decimals of each feature.
+    """
+    return f"{name_of(k, mixture)}: weight {_weight(mixture.weights[k])}, mean {point(mixture.means[k], digits)}"
+
+
+def name_of(k, mixture):
+    """'0', '0 setosa', or the name alone if names are so short that they stand in the badges."""
     mark = mixture.marks[k]
-    head = mark if mixture.names is None or mixture.names[k] == mark else f"{mark} {mixture.names[k]}"
-    mean = point(mixture.means[k], mixture.deviations[k])
-    return f"{head}: weight {_weight(mixture.weights[k])}, mean {mean}"
+    is_number = mixture.names is None or mixture.names[k] == mark
+    return mark if is_number else f"{mark} {shortened(mixture.names[k], _LONGEST)}"
+
+
+def names(mixture, colors):
+    """(handles, texts) for the names of the components in front, if they have any beside what stands in the badges."""
+    if mixture.names is None or mixture.names == mixture.marks:
+        return [], []
+    line = needed("matplotlib.lines", "plot").Line2D
+    shown = np.flatnonzero(mixture.in_front())
+    handles = [line([], [], color=colors[k], marker="o", markersize=5, linestyle="none") for k in shown]
+    return handles, [name_of(k, mixture) for k in shown]
 
 
 def _weight(weight):
@@ -26,18 +46,18 @@ def _weight(weight):
 
 
 def entries(mixture, colors):
-    """(handles, texts) for a legend of the components, or of the heaviest `MOST` of them."""
+    """(handles, texts) for a legend of the components, or of the heaviest of them."""
     line = needed("matplotlib.lines", "plot").Line2D
-    shown = np.flatnonzero(~mixture.is_empty)
-    n_more, n_empty = max(0, len(shown) - MOST), len(mixture) - len(shown)
-    if n_more:
-        shown = np.sort(shown[np.argsort(-mixture.weights[shown], kind="stable")[:MOST]])
+    shown = np.flatnonzero(mixture.in_front())
+    n_empty = int(mixture.is_empty.sum())
+    n_more = len(mixture) - n_empty - len(shown)
     handles = [line([], [], color=colors[k], marker="o", markersize=5, linewidth=1.6) for k in shown]
-    texts = [component_text(k, mixture) for k in shown]
+    digits = decimals(mixture.means[shown], mixture.deviations[shown], mixture.weights[shown]) if len(shown) else []
+    texts = [component_text(k, mixture, digits) for k in shown]
     if mixture.noise is not None:
         handles.append(line([], [], color=NOISE, marker="o", markersize=5, linestyle="none"))
         texts.append(f"noise: weight {_weight(mixture.noise[0])}")
-    for number, what in (n_more, "more"), (n_empty, "empty"):
+    for number, what in (n_more, "more, faded"), (n_empty, "empty"):
         if number:
             handles.append(line([], [], linestyle="none"))
             texts.append(f"+ {number} {what}")
@@ -48,16 +68,32 @@ def lines(panel):
     """(handles, texts) for the rest: the sum in one dimension, ellipses and highest-density regions in two."""
     line = needed("matplotlib.lines", "plot").Line2D
     if not panel.ellipses:
-        return [line([], [], color=INK, linewidth=2.4)], ["all together"]
-    look = {"color": INK, "linewidth": 0.8}
-    handles = [line([], [], marker="o", markersize=8, fillstyle="none", linestyle="none", **look)]
-    texts = ["1, 2, 3 standard deviations"]
+        return [line([], [], color=ink(), linewidth=2.4)], ["all together"]
+    handles, texts = [_ellipses(line)], [panel.ellipses_in_words]
     if panel.contours is not None:
         texts.append(f"the densest {', '.join(f'{100 * mass:.0f}' for mass in MASSES)} % of the mixture")
         patch = needed("matplotlib.patches", "plot").Patch
-        shades = tuple(patch(facecolor=shade) for shade in SHADES[::-1])
-        handles.append(shades if panel.contours.filled else line([], [], linestyle="dashed", **look))
+        regions = tuple(patch(facecolor=shade) for shade in shades()[::-1])
+        outline = line([], [], linestyle="dashed", color=ink(), linewidth=0.8)
+        handles.append(regions if panel.contours.filled else outline)
     return handles, texts
+
+
+def lines_of_pairs(mixture):
+    """(handles, texts) for a corner plot: ellipses, and the sum on the diagonal."""
+    line = needed("matplotlib.lines", "plot").Line2D
+    return joined(ellipses(mixture, ELLIPSES), ([line([], [], color=ink(), linewidth=2)], ["all together"]))
+
+
+def ellipses(mixture, sigmas):
+    """(handles, texts) for ellipses at these numbers of standard deviations."""
+    line = needed("matplotlib.lines", "plot").Line2D
+    return [_ellipses(line)], [f"{mixture.ellipses_in_words(sigmas)} of a component"]
+
+
+def _ellipses(line):
+    look = {"color": ink(), "linewidth": 0.8}
+    return line([], [], marker="o", markersize=8, fillstyle="none", linestyle="none", **look)
 
 
 def omitted(points):
@@ -80,17 +116,30 @@ def below(ax, handles, texts):
         "bbox_transform": shifted(ax, -36),
         "borderaxespad": 0.0,
     }
-    return ax.legend(handles, texts, ncols=n_columns(len(texts)), handlelength=1.6, columnspacing=1.6, **place)
+    return ax.legend(handles, texts, ncols=n_columns(texts), handlelength=1.6, columnspacing=1.6, **place)
 
 
-def n_columns(n):
-    """Columns of a legend below the axes."""
-    return 1 if n == 1 else 2
+def n_columns(texts):
+    """Columns of a legend below the axes: two, if they are narrow enough."""
+    half = -(-len(texts) // 2)
+    wide = max(map(len, texts[:half]), default=0) + max(map(len, texts[half:]), default=0)
+    return 1 if len(texts) == 1 or wide > _WIDEST else 2
 
 
-def inches_below(n):
-    """Height of a legend of n entries below the axes, inches."""
-    return 0.2 + 0.18 * -(-n // n_columns(n))
+def inches_below(texts):
+    """Height of a legend with these texts below the axes, inches."""
+    return 0.2 + 0.18 * -(-len(texts) // n_columns(texts))
+
+
+def of_figure(fig, axes, *parts):
+    """A legend below all axes of a figure; in the first of the axes if the figure has no layout to make room for it."""
+    handles, texts = joined(*parts)
+    if not texts:
+        return None
+    if fig.get_layout_engine() is None:
+        return within(axes[0], handles, texts)
+    n_columns = max(1, min(len(texts), int(15 * fig.bbox.width / fig.dpi / size(1)) // (max(map(len, texts)) + 5)))
+    return fig.legend(handles, texts, loc="outside lower left", ncols=n_columns, handlelength=1.4, columnspacing=1.6)
 
 
 def within(ax, handles, texts):
@@ -100,8 +149,9 @@ def within(ax, handles, texts):
         texts,
         handlelength=1.4,
         handler_map=_side_by_side(),
-        fontsize=7,
+        fontsize=size(7),
         frameon=True,
+        facecolor=paper(),
         framealpha=0.85,
         edgecolor="none",
     )

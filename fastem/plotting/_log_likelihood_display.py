@@ -9,7 +9,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from ..fitting.report import ALL
 from ._colors import palette
-from ._style import FAINT, INK, counted, nats, own_axes, styled
+from ._style import faint, grey, ink, own_axes, size, styled
+from ._words import counted, nats
 
 if TYPE_CHECKING:
     from typing import Any, Self
@@ -171,10 +172,11 @@ class LogLikelihoodDisplay:
             self.ax_.set(xlabel="iteration", ylabel=self.bound)
             self.ax_.set_ylim(*self._range())
             self.ax_.locator_params(axis="x", integer=True)
+            self.ax_.margins(x=0.04)
             self.stages_ = self._mark_stages()
             self.ax_.set_title(self.title, loc="left")
             has_legend = self.stages_ or self.accelerated_ is not None
-            self.legend_ = self.ax_.legend(loc="lower right") if has_legend else None
+            self.legend_ = self.ax_.legend(loc="best") if has_legend else None
         return self
 
     def _line(self, i, color):
@@ -186,8 +188,8 @@ class LogLikelihoodDisplay:
                 x, y, marker=mark, markersize=3.5, color=color, linewidth=1.6, zorder=4, label=label
             )
             return line
-        (line,) = self.ax_.plot(x, y, color=FAINT, linewidth=0.9, alpha=0.7, zorder=2)
-        self.ax_.plot(x[-1:], y[-1:], "o", color=FAINT, markersize=3, zorder=2)
+        (line,) = self.ax_.plot(x, y, color=faint(), linewidth=0.9, alpha=0.7, zorder=2)
+        self.ax_.plot(x[-1:], y[-1:], "o", color=faint(), markersize=3, zorder=2)
         return line
 
     def _mark_accelerated(self):
@@ -206,16 +208,17 @@ class LogLikelihoodDisplay:
         x = np.linspace(first - 0.5 - 0.92 * width, first - 0.5 - 0.08 * width, len(self.stages))
         kinds = np.array([stage.name.split()[0] for stage in self.stages])
         y = np.array([stage.lower_bound for stage in self.stages])
-        self.ax_.axvspan(first - 0.5 - width, first - 0.5, color="#f0f0f0", linewidth=0, zorder=0)
-        self.ax_.set_xlim(first - 0.5 - width, last + 0.5)
+        self.ax_.axvspan(first - 0.5 - width, first - 0.5, color=grey(0.07), linewidth=0, zorder=0)
+        self.ax_.set_xlim(first - 0.5 - width, last + max(0.5, 0.04 * (last - first)))
         self.ax_.set_xticks([tick for tick in self.ax_.get_xticks() if first <= tick <= last])
         sizes = [stage.n_samples for stage in self.stages]
         span = f"{min(sizes):,}" if min(sizes) == max(sizes) else f"{min(sizes):,} to {max(sizes):,}"
-        look = {"ha": "center", "va": "bottom", "fontsize": 7, "color": INK}
+        look = {"ha": "center", "va": "bottom", "fontsize": size(7), "color": ink()}
         at = {"xytext": (0, 3), "textcoords": "offset points", "xycoords": ("data", "axes fraction")}
         self.ax_.annotate(f"search, on\n{span} points", (first - 0.5 - width / 2, 0), **at, **look)
+        look = {"color": ink(), "markersize": 4, "alpha": 0.75}
         return [
-            self.ax_.plot(x[kinds == kind], y[kinds == kind], mark, color=INK, markersize=4, alpha=0.75, label=label)[0]
+            self.ax_.plot(x[kinds == kind], y[kinds == kind], mark, label=label, **look)[0]
             for kind, (mark, label) in _MARKS.items()
             if (kinds == kind).any()
         ]

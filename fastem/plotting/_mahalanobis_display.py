@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.linalg import cholesky, solve_triangular
-from scipy.stats import beta, chi2
+from scipy.stats import beta, chi2, f, kstwo, kstwobign
 
 from .. import kernels
+from ..extras import needed
 from ._colors import palette
 from ._mixture import Mixture
 from ._points import MAX_POINTS, points_of, size_of, source_of
-from ._style import INK, counted, own_figure, styled
+from ._style import faint, grey, ink, own_figure, size, styled
+from ._words import counted, short, shortened
 
 if TYPE_CHECKING:
     from typing import Any, Self
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
 
 _MOST_COMPONENTS = 12
 _MOST_DOTS = 400
+_FAR = 3  # the axis is logarithmic beyond the band if a point lies more than that many times as far
+_FEWEST = 5  # points for which there is a p-value
+_LONGEST = 16  # characters of a component's name
 
 
 class MahalanobisDisplay:
@@ -34,12 +39,15 @@ class MahalanobisDisplay:
     freedom at (i - 1/2) / n. The band holds each distance with probability 95 % (pointwise) if the points are Gaussian:
     the i-th smallest of n uniform numbers is Beta(i, n + 1 - i). With very many points the band is too narrow to be
     seen; then the Kolmogorov distance, the largest difference between the two distribution functions, summarises the
-    deviation. A curve that ends above the diagonal means heavier tails. If components overlap, points in the tails
-    belong to other components, so curves end below it.
+    deviation. Its p-value is the probability that as many points of exactly this Gaussian deviate as much or more. If
+    the model was fitted to the same points, it is too large: then only a small one says something. Where a far point
+    would flatten all others, the axis is logarithmic beyond the band. A curve that ends above the diagonal means
+    heavier tails. If components overlap, points in the tails belong to other components, so curves end below it.
 
     The distance of a point that lacks values is that of its d observed features, for which chi-square has d degrees of
     freedom. It is drawn as the distance in D features that is exceeded with the same probability. Points without any
-    value are left out.
+    value are left out. Likewise a distance in a t distribution is drawn as one in a Gaussian that is as rare, so that
+    the diagonal means that the component has the right tails.
 
     Parameters
     ----------
@@ -125,6 +133,13 @@ class MahalanobisDisplay:
         labels[is_missing.all(axis=1)] = -1
         members = [np.flatnonzero(labels == k) for k in range(len(mixture))]
         distances = [_squared_distances(points.values[of], mixture, k) for k, of in enumerate(members)]
+        remark = _remark(is_missing)
+        if mixture.degrees is not None:
+            distances = [
+                _as_rare(values, nu, mixture.means.shape[1])
+                for values, nu in zip(distances, mixture.degrees, strict=True)
+            ]
+            remark = "distances drawn as those that are as rare in a Gaussian"
         order = [np.argsort(values, kind="stable") for values in distances]
         weights = None
         if points.weights is not None:
@@ -135,7 +150,7 @@ class MahalanobisDisplay:
             shown=np.sort(np.argsort(-mixture.weights, kind="stable")[:_MOST_COMPONENTS]),
             weights=weights,
             names=mixture.names,
-            remark=_remark(is_missing),
+            remark=remark,
         )
         return display.plot(fig=fig)
 
@@ -164,13 +179,13 @@ class MahalanobisDisplay:
             self.lines_, self.bands_ = [], []
             for ax, k in zip(self.axes_, self.shown, strict=True):
                 self._plot_one(ax, k, colors[k])
-            self.figure_.supxlabel(f"quantile of chi-square, {self._freedom()}", fontsize=9)
-            self.figure_.supylabel("squared Mahalanobis distance", fontsize=9)
+            self.figure_.supxlabel(f"quantile of chi-square, {self._freedom()}", fontsize=size(9))
+            self.figure_.supylabel("squared Mahalanobis distance", fontsize=size(9))
             heads = [self.remark] if self.remark else []
             if n < len(self.distances):
                 heads.insert(0, f"the heaviest {n} of {len(self.distances)} components")
             if heads:
-                self.figure_.suptitle("\n".join(heads), fontsize=9)
+                self.figure_.suptitle("\n".join(heads), fontsize=size(9))
         return self
 
     def _freedom(self):
@@ -180,20 +195,31 @@ class MahalanobisDisplay:
         distances = self.distances[k]
         n = len(distances)
         weights = np.ones(n) if self.weights is None else self.weights[k]
-        size, total, dots = size_of(n, weights), np.cumsum(weights), _dots(n)
-        rank = (total - weights / 2)[dots] / (total[-1] if n else 1) * size + 0.5
-        low, middle, high = (chi2.ppf(p, self.n_features) for p in _probabilities(rank, size))
+        effective, total, dots = size_of(n, weights), np.cumsum(weights), _dots(n)
+        rank = (total - weights / 2)[dots] / (total[-1] if n else 1) * effective + 0.5
+        low, middle, high = (chi2.ppf(p, self.n_features) for p in _probabilities(rank, effective))
         y = distances[dots]
-        self.bands_.append(ax.fill_between(middle, low, high, color="#e3e3e3", linewidth=0, zorder=1))
+        self.bands_.append(ax.fill_between(middle, low, high, color=grey(0.13), linewidth=0, zorder=1))
         end = 1.04 * max(middle[-1], y[-1]) if n else 1.0
-        ax.plot([0, end], [0, end], color=INK, linewidth=0.7, linestyle="dashed", zorder=2)
+        usual = 1.04 * max(middle[-1], high[-1]) if n else 1.0
+        if end > _FAR * usual:
+            _compress(ax, usual, end)
+        ax.plot([0, end], [0, end], color=ink(), linewidth=0.7, linestyle="dashed", zorder=2)
         self.lines_ += ax.plot(middle, y, "o", color=color, markersize=3, markeredgewidth=0, zorder=3)
         ax.set(xlim=(0, 1.04 * middle[-1] if n else 1), ylim=(0, end))
         of = "" if self.weights is None else f", weight {total[-1] if n else 0:,g}"
-        ax.set_title(f"{self.names[k]}: {counted(n, 'point')}{of}", loc="left")
-        text = f"Kolmogorov distance {_kolmogorov(distances, weights, self.n_features):.3f}" if n else "no points"
-        ax.annotate(text, (0.04, 0.97), xycoords="axes fraction", va="top", fontsize=7)
-        ax.locator_params(nbins=4)
+        ax.set_title(f"{shortened(self.names[k], _LONGEST)}: {counted(n, 'point')}{of}", loc="left", pad=size(14))
+        text = self._deviation(distances, weights, effective) if n else "no points"
+        ax.annotate(text, (0, 1), (0, 3), "axes fraction", "offset points", va="bottom", fontsize=size(7))
+        ax.locator_params(axis="x", nbins=4)
+        if ax.get_yscale() == "linear":
+            ax.locator_params(axis="y", nbins=4)
+
+    def _deviation(self, distances, weights, n):
+        """'Kolmogorov distance 0.059, p = 0.21'; without p for so few points that any model fits them."""
+        distance = _kolmogorov(distances, weights, self.n_features)
+        p = f", {_p_value(distance, n)}" if n >= max(_FEWEST, self.n_features + 2) else ""
+        return f"Kolmogorov distance {distance:.3f}{p}"
 
 
 def _dots(n):
@@ -215,6 +241,37 @@ def _kolmogorov(distances, weights, n_features):
     return max((total / total[-1] - expected).max(), (expected - (total - weights) / total[-1]).max())
 
 
+def _p_value(distance, n):
+    """'p = 0.21': how often n points of the component itself have a Kolmogorov distance as large as this one."""
+    p = kstwo.sf(distance, n) if n == int(n) else kstwobign.sf(distance * np.sqrt(n))
+    return "p < 0.001" if p < 0.001 else f"p = {p:.2g}" if p < 0.1 else f"p = {p:.2f}"
+
+
+def _compress(ax, usual, end):
+    """Make the vertical axis logarithmic beyond what is usual; that keeps the lower half."""
+    decades = np.log10(end / usual)
+    ax.set_yscale("symlog", linthresh=usual, linscale=decades)
+    ticks = needed("matplotlib.ticker", "plot")
+    linear = ticks.MaxNLocator(3).tick_values(0, usual)
+    exponents = np.arange(np.floor(np.log10(usual)), np.ceil(np.log10(end)) + 1)
+    exponents = exponents[:: max(1, round(len(exponents) / 4))]
+    beyond = np.multiply.outer(10.0**exponents, [1] if decades > 2 else [1, 2, 5]).ravel()
+    ax.set_yticks([*linear[(linear >= 0) & (linear <= usual)], *beyond[(beyond > 1.3 * usual) & (beyond <= end)]])
+    ax.yaxis.set_major_formatter(ticks.FuncFormatter(lambda y, _: short(f"{y:.0e}") if y >= 1e4 else f"{y:g}"))
+    ax.yaxis.set_minor_locator(ticks.NullLocator())
+    ax.axhline(usual, color=faint(), linewidth=0.6, linestyle="dotted", zorder=1)
+    ax.annotate(
+        "logarithmic above",
+        (1, usual),
+        (-2, 2),
+        ("axes fraction", "data"),
+        "offset points",
+        ha="right",
+        fontsize=size(6),
+        color=faint(),
+    )
+
+
 def _squared_distances(X, mixture, k):
     """Squared distances of points from component k; of incomplete ones what is as rare in all features."""
     n_features, distances = X.shape[1], np.empty(len(X))
@@ -228,6 +285,17 @@ def _squared_distances(X, mixture, k):
             tail = chi2.sf(distances[rows], np.count_nonzero(observed))
             distances[rows] = chi2.isf(np.maximum(tail, np.finfo(float).tiny), n_features)
     return distances
+
+
+def _as_rare(squares, degrees, n_features):
+    """Squared distances in a Gaussian that are exceeded with the same probability as these in a t distribution.
+
+    A t distribution's squared distance over the number of features has the F distribution.
+    """
+    if np.isinf(degrees):
+        return squares
+    tail = f.sf(squares / n_features, n_features, degrees)
+    return chi2.isf(np.maximum(tail, np.finfo(float).tiny), n_features)
 
 
 def _remark(is_missing):

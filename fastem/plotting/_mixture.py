@@ -1,17 +1,23 @@
 """A mixture for drawing: its marginals, and its densities in one or two features."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from scipy.special import logsumexp, softmax
 
 from ..model.families import FAMILIES
+from ..model.families.student import log_density_at
 from ..model.noise import Noise
 
 MASSES = (0.5, 0.9, 0.99)
 """Probabilities of the highest-density regions whose contours are drawn."""
 
+MOST = 10
+"""Components that stand in front, at most: the heaviest. The others are faded, and have no line in the legend."""
+
 _BLOCK = 1 << 22  # densities of components computed at a time
+_WIDEST = 1e6  # deviations: radius of an ellipse, at most
+_GAUSSIAN = 1e8  # degrees of freedom that points are drawn with in place of more
 _SHORT = 3  # characters of a name that fit in the marker of a component's mean
 
 
@@ -30,6 +36,8 @@ class Mixture:
         Names of the components, if they have any besides their numbers.
     noise : (float, model.noise.Noise) or None
         Weight of the noise component, and the box that it fills; the weights then sum to 1 less that.
+    degrees : ndarray of shape (K,) or None
+        Degrees of freedom of t distributions, whose scales `covariances` then are; None for Gaussians.
     """
 
     weights: np.ndarray
@@ -38,20 +46,23 @@ class Mixture:
     is_empty: np.ndarray = None
     names: list = None
     noise: tuple = None
+    degrees: np.ndarray = None
     factors: np.ndarray = field(init=False, repr=False)
 
     @classmethod
     def of(cls, model):
         """The mixture of a fitted model."""
         means = np.asarray(model.means_, dtype=np.float64)
-        covariances = np.asarray(model.covariances_, dtype=np.float64)
+        covariances = np.asarray(getattr(model, model._covariances), dtype=np.float64)
         matrices = FAMILIES[model.covariance_type].matrices(covariances, *means.shape)
         is_empty = None
         if hasattr(model, "mean_precision_"):
             is_empty = model.mean_precision_ - model.mean_precision_prior_ < 1
         names = list(model.component_names_) if hasattr(model, "component_names_") else None
+        degrees = None if model._tails is None else np.asarray(model._tails, dtype=np.float64)
         noise = (model.noise_weight_, Noise(model.noise_box_)) if hasattr(model, "noise_box_") else None
-        return cls(np.asarray(model.weights_, dtype=np.float64), means, np.asarray(matrices), is_empty, names, noise)
+        arrays = np.asarray(model.weights_, dtype=np.float64), means, np.asarray(matrices)
+        return cls(*arrays, is_empty, names, noise, degrees)
 
     def __post_init__(self):
         # `_factors` handles singular matrices, too, in one or two features; Cholesky's method fails for them.
@@ -69,9 +80,23 @@ class Mixture:
             return self.names
         return [str(k) for k in range(len(self))]
 
+    def in_front(self, most=MOST):
+        """Which components stand in front: all, or the `most` heaviest if there are more; bool, (K,)."""
+        shown = np.flatnonzero(~self.is_empty)
+        if len(shown) > most:
+            shown = shown[np.argsort(-self.weights[shown], kind="stable")[:most]]
+        return np.isin(np.arange(len(self)), shown)
+
+    def ellipses_in_words(self, sigmas):
+        """What the ellipses over two features at these numbers of standard deviations are, and what they hold."""
+        held = ", ".join(f"{100 * -np.expm1(-(sigma**2) / 2):.0f}" for sigma in sigmas)
+        if self.degrees is not None:
+            return f"coverages: {held} %"
+        return f"{', '.join(f'{sigma:g}' for sigma in sigmas)} standard deviations: {held} %"
+
     @property
     def deviations(self):
-        """Standard deviation of each feature in each component, (K, D)."""
+        """Standard deviation of each feature in each component, of t distributions the root of the scale, (K, D)."""
         return np.sqrt(np.maximum(np.diagonal(self.covariances, axis1=1, axis2=2), 0.0))
 
     def marginal(self, features):
@@ -79,22 +104,38 @@ class Mixture:
         features = np.asarray(features)
         covariances = self.covariances[:, features[:, None], features]
         noise = None if self.noise is None else (self.noise[0], self.noise[1].over(features))
-        return Mixture(self.weights, self.means[:, features], covariances, self.is_empty, self.names, noise)
+        return replace(self, means=self.means[:, features], covariances=covariances, noise=noise)
 
     def reordered(self, order):
         """The same mixture with its components in this order."""
         names = self.names and [self.names[k] for k in order]
+        degrees = None if self.degrees is None else self.degrees[order]
         arrays = self.weights[order], self.means[order], self.covariances[order], self.is_empty[order]
-        return Mixture(*arrays, names, self.noise)
+        return Mixture(*arrays, names, self.noise, degrees)
 
     def toward(self, other, share):
         """The parameters interpolated linearly between this mixture (share 0) and another one (share 1)."""
         parts = ((self.weights, other.weights), (self.means, other.means), (self.covariances, other.covariances))
         arrays = ((1 - share) * before + share * after for before, after in parts)
-        return Mixture(*arrays, self.is_empty, self.names, self.noise)
+        degrees = None
+        if self.degrees is not None:
+            degrees = 1 / ((1 - share) / self.degrees + share / other.degrees)
+        return Mixture(*arrays, self.is_empty, self.names, self.noise, degrees)
+
+    def radius(self, k, sigma):
+        """Radius, in deviations, of the ellipse over two features that holds as much as a Gaussian's at `sigma`.
+
+        A t distribution in two dimensions holds 1 - (1 + r**2 / nu)**(-nu / 2) within r (its r**2 / 2 has the F
+        distribution with 2 and nu degrees of freedom), a Gaussian 1 - exp(-r**2 / 2).
+        """
+        if self.degrees is None or np.isinf(self.degrees[k]):
+            return sigma
+        with np.errstate(over="ignore"):
+            r = np.sqrt(self.degrees[k] * np.expm1(sigma**2 / self.degrees[k]))
+        return min(float(r), _WIDEST)
 
     def log_densities(self, X):
-        """log(weight_k N(x; mean_k, covariance_k)) at points of one or two features, (n, K)."""
+        """log(weight_k density_k(x)) at points of one or two features, (n, K)."""
         X = np.asarray(X, dtype=np.float64)
         with np.errstate(over="ignore"):  # points far from a component without width
             z = (X[:, None, 0] - self.means[:, 0]) / self.factors[:, 0, 0]
@@ -105,7 +146,10 @@ class Mixture:
                 log_scales = log_scales + np.log(self.factors[:, 1, 1])
         with np.errstate(divide="ignore"):
             log_weights = np.log(self.weights)
-        return log_weights - 0.5 * squares - log_scales - 0.5 * X.shape[1] * np.log(2 * np.pi)
+        constants = log_weights - log_scales - 0.5 * X.shape[1] * np.log(2 * np.pi)
+        if self.degrees is None:
+            return constants - 0.5 * squares
+        return constants + log_density_at(squares, self.degrees, X.shape[1])
 
     def log_density(self, X):
         """Log-density of the mixture, noise included, at points of one or two features, (n,) nats."""
@@ -140,6 +184,9 @@ class Mixture:
             variances = np.append(variances, box.by_features[2, 1])
         shares = softmax(densities, axis=1)
         mean = np.sum(shares * means, axis=1)
+        if self.degrees is not None:  # of a t distribution with nu + 1 degrees of freedom, whose scale grows with z
+            more = np.where(self.degrees > 1, self.degrees - 1, np.nan)
+            variances = variances * np.where(np.isinf(self.degrees), 1.0, (self.degrees + z**2) / more)
         squares = variances + (means - mean[:, None]) ** 2
         return mean, np.sqrt(np.sum(shares * squares, axis=1))
 
@@ -152,6 +199,9 @@ class Mixture:
         counts = rng.multinomial(n_points, self.weights / self.weights.sum())
         k = np.repeat(np.arange(len(self)), counts)
         standard = rng.standard_normal((n_points, self.means.shape[1], 1))
+        if self.degrees is not None:
+            nu = np.minimum(self.degrees, _GAUSSIAN)[k]
+            standard *= np.sqrt(nu / rng.chisquare(nu))[:, None, None]
         X = self.means[k] + (self.factors[k] @ standard)[:, :, 0]
         return np.quantile(self.log_density(X), 1 - np.asarray(masses))
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from ._mixture import Mixture
 from ._points import MAX_POINTS, mean_log_likelihood, mixed_colors, points_of
-from ._points_display import PointsDisplay, chosen_features
-from ._style import counted, nats
+from ._points_display import PointsDisplay, chosen_features, chosen_logs
+from ._words import counted, nats
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,13 +25,17 @@ class MixtureDisplay(PointsDisplay):
 
     With one feature it shows a histogram, the density of each component times its weight, and their sum. With two it
     shows the points in the colours of their components, mixed by responsibility; ellipses at 1, 2 and 3 standard
-    deviations; and the highest-density regions that hold 50, 90 and 99 % of the mixture, shaded under few points and
-    outlined over many. With more it shows the marginal mixture of each pair of features, and of each single feature on
-    the diagonal; colours are by all features.
+    deviations (of t distributions, those that hold as much: 39, 86 and 99 %); and the highest-density regions that hold
+    50, 90 and 99 % of the mixture, shaded under few points and outlined over many. With more it shows the marginal
+    mixture of each pair of features, and of each single feature on the diagonal; colours are by all features.
 
     More than 5,000 points are drawn as an image. Each cell has the mean colour of its points, and its opacity grows
-    with the logarithm of their number. The axes hold all ellipses and all points, except that the outermost 0.1 % on
-    each side are left out if they lie far off; the picture gives their number.
+    with the logarithm of their number. The axes hold all ellipses and all points, but for the outermost 0.1 % on each
+    side if these lie far off, and for strays that would hide all others: up to 3 % of the points, more than 10 times as
+    far apart as the rest. A corner says how many points and means lie outside. Of more than 10 components the heaviest
+    10 stand in front; the others are faded. Components much narrower than a bar don't stretch the axis of a density.
+
+    Colours of text, lines and the background are those of matplotlib's style, as are sizes that it sets.
 
     Parameters
     ----------
@@ -81,6 +85,7 @@ class MixtureDisplay(PointsDisplay):
         features: Sequence[int | str] | None = None,
         feature_names: Sequence[str] | None = None,
         max_points: int = MAX_POINTS,
+        log: bool | Sequence[int | str] = False,
         ax: Axes | None = None,
         fig: Figure | SubFigure | None = None,
         legend: bool = True,
@@ -101,6 +106,9 @@ class MixtureDisplay(PointsDisplay):
             By default those seen in `fit`, or those of X.
         max_points : int, default=1_000_000
             If there are more points, an even sample is drawn.
+        log : bool or list of int or str, default=False
+            Features, by number or name, whose axes are logarithmic; True: all of them. Points whose value there isn't
+            positive are counted as outside. Logarithmic axes that are passed as `ax` stay so.
         ax : Axes, default=None
             Axes for one or two features; by default those of a new figure.
         fig : Figure or SubFigure, default=None
@@ -123,9 +131,10 @@ class MixtureDisplay(PointsDisplay):
         mixture = Mixture.of(model)
         shown, words = chosen_features(mixture, points.names, features)
         title = (
-            f"{counted(len(mixture), 'component')}, {model.covariance_type} covariance, {points}{words}\n"
+            f"{counted(len(mixture), 'component')}, {model._form}, {points}{words}\n"
             f"log-likelihood {nats(mean_log_likelihood(model, points.values, points.weights))} nats per point"
         )
         lab = mixed_colors(model, points.values)
-        display = cls(points=points.only(shown), lab=lab, mixture=mixture.marginal(shown), title=title)
+        logs = chosen_logs(log, points.names)[shown]
+        display = cls(points=points.only(shown), lab=lab, mixture=mixture.marginal(shown), title=title, log=logs)
         return display.plot(ax=ax, fig=fig, legend=legend)

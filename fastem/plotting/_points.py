@@ -1,4 +1,4 @@
-"""The points of a picture, a model's responsibilities for them, and limits of the axes."""
+"""The points of a picture, and a model's responsibilities for them."""
 
 from dataclasses import dataclass, replace
 
@@ -12,7 +12,7 @@ from ..sources import ArraySource
 from ..sources.annotations import Annotations
 from ..sources.incomplete import incomplete_rows
 from ._colors import NOISE, palette, to_lab
-from ._style import counted
+from ._words import counted
 
 MAX_POINTS = 1_000_000
 _BLOCK = 1 << 22  # responsibilities computed at a time
@@ -172,35 +172,6 @@ def mean_log_likelihood(model, values, weights=None):
     return total / n_points
 
 
-def limits(values, *intervals):
-    """Lower and upper limit of an axis, which includes the intervals and all points or all but the outermost 0.1 %.
-
-    The outermost 0.1 % on each side are left out if including them makes the axis more than 1.5 times as long.
-
-    Parameters
-    ----------
-    values : ndarray of shape (n,)
-        Without NaN.
-    *intervals : (ndarray, ndarray)
-        Lower and upper ends of intervals that the axis must include.
-    """
-    least, most = values.min(initial=np.inf), values.max(initial=-np.inf)
-    low, high = least, most
-    if len(values) > 2:
-        edge = int(0.001 * len(values)) + 1
-        low, high = np.partition(values, (edge, len(values) - 1 - edge))[[edge, len(values) - 1 - edge]]
-    low = min([low, *(np.min(lower) for lower, _ in intervals)])
-    high = max([high, *(np.max(upper) for _, upper in intervals)])
-    if not np.isfinite([low, high]).all():  # no value and no interval
-        return 0.0, 1.0
-    if max(high, most) - min(low, least) <= 1.5 * (high - low):
-        low, high = min(low, least), max(high, most)
-    margin = 0.04 * (high - low)
-    if not margin > 8 * np.finfo(float).eps * max(abs(low), abs(high)):
-        margin = max(abs(low) * 1e-3, 1e-3)
-    return low - margin, high + margin
-
-
 def size_of(n, weights=None):
     """The effective number of points: n without weights; the sum of integer weights, which are multiplicities.
 
@@ -210,11 +181,3 @@ def size_of(n, weights=None):
         return n
     total = weights.sum()
     return float(total if (weights == np.rint(weights)).all() else total**2 / np.sum(weights**2))
-
-
-def n_outside(values, *bounds):
-    """Number of points outside the axes; `bounds` holds a pair of limits for each column."""
-    inside = np.ones(len(values), dtype=bool)
-    for column, (low, high) in zip(values.T, bounds, strict=True):
-        inside &= (column >= low) & (column <= high)
-    return len(values) - int(np.count_nonzero(inside))

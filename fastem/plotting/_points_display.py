@@ -10,8 +10,9 @@ import numpy as np
 from . import _legend
 from ._colors import palette, to_rgb
 from ._corner import corner
+from ._limits import bounds_of
 from ._mixture import most_separating
-from ._panels import LinePanel, PlanePanel, bounds_of
+from ._panels import LinePanel, PlanePanel
 from ._style import own_axes, styled
 
 if TYPE_CHECKING:
@@ -36,12 +37,15 @@ class PointsDisplay:
     mixture : Mixture or None
         The marginal of the features shown.
     title : str
+    log : bool or ndarray of bool, default=False
+        Which of the features have logarithmic axes.
     """
 
     with_contours = False
 
-    def __init__(self, *, points: Any, lab: Any, mixture: Any = None, title: Any = "") -> None:
+    def __init__(self, *, points: Any, lab: Any, mixture: Any = None, title: Any = "", log: Any = False) -> None:
         self.points, self.lab, self.mixture, self.title = points, lab, mixture, title
+        self.log = np.broadcast_to(np.asarray(log, dtype=bool), len(points.names))
 
     def plot(self, *, ax: Axes | None = None, fig: Figure | SubFigure | None = None, legend: bool = True) -> Self:
         """Draw it.
@@ -66,20 +70,25 @@ class PointsDisplay:
             title = f"{title}\n{self.points.omission}"
         with styled():
             if len(self.points.names) > 2:
-                handles = handles and _legend.joined(handles, _legend.omitted(self.points))
-                drawn = corner(fig, self.mixture, self.points, self.lab, colors, title=title, handles=handles)
+                parts = handles and (handles, _legend.lines_of_pairs(self.mixture), _legend.omitted(self.points))
+                look = {"title": title, "handles": parts and _legend.joined(*parts), "logs": self.log}
+                drawn = corner(fig, self.mixture, self.points, self.lab, colors, **look)
                 self.figure_, self.axes_, self.panels_, self.legend_ = drawn
             else:
                 self._plot_one(ax, colors, title, handles)
         return self
 
     def _plot_one(self, ax, colors, title, handles):
-        n_lines = 1 + self.with_contours + bool(self.points.omission)
-        space = 0 if handles is None else _legend.inches_below(len(handles[0]) + n_lines)
+        texts = [] if handles is None else [*handles[1], *[""] * (1 + self.with_contours + bool(self.points.omission))]
+        space = 0 if handles is None else _legend.inches_below(texts)
         is_own = ax is None
         self.ax_ = own_axes(ax, 6.0, 4.0 + space)
         self.figure_ = self.ax_.figure
-        bounds = bounds_of(self.points.values, self.mixture)
+        scales = (self.ax_.set_xscale, self.ax_.set_yscale)[: len(self.log)]
+        for set_scale in (each for each, is_log in zip(scales, self.log, strict=True) if is_log):
+            set_scale("log")
+        logs = [scale == "log" for scale in (self.ax_.get_xscale(), self.ax_.get_yscale())][: len(scales)]
+        bounds = bounds_of(self.points.values, self.mixture, self.points.weights, logs)
         panel = draw_panel(self.ax_, self.mixture, self.points, self.lab, bounds, colors, self.with_contours)
         self.panels_, self.points_ = [panel], panel.points
         self.ellipses_, self.contours_ = panel.ellipses, panel.contours
@@ -93,14 +102,15 @@ class PointsDisplay:
 
 def draw_panel(ax, mixture, points, lab, bounds, colors, with_contours=True):
     """Draw points, and a mixture or None, on axes for one or two features; return the panel."""
+    look = {"weights": points.weights, "in_front": None if mixture is None else mixture.in_front()}
     if len(points.names) == 1:
-        panel = LinePanel(ax, points.values[:, 0], points.names[0], bounds[0], colors, weights=points.weights)
+        panel = LinePanel(ax, points.values[:, 0], points.names[0], bounds[0], colors, **look)
         if mixture is not None:
             panel.show(mixture)
         if len(points) <= _RUG:
             panel.show_rug(points.values[:, 0], to_rgb(lab))
         return panel
-    panel = PlanePanel(ax, points.values, points.names, bounds, colors, weights=points.weights)
+    panel = PlanePanel(ax, points.values, points.names, bounds, colors, **look)
     panel.cloud.paint(lab)
     if mixture is not None:
         if with_contours:
@@ -119,6 +129,13 @@ def chosen_features(mixture, names, features, most=MOST_FEATURES):
     if mixture is None:
         return np.arange(most), f"\nthe first {most} of {len(names)} features"
     return most_separating(mixture, most), f"\n{most} of {len(names)} features, which separate the components most"
+
+
+def chosen_logs(log, names):
+    """Which features have logarithmic axes, bool, (D,): all, none, or those listed by number or name."""
+    if isinstance(log, bool | np.bool_):
+        return np.full(len(names), bool(log))
+    return np.isin(np.arange(len(names)), chosen_features(None, names, log)[0])
 
 
 def _feature(feature, names):

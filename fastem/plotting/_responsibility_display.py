@@ -8,14 +8,16 @@ import numpy as np
 from scipy.special import entr, softmax
 
 from ..extras import needed
+from . import _legend
 from ._cloud import FEW
 from ._colors import NOISE, palette, to_lab, to_rgb
-from ._legend import MOST as _MOST
+from ._limits import bounds_of
 from ._mixture import Mixture
-from ._panels import LinePanel, PlanePanel, bounds_of
+from ._panels import LinePanel, PlanePanel
 from ._points import MAX_POINTS, points_of, responsibilities
 from ._points_display import chosen_features
-from ._style import INK, own_figure, styled
+from ._style import align_titles, ink, is_dark, own_figure, size, styled
+from ._words import fitted, shortened
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +29,9 @@ if TYPE_CHECKING:
     from ..sources.typing import Points
 
 _UNSURE = "#d6d6da", "#8c6bb1", "#3f0a46"  # from sure to unsure: ever darker, also for colour-blind readers
+_UNSURE_ON_DARK = "#46464c", "#9a7cc0", "#f3d9ff"  # ever lighter
 _ELLIPSES = {2: (0.9, 0.8)}
+_LONGEST = 20  # characters of a name
 _HEADS = "most probable component", "mixed by responsibility", "entropy of the responsibilities"
 _LINE_HEADS = _HEADS[0], "responsibilities", _HEADS[2]
 
@@ -59,6 +63,8 @@ class ResponsibilityDisplay:
     panels_ : list
         The `PlanePanel` of each axes; with one feature, the artists drawn on each.
     colorbar_ : Colorbar or None
+    legend_ : Legend
+        The components of a histogram; in a plane their names, if they have any, and what the ellipses mean.
     """
 
     def __init__(self, *, mixture: Any, points: Any, labels: Any, lab: Any, entropy: Any) -> None:
@@ -135,15 +141,16 @@ class ResponsibilityDisplay:
         colors = palette(len(self.mixture))
         is_line = len(self.points.names) == 1
         with styled():
-            self.figure_ = own_figure(fig, 10.0, 3.5)
+            self.figure_ = own_figure(fig, 10.0, 3.5 if is_line else 3.7)
             self.axes_ = self.figure_.subplots(1, 3, sharex=True, sharey=not is_line)
-            bounds = bounds_of(self.points.values, self.mixture)
-            self.colorbar_ = None
+            bounds = bounds_of(self.points.values, self.mixture, self.points.weights)
+            self.colorbar_ = self.legend_ = None
             (self._plot_line if is_line else self._plot_plane)(bounds, colors)
             for ax, head in zip(self.axes_, _LINE_HEADS if is_line else _HEADS, strict=True):
                 ax.set_title(head, loc="left")
+            align_titles(self.figure_, self.axes_)
             if self.points.weights is not None or self.points.omission:
-                self.figure_.suptitle(self.points.in_words, fontsize=9, x=0.01, ha="left")
+                self.figure_.suptitle(self.points.in_words, fontsize=size(9), x=0.01, ha="left")
         return self
 
     def _plot_plane(self, bounds, colors):
@@ -155,7 +162,8 @@ class ResponsibilityDisplay:
         self.panels_ = []
         for ax, each, color in zip(self.axes_, values, color_of, strict=True):
             xy, weights = self.points.values[on_top], self.points.weights
-            look = {"share": 0.7, "ellipses": _ELLIPSES, "weights": None if weights is None else weights[on_top]}
+            look = {"share": 0.7, "ellipses": _ELLIPSES, "in_front": self.mixture.in_front()}
+            look["weights"] = None if weights is None else weights[on_top]
             panel = PlanePanel(ax, xy, self.points.names, bounds, colors, **look)
             panel.cloud.paint(each[on_top], color)
             panel.show(self.mixture)
@@ -164,32 +172,38 @@ class ResponsibilityDisplay:
             ax.set_ylabel("")
         self.colorbar_ = self.figure_.colorbar(mappable, ax=self.axes_[2], label="nats", fraction=0.06, pad=0.03)
         self.colorbar_.outline.set_visible(False)
+        parts = _legend.names(self.mixture, colors), _legend.ellipses(self.mixture, _ELLIPSES)
+        self.legend_ = _legend.of_figure(self.figure_, self.axes_, *parts)
 
     def _entropy_colors(self):
         colors, cm = needed("matplotlib.colors", "plot"), needed("matplotlib.cm", "plot")
         most = max(np.log(2), self.entropy.max())
-        return cm.ScalarMappable(colors.Normalize(0, most), colors.LinearSegmentedColormap.from_list("unsure", _UNSURE))
+        unsure = colors.LinearSegmentedColormap.from_list("unsure", _UNSURE_ON_DARK if is_dark() else _UNSURE)
+        return cm.ScalarMappable(colors.Normalize(0, most), unsure)
 
     def _plot_line(self, bounds, colors):
         hard, soft, unsure = self.axes_
         x, name = self.points.values[:, 0], self.points.names[0]
         panel = LinePanel(hard, x, name, bounds[0], colors, share=0.7, weights=self.points.weights)
-        colors, names = _colors_of(self.mixture), [*(self.mixture.names or self.mixture.marks)]
+        name = fitted(name, 0.7)
+        colors = _colors_of(self.mixture)
         by_label = self._stack(hard, panel, x, colors)
-        grid = np.linspace(*bounds[0], 600)
+        grid = panel.abscissae(self.mixture)
         densities = self.mixture.log_densities(grid[:, None])
         if self.mixture.noise is not None:
-            densities, names = (
-                np.pad(densities, ((0, 0), (0, 1)), constant_values=self.mixture.log_noise),
-                [*names, "noise"],
-            )
+            densities = np.pad(densities, ((0, 0), (0, 1)), constant_values=self.mixture.log_noise)
         shares = softmax(densities, axis=1)
         lines = [soft.plot(grid, share, color=color)[0] for share, color in zip(shares.T, colors, strict=True)]
         soft.set(xlabel=name, ylabel="responsibility", ylim=(0, 1.02))
         entropy = entr(shares).sum(axis=1)
-        (curve,) = unsure.plot(grid, entropy, color=INK)
+        (curve,) = unsure.plot(grid, entropy, color=ink())
         unsure.set(xlabel=name, ylabel="nats", ylim=(0, 1.05 * max(np.log(2), entropy.max())))
-        hard.legend(by_label[:_MOST], names[:_MOST], ncols=2, handlelength=1.0)
+        shown = np.flatnonzero(self.mixture.in_front())
+        names = [shortened(name, _LONGEST) for name in self.mixture.names or self.mixture.marks]
+        if self.mixture.noise is not None:
+            shown, names = [*shown, len(names)], [*names, "noise"]
+        look = {"ncols": 1 if max(map(len, names)) > 6 else 2, "handlelength": 1.0}
+        self.legend_ = hard.legend([by_label[k] for k in shown], [names[k] for k in shown], **look)
         self.panels_ = [by_label, lines, [curve]]
 
     def _stack(self, ax, panel, x, colors):

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ._colors import palette
+from ._differences import DifferenceScale
 from ._end_labels import label_ends
-from ._style import INK, own_axes, styled
+from ._style import ink, own_axes, styled
+from ._words import counted
 
 if TYPE_CHECKING:
     from typing import Any, Self
@@ -25,9 +27,10 @@ _MOST_IN_LEGEND = 8
 class SelectionDisplay:
     """Model selection: use `from_results` to make one.
 
-    There is a curve for each covariance type, and a ring about the best model. Models that failed are gaps. A cross
-    marks status 'collapsed', a hollow marker any other status that isn't 'ok'. The best is one that is 'ok', or a
-    collapsed one if there is none.
+    There is a curve for each covariance type, and a ring about the best model. If the worst models would squash the
+    others, the axis shows differences to the best, on a logarithmic scale where they are large. Models that failed are
+    gaps. A cross marks status 'collapsed', a hollow marker any other status that isn't 'ok'. The best is one that is
+    'ok', or a collapsed one if there is none.
 
     Parameters
     ----------
@@ -140,19 +143,25 @@ class SelectionDisplay:
             This one, with its attributes set.
         """
         types = list(dict.fromkeys(self.covariance_type))
+        self.best_ = self._best()
+        self._scale = self._scale_of()
         with styled():
             self.ax_ = own_axes(ax, 5.4, 3.6)
             self.figure_ = self.ax_.figure
             self.lines_ = {name: self._curve(name, *look) for name, look in zip(types, _looks(len(types)), strict=True)}
-            self.best_ = self._mark_best()
+            self._mark_best()
             better = "higher" if self.greater_is_better else "lower"
             name = self.criterion.upper() if len(self.criterion) <= 3 else self.criterion
-            self.ax_.set(xlabel="components", ylabel=f"{name} (the {better} the better)")
+            label = f"{name} (the {better} the better)" if self._scale is None else f"{name}, difference to the best"
+            self.ax_.set(xlabel="components", ylabel=label)
             self.ax_.locator_params(axis="x", integer=True)
             self.ax_.margins(x=0.04, y=0.08)
-            if self.is_collapsed.any():
+            if self._scale is not None:
+                self._scale.apply(self.ax_)
+            elif self.is_collapsed.any():
                 self.ax_.set_ylim(*self._limits())
-                self.ax_.plot([], [], _COLLAPSED, color=INK, markersize=4.5, label="collapsed")
+            if self.is_collapsed.any():
+                self.ax_.plot([], [], _COLLAPSED, color=ink(), markersize=4.5, label="collapsed")
             handles, names = self.ax_.get_legend_handles_labels()
             if len(types) > _MOST_IN_LEGEND:
                 label_ends(self.ax_, self.lines_)
@@ -175,28 +184,46 @@ class SelectionDisplay:
         line.set_markevery([])
         return line
 
+    def _scale_of(self):
+        """The scale of the axis if the worst models would squash the others on a linear one, else None."""
+        shown = self.values[np.isfinite(self.values) & ~self.is_collapsed]
+        return DifferenceScale.of(shown, self.values[self.best_]) if shown.size and self.best_ is not None else None
+
+    def _decimals(self, best):
+        """Decimals that tell the best value from the next one."""
+        differences = np.abs(self.values[np.isfinite(self.values)] - best)
+        least = differences[differences > 0].min(initial=np.inf)
+        return int(np.clip(1 - np.floor(np.log10(least)), 1, 4)) if np.isfinite(least) else 1
+
     def _limits(self):
         """Limits of the criterion axis, without collapsed mixtures; these are drawn on its edge if they lie beyond."""
+        if self._scale is not None:
+            return self._scale.limits()
         values = self.values[~self.is_collapsed]
         values = values[np.isfinite(values)] if np.isfinite(values).any() else self.values[self.is_collapsed]
         room = 0.08 * (np.ptp(values) or 1.0)
         return values.min() - room, values.max() + room
 
-    def _mark_best(self):
+    def _best(self):
         rows = np.flatnonzero(self.is_ok if self.is_ok.any() else self.is_collapsed)
         if not rows.size:
             return None
         values = self.values[rows]
         best = int(rows[values.argmax() if self.greater_is_better else values.argmin()])
-        best = best if self.best is None else self.best
+        return best if self.best is None else self.best
+
+    def _mark_best(self):
+        best = self.best_
+        if best is None:
+            return
         x, y = self.n_components[best], self.values[best]
         label = f"best: {self.covariance_type[best]} {x}".replace("  ", " ")
         self.ax_.plot(
-            [x], [y], "o", markersize=11, fillstyle="none", color=INK, linestyle="none", label=label, zorder=5
+            [x], [y], "o", markersize=11, fillstyle="none", color=ink(), linestyle="none", label=label, zorder=5
         )
-        text = f"{x} components{', ' if self.covariance_type[best] else ''}{self.covariance_type[best]}: {y:,.1f}"
+        family = f", {self.covariance_type[best]}" if self.covariance_type[best] else ""
+        text = f"{counted(x, 'component')}{family}: {y:,.{self._decimals(y)}f}"
         self.ax_.set_title(f"best: {text}".replace("-", "\N{MINUS SIGN}"), loc="left")
-        return best
 
 
 def _looks(n):

@@ -1,56 +1,105 @@
-"""Style of the pictures, and format of the numbers in them."""
+"""Style of the pictures."""
 
-import math
 from contextlib import contextmanager
 
 import numpy as np
 
 from ..extras import needed
+from ._words import counted
 
-INK = "#262626"
-FAINT = "#8c8c8c"
-SHADES = "#f4f4f4", "#e9e9e9", "#dcdcdc"
-MINUS = "\N{MINUS SIGN}"
+_INK = "#262626"
 _STYLE = {
     "figure.dpi": 150,
-    "figure.facecolor": "white",
     "font.size": 9,
-    "axes.facecolor": "white",
-    "axes.titlesize": 9,
-    "axes.labelsize": 9,
-    "axes.edgecolor": INK,
-    "axes.labelcolor": INK,
-    "axes.titlecolor": INK,
+    "axes.titlesize": "medium",
+    "axes.labelsize": "medium",
+    "axes.edgecolor": _INK,
+    "axes.labelcolor": _INK,
+    "axes.titlecolor": _INK,
     "axes.linewidth": 0.6,
     "axes.spines.top": False,
     "axes.spines.right": False,
-    "axes.grid": False,
-    "text.color": INK,
-    "xtick.labelsize": 8,
-    "ytick.labelsize": 8,
-    "xtick.color": INK,
-    "ytick.color": INK,
+    "text.color": _INK,
+    "xtick.labelsize": 8 / 9,
+    "ytick.labelsize": 8 / 9,
+    "xtick.color": _INK,
+    "ytick.color": _INK,
     "xtick.major.width": 0.6,
     "ytick.major.width": 0.6,
     "xtick.major.size": 3,
     "ytick.major.size": 3,
-    "legend.fontsize": 8,
+    "legend.fontsize": 8 / 9,
     "legend.frameon": False,
     "lines.linewidth": 1.2,
     "lines.solid_capstyle": "round",
 }
+_RELATIVE = "xtick.labelsize", "ytick.labelsize", "legend.fontsize"
 
 
 @contextmanager
 def styled():
-    """Apply the settings of these pictures within the block; restore the previous ones afterwards."""
-    with needed("matplotlib", "plot").rc_context(_STYLE):
+    """Apply the settings of these pictures within the block; those that the user or a style has changed stay."""
+    mpl = needed("matplotlib", "plot")
+    own = {name: value for name, value in _STYLE.items() if mpl.rcParams[name] == mpl.rcParamsDefault[name]}
+    size = own.get("font.size", mpl.rcParams["font.size"])
+    own |= {name: share * size for name, share in own.items() if name in _RELATIVE}
+    if not _has_usual_colors(mpl):
+        own = {name: value for name, value in own.items() if value != _INK}
+    with mpl.rc_context(own):
         yield
 
 
+def ink():
+    """Colour of lines and text that belong to no component: that of matplotlib's text, (3,)."""
+    mpl = needed("matplotlib", "plot")
+    return _rgb(_INK if _has_usual_colors(mpl) else mpl.rcParams["text.color"])
+
+
+def paper():
+    """Colour of the background: that of matplotlib's axes, (3,)."""
+    return _rgb(needed("matplotlib", "plot").rcParams["axes.facecolor"])
+
+
+def _has_usual_colors(mpl):
+    return all(mpl.rcParams[name] == mpl.rcParamsDefault[name] for name in ("text.color", "axes.facecolor"))
+
+
+def _rgb(color):
+    return needed("matplotlib.colors", "plot").to_rgb(color)
+
+
+def faint():
+    """Colour of what should be seen last: grey."""
+    return grey(0.53)
+
+
+def grey(share):
+    """A colour between that of the background (share 0) and that of text (share 1)."""
+    return tuple((1 - share) * np.array(paper()) + share * np.array(ink()))
+
+
+def shades():
+    """Colours of the regions that hold most of a mixture, from the outermost."""
+    return [grey(share) for share in (0.05, 0.10, 0.16)]
+
+
+def is_dark():
+    """Whether the background is dark."""
+    return float(np.dot(paper(), (0.299, 0.587, 0.114))) < 0.5
+
+
+def size(points):
+    """The size of text, in points, that has this size where usual text has 9."""
+    mpl = needed("matplotlib", "plot")
+    usual = mpl.rcParams["font.size"]
+    return points if usual == mpl.rcParamsDefault["font.size"] else points * usual / 9
+
+
 def new_figure(width, height):
-    """An empty pyplot figure of this size in inches, as scikit-learn's displays use."""
-    return needed("matplotlib.pyplot", "plot").figure(figsize=(width, height), layout="constrained")
+    """An empty pyplot figure, as scikit-learn's displays use; of this size in inches, or larger for larger text."""
+    scale = max(1.0, size(1))
+    figsize = scale * width, scale * height
+    return needed("matplotlib.pyplot", "plot").figure(figsize=figsize, layout="constrained")
 
 
 def own_figure(fig, width, height):
@@ -63,41 +112,30 @@ def own_axes(ax, width, height):
     return new_figure(width, height).add_subplot() if ax is None else ax
 
 
-def number(value, spread):
-    """A number rounded to about a tenth of its standard deviation, `spread`."""
-    value, spread = float(value), float(spread)
-    spread = spread if spread > 0 and math.isfinite(spread) else abs(value) or 1.0
-    decimals = 1 - math.floor(math.log10(spread))
-    if abs(value) < 1e7 and decimals <= 6:
-        text = f"{round(value, decimals):.{max(0, decimals)}f}"
-    else:
-        magnitude = math.floor(math.log10(abs(value))) if value else 0
-        text = f"{value:.{min(15, max(1, magnitude + decimals + 1))}g}"
-    return (text[1:] if not float(text) else text).replace("-", MINUS) if text.startswith("-") else text
-
-
-def point(values, spreads, most=4):
-    """The coordinates of a point in brackets; of more than `most` the first ones."""
-    texts = [number(value, spread) for value, spread in zip(values[:most], spreads[:most], strict=True)]
-    texts += ["…"] if len(values) > most else []
-    return f"({', '.join(texts)})" if len(texts) > 1 else texts[0]
-
-
-def nats(value):
-    """A mean log-likelihood as text."""
-    return f"{value:.3f}".replace("-", MINUS)
-
-
-def counted(n, what):
-    """'1 point', '1,234 points'."""
-    return f"{n:,} {what}" if n == 1 else f"{n:,} {what}s"
-
-
 def note(ax, text, above=True):
     """Write small text at the right, above the axes or at their bottom."""
     at = {"xy": (1, 1) if above else (1, 0), "xycoords": "axes fraction"}
-    look = {"ha": "right", "va": "bottom", "fontsize": 7, "color": FAINT, "zorder": 6}
+    look = {"ha": "right", "va": "bottom", "fontsize": size(7), "color": faint(), "zorder": 6}
     return ax.annotate(text, **at, xytext=(-2, 2), textcoords="offset points", **look)
+
+
+def outside_note(ax, n_points, n_means=0, text=None):
+    """Say in a corner how many points and means lie outside the axes; change the text if one is given."""
+    words = " and ".join(counted(n, what) for n, what in ((n_points, "point"), (n_means, "mean")) if n)
+    words = f"{words} outside" if words else ""
+    if text is None:
+        box = {"boxstyle": "square,pad=0.15", "facecolor": paper(), "edgecolor": "none", "alpha": 0.8}
+        look = {"ha": "right", "va": "top", "fontsize": size(7), "color": grey(0.75), "zorder": 6, "bbox": box}
+        return ax.annotate(words, (1, 1), (-2, -2), "axes fraction", "offset points", **look)
+    if text.get_text() != words:
+        text.set_text(words)
+    return text
+
+
+def align_titles(fig, axes):
+    """Let the titles of a row stand at the same height, even if only some axes have an exponent below theirs."""
+    if hasattr(fig, "align_titles"):  # since matplotlib 3.9
+        fig.align_titles(axes)
 
 
 def shifted(ax, points):

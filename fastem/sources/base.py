@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -69,7 +70,7 @@ class Source:
     n_samples = n_features = dtype = feature_names = None
     is_validated = allows_missing = lacks_values = False
     is_complete = True
-    _cells = None
+    _cells = _candidates = None
 
     def scan(self, estimator: str = "GaussianMixture") -> None:
         """Read all the points once: set the attributes; raise SourceError if a row can't be used."""
@@ -97,6 +98,15 @@ class Source:
 
     def like(self, source: Source) -> Source:
         """Points of this source that another one holds, as a source that lets missing values pass if this one does."""
+        return source
+
+    def truncated(self, candidates: kernels.Candidates | None) -> Source:
+        """The same points as a source whose passes visit for each point only its candidates; None: every component.
+
+        Raises ValueError if passes over these points can't do that.
+        """
+        source = copy.copy(self)
+        source._candidates = candidates
         return source
 
     def completed(self, parameters: Parameters) -> Source:
@@ -238,7 +248,8 @@ class Source:
 
         With hard assignment, a point's log-likelihood is that of its most probable component.
         """
-        if self.n_samples <= _FEW and assignment == SOFT and not annotations.is_constrained:
+        is_plain = assignment == SOFT and not annotations.is_constrained and self._candidates is None
+        if self.n_samples <= _FEW and is_plain:
             return self._sum_of_log_likelihoods(parameters, annotations.weights)
         inputs = parameters.kernel_inputs(single=self.precision == np.float32)
         *_, log_likelihood, weight = self._sums(inputs, inputs.means, annotations, assignment, moments=False).rounded(
@@ -260,7 +271,10 @@ class Source:
         """`kernels.Sums` of a pass."""
         cells = self._cells if moments else None
         constrained = annotations.is_constrained
-        sums = kernels.Pass(inputs, offsets, self.n_samples, constrained=constrained, cells=cells, moments=moments)
+        if self._candidates is None:
+            sums = kernels.Pass(inputs, offsets, self.n_samples, constrained=constrained, cells=cells, moments=moments)
+        else:
+            sums = kernels.TruncatedPass(inputs, offsets, self.n_samples, self._candidates, moments=moments)
         for first, rows in self.parts(sums.leaf, annotations.most_rows):
             sums.add(rows, annotations.part(first, first + len(rows), assignment), first)
             if not sums.is_finite:

@@ -188,6 +188,12 @@ class DaskSource(Source):
             available, most = sum(counts), min(counts, default=1)
         return max(1, min(most, available // n_tasks))
 
+    def truncated(self, candidates: kernels.Candidates | None) -> Source:
+        raise ValueError(
+            "algorithm='truncated' can't be used with Dask input, whose workers keep no candidates: "
+            "use algorithm='em', or pass a function that returns the blocks"
+        )
+
     def evaluate(self, parameters: Parameters, kernel: Callable[..., None], out: NDArray[Any]) -> NDArray[Any]:
         raise NotImplementedError("predictions of Dask input are lazy: see `lazily`")
 

@@ -121,6 +121,12 @@ class IncompleteSource(Source):
         result._whole = self._whole
         return result
 
+    def truncated(self, candidates: kernels.Candidates | None) -> Source:
+        raise ValueError(
+            "algorithm='truncated' can't be used with missing values, whose points are visited by what they lack: "
+            "use algorithm='em'"
+        )
+
     # -- passes -------------------------------------------------------------------------------------------------------
 
     def _windows(self):

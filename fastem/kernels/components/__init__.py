@@ -6,7 +6,7 @@ Kernels call these compiled static methods of the parameters' type (with argumen
 - `log_densities`: log weight + log-density of the active components at every point of a block;
 - `add_moments`: add a block's statistics, given its responsibilities;
 - `work_rows`: rows of scratch for a block; the three methods above share the scratch and pass values on in it;
-- `whitened`: a whitened feature in the middle of a box, for bounds; only if `bounding_coefficients` isn't None.
+- `whitened`: a whitened feature in the middle of a box, for bounds; called only if `has_bounds`.
 - `m_step`, `run_of`: the M-step of whole compiled runs, and the parameters of one of them (`runs.py`);
 - `marginal`, `add_completed`, `expect`: for points with missing features (`patterns.py`).
 

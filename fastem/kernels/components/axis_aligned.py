@@ -20,7 +20,7 @@ _moments = moments_tile(squares=True)
 
 
 @kernel
-def _axis_aligned_log_densities(log_scale, scale, bias, active, x, n_points, out):
+def log_densities_along_axes(log_scale, scale, bias, active, x, n_points, out):
     """out[a, b] = log weight + log-density of component active[a] at point b.
 
     x: (at least D, n_points); out: OUT (len(active), n_points).
@@ -62,7 +62,7 @@ def _axis_aligned_log_densities(log_scale, scale, bias, active, x, n_points, out
 
 
 @kernel
-def _far_axis_aligned_log_densities(log_scale, scale, means, active, x, n_points, out):
+def far_log_densities_along_axes(log_scale, scale, means, active, x, n_points, out):
     """`axis_aligned_log_densities` of points relative to each component's mean."""
     for a in range(active.size):
         k = active[a]
@@ -87,7 +87,7 @@ def add_mass(responsibilities, factor, active, n_points, total):
 
 
 @kernel
-def _add_axis_aligned_moments(active, x, n_points, responsibilities, factor, centres, moments):
+def add_axis_aligned_moments(active, x, n_points, responsibilities, factor, centres, moments):
     """Add a block's mass, first and second moments about `centres`, for each active component.
 
     x: (D, n_points); responsibilities: (len(active), n_points), IN unnormalised, OUT multiplied by `factor`,
@@ -104,18 +104,18 @@ def _add_axis_aligned_moments(active, x, n_points, responsibilities, factor, cen
 @part_of_kernel
 def axis_aligned_log_densities(parameters, active, x, n_points, work, out):
     log_scale, scale, bias = parameters.log_scale, parameters.scale, parameters.bias
-    _axis_aligned_log_densities(log_scale, scale, bias, active, x, n_points, out)
+    log_densities_along_axes(log_scale, scale, bias, active, x, n_points, out)
 
 
 @part_of_kernel
 def _far_log_densities(parameters, active, x, n_points, work, out):
     log_scale, scale, means = parameters.log_scale, parameters.scale, parameters.means
-    _far_axis_aligned_log_densities(log_scale, scale, means, active, x, n_points, out)
+    far_log_densities_along_axes(log_scale, scale, means, active, x, n_points, out)
 
 
 @part_of_kernel
 def _add_moments(parameters, active, x, n_points, responsibilities, factor, weights, centres, work, moments):
-    _add_axis_aligned_moments(active, x, n_points, responsibilities, factor, centres, moments)
+    add_axis_aligned_moments(active, x, n_points, responsibilities, factor, centres, moments)
 
 
 @part_of_kernel
@@ -244,6 +244,7 @@ class AxisAligned(NamedTuple):
     bias: np.ndarray  # (K, D) -scale mean
 
     is_far = False  # points are taken relative to the origin, not to each component's own mean
+    has_bounds = True  # of densities in a box, for pruning
 
     def zero_moments(self, n_slots):
         """Accumulators of `n_slots` chunks: a row for each component, of mass, first and second moments."""
@@ -312,7 +313,7 @@ class FarAxisAligned(AxisAligned):
     """
 
     __slots__ = ()
-    is_far = True
+    is_far, has_bounds = True, False
     log_densities = staticmethod(_far_log_densities)
     marginal = staticmethod(_far_marginal)
 

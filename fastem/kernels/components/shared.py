@@ -49,7 +49,7 @@ def _add_scatter(e, n_features, n_points, first_row, out):
 
 
 @kernel
-def _add_shared_moments(active, x, n_points, responsibilities, factor, weights, centres, e, moments):
+def add_shared_moments(active, x, n_points, responsibilities, factor, weights, centres, e, moments):
     """Add a block's mass and first moments about `centres`, and the scatter of all its points about the origin.
 
     x: (D, n_points); responsibilities: (len(active), n_points), IN unnormalised, OUT multiplied by `factor`,
@@ -77,7 +77,7 @@ def _whitened_block(parameters, x, n_points, work):
 
 @part_of_kernel
 def _add_moments(parameters, active, x, n_points, responsibilities, factor, weights, centres, work, moments):
-    _add_shared_moments(active, x, n_points, responsibilities, factor, weights, centres, work, moments)
+    add_shared_moments(active, x, n_points, responsibilities, factor, weights, centres, work, moments)
 
 
 @kernel
@@ -148,6 +148,7 @@ class Shared(NamedTuple):
     bias: np.ndarray  # (K, D) -factor mean
 
     is_far = False  # points are taken relative to the origin, not to each component's own mean
+    has_bounds = True  # of densities in a box, for pruning
 
     def zero_moments(self, n_slots):
         """Accumulators of `n_slots` chunks: K rows (mass, first moment), then D rows of the common scatter."""

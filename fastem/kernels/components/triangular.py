@@ -64,7 +64,7 @@ def first_rows(n_features):
 
 
 @kernel
-def _triangular_log_densities(log_scale, factor, bias, active, x, n_points, out):
+def triangular_log_densities(log_scale, factor, bias, active, x, n_points, out):
     """out[a, b] = log weight + log-density of component active[a] at point b.
 
     x: (D, n_points); out: OUT (len(active), n_points).
@@ -88,7 +88,7 @@ def _triangular_log_densities(log_scale, factor, bias, active, x, n_points, out)
 
 
 @kernel
-def _far_triangular_log_densities(log_scale, factor, bias, means, active, x, n_points, offsets, out):
+def far_triangular_log_densities(log_scale, factor, bias, means, active, x, n_points, offsets, out):
     """`_log_densities` of points relative to each component's mean.  offsets: scratch (at least D, n_points)."""
     n_features = x.shape[0]
     first = (n_features - 1) % COLUMNS + 1
@@ -114,7 +114,7 @@ def add_left_of_diagonal(e, i, j, stop, n_points, out, row):
 
 
 @kernel
-def _add_triangular_moments(active, x, n_points, responsibilities, factor, centres, e, moments):
+def add_triangular_moments(active, x, n_points, responsibilities, factor, centres, e, moments):
     """Add a block's mass, first and second moments about `centres`, for each active component.
 
     x: (D, n_points); responsibilities: (len(active), n_points), unnormalised; factor: (1, n_points), multiplies them;
@@ -144,18 +144,18 @@ def _add_triangular_moments(active, x, n_points, responsibilities, factor, centr
 @part_of_kernel
 def _log_densities(parameters, active, x, n_points, work, out):
     log_scale, factor, bias = parameters.log_scale, parameters.factor, parameters.bias
-    _triangular_log_densities(log_scale, factor, bias, active, x, n_points, out)
+    triangular_log_densities(log_scale, factor, bias, active, x, n_points, out)
 
 
 @part_of_kernel
 def _far_log_densities(parameters, active, x, n_points, work, out):
     log_scale, factor, bias, means = parameters.log_scale, parameters.factor, parameters.bias, parameters.means
-    _far_triangular_log_densities(log_scale, factor, bias, means, active, x, n_points, work, out)
+    far_triangular_log_densities(log_scale, factor, bias, means, active, x, n_points, work, out)
 
 
 @part_of_kernel
 def _add_moments(parameters, active, x, n_points, responsibilities, factor, weights, centres, work, moments):
-    _add_triangular_moments(active, x, n_points, responsibilities, factor, centres, work, moments)
+    add_triangular_moments(active, x, n_points, responsibilities, factor, centres, work, moments)
 
 
 @part_of_kernel
@@ -387,6 +387,7 @@ class Triangular(NamedTuple):
     bias: np.ndarray  # (K, D) -factor mean
 
     is_far = False  # points are taken relative to the origin, not to each component's own mean
+    has_bounds = True  # of densities in a box, for pruning
 
     def zero_moments(self, n_slots):
         """Accumulators of `n_slots` chunks: per component rows of mass (one), first (one) and second moments (D)."""
@@ -462,7 +463,7 @@ class FarTriangular(Triangular):
     """
 
     __slots__ = ()
-    is_far = True
+    is_far, has_bounds = True, False
     log_densities = staticmethod(_far_log_densities)
     marginal = staticmethod(_far_marginal)
 

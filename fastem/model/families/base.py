@@ -40,6 +40,12 @@ class CovarianceFamily:
     compiled_m_step = None
     """(name of the type of kernel inputs, whether all features have one variance) if `maximize` is what these inputs'
     own M-step does, which is compiled; else None. Subclasses don't inherit it: their M-step may differ."""
+    components_are_alike = True
+    """Whether components can be merged, split and reordered."""
+    expects_outliers = False
+    """Whether starts should also be sought without the points that lie far from others."""
+    fits_labels_at_once = True
+    """Whether one M-step is the maximum if every point's component is known."""
     conjugate = None
     """A `conjugate.Conjugate`, for conjugate priors of the covariances; None: not supported."""
     shrinking = None
@@ -85,7 +91,7 @@ class CovarianceFamily:
         not positive definite.
         """
         mass, means, covariances = self.moments(statistics, reg_covar)
-        return Parameters(self, mass / mass.sum(), means, covariances, self.precisions_cholesky(covariances))
+        return self.with_covariances(mass / mass.sum(), means, covariances)
 
     def moments(self, statistics, reg_covar):
         """Masses, means and covariances of the components' points, reg_covar added to every variance."""
@@ -125,6 +131,10 @@ class CovarianceFamily:
     def precisions(self, precisions_cholesky):
         """The precisions, from their factors."""
         raise NotImplementedError
+
+    def with_covariances(self, weights, means, covariances):
+        """Parameters with these covariances; raises CollapsedComponent."""
+        return Parameters(self, weights, means, covariances, self.precisions_cholesky(covariances))
 
     def with_precisions(self, weights, means, precisions):
         """Parameters with these precisions (symmetric positive definite)."""

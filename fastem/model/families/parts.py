@@ -1,8 +1,10 @@
 """Components to be merged, pair by pair, and split: each family's part of `reduction`."""
 
+from dataclasses import replace
+
 import numpy as np
 
-from ..parameters import CollapsedComponent, Parameters
+from ..parameters import CollapsedComponent
 
 
 def mixture_of(family, weights, means, covariances):
@@ -15,7 +17,7 @@ def mixture_of(family, weights, means, covariances):
         raise CollapsedComponent(0)
     weights = weights / total
     covariances = family.in_family(weights, covariances)
-    mixture = Parameters(family, weights, means, covariances, family.precisions_cholesky(covariances))
+    mixture = replace(family.with_covariances(weights, means, covariances), family=family)
     return family.noisy(mixture, 1 - total)
 
 
