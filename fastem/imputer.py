@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from .estimators.gaussian_mixture import GaussianMixture
 from .estimators.validation import features_kept_if_it_fails
 from .model.families import FAMILIES
+from .sources import check_numbers
 
 if TYPE_CHECKING:
     from typing import Any, Self
@@ -178,6 +179,7 @@ class MixtureImputer(TransformerMixin, BaseEstimator):
 
     def _with_nan(self, X, reset):
         """X checked, as float64, with NaN for what is missing."""
+        check_numbers(X, "X")
         X = validate_data(self, X, reset=reset, dtype=np.float64, ensure_all_finite="allow-nan")
         return X if np.isnan(self.missing_values) else np.where(self.missing_values == X, np.nan, X)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -26,11 +26,12 @@ from .fitting.degeneracy import degeneracy
 from .fitting.ladder import Ladder
 from .kernels.threads import thread_limits
 from .model.families import FOURTEEN, STANDARD
+from .selected import Selection, SelectionProgress, Watch
 from .sources.annotations import HARD, NO_ANNOTATIONS, Assignment, n_counted
 from .sources.array import sample
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Sequence
     from typing import Any
 
     from numpy.typing import ArrayLike
@@ -60,42 +61,6 @@ _DOUBT = 1.0
 _ERRORS = 5.0
 
 
-@dataclass
-class Selection:
-    """Result of `select`.
-
-    Attributes
-    ----------
-    best_estimator_ : GaussianMixture
-        The fitted model with the best criterion.
-    results_ : dict of str to ndarray
-        Columns of a table with a row for each combination, ready for `pandas.DataFrame`: 'n_components',
-        'covariance_type', 'log_likelihood' (nats per point), 'bic', 'aic', 'icl' (nats in all times -2, the lower the
-        better), 'n_iter', 'converged', 'seconds', 'status', 'degenerate' (list of components, see 'collapsed'), 'rank'
-        (from 1; sorted by status in the order below, then by the criterion). If the criterion is 'held_out', also
-        'held_out' (log-likelihood of left-out points, nats per point, the higher the better) and 'held_out_error' (its
-        standard error, from the means of the folds).
-
-        The status is one of:
-
-        - 'ok';
-        - 'spurious': a mixture with fewer parameters has a worse criterion, but predicts left-out points better (see
-          Notes of `select`);
-        - 'collapsed': the density of some components says nothing about the data, as reg_covar or too few points
-          determine their covariance;
-        - 'stopped': the sample shows that this combination cannot win; the numbers are estimates from the sample;
-        - another text: the reason why there is no mixture (all numbers are NaN) or no held-out score (that is NaN).
-    criterion : str
-    best_index_ : int
-        Row of the best combination.
-    """
-
-    best_estimator_: GaussianMixture
-    results_: dict[str, Any]
-    criterion: str
-    best_index_: int
-
-
 def select(
     X: Points,
     n_components: Iterable[int] | int = range(1, 10),
@@ -106,6 +71,8 @@ def select(
     n_folds: int = 5,
     one_standard_error: bool = False,
     estimator: GaussianMixture | StudentTMixture | None = None,
+    verbose: int = 0,
+    callbacks: Callable[[SelectionProgress], Any] | Sequence[Callable[[SelectionProgress], Any]] = (),
     **params: Any,
 ) -> Selection:
     """Fit a mixture for each number of components and covariance type, and find the best one by a criterion.
@@ -129,13 +96,17 @@ def select(
         one with the fewest free parameters (Breiman et al. 1984; Hastie, Tibshirani & Friedman 2009, section 7.10).
     estimator : GaussianMixture or StudentTMixture, default=None
         What to fit: an estimator of which clones are fitted, such as `StudentTMixture()`. None: `GaussianMixture()`.
+    verbose : int, default=0
+        1 prints a line for every combination: how many are done, the best so far, the time left.
+    callbacks : callable, or sequence of callables
+        Called after every combination with a `SelectionProgress`, which has the same as attributes.
     **params
         Further arguments of the estimator.
 
     Returns
     -------
     selection : Selection
-        `fastem.plotting.SelectionDisplay.from_results(selection.results_)` draws it.
+        `print` it, or draw it by `selection.plot()`.
 
     Raises
     ------
@@ -181,11 +152,17 @@ def select(
         raise ValueError(
             f"one_standard_error needs criterion='held_out', but criterion is {criterion!r}: change one of them"
         )
+    listeners = list(callbacks) if hasattr(callbacks, "__iter__") else [callbacks]
+    if not all(map(callable, listeners)):
+        raise ValueError(f"callbacks should be functions of one argument, but got {callbacks!r}")
+    if verbose:
+        listeners.insert(0, lambda progress: print(progress, flush=True))
     models = [_model(estimator, n_components=k, covariance_type=each, **params) for each in types for k in counts]
     for model in models:
         model._validate_params()
     with thread_limits(models[0].n_threads):
-        return _Selector(X, sample_weight, models, criterion, n_folds, one_standard_error).selection()
+        watch = Watch(listeners, criterion)
+        return _Selector(X, sample_weight, models, criterion, n_folds, one_standard_error, watch).selection()
 
 
 def _model(estimator, **params):
@@ -200,7 +177,7 @@ class _Candidate:
         self.result = None
         self.status = "ok"
         self.degenerate = []
-        self.score_in_parts = None
+        self.score_in_parts = self.log_densities = None
         self.seconds = 0.0
         self.row = dict.fromkeys(("log_likelihood", *CRITERIA, "held_out_error"), math.nan)
 
@@ -225,8 +202,8 @@ class _Candidate:
 class _Selector:
     """One run of `select`. `_all` and `_sample` are pairs of a source and its annotations."""
 
-    def __init__(self, X, sample_weight, models, criterion, n_folds, one_standard_error):
-        self._criterion, self._one_standard_error = criterion, one_standard_error
+    def __init__(self, X, sample_weight, models, criterion, n_folds, one_standard_error, watch):
+        self._criterion, self._one_standard_error, self._watch = criterion, one_standard_error, watch
         self._reader = models[0]  # checks the points for all candidates
         source = self._reader._source(X, reset=True, excluded_columns=(sample_weight, None), least=2)
         source = self._reader._scan(source, reset=True)
@@ -251,12 +228,16 @@ class _Selector:
 
     def selection(self):
         """The Selection."""
+        self._begin("all points" if self._is_whole else "sample", self._candidates)
         for candidate in self._candidates:
             with candidate.attempt():
                 candidate.result = self._ladder.fit(candidate.model)
+                self._finish(candidate) if self._is_whole else self._estimate(candidate)
+            self._tell(candidate)
+        fitted = self._fitted()
         if not self._is_whole:
-            self._stop_hopeless(self._fitted())
-        self._finish_all("ok")
+            self._stop_hopeless(fitted)
+            self._finish_all("ok")
         if not any(each.status == "ok" for each in self._candidates):
             self._finish_all("stopped")
         if self._criterion == "held_out":
@@ -278,16 +259,34 @@ class _Selector:
             raise ValueError(f"no combination could be fitted. The reason for the last: {self._candidates[-1].status}")
         return fitted
 
+    def _begin(self, stage, candidates):
+        """A stage begins, with a fit for each of these candidates."""
+        self._done = []
+        self._watch.begin(stage, [each.model.n_components for each in candidates])
+
+    def _tell(self, candidate):
+        """Tell the listeners that one more candidate is done."""
+        self._done.append(candidate)
+        known = [each for each in self._done if not math.isnan(each.row[self._criterion])]
+        best = min(known, key=lambda each: (_CLASSES.get(each.status, len(_CLASSES)), self._cost(each)), default=None)
+        if best is not None:
+            best = best.model.n_components, best.model.covariance_type, best.row[self._criterion]
+        self._watch.done(candidate.model, candidate.row[self._criterion], best)
+
+    def _estimate(self, candidate):
+        """Estimate a candidate's criteria on all the points from the sample."""
+        source, _ = self._sample
+        candidate.log_densities = self._log_densities(candidate)
+        # The maximum on a sample is higher than that on all points, as it also fits the sample's noise (Akaike 1974).
+        excess = candidate.n_free() / 2 * (1 / source.n_samples - 1 / self._weight)
+        mean = candidate.log_densities.mean() - excess
+        self._fill(candidate, mean * self._weight, self._icl_gap(candidate, source) * self._weight)
+
     def _stop_hopeless(self, fitted):
         """Mark candidates that are worse than the best, on the sample, by more than `_ERRORS` standard errors."""
         source, _ = self._sample
         share = self._weight / source.n_samples
-        densities = {id(each): self._log_densities(each) for each in fitted}
-        for each in fitted:
-            # The maximum on a sample is higher than that on all points, as it also fits the sample's noise (Akaike
-            # 1974).
-            mean = densities[id(each)].mean() - each.n_free() / 2 * (1 / source.n_samples - 1 / self._weight)
-            self._fill(each, mean * self._weight, self._icl_gap(each, source) * self._weight)
+        densities = {id(each): each.log_densities for each in fitted}
         sound = [each for each in fitted if not self._degenerate(each, *self._sample)]
         best = min(sound or fitted, key=self._cost)
         for each in fitted:
@@ -297,6 +296,8 @@ class _Selector:
             )
             if self._cost(each) - self._cost(best) > 2 * _ERRORS * error:
                 each.status = "stopped"
+        for each in fitted:
+            each.log_densities = None
 
     def _log_densities(self, candidate):
         source, _ = self._sample
@@ -311,11 +312,13 @@ class _Selector:
 
     def _finish_all(self, status):
         """Fit the candidates of this status to all the points."""
-        for candidate in self._fitted():
-            if candidate.status == status:
-                candidate.status = "ok"
-                with candidate.attempt():
-                    self._finish(candidate)
+        chosen = [each for each in self._fitted() if each.status == status]
+        self._begin("all points", chosen)
+        for candidate in chosen:
+            candidate.status = "ok"
+            with candidate.attempt():
+                self._finish(candidate)
+            self._tell(candidate)
 
     def _finish(self, candidate):
         """Fit a candidate to all the points (unless the sample was all) and compute its criteria."""
@@ -355,7 +358,10 @@ class _Selector:
 
     def _score_left_out(self, candidates):
         """Cross-validate the candidates; one without a mixture for some fold has no score."""
-        scores = self._folds.scores([each.model for each in candidates])
+        self._begin("left-out points", self._folds.n_folds * candidates)
+        scores = self._folds.scores(
+            [each.model for each in candidates], lambda model, found: self._watch.done(model, found.mean, None)
+        )
         for candidate, score in zip(candidates, scores, strict=True):
             candidate.row["held_out"], candidate.row["held_out_error"] = score.mean, score.error
             candidate.seconds += score.seconds

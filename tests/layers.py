@@ -9,8 +9,8 @@ BEGIN, END = "<!-- layers -->\n", "<!-- end of layers -->\n"
 
 # From the ground up; a folder, or a file beside them, imports only what is below it.
 FLOORS = (
-    "extras", "kernels", "model", "sources", "fitting", "files", "estimators", "callbacks", "selection", "imputer",
-    "warm_up", "datasets", "plotting", "cli",
+    "_version", "extras", "tables", "kernels", "model", "sources", "fitting", "files", "estimators", "callbacks",
+    "selected", "selection", "imputer", "warm_up", "datasets", "plotting", "cli",
 )  # fmt: skip
 
 

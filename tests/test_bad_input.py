@@ -167,7 +167,7 @@ def test_parameters(X, params, match):
     [
         (np.zeros(199, int), ValueError, r"labels should have the shape \(200,\)"),
         (np.zeros((200, 1), int), ValueError, "shape"),
-        (np.zeros(200), ValueError, "integers"),
+        (np.full(200, 0.5), ValueError, "integers"),
         (
             np.full(200, 2),
             ValueError,

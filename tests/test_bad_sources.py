@@ -37,7 +37,11 @@ def dates(X):
         (lambda X: lambda: [X[:0], X[:0]], SourceError, "gave no rows"),
         (lambda X: lambda: [X[:2]], ValueError, "Expected n_samples >= n_components but got n_components = 3, n_samp"),
         (lambda X: lambda: [X, X[:, :3]], SourceError, "block 1 has 3 columns, not 4 like those before"),
-        (lambda X: lambda: [frame(X).assign(width="broad")], SourceError, "block 0 holds values that are not numbers"),
+        (
+            lambda X: lambda: [frame(X).assign(width="broad")],
+            SourceError,
+            "column 'width' holds text: 'broad' in row 0.*of numbers are 'length', 'height', 'weight'",
+        ),
         (lambda X: lambda: [X.astype(str)], SourceError, "block 0 is of dtype <U32, but should hold real numbers"),
         (lambda X: lambda: [X, X * 1j], SourceError, "block 1 is of dtype complex128, but should hold real numbers"),
         (lambda X: lambda: [dates(X)], SourceError, "block 0 should hold real numbers, but has dtype datetime64"),
@@ -132,7 +136,7 @@ def test_parquet_that_can_not_be_used(tmp_path):
     refuses(mixture(), SourceError, "x.parquet, row group 0.*column 'name' is of type string, not a number", source)
     lengths = ParquetSource(file, columns=["length"])
     refuses(mixture(), SourceError, "x.parquet: no column 'w' among 'length', ", lengths, sample_weight="w")
-    refuses(mixture(), SourceError, "column 'name' is of type string, not a number", lengths, labels="name")
+    refuses(mixture(), ValueError, "labels give component 1 no point", lengths, labels="name")
     refuses(mixture(), ValueError, "labels should be integers", lengths, labels="height")
     refuses(mixture(), ValueError, "Negative", lengths, sample_weight="height")
     only_text = parquet(X[:, :0], tmp_path / "text.parquet", name=text)

@@ -39,6 +39,7 @@ from .grids import exhaustive, grid
 FAITHFUL_LOG_LIKELIHOOD = -1130.264  # mclust, 2 components, unconstrained covariances
 COMMANDS = ["fit", "predict", "impute", "score", "sample", "select", "plot", "info", "warm-up"]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(fastem.__file__).resolve().parents[1]), "COLUMNS": "80"}
+LARGEST = "is the largest that was tried: try larger ones, too"
 FASTEM = [sys.executable, "-m", "fastem"]
 
 
@@ -56,6 +57,7 @@ def run(capsys):
         code = cli.main(shlex.split(line))
         out, err = capsys.readouterr()
         assert code == 0, err
+        err = "".join(line for line in err.splitlines(keepends=True) if LARGEST not in line)
         return out if not err else (out, err)
 
     return run
@@ -251,7 +253,8 @@ def test_labels_come_back_as_they_were(run, words):
     assert shown == [[str(k), name.split()[0]] for k, name in enumerate(names)]
     sampled = list(csv.DictReader(io.StringIO(run("sample model.npz -n 300 --labels"))))
     assert {row["label"] for row in sampled} == set(words)
-    assert fastem.load("model.npz").predict(pd.DataFrame(X, columns=["a", "b"])).dtype == np.int64
+    predicted = fastem.load("model.npz").predict(pd.DataFrame(X, columns=["a", "b"]))
+    assert predicted.dtype == np.int64 if words[0] in ("1", "10") else (predicted == truth).all()
 
 
 @pytest.mark.parametrize(
@@ -583,7 +586,7 @@ def test_predict_equals_the_model(run, model):
     np.testing.assert_array_equal(probabilities, model.predict_proba(X))
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-14)
     np.testing.assert_array_equal(column(text, "log_density"), model.score_samples(X))
-    assert run("predict model.npz table.csv -o out.csv --proba --density") == ""
+    assert run("predict model.npz table.csv -o out.csv --proba --density") == "wrote out.csv\n"
     assert Path("out.csv").read_text() == text
 
 
@@ -658,7 +661,7 @@ def test_sample_draws_from_the_model(run, model):
     assert run("sample model.npz -n 20000 --seed 3 --labels") == text
     assert run("sample model.npz -n 20000 --seed 4 --labels") != text
     assert abs(np.corrcoef(frame.label[1:], frame.label[:-1])[0, 1]) < 0.03  # not one component after the other
-    assert run("sample model.npz -n 5 -o out.csv") == ""
+    assert run("sample model.npz -n 5 -o out.csv") == "wrote out.csv\n"
     assert Path("out.csv").read_text() == run("sample model.npz -n 5")
 
 
@@ -708,7 +711,7 @@ def test_figures_are_closed(run, model):
 @grid("suffix", [".png", ".pdf", ".svg"], quick=[".png"])
 def test_plot(run, model, kind, suffix):
     table = "" if kind == "log-likelihood" else "table.csv"
-    assert run(f"plot model.npz {table} --kind {kind} -o out{suffix}") == ""
+    assert run(f"plot model.npz {table} --kind {kind} -o out{suffix}") == f"wrote out{suffix}\n"
     magic = {".png": b"\x89PNG", ".pdf": b"%PDF", ".svg": b"<?xml"}[suffix]
     assert Path(f"out{suffix}").read_bytes().startswith(magic)
     assert sorted(os.listdir()) == ["model.npz", f"out{suffix}", "table.csv"]
@@ -740,8 +743,8 @@ def test_select_agrees_with_a_loop(run, criterion):
     for (k, kind), row in results.items():
         model = fastem.GaussianMixture(k, covariance_type=kind, **options).fit(X)
         best[k, kind] = getattr(model, criterion)(X)
-        assert row["log_likelihood"] >= model.score(X) - 1e-6
-        if abs(row["log_likelihood"] - model.score(X)) < 1e-6:
+        assert row["log_likelihood_per_sample"] >= model.score(X) - 1e-6
+        if abs(row["log_likelihood_per_sample"] - model.score(X)) < 1e-6:
             for name in ("bic", "aic", "icl"):
                 assert row[name] == pytest.approx(getattr(model, name)(X), abs=0.1)
     ranked = sorted(results, key=lambda key: results[key]["rank"])
@@ -889,7 +892,7 @@ def test_names_cannot_steer_the_terminal(run, capsys):
     assert out == ""
     assert err == (
         "fastem: error: ?[31mred? [bold]x.csv: line 4, column 2 ([red]b[/red]): '\\x1b[31mred\\x07' is not a number; "
-        "choose columns with --columns\n"
+        "choose columns with --columns, or leave some out with --exclude; the numeric column is 1\n"
     )
     assert cli.main(["fit", name, "-k", "1", "--columns", "\x1b[31m"]) == 2
     assert "\x1b" not in capsys.readouterr().err
@@ -917,7 +920,7 @@ def test_help_fits_a_page_and_ends_in_an_example_that_works(run, command):
     text = run(f"{command} --help")
     lines = text.rstrip().splitlines()
     more = len(", ".join(FAMILIES)) - len(", ".join(STANDARD))  # characters of further families' names
-    assert len(lines) <= 48 + -(-more // 40) and max(map(len, lines)) <= 80
+    assert len(lines) <= 57 + -(-more // 40) and max(map(len, lines)) <= 80
     example = re.fullmatch(r" Example: fastem (.*?)( > .*)? *", lines[-1])
     assert example[1].startswith(command)
     assert callable(app.app(shlex.split(example[1]), prog_name="fastem", standalone_mode=False))
@@ -1064,7 +1067,10 @@ def test_progress_in_a_terminal_leaves_a_clean_line(capsys, monkeypatch):
         assert (
             cli.main(shlex.split("fit table.npy -k 3 --tol 0 --max-iter 100 --algorithm em --assign labels.csv")) == 0
         )
-    assert re.search(r"iteration \d+: -?\d+\.\d+ nats per point, [\d.]+ [kMG] points/s, \d+ s left", shown[0])
+    assert re.search(
+        r"iteration \d+: -?\d+\.\d+ \([+-][\d.e+-]+\) nats per point, [\d.]+ [kMG] points/s, \d+ s", shown[0]
+    )
+    assert " left" not in shown[0]
     assert on_screen(shown[0]) == "fastem: note: not converged after 100 iterations: raise --max-iter or --tol"
     assert capsys.readouterr().out.startswith("data ")
 
@@ -1093,26 +1099,7 @@ def test_nothing_is_shown_where_it_is_not_wanted(capsys, monkeypatch, line):
     assert shown == [""]
 
 
-@pytest.mark.parametrize(
-    ("bounds", "tol", "max_iter", "left"),
-    [
-        ([-5.0], 1e-3, 100, 99),
-        ([-5.0, -4.0], 1e-3, 100, 98),
-        ([-5.0, -4.0, -3.9], 1e-3, 100, 2),  # 0.1, 0.01, 0.001
-        ([-5.0, -4.0, -3.9], 1e-3, 4, 1),
-        ([-5.0, -4.0, -3.9], 0.0, 100, 97),
-        ([-5.0, -4.0, -3.0], 1e-3, 100, 97),  # doesn't shrink
-        ([-5.0, -4.0, -4.1], 1e-3, 100, 97),  # falls
-        ([-5.0, -4.0, -4.0], 1e-3, 100, 97),
-        ([-5.0, -4.9, -4.8999], 1e-3, 100, 0),  # is there
-    ],
-)
-def test_iterations_left(bounds, tol, max_iter, left):
-    assert abs(live._iterations_left(bounds, tol, max_iter) - left) <= (1 if left == 2 else 0)
-
-
-def test_durations_and_rates():
-    assert [live._duration(s) for s in (0, 1.4, 99, 100, 3600)] == ["0 s", "1 s", "99 s", "2 min", "60 min"]
+def test_rates():
     assert [live._short(r) for r in (5, 999, 1e3, 2.345e6, 1e9)] == ["5", "999", "1 k", "2.35 M", "1 G"]
 
 

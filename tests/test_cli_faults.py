@@ -124,10 +124,10 @@ def _make_files():
     os.symlink("loop.csv", "loop.csv")
 
 
-NOT_A_NUMBER = "is not a number; choose columns with --columns"
-HEADER = ", or use --header if this line holds names"
+NOT_A_NUMBER = "is not a number; choose columns with --columns, or leave some out with --exclude…"
+HEADER = ", or use --header if this line holds names…"
 UNUSABLE = "drop those rows, or fill them in"
-MISSING = "drop those rows, fill them in, or fit with --missing em"
+MISSING = "leave those rows out by --drop-missing, fill them in, or fit with --missing em"
 INFINITE = "drop those rows, or leave those cells empty"
 COLLAPSED = "some components have ill-defined empirical covariance …"  # as scikit-learn says it
 
@@ -242,7 +242,7 @@ FAULTS = [
     ),
     (
         "fit good.csv -k 1 --columns a,b --labels b",
-        "good.csv: column 2 (b) is in --columns, but also in --weights or --labels",
+        "good.csv: column 2 (b) is in --columns, but also in --weights, --labels or --id",
     ),
     ("fit good.csv -k 1 --labels a --weights b", "good.csv: no column is left for the features"),
     # labels and weights
@@ -296,7 +296,7 @@ FAULTS = [
     ("plot nameless.npz good.csv -o fit.bmp", "--out: fit.bmp should end in .png, .pdf or .svg"),
     # models
     ("predict absent.npz good.csv", "absent.npz: No such file or directory"),
-    ("predict good.csv good.csv", "good.csv: can't be read as a model (File is not a zip file)"),
+    ("predict good.csv good.csv", "good.csv: is a table, not a model; MODEL, which fit --save wrote, comes first"),
     ("predict folder good.csv", "folder: is a directory, not a model"),
     ("info text.npz", "text.npz: can't be read as a model (File is not a zip file)"),
     ("info cut.npz", "cut.npz: can't be read as a model (File is not a zip file)"),

@@ -715,7 +715,7 @@ def test_bad_columns_are_explained(columns, part):
 
 def test_a_column_is_one_thing():
     write("a,b\n1,2\n3,4\n")
-    message = "table.csv: column 2 (b) is in --columns, but also in --weights or --labels"
+    message = "table.csv: column 2 (b) is in --columns, but also in --weights, --labels or --id"
     assert refused("table.csv", "a,b", weights="b") == message
     assert refused("table.csv", "a,b", labels="b") == message
     assert refused("table.csv", weights="1", labels="2") == "table.csv: no column is left for the features"

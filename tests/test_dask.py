@@ -306,7 +306,7 @@ def text(X):
          r"X contains NaN.\n2 rows hold .*first is row 1 of partition 5 \(row 1254 of all\)"),
         (lambda X: HELD["dataframe"](with_nan(X, 800, np.inf)),
          r"X contains infinity.\n1 row holds .*first is row 50 of partition 1 \(row 800 of all\)"),
-        (text, "partition [01] holds values that are not numbers"),
+        (text, "partition [01] should hold real numbers, but column"),
         (lambda X: array.from_array(X * 1j), "partition 0 is of dtype complex128"),
         (lambda X: array.from_array(X[:, 0]), r"Expected 2D array, got 1D Dask array instead: reshape it to \(n, D\)"),
         (lambda X: array.from_array(X[None]), "Expected 2D array, got 3D Dask array"),
@@ -451,7 +451,7 @@ def test_a_search_and_a_random_start_on_a_cluster(client):
 def test_errors_come_from_a_cluster_as_they_are(client):
     with pytest.raises(SourceError, match=r"first is row 250 of partition 1 \(row 1750 of all\)"):
         fitted(HELD["2 partitions"](with_nan(X, 1750)))
-    with pytest.raises(SourceError, match=r"partition [01] holds values that are not numbers"):
+    with pytest.raises(SourceError, match=r"partition [01] should hold real numbers, but column"):
         fitted(text(X))
 
 

@@ -308,7 +308,8 @@ def test_one_hot_rows_of_any_numbers_are_labels(covariance_type, dtype):
     ("labels", "match"),
     [
         (np.zeros(299, int), r"labels should have the shape \(300,\)"),
-        (np.array(["a"] * 300), "labels should be integers"),
+        (np.array(["a"] * 300), "labels give component 1 no point|components have names"),
+        (["a", 1] * 150, "labels should be all integers or all words"),
         (np.full(300, np.nan), "labels should be integers"),
         (np.eye(2, dtype=int)[[0] * 300], "labels of two dimensions, .* should have the shape"),
         (np.zeros((300, 3), int), "each row should have one above 0, but row 0"),

@@ -494,7 +494,7 @@ def test_no_memory_is_taken_on_a_files_word(shape, tmp_path):
     file = tmp_path / "model.npz"
     fitted(X, n_components=4).save(file)
     members = members_of(file)
-    write_members(file, {**members, "array_0.npy": with_shape(members["array_0.npy"], shape)}.items())
+    write_members(file, {**members, "weights.npy": with_shape(members["weights.npy"], shape)}.items())
     assert file.stat().st_size < 50_000
     tracemalloc.start()
     try:
@@ -536,7 +536,7 @@ def test_members_that_lie_in_the_same_place_are_refused(tmp_path):
     refuses(file, "gives its members more bytes than the file has")
 
 
-@pytest.mark.parametrize("twice", ["header.npy", "array_0.npy", "header", "array_0"])
+@pytest.mark.parametrize("twice", ["header.npy", "weights.npy", "header", "weights"])
 def test_names_that_are_there_twice_are_refused(twice, tmp_path):
     file = tmp_path / "model.npz"
     fitted(X).save(file)
@@ -926,9 +926,9 @@ def test_a_file_that_chance_has_damaged_is_refused_or_the_same(chance_file, data
 
 JUNK = [
     None, True, 0, 1, -1, 2, 3, 625, 2**63, 2**64, 10**30, 0.5, -0.5, 1e308, 5e-324, float("nan"), float("inf"), "",
-    "plain", "tied", "spherical", "\ud800", [], [[]], {}, {"@array": "array_0"}, {"@array": "array_3"}, {"@array": []},
-    {"@strings": ["a", "b"]}, {"@family": "tied"}, {"@class": "Plain", "fields": {}}, {"@class": "Popen"},
-    {"@class": "FitReport", "fields": {}}, {"@visited": [1, [], []]}, {"@random_state": []},
+    "plain", "tied", "spherical", "\ud800", [], [[]], {}, {"@array": "weights"}, {"@array": "precisions"},
+    {"@array": []}, {"@strings": ["a", "b"]}, {"@family": "tied"}, {"@class": "Plain", "fields": {}},
+    {"@class": "Popen"}, {"@class": "FitReport", "fields": {}}, {"@visited": [1, [], []]}, {"@random_state": []},
 ]  # fmt: skip
 
 

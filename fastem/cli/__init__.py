@@ -4,6 +4,7 @@ import atexit
 import errno
 import gc
 import os
+import re
 import signal
 import sys
 
@@ -72,12 +73,34 @@ def _usage_error(typer):
 
 
 def _usage_failed(error):
-    message = " ".join(error.format_message().split())
+    message = _plainly(" ".join(error.format_message().split()), error.__cause__)
     if not message:  # no command was given, and help was printed
         return 2
     context = getattr(error, "ctx", None)
     command = context.command_path if context else "fastem"
     return _failed(f"{message.rstrip('.')}; {command} --help says more")
+
+
+def _plainly(message, cause):
+    """typer's message (by pydantic or click, as its version has it) about a value that can't be used, in our words.
+
+    cause: the exception that it is made of, which may know the value.
+    """
+    given = cause.errors()[0].get("input") if hasattr(cause, "errors") else None
+    got = "" if given is None else f", got {given!r}"
+    for pattern, words in (
+        (r"Value error, ", ""),
+        (r"Input should be a valid integer.*", f"should be a whole number{got}"),
+        (r"Input should be a valid number.*", f"should be a number{got}"),
+        (r"Input should be", "should be"),
+        (r"('[^']*') is not a valid integer.*", r"should be a whole number, got \1"),
+        (r"('[^']*') is not a valid (float|number).*", r"should be a number, got \1"),
+    ):
+        message = re.sub(pattern, words, message)
+    if match := re.search(r"('[^']*') is not one of (.*?)\.?$", message):
+        choices = match[2].replace("'", "")
+        message = f"{message[: match.start()]}{match[1]} is none of {choices}"
+    return message
 
 
 def _failed(message):

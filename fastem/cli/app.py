@@ -11,11 +11,12 @@ from typing import Annotated, Literal, get_args
 
 import typer
 
+from .._version import __version__
 from ..model.families import FAMILIES, FOURTEEN, STANDARD
 
 app = typer.Typer(
     name="fastem",
-    help="Fast Gaussian mixture models: fit, label, score, sample, draw.",
+    help="Fit Gaussian mixtures to tables; label, score, fill in and draw points with them.",
     epilog="Example: fastem fit faithful -k 2 --animate faithful.gif",
     add_completion=False,
     no_args_is_help=True,
@@ -30,6 +31,22 @@ _OF_A_PRIOR = "shrinkage", "degrees_of_freedom"
 
 def _option(*names, panel=None, **settings):
     return typer.Option(*names, rich_help_panel=panel, **settings)
+
+
+def _print_version(is_wanted):
+    if is_wanted:
+        typer.echo(f"fastem {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _of_all(
+    version: Annotated[
+        bool,
+        typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version and exit."),
+    ] = False,
+):
+    pass
 
 
 def _as_finite(value):
@@ -136,46 +153,56 @@ def _as_shrinkage(text):
     raise typer.BadParameter(f"should be oas, ledoit-wolf or a number from 0 to 1, got {text!r}")
 
 
-_FILE = "CSV (.gz), .npy, Parquet or - (stdin)."
-_TOL = "Stop below this rise in mean log-likelihood."
+_FILE = "A CSV, .npy or Parquet file, or - (stdin)."
+_TOL = "Stop at gains below T nats."
 File = Annotated[str, typer.Argument(metavar="FILE", help=_FILE, show_default=False)]
-Model = Annotated[str, typer.Argument(metavar="MODEL", help="A model that fit --save wrote.", show_default=False)]
-Columns = Annotated[str | None, _option(metavar="A,B,3-9", help="Features: names, numbers, ranges.", panel="Data")]
+Model = Annotated[str, typer.Argument(metavar="MODEL", help="A model, written by fit --save.", show_default=False)]
+Columns = Annotated[str | None, _option(metavar="A,B,3-9", help="Features, by name, number or range.", panel="Data")]
 Delimiter = Annotated[
-    str | None, _option(metavar="CHAR", callback=_as_delimiter, help="Character between columns of text.", panel="Data")
+    str | None,
+    _option(metavar="CHAR", callback=_as_delimiter, help="It separates columns; \\t is a tab.", panel="Data"),
 ]
+Exclude = Annotated[str | None, _option(metavar="A,B,3-9", help="Leave these columns out.", panel="Data")]
+Id = Annotated[str | None, _option(metavar="COLUMN", help="Copy it beside the labels.", panel="Data")]
+DropMissing = Annotated[bool, _option("--drop-missing", help="Leave out rows that lack a value.", panel="Data")]
 Header = Annotated[
     bool | None,
-    _option("--header/--no-header", help="Whether line 1 holds column names.", panel="Data", show_default=False),
+    _option("--header/--no-header", help="Whether line 1 names the columns.", panel="Data", show_default=False),
 ]
 Missing = Annotated[
     Literal["error", "em"],
-    _option(metavar="HOW", help="Empty cells: error, or em: not observed.", panel="Model", show_default=False),
+    _option(
+        metavar="HOW",
+        help="What empty cells are: error (default), em.",
+        panel="Model",
+        show_default=False,
+    ),
 ]
 NoiseVolume = Annotated[
     str | None,
     _option("--noise", metavar="HOW", callback=_as_noise, help="Noise component: auto, or volume.", panel="Model"),
 ]
-Weights = Annotated[str | None, _option(metavar="COLUMN", help="Weights of the points.", panel="Data")]
-Json = Annotated[bool, _option("--json", help="Print JSON, in full precision.", panel="Output")]
-Quiet = Annotated[bool, _option("--quiet", "-q", help="Print notes and errors only.", panel="Output")]
+Weights = Annotated[str | None, _option(metavar="COLUMN", help="Its numbers are the weights.", panel="Data")]
+Json = Annotated[bool, _option("--json", help="Print JSON, with all digits.", panel="Output")]
+Quiet = Annotated[bool, _option("--quiet", "-q", help="Print only notes and errors.", panel="Output")]
 Save = Annotated[str | None, _option(metavar="OUT", help="Write the model to this file.", panel="Output")]
 Assign = Annotated[
     str | None, _option(metavar="OUT.csv", help="Write the label of each row to this file.", panel="Output")
 ]
 Threads = Annotated[
-    int | None, _option(metavar="N", callback=_as_count, help="Number of threads; by default all.", panel="Model")
+    int | None, _option(metavar="N", callback=_as_count, help="Use N threads; by default all.", panel="Model")
 ]
-Seed = Annotated[int, _option(metavar="S", callback=_as_seed, help="Seed of random numbers.", panel="Model")]
+Seed = Annotated[int, _option(metavar="S", callback=_as_seed, help="The seed of random numbers.", panel="Model")]
 Tol = Annotated[float, _option(metavar="T", callback=_as_finite, help=_TOL, panel="Model")]
-MaxIter = Annotated[int, _option(metavar="N", callback=_as_count, help="Maximum number of iterations.", panel="Model")]
-NInit = Annotated[int, _option(metavar="N", callback=_as_count, help="Starts; the best result is kept.", panel="Model")]
-RegCovar = Annotated[
-    float, _option(metavar="R", callback=_as_finite, help="Constant added to variances.", panel="Model")
-]
+MaxIter = Annotated[int, _option(metavar="N", callback=_as_count, help="Stop after N iterations.", panel="Model")]
+NInit = Annotated[int, _option(metavar="N", callback=_as_count, help="Keep the best of N searches.", panel="Model")]
+RegCovar = Annotated[float, _option(metavar="R", callback=_as_finite, help="Add R to every variance.", panel="Model")]
 Prior = Annotated[
     str | None,
-    _option(metavar="HOW", callback=_as_prior, help="Prior against collapse: default, shrinkage=S.", panel="Model"),
+    _option(metavar="HOW", callback=_as_prior, help="Prevent collapse: default, or shrinkage=S.", panel="Model"),
+]
+Out = Annotated[
+    str | None, _option("--out", "-o", metavar="OUT.csv", help="Write to this file, not to standard output.")
 ]
 Tails = Annotated[
     Literal["gaussian", "student-t"],
@@ -189,7 +216,6 @@ Shrinkage = Annotated[
     str | None,
     _option(metavar="HOW", callback=_as_shrinkage, help="Shrink covariances: oas, ledoit-wolf, 0.1.", panel="Model"),
 ]
-Out = Annotated[str | None, _option("--out", "-o", metavar="OUT.csv", help="Output file; by default standard output.")]
 
 
 def _to_do(module, command, options):
@@ -208,28 +234,50 @@ def _to_do(module, command, options):
 def fit(
     file: File,
     components: Annotated[
-        int, _option("--components", "-k", metavar="K", callback=_as_count, help="Number of components.", panel="Model")
+        int,
+        _option("--components", "-k", metavar="K", callback=_as_count, help="The number of components.", panel="Model"),
     ],
     columns: Columns = None,
+    exclude: Exclude = None,
+    id: Id = None,
+    drop_missing: DropMissing = False,
     labels: Annotated[
-        str | None, _option(metavar="COLUMN", help="Known groups; empty or -1: unknown.", panel="Data")
+        str | None,
+        _option(metavar="COLUMN", help="It names groups that are known.", panel="Data"),
     ] = None,
     weights: Weights = None,
     delimiter: Delimiter = None,
     header: Header = None,
     covariance: Annotated[
-        CovarianceType, _option(metavar="TYPE", help=f"{', '.join(STANDARD)}, EII to VVV.", panel="Model")
+        CovarianceType,
+        _option(
+            metavar="TYPE",
+            help=f"The form: {', '.join(STANDARD)} (default full), EII to VVV.",
+            show_default=False,
+            panel="Model",
+        ),
     ] = "full",
     init: Annotated[
         Initialization,
-        _option(metavar="HOW", help=f"{', '.join(get_args(Initialization))}.", panel="Model"),
+        _option(
+            metavar="HOW",
+            help=f"How to start: {', '.join(get_args(Initialization))} (default kmeans).",
+            show_default=False,
+            panel="Model",
+        ),
     ] = "kmeans",
     algorithm: Annotated[
         Literal["auto", "em", "truncated"],
-        _option(metavar="NAME", help="auto; em: textbook EM; truncated: for thousands of components.", panel="Model"),
+        _option(
+            metavar="NAME",
+            help="auto (default) searches; em: textbook EM; truncated: for thousands of components.",
+            show_default=False,
+            panel="Model",
+        ),
     ] = "auto",
     assignment: Annotated[
-        Literal["soft", "hard", "stochastic"], _option(metavar="HOW", help="soft, hard, stochastic.", panel="Model")
+        Literal["soft", "hard", "stochastic"],
+        _option(metavar="HOW", help="Assign soft (default), hard, stochastic.", show_default=False, panel="Model"),
     ] = "soft",
     tol: Tol = 1e-3,
     max_iter: MaxIter = 100,
@@ -246,11 +294,11 @@ def fit(
     save: Save = None,
     assign: Assign = None,
     plot: Annotated[
-        str | None, _option(metavar="OUT.png", help="Draw the fit (.png, .pdf or .svg).", panel="Output")
+        str | None, _option(metavar="OUT.png", help="Draw the fit, as .png, .pdf or .svg.", panel="Output")
     ] = None,
     animate: Annotated[
         str | None,
-        _option(metavar="OUT.gif", help="Film EM from a random start (.gif, .mp4).", panel="Output"),
+        _option(metavar="OUT.gif", help="Film EM from a random start, as .gif or .mp4.", panel="Output"),
     ] = None,
     json: Json = False,
     quiet: Quiet = False,
@@ -263,10 +311,13 @@ def fit(
 def predict(
     model: Model,
     file: File,
-    proba: Annotated[bool, typer.Option("--proba", help="Also write each component's responsibility.")] = False,
-    density: Annotated[bool, typer.Option("--density", help="Also write the log-density (nats).")] = False,
+    proba: Annotated[bool, typer.Option("--proba", help="Write the probability of each component, too.")] = False,
+    density: Annotated[bool, typer.Option("--density", help="Write the log-density in nats, too.")] = False,
     out: Out = None,
     columns: Columns = None,
+    exclude: Exclude = None,
+    id: Id = None,
+    drop_missing: DropMissing = False,
     delimiter: Delimiter = None,
     header: Header = None,
 ):
@@ -282,10 +333,11 @@ def impute(
         int | None,
         typer.Option(metavar="M", callback=_as_count, help="Write M tables, with values drawn at random."),
     ] = None,
-    seed: Annotated[int, typer.Option(metavar="S", callback=_as_seed, help="Seed of the draws.")] = 0,
-    std: Annotated[bool, typer.Option("--std", help="Also write each value's standard deviation.")] = False,
+    seed: Annotated[int, typer.Option(metavar="S", callback=_as_seed, help="The seed of the draws.")] = 0,
+    std: Annotated[bool, typer.Option("--std", help="Write the standard deviation of each value, too.")] = False,
     out: Out = None,
     columns: Columns = None,
+    exclude: Exclude = None,
     delimiter: Delimiter = None,
     header: Header = None,
 ):
@@ -298,6 +350,8 @@ def score(
     model: Model,
     file: File,
     columns: Columns = None,
+    exclude: Exclude = None,
+    drop_missing: DropMissing = False,
     weights: Weights = None,
     delimiter: Delimiter = None,
     header: Header = None,
@@ -311,10 +365,10 @@ def score(
 def sample(
     model: Model,
     number: Annotated[
-        int, typer.Option("--number", "-n", metavar="N", callback=_as_count, help="Number of points.")
+        int, typer.Option("--number", "-n", metavar="N", callback=_as_count, help="The number of points.")
     ] = 100,
-    seed: Annotated[int, typer.Option(metavar="S", callback=_as_seed, help="Seed of random numbers.")] = 0,
-    labels: Annotated[bool, typer.Option("--labels", help="Also write the component of each point.")] = False,
+    seed: Annotated[int, typer.Option(metavar="S", callback=_as_seed, help="The seed of random numbers.")] = 0,
+    labels: Annotated[bool, typer.Option("--labels", help="Write the component of each point, too.")] = False,
     out: Out = None,
 ):
     """Draw points from a model and write them as CSV."""
@@ -331,20 +385,24 @@ def select(
             "-k",
             metavar="1-9",
             callback=_as_counts,
-            help="Numbers of components to try.",
+            help="The numbers of components to try.",
             panel="Model",
         ),
     ] = "1-9",
     columns: Columns = None,
+    exclude: Exclude = None,
+    id: Id = None,
+    drop_missing: DropMissing = False,
     weights: Weights = None,
     delimiter: Delimiter = None,
     header: Header = None,
     covariance: Annotated[
-        str, _option(metavar="TYPES", callback=_as_listed_types, help="Covariance types to try, or all.", panel="Model")
+        str,
+        _option(metavar="TYPES", callback=_as_listed_types, help="The covariance types to try, or all.", panel="Model"),
     ] = ",".join(STANDARD),
     criterion: Annotated[
         Literal["bic", "aic", "icl", "held_out"],
-        _option(metavar="NAME", help="bic, aic, icl, held_out.", panel="Model"),
+        _option(metavar="NAME", help="Choose by bic (default), aic, icl, held_out.", show_default=False, panel="Model"),
     ] = "bic",
     tol: Tol = 1e-3,
     max_iter: MaxIter = 100,
@@ -361,7 +419,7 @@ def select(
     save: Save = None,
     assign: Assign = None,
     plot: Annotated[
-        str | None, _option(metavar="OUT.png", help="Draw the criterion (.png, .pdf or .svg).", panel="Output")
+        str | None, _option(metavar="OUT.png", help="Draw the criterion, as .png, .pdf or .svg.", panel="Output")
     ] = None,
     json: Json = False,
     quiet: Quiet = False,
@@ -375,13 +433,24 @@ def plot(
     model: Model,
     file: Annotated[
         str | None,
-        typer.Argument(metavar="FILE", help="A table of points; log-likelihood needs none.", show_default=False),
+        typer.Argument(metavar="FILE", help="A table of points; --kind log-likelihood needs none.", show_default=False),
     ] = None,
-    out: Annotated[str, typer.Option("--out", "-o", metavar="OUT.png", help=".png, .pdf or .svg file.")] = "fit.png",
+    out: Annotated[
+        str | None,
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="OUT.png",
+            help="Write .png, .pdf or .svg; by default fit.png, or fit-2.png, ...",
+        ),
+    ] = None,
     kind: Annotated[
-        Literal["mixture", "responsibilities", "qq", "log-likelihood"], typer.Option(help="What to draw.")
+        Literal["mixture", "responsibilities", "qq", "log-likelihood"],
+        typer.Option(metavar="WHAT", help="Draw mixture, responsibilities, qq or log-likelihood."),
     ] = "mixture",
     columns: Columns = None,
+    exclude: Exclude = None,
+    drop_missing: DropMissing = False,
     weights: Weights = None,
     delimiter: Delimiter = None,
     header: Header = None,
@@ -393,7 +462,7 @@ def plot(
 @app.command(epilog="Example: fastem info model.npz --history")
 def info(
     model: Model,
-    history: Annotated[bool, typer.Option("--history", help="Also print the stages of the fit.")] = False,
+    history: Annotated[bool, typer.Option("--history", help="Print the stages of the fit, too.")] = False,
     json: Json = False,
 ):
     """Print the parameters of a saved model."""
@@ -404,12 +473,14 @@ def info(
 def warm_up(
     types: Annotated[
         list[str] | None,
-        typer.Argument(metavar="TYPE", callback=_as_types, help="Covariance types; by default all."),
+        typer.Argument(
+            metavar="TYPE", callback=_as_types, help="Covariance types; by default full, tied, diag and spherical."
+        ),
     ] = None,
     dtype: Annotated[
-        Literal["float64", "float32"] | None, typer.Option(help="Type of the data; by default both.")
+        Literal["float64", "float32"] | None, typer.Option(help="The type of the data; by default both.")
     ] = None,
-    missing: Annotated[bool, typer.Option("--missing", help="Also the kernels for missing values.")] = False,
+    missing: Annotated[bool, typer.Option("--missing", help="Compile the kernels for missing values, too.")] = False,
 ):
     """Compile the kernels and cache them on disk, so that later fits start at once."""
     return lambda: _warm_up(types or STANDARD, [dtype] if dtype else ("float64", "float32"), missing)

@@ -7,6 +7,9 @@ from . import reporting
 from .messages import TableError, many
 from .naming import feature_names, for_json, form_of, names_of, noise_of, shapes_for_json
 
+# Suffixes of tables.
+_TABLES = ".csv", ".tsv", ".txt", ".npy", ".parquet", ".parq", ".gz", ".bz2", ".xz"
+
 
 def info(options):
     """Print a model's parameters and how it was fitted."""
@@ -49,10 +52,14 @@ def info(options):
 
 
 def load(path):
-    """`fastem.load`, with a message of its own for a directory."""
+    """`fastem.load`, with messages of its own for a directory and for a table."""
     import fastem
 
     try:
         return fastem.load(path)
     except IsADirectoryError:
         raise TableError(f"{path}: is a directory, not a model") from None
+    except ValueError:
+        if path.lower().endswith(_TABLES):
+            raise TableError(f"{path}: is a table, not a model; MODEL, which fit --save wrote, comes first") from None
+        raise

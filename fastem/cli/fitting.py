@@ -13,14 +13,18 @@ from sklearn.exceptions import ConvergenceWarning
 import fastem
 
 from ..model.families import STANDARD
+from ..model.names import all_named, are_numbers
 from ..sources import ArraySource
 from . import reporting
 from .live import Live
 from .messages import TableError, many, note, one_line
-from .naming import all_named, for_json, form_of, in_words, names_of, noise_of, shapes_for_json
-from .outputs import named, replacing, text_to, write_rows
+from .naming import for_json, form_of, in_words, names_of, noise_of, shapes_for_json
+from .outputs import check_names, named, replacing, spread, text_to, texts_of, write_rows
 from .pictures import FILMS, PICTURES, check_suffix, plotting, save
 from .tables import open_table
+
+# Options that name an output file.
+_FILES = "save", "assign", "plot", "animate"
 
 
 def fit(options):
@@ -33,6 +37,8 @@ def fit(options):
             model, seconds, warned = _fit(data, labels, options, live)
             if names is not None:
                 model.component_names_ = np.array(names, dtype=object)
+                if not are_numbers(names):
+                    model.classes_ = model.component_names_.copy()
             outputs.write(model, data, live)
             result = _describe(model, data, options, seconds, warned)
     if options.json:
@@ -59,16 +65,24 @@ def select(options):
                     criterion=options.criterion,
                     estimator=estimator,
                     sample_weight=data.weights,
+                    callbacks=live.selecting(),
                     **_arguments(options),
                 )
             seconds = time.perf_counter() - began
             model = selection.best_estimator_
+            for said in selection.notes:
+                warned.append(said)
+                note(said)
             _note_moving_digits(model, warned)
             outputs.write(model, data, live, selection)
     rows = {name: list(values) for name, values in selection.results_.items()}
     if options.json:
         result = _describe(model, data, options, seconds, warned)
         result["criterion"] = options.criterion
+        # As above: log_likelihood is that of all the points, nats.
+        mean = rows.pop("log_likelihood")
+        total = [value * _weight(data) for value in mean]
+        rows = {"log_likelihood": total, "log_likelihood_per_sample": mean, **rows}
         result["results"] = [dict(zip(rows, map(_plain, row), strict=True)) for row in zip(*rows.values(), strict=True)]
         print(json.dumps(result, indent=1))
     elif not options.quiet:
@@ -81,7 +95,9 @@ class _Outputs:
 
     def __init__(self, stack, options):
         self._options = options
-        paths = {name: getattr(options, name) for name in ("save", "assign", "plot", "animate")}
+        if options.id is not None and options.assign is None:
+            raise TableError("--id names a column that goes into the file of --assign; give this, too")
+        paths = {name: getattr(options, name) for name in _FILES}
         paths = {name: path for name, path in paths.items() if path is not None}
         option_of = {}
         for name, path in paths.items():
@@ -97,6 +113,7 @@ class _Outputs:
             raise TableError(f"{save}: is not a regular file, so a model can't replace it")
         to_stdout = paths.get("assign") == "-" and paths.pop("assign")
         self._partial = {name: stack.enter_context(replacing(path, options.file)) for name, path in paths.items()}
+        check_names(text=[("--assign", options.assign)], models=[("--save", options.save)])
         if to_stdout:
             if options.json:
                 raise TableError("--assign - and --json would both write to standard output; give --assign a file name")
@@ -107,7 +124,7 @@ class _Outputs:
         """Write all output files."""
         work = {
             "save": ("saving the model", model.save),
-            "assign": ("labelling the points", lambda path: _write_labels(path, model, data.points)),
+            "assign": ("labelling the points", lambda path: _write_labels(path, model, data, self._options)),
             "plot": ("drawing the fit", lambda path: _draw(path, model, data, selection)),
             "animate": ("filming EM from a random start", lambda path: _film(path, model, data)),
         }
@@ -118,11 +135,18 @@ class _Outputs:
                 write(path)
 
 
-def _write_labels(path, model, points):
+def _write_labels(path, model, data, options):
+    """Write a label for each row of the table; an empty one for a row that was dropped."""
+    labels = (in_words(model, model.predict(ArraySource(rows))) for rows in data.points.read())
     with text_to(path) if path == "-" else open(path, "wb") as stream:
         names = ["label"]
-        for rows in points.read():
-            write_rows(stream, [in_words(model, model.predict(ArraySource(rows)))], names)
+        if data.ids is not None or data.kept is not None:
+            labels = [spread(np.concatenate(list(labels)), data.kept)]
+        if data.ids is not None:
+            names = [options.id_name, "label"]
+            labels = [[np.array(texts_of(data.ids), dtype=object), labels[0]]]
+        for columns in labels:
+            write_rows(stream, columns if isinstance(columns, list) else [columns], names)
             names = None
 
 
@@ -145,11 +169,15 @@ def _draw(path, model, data, selection):
 
 def _read(options, live):
     """(Data, component of each point or None, names of the components or None if these are their numbers)."""
-    table = open_table(options.file, options.delimiter, options.header, options.missing == "em")
+    if options.drop_missing and options.missing == "em":
+        raise TableError("--drop-missing and --missing em exclude each other: leave those rows out, or fit to them")
+    table = open_table(options.file, options.delimiter, options.header, options.missing == "em" or options.drop_missing)
     weights = None if options.weights is None else table.column(options.weights)
     labels = None if getattr(options, "labels", None) is None else table.column(options.labels)
-    features = table.chosen(options.columns, (weights, labels), weights is not None)
-    data = table.read(features, weights, labels, live.reading(table))
+    ids = None if options.id is None else table.column(options.id)
+    features = table.chosen(options.columns, (weights, labels, ids), weights is not None, options.exclude)
+    data = table.read(features, weights, labels, live.reading(table), ids, options.drop_missing)
+    options.id_name = None if ids is None else table.names[ids]
     if labels is None:
         return data, None, None
     components, known = data.labels.components(options.components, options.noise_volume is not None)
@@ -208,7 +236,7 @@ def _fit(data, labels, options, live):
         assignment=options.assignment,
         **_arguments(options),
     )
-    model.set_callbacks(*live.callbacks(data.n_rows, options.tol, options.max_iter))
+    model.set_callbacks(*live.callbacks(data.n_rows))
     began = time.perf_counter()
     with _noted(options, data, options.components) as warned:
         model.fit(data.points, sample_weight=data.weights, labels=labels)
@@ -280,7 +308,7 @@ def _describe(model, data, options, seconds, warned):
     """The results that --json and the report print, as a dict."""
     points = data.points
     score = float(model.score(points, sample_weight=data.weights))
-    weight = float(data.n_rows if data.weights is None else data.weights.sum())
+    weight = _weight(data)
     n_missing = 0
     if options.missing == "em":
         n_missing = sum(int(np.isnan(rows).sum()) for rows in points.read())
@@ -305,7 +333,13 @@ def _describe(model, data, options, seconds, warned):
         **shapes_for_json(model),
         **for_json(model),
         "warnings": warned,
+        "files": {name: path for name in _FILES if (path := getattr(options, name)) is not None},
     }
+
+
+def _weight(data):
+    """Number of points, or the sum of their weights."""
+    return float(data.n_rows if data.weights is None else data.weights.sum())
 
 
 def _report(result, model):
@@ -323,6 +357,7 @@ def _report(result, model):
             "BIC": f"{result['bic']:,.3f} (lower is better)",
             "iterations": n_iter,
             "seconds": f"{result['seconds']:.3f}",
+            "wrote": ", ".join(result["files"].values()) or None,
         }
     )
     yield from reporting.components(model, result["feature_names"], names_of(model))

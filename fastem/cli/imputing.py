@@ -9,7 +9,7 @@ import numpy as np
 from .describing import load
 from .live import Live
 from .messages import TableError, note
-from .outputs import text_to
+from .outputs import text_to, wrote
 from .predicting import table_for
 from .records import quoted
 
@@ -46,6 +46,7 @@ def impute(options):
         raise TableError(f"{table.path}: no rows")
     if not n_filled:
         note(f"{table.path}: no cell was missing in the columns of {options.model}")
+    wrote(options.out)
 
 
 class _Filler:

@@ -34,6 +34,11 @@ class Labels:
         codes = encoded.indices.fill_null(len(new)).to_numpy(zero_copy_only=False)
         self._codes.append(np.array([*new, nothing], np.int32)[codes])
 
+    def keep(self, kept):
+        """Forget the labels of rows that aren't kept: a bool array of all rows, or None if all are."""
+        if kept is not None:
+            self._codes = [np.concatenate(self._codes)[kept]]
+
     def components(self, n_components, has_noise=False):
         """(component of each point, -1 if unknown; dict of component to label).
 

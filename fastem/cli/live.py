@@ -1,14 +1,13 @@
 """Progress display of a command on a terminal; nothing is shown if standard error isn't one."""
 
 import logging
-import math
 import sys
 from contextlib import contextmanager
 from time import perf_counter
 
 
 class Live:
-    """A line on standard error: rows read, then iterations, lower bound, points per second and time left.
+    """A line on standard error: rows read, then iterations, lower bound, points per second and seconds so far.
 
     Parameters
     ----------
@@ -58,9 +57,13 @@ class Live:
 
         return watch if self._progress is not None else None
 
-    def callbacks(self, n_samples, tol, max_iter):
+    def callbacks(self, n_samples):
         """Callbacks for `set_callbacks` that show the iterations."""
-        return [] if self._progress is None else [_Iterations(self, n_samples, tol, max_iter)]
+        return [] if self._progress is None else [_Iterations(self, n_samples)]
+
+    def selecting(self):
+        """Callbacks for `select` that show the combinations."""
+        return [] if self._progress is None else [lambda step: self.say(str(step), step.n_done, step.n_all)]
 
 
 class _Listener(logging.Handler):
@@ -75,10 +78,13 @@ class _Listener(logging.Handler):
 
 
 class _Iterations:
-    """A callback that shows every iteration over all the points."""
+    """A callback that shows every iteration over all the points.
 
-    def __init__(self, live, n_samples, tol, max_iter):
-        self._live, self._n_samples, self._tol, self._max_iter = live, n_samples, tol, max_iter
+    It tells no time left: how many iterations there will be is known only when they are done.
+    """
+
+    def __init__(self, live, n_samples):
+        self._live, self._n_samples = live, n_samples
         self._began = None
 
     def setup(self, estimator, context):
@@ -93,25 +99,14 @@ class _Iterations:
     def on_fit_task_end(self, estimator, context, *, fitted_estimator):
         if context.task_name != "iteration":
             return
-        bounds = fitted_estimator.lower_bounds_
-        n_iter, seconds = len(bounds), perf_counter() - self._began
-        rate = self._n_samples * n_iter / seconds
-        left = _iterations_left(bounds, self._tol, self._max_iter) * seconds / n_iter
-        text = f"iteration {n_iter}: {bounds[-1]:.6f} nats per point, {_short(rate)} points/s, {_duration(left)} left"
-        self._live.say(text, n_iter, self._max_iter)
+        bounds, seconds = fitted_estimator.lower_bounds_, perf_counter() - self._began
+        rise = f" ({bounds[-1] - bounds[-2]:+.2g})" if len(bounds) > 1 else ""
+        rate = _short(self._n_samples * len(bounds) / seconds)
+        text = f"iteration {len(bounds)}: {bounds[-1]:.6f}{rise} nats per point, {rate} points/s, {seconds:.0f} s"
+        self._live.say(text)
 
     def teardown(self, estimator, context):
         pass
-
-
-def _iterations_left(bounds, tol, max_iter):
-    """Estimated number of iterations until changes are below tol, if they go on shrinking at the last rate."""
-    left = max_iter - len(bounds)
-    if len(bounds) >= 3 and tol > 0:
-        before, last = bounds[-2] - bounds[-3], bounds[-1] - bounds[-2]
-        if 0 < last < before:
-            left = min(left, max(0, math.ceil(math.log(tol / last) / math.log(last / before))))
-    return left
 
 
 def _short(rate):
@@ -119,7 +114,3 @@ def _short(rate):
         if rate >= size:
             return f"{rate / size:.3g} {unit}"
     return f"{rate:.3g}"
-
-
-def _duration(seconds):
-    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"

@@ -39,7 +39,7 @@ class Unusable:
             return
         what, remedy = "missing or infinite value", "drop those rows, or fill them in"
         if self._has_missing and not self._allows_missing:
-            remedy = "drop those rows, fill them in, or fit with --missing em"
+            remedy = "leave those rows out by --drop-missing, fill them in, or fit with --missing em"
         elif not self._has_missing and self._allows_missing:
             what, remedy = "infinite value", "drop those rows, or leave those cells empty"
         raise TableError(f"{self._path}: {many(self.n, what)}, the first in {self.first}; {remedy}")

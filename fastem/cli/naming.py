@@ -1,34 +1,8 @@
 """Names of features, and of components: the labels of the known groups in a fit, kept as `component_names_`."""
 
-import re
-from itertools import count
-
 import numpy as np
 
 _MOST = 8  # degrees of freedom that are printed
-
-
-def all_named(known, n_components):
-    """A name for each component, given those of some.
-
-    If all known names are whole numbers, the others get the next numbers, else 'new 1', 'new 2', ...
-
-    Parameters
-    ----------
-    known : dict of int to str
-        Names of some components.
-    n_components : int
-
-    Returns
-    -------
-    names : list of str
-    """
-    taken = set(known.values())
-    if all(re.fullmatch(r"-?\d{1,18}", name) for name in taken):
-        free = map(str, count(max(map(int, taken)) + 1))
-    else:
-        free = (name for i in count(1) if (name := f"new {i}") not in taken)
-    return [known[k] if k in known else next(free) for k in range(n_components)]
 
 
 def feature_names(model):
@@ -82,6 +56,9 @@ def shapes_for_json(model):
 
 
 def in_words(model, components):
-    """The names of these components, or their numbers if they have no names; noise is 'noise', or -1."""
+    """The names of these components, or their numbers if they have no names; names stay as they are. Noise is
+    'noise', or -1.
+    """
     names = getattr(model, "component_names_", None)
-    return components if names is None else np.append(np.asarray(names, dtype=object), "noise")[components]
+    is_named = names is None or components.dtype == object
+    return components if is_named else np.append(np.asarray(names, dtype=object), "noise")[components]

@@ -4,10 +4,52 @@ import os
 import sys
 from contextlib import contextmanager, suppress
 
-from .messages import TableError
+import numpy as np
+
+from .messages import TableError, printable
 from .records import quoted
 
 _ROWS = 1 << 16
+
+# Suffixes that promise another kind of file than text, and another than a model.
+_NO_TEXT = (
+    ".npz", ".npy", ".parquet", ".parq", ".json", ".xls", ".xlsx", ".gz", ".bz2", ".xz", ".zip", ".png", ".pdf", ".svg",
+    ".gif", ".mp4",
+)  # fmt: skip
+_NO_MODEL = ".csv", ".tsv", ".txt", ".dat", *_NO_TEXT[1:]
+
+
+def check_names(text=(), models=()):
+    """Refuse names of output files that promise another kind: a table in `x.npz`, a model in `x.csv`.
+
+    Parameters
+    ----------
+    text, models : sequences of (option, path)
+        Files that text and models are written to; a path may be None.
+    """
+    for option, path in text:
+        if path and path.lower().endswith(_NO_TEXT):
+            raise TableError(f"{option} writes text, but {path} is no name of a text file; call it labels.csv, say")
+    for option, path in models:
+        if path and path.lower().endswith(_NO_MODEL):
+            raise TableError(f"{option} writes a model, but {path} is no name of one; call it model.npz, say")
+
+
+def wrote(*paths):
+    """Name the files that were written on standard output; None and '-' are no files."""
+    named = [path for path in paths if path not in (None, "-")]
+    if named:
+        print(printable(f"wrote {', '.join(named)}"))
+
+
+def free_name(path):
+    """This path if there is no such file, else the first of name-2.png, name-3.png, ... that is free."""
+    stem, suffix = os.path.splitext(path)
+    number = 1
+    while os.path.exists(path):
+        number += 1
+        path = f"{stem}-{number}{suffix}"
+    return path
 
 
 @contextmanager
@@ -77,6 +119,26 @@ def text_to(path, *keep):
         return
     with replacing(path, *keep) as partial, named(path, partial), open(partial, "wb") as stream:
         yield stream
+
+
+def spread(values, kept):
+    """Values of the rows that were kept as those of all rows: "" for the others. kept: bool array; None: all are."""
+    if kept is None:
+        return values
+    out = np.full(len(kept), "", dtype=object)
+    out[kept] = [each if isinstance(each, str) else repr(each) for each in values.tolist()]
+    return out
+
+
+def texts_of(arrays):
+    """What Arrow arrays of a column hold, as a list of str."""
+    return [text for array in arrays for text in map(_text, array.to_pylist())]
+
+
+def _text(value):
+    if value is None:
+        return ""
+    return value.decode("utf-8", "replace").strip() if isinstance(value, bytes) else str(value)
 
 
 def write_rows(stream, columns, names=None):

@@ -13,7 +13,8 @@ from ..model.families import FAMILIES
 from .messages import many, printable
 from .naming import scales_of
 
-_MAX_COMPONENTS, _MAX_FEATURES, _FEATURES_A_TABLE = 32, 24, 4
+_MAX_COMPONENTS, _MAX_FEATURES = 32, 24
+_WIDTH = 80  # characters of a line that is not for a terminal
 _MAX_SELECTED = 10
 _TITLES = {"bic": "BIC", "aic": "AIC", "icl": "ICL", "held_out": "held out"}
 _MARKS = {  # of rows of a selection, by their status
@@ -51,7 +52,7 @@ def components(model, names, labels=None):
     correlated = n_features == 2 and not family.is_axis_aligned
     label_width = min(16, max(plain(label).cell_len for label in ["label", *labels.values()])) if labels else 0
     others = [9, 6, *([label_width] if labels else []), *([11] if correlated else [])]
-    for here in _pages(widths, 78 - sum(width + 3 for width in others)):
+    for here in _pages(widths, _console().width - 2 - sum(width + 3 for width in others)):
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title_justify="left")
         table.add_column("component", justify="right", no_wrap=True, min_width=9)
         if labels:
@@ -101,7 +102,7 @@ def _pages(widths, room):
     pages = [[]]
     for j, width in widths.items():
         here = pages[-1]
-        if here and (len(here) == _FEATURES_A_TABLE or sum(widths[i] + 3 for i in here) + width > room):
+        if here and sum(widths[i] + 3 for i in here) + width > room:
             pages.append([])
         pages[-1].append(j)
     return pages
@@ -116,13 +117,14 @@ def selection(found):
         table.add_column(title, justify="right", no_wrap=True)
     shown = np.argsort(results["rank"])[:_MAX_SELECTED]
     for i in shown:
+        style = "bold" if i == found.best_index_ else None
         shape = str(results["n_components"][i]), str(results["covariance_type"][i])
         if np.isnan(results["log_likelihood"][i]):
-            table.add_row(*shape, "no fit")
+            table.add_row(*shape, "no fit", style=style)
         else:
             mark, _ = _MARKS.get(results["status"][i], ("", ""))
             numbers = [_criterion(results[name][i]) for name in names]
-            table.add_row(*shape, f"{mark}{results['log_likelihood'][i]:.6f}", *numbers)
+            table.add_row(*shape, f"{mark}{results['log_likelihood'][i]:.6f}", *numbers, style=style)
     yield table
     for status, (mark, meaning) in _MARKS.items():
         if status in results["status"][shown]:
@@ -138,15 +140,19 @@ def plain(text):
 
 
 def show(*parts):
-    """Print to standard output; 80 columns wide unless it is a terminal."""
-    out = sys.stdout
-    console = Console(width=None if out.isatty() else 80, highlight=False)
+    """Print to standard output, as wide as the terminal."""
+    out, console = sys.stdout, _console()
     with console.capture() as captured:
         for part in parts:
             console.print(part, soft_wrap=isinstance(part, Text))
     lines = [line.rstrip() for line in captured.get().splitlines()]
     encoding = out.encoding or "utf-8"
     print("\n".join(lines).encode(encoding, "replace").decode(encoding))
+
+
+def _console():
+    """A console for standard output; 80 columns wide unless it is a terminal."""
+    return Console(width=None if sys.stdout.isatty() else _WIDTH, highlight=False)
 
 
 def data_facts(path, n_samples, n_features):

@@ -1,8 +1,6 @@
 """Tables of numbers from delimited text, .npy and Parquet files, and the choice of their columns."""
 
-import csv
 import os
-import re
 import tempfile
 import weakref
 from dataclasses import dataclass
@@ -15,7 +13,7 @@ from ..sources import ArraySource, BlockSource, ParquetSource
 from ..sources.base import VALUES
 from ..sources.blocks import as_rows
 from ..sources.npy import mapped
-from .headers import are_words, is_usual_for_rows, numbering_of
+from .columns import Columns
 from .labels import Labels, spelled
 from .messages import TableError, many, note, one_line
 from .missing import Unusable
@@ -44,6 +42,10 @@ class Data:
     """Sample weights: ndarray of shape (n,), or None."""
     labels: object
     """`Labels`, or None."""
+    ids: object
+    """What the column of `--id` holds in each row, dropped ones included: a list of Arrow arrays; or None."""
+    kept: object
+    """Which rows have no missing value, if the others were dropped: bool ndarray; None if no row was dropped."""
     refuse_missing: object
     """Function to call after an error: raises TableError if a value of the points can't be used, and says which."""
 
@@ -85,126 +87,66 @@ def _opened(path, delimiter, header):
     return TextTable(path, delimiter, header)
 
 
-class _Table:
-    """A table of any file format: finds columns by name or number."""
+class _Table(Columns):
+    """A table of any file format."""
 
-    empty_columns = ()
     allows_missing = False
     # How `records` are written as text; text tables have ways of their own.
     delimiter, decimal_point, titles = ",", ".", None
 
-    def chosen(self, columns=None, aside=(), is_weighted=False):
-        """Numbers of the feature columns: the given `columns` in that order, by default all that may be features.
+    def read(self, features, weights=None, labels=None, watch=None, ids=None, drop_missing=False):
+        """`Data` of these columns, given by number.
 
-        By default, columns that only name or number the rows are left out unless there are no others. Columns without
-        a name and without values, and those `aside`, are always left out.
-
-        Parameters
-        ----------
-        columns : str, default=None
-            Names, numbers from 1 on, or ranges of numbers, separated by commas.
-        aside : collection of int
-            Columns of weights and labels.
-        is_weighted : bool
-            Whether one of the columns aside holds weights.
+        watch: a function that is called with the number of rows now and then (text only). drop_missing: whether rows
+        that lack a value of a feature are left out.
         """
-        if columns is not None:
-            return self._asked_for(columns, aside)
-        left_out = self._empty_columns_left_out()
-        numbers = [j for j in self._of_numbers() if j not in aside and j not in left_out]
-        of_rows = {j: said for j in numbers if (said := self._said_of_rows(j))}
-        if len(of_rows) < len(numbers):
-            for said in of_rows.values():
-                note(f"{said}; --columns can include it")
-            numbers = [j for j in numbers if j not in of_rows]
-        if len(numbers) > 1 and not is_weighted and numbers[0] == 0:
-            said, _ = numbering_of(self.names[0], self._first_values(0))
-            if said:
-                note(f"{self._quoted(0)} {said}, but is used as a feature; --columns can leave it out")
-        if not numbers:
-            raise TableError(f"{self.path}: no column is left for the features")
-        return numbers
-
-    def _asked_for(self, columns, aside):
-        numbers = []
-        for name in _listed(columns):
-            numbers += self._range(name) or [self.column(name)]
-        if len(set(numbers)) < max(len(numbers), 1):
-            raise TableError(f"--columns should name one or more columns, each once, got {columns!r}")
-        if both := set(numbers).intersection(aside):
-            raise TableError(f"{self._named(both.pop())} is in --columns, but also in --weights or --labels")
-        return numbers
-
-    def _range(self, text):
-        """The numbers of the columns in a range such as '2-9'; None if the text is no range, or a column's name."""
-        match = re.fullmatch(r"(\d+) ?- ?(\d+)", text)
-        if not match or text in self.names:
-            return None
-        first, last = int(match[1]), int(match[2])
-        if not 1 <= first <= last <= len(self.names):
-            raise TableError(
-                f"{self.path}: --columns {text}: the table has {many(len(self.names), 'column')}, numbered from 1"
-            )
-        return range(first - 1, last)
-
-    def _empty_columns_left_out(self):
-        """Numbers of the columns without a name and values; prints a note about them."""
-        numbers = [str(j + 1) for j in self.empty_columns]
-        if len(numbers) == 1:
-            note(f"column {numbers[0]} has neither a name nor values and is left out")
-        elif numbers:
-            few = ", ".join(numbers[:-1]) if len(numbers) < 10 else f"{numbers[0]}, {numbers[1]}, ..."
-            note(f"columns {few} and {numbers[-1]} have neither a name nor values and are left out")
-        return self.empty_columns
-
-    def _said_of_rows(self, j):
-        """A sentence that says how a column only names or numbers the rows; None if it doesn't."""
-        if j == 0 and self.has_row_names:
-            return "column 1 has no name and is left out as row names"
-        if j > 0 and not is_usual_for_rows(self.names[j]):
-            return None
-        values = self._first_values(j)
-        if j == 0 and are_words(values):
-            return f"{self._quoted(j)} has a different word in each row and is left out as row names"
-        said, is_clear = numbering_of(self.names[j], values)
-        return f"{self._quoted(j)} {said} and is left out" if is_clear else None
-
-    def _quoted(self, j):
-        return repr(self.names[j]) if self.has_names else f"column {j + 1}"
-
-    def _first_values(self, j):
-        """The first values of a column, as text; empty for formats in which they aren't looked at."""
-        return []
-
-    def column(self, name):
-        """The number (from 0) of a column, given by its name or its number counted from 1."""
-        names = self.names
-        if names.count(name) > 1:
-            raise TableError(f"{self.path}: {names.count(name)} columns are called {name!r}; give the number of one")
-        if name in names:
-            return names.index(name)
-        if name.isdecimal() and 1 <= int(name) <= len(names):
-            return int(name) - 1
-        known = ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
-        raise TableError(f"{self.path}: no column {name!r} among its {many(len(names), 'column')} ({known})")
-
-    def _of_numbers(self):
-        """Columns that may be features."""
-        return range(len(self.names))
-
-    def read(self, features, weights=None, labels=None, watch=None):
-        """`Data` of these columns, given by number; `watch(n_rows)` is called now and then (text only)."""
-        points = self.points(features)
+        points, kept = self.points(features), None
+        if drop_missing:
+            kept = np.concatenate([~np.isnan(rows).any(axis=1) for rows in self.blocks(features)])
+            kept = self._noted(kept)
+        if kept is not None:
+            points = _NamedBlocks(partial(self._kept_blocks, features, kept), self._shown(features))
         column = None if weights is None else np.concatenate([rows[:, 0] for rows in self.blocks([weights])])
+        column = column if column is None or kept is None else column[kept]
         self._check(column, weights)
         vocabulary = None
         if labels is not None:
             vocabulary = Labels(self._named(labels))
             for words in self._words(labels):
                 vocabulary.add(words)
+            vocabulary.keep(kept)
         return Data(
-            points, self.n_rows, self._names(features), column, vocabulary, partial(self.refuse_missing, features)
+            points,
+            self.n_rows if kept is None else int(kept.sum()),
+            self._names(features),
+            column,
+            vocabulary,
+            None if ids is None else list(self._words(ids)),
+            kept,
+            partial(self.refuse_missing, features),
         )
+
+    def _kept_blocks(self, features, kept):
+        """Rows of these columns, some at a time, without those that aren't kept."""
+        first = 0
+        for rows in self.blocks(features):
+            yield rows[kept[first : first + len(rows)]]
+            first += len(rows)
+
+    def _noted(self, kept):
+        """Which rows are kept, or None if all are; says how many are not, and raises TableError if no row is."""
+        n_dropped = len(kept) - int(kept.sum())
+        if not n_dropped:
+            return None
+        if n_dropped == len(kept):
+            raise TableError(f"{self.path}: every row lacks a value of a feature, so --drop-missing leaves none")
+        said = "lacks a value and is" if n_dropped == 1 else "lack a value and are"
+        note(f"{self.path}: {many(n_dropped, 'row')} {said} left out")
+        return kept
+
+    def with_words(self, features, words):
+        """Yield blocks of (rows of the features; what another column, `words`, holds in each row: an Arrow array)."""
+        return zip(self.blocks(features), self._words(words), strict=True)
 
     def refuse_missing(self, features, blocks=None, first=0):
         """Raise TableError if a value of these columns is infinite, or missing where none may be.
@@ -237,12 +179,6 @@ class _Table:
         """The lines before the rows, in text."""
         return (",".join(map(quoted, self.names)) + "\n").encode()
 
-    def _names(self, columns):
-        return [self.names[j] for j in columns]
-
-    def _named(self, j):
-        return f"{self.path}: column {j + 1} ({self.names[j]})"
-
 
 class TextTable(_Table):
     """Delimited text, which can be read only once."""
@@ -265,6 +201,10 @@ class TextTable(_Table):
         """Rows of these columns, some at a time."""
         return (rows for rows, _ in self._file.blocks(numbers, allows_missing=self.allows_missing))
 
+    def with_words(self, features, words):
+        for rows, (strings,) in self._file.blocks(features, (words,), allows_missing=self.allows_missing):
+            yield rows, strings
+
     def records(self, numbers):
         """Yield blocks of (rows of these columns, in which values may be missing; all fields, as CSV has them)."""
         return self._file.records(numbers)
@@ -276,22 +216,32 @@ class TextTable(_Table):
     def _first_values(self, j):
         return [fields[j] for fields in self._file.sample if j < len(fields)]
 
-    def read(self, features, weights=None, labels=None, watch=None):
-        spool, column = _Spool(len(features)), []
+    def read(self, features, weights=None, labels=None, watch=None, ids=None, drop_missing=False):
+        spool, column, kept, called = _Spool(len(features)), [], [], None if ids is None else []
         vocabulary = None if labels is None else Labels(self._named(labels))
-        for rows, words in self._file.blocks(features, labels, weights, self.allows_missing):
+        words = [j for j in (labels, ids) if j is not None]
+        for rows, strings in self._file.blocks(features, words, weights, self.allows_missing):
+            if labels is not None:
+                vocabulary.add(strings[0])
+            if ids is not None:
+                called.append(strings[-1])
+            if drop_missing:
+                kept.append(~np.isnan(rows[:, : len(features)]).any(axis=1))
+                rows = rows[kept[-1]]
             spool.append(rows[:, : len(features)])
             if weights is not None:
                 column.append(rows[:, -1].copy())
-            if labels is not None:
-                vocabulary.add(words)
             if watch:
                 watch(spool.n_rows)
+        kept = self._noted(np.concatenate(kept)) if kept else None
+        if labels is not None:
+            vocabulary.keep(kept)
         points = ArraySource(spool.array())
-        points.feature_names = self._names(features) if self.has_names else None
+        points.feature_names = self._shown(features)
         column = None if weights is None else np.concatenate(column)
         self._check(column, weights)
-        return Data(points, spool.n_rows, self._names(features), column, vocabulary, lambda: None)  # already checked
+        checked = lambda: None  # noqa: E731  (the reader has checked them)
+        return Data(points, spool.n_rows, self._names(features), column, vocabulary, called, kept, checked)
 
 
 class ArrayTable(_Table):
@@ -371,6 +321,12 @@ class ParquetTable(_Table):
         first = next(self._all.batches([self.names[j]]), None)
         return [] if first is None else [spelled(value) for value in first[-1].column(0)[:_FIRST].to_pylist()]
 
+    def with_words(self, features, words):
+        names = self._names(features)
+        for _, _, batch in self._all.batches(list(dict.fromkeys([*names, self.names[words]]))):
+            rows, _ = as_rows(batch.select(names), self.path)
+            yield rows, batch.column(batch.schema.names.index(self.names[words]))
+
     def _words(self, j):
         return (batch.column(0) for _, _, batch in self._all.batches([self.names[j]]))
 
@@ -430,8 +386,3 @@ def _mapped(path):
     if not X.size:
         raise TableError(f"{path}: the array is empty, of shape {X.shape}")
     return X if X.ndim == 2 else X.reshape(-1, 1)
-
-
-def _listed(columns):
-    """The names in a list such as 'waiting,"a,b",1'."""
-    return [text.strip() for text in next(csv.reader([columns], skipinitialspace=True), [])]

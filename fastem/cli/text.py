@@ -20,7 +20,7 @@ from itertools import islice
 import numpy as np
 
 from ..extras import needed
-from .fields import D_EXPONENTS, MISSING, has_fortran_exponent, is_text, number_in
+from .fields import D_EXPONENTS, MISSING, has_fortran_exponent, is_number, is_text, number_in
 from .formats import looks_like
 from .headers import holds_names
 from .messages import TableError, many, note, one_line
@@ -36,6 +36,7 @@ _CHUNK = 16 << 20  # bytes that are read at a time
 _FEW = 1 << 20  # bytes: chunks of at most this size are parsed by one thread, which is as fast as several
 _HEAD = 1 << 16  # bytes at the beginning of a file that are looked at to detect its dialect, at least
 _COLUMNS = 100_000  # columns, at most
+_SHOWN = 20  # columns that a message lists, at most
 _COMMENTS = "#", "sep="  # beginnings of comment lines before the table; the latter is Excel's
 _HEAD_LINES = 3, 100  # lines that are looked at to detect the dialect, at least and at most
 _COMPRESSED = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
@@ -96,15 +97,15 @@ class TextFile:
         """Bytes of the file that have been read, counted before decompression."""
         return self._raw.tell()
 
-    def blocks(self, numbers, words=None, weights=None, allows_missing=False):
-        """Yield the rows in blocks: (array of shape (m, len(numbers)), Arrow array of m texts in UTF-8, or None).
+    def blocks(self, numbers, words=(), weights=None, allows_missing=False):
+        """Yield the rows in blocks: (array of shape (m, len(numbers)), for each of `words` an Arrow array of m texts).
 
         Parameters
         ----------
         numbers : list of int
             Columns that hold finite numbers.
-        words : int, default=None
-            A column that may hold anything.
+        words : sequence of int
+            Columns that may hold anything.
         weights : int, default=None
             A further column of finite numbers, which becomes the last one of the array.
         allows_missing : bool
@@ -131,11 +132,11 @@ class TextFile:
         unusable = Unusable(self.path, allows_missing=True)
         special = '"\r\n' + self.delimiter
         for first_line, chunk in self._chunks():
-            rows, _ = self._parsed(chunk, first_line, numbers, None, unusable)
+            rows, _ = self._parsed(chunk, first_line, numbers, (), unusable)
             lines = io.StringIO(chunk.decode("utf-8", "surrogateescape"), newline="")
             cells = [fields for _, fields in records(self.path, lines, self._delimiter, first_line)]
             if len(cells) != len(rows):  # what is no row for Python may be one for Arrow
-                rows, _ = self._parsed_slowly(chunk, first_line, numbers, None, unusable)
+                rows, _ = self._parsed_slowly(chunk, first_line, numbers, (), unusable)
             if b'"' in chunk:
                 cells = [[quoted(field, special) for field in fields] for fields in cells]
             if len(rows) and not unusable.n:
@@ -244,12 +245,12 @@ class TextFile:
         return chunk[start:], line
 
     def _parsed(self, chunk, first_line, numbers, words, unusable):
-        columns = [*numbers, *([words] if words is not None else [])]
+        columns = [*numbers, *words]
         if self._delimiter is None:
             plain = None if b'"' in chunk else re.sub(rb"(?m)^ | (?=\r?$)", b"", re.sub(rb"[ \t]+", b" ", chunk))
         else:
             plain = chunk
-        if plain is not None and self._has_fortran_exponents and words is None:
+        if plain is not None and self._has_fortran_exponents and not words:
             plain = D_EXPONENTS.sub(b"e", plain)
         # If an end of line (CR LF) within quotation marks is split between two of Arrow's blocks, Arrow loses its
         # second half. So chunks with quotation marks are parsed as one block.
@@ -267,7 +268,7 @@ class TextFile:
                 arrow.ParseOptions(delimiter=self._delimiter or " ", newlines_in_values=b'"' in chunk),
                 arrow.ConvertOptions(
                     check_utf8=False,
-                    column_types={str(j): pa.binary() if j == words else pa.float64() for j in columns},
+                    column_types={str(j): pa.binary() if j in words else pa.float64() for j in columns},
                     include_columns=list(map(str, dict.fromkeys(columns))),
                     null_values=[spelling for word in MISSING for spelling in (word, word.upper(), word.title())],
                     decimal_point=self._decimal_point,
@@ -275,7 +276,7 @@ class TextFile:
             )
         except pa.ArrowInvalid:
             if not chunk.strip():
-                return np.empty((0, len(numbers))), None
+                return np.empty((0, len(numbers))), [pa.array([], pa.binary()) for _ in words]
             return self._parsed_slowly(chunk, first_line, numbers, words, unusable)
         rows = np.empty((len(table), len(numbers)))
         for i, j in enumerate(numbers):
@@ -286,26 +287,26 @@ class TextFile:
             if not unusable.n:  # the slow reader finds where the first is
                 return self._parsed_slowly(chunk, first_line, numbers, words, unusable)
             unusable.count(rows[bad])
-        return rows, table[str(words)].combine_chunks() if words is not None else None
+        return rows, [table[str(j)].combine_chunks() for j in words]
 
     def _parsed_slowly(self, chunk, first_line, numbers, words, unusable):
         """Parse value by value: TableError if one is no number; counts those that can't be used."""
-        values, strings, numbers_of_lines = array("d"), [], []
+        values, strings, numbers_of_lines = array("d"), [[] for _ in words], []
         lines = io.StringIO(chunk.decode("utf-8", "replace"), newline="")
         for line, fields in records(self.path, lines, self._delimiter, first_line):
             if len(fields) != self._width:
                 raise TableError(f"{self.path}: line {line} has {many(len(fields), 'column')}, not {self._width:,}")
             values.extend(self._number(fields[j], j, line) for j in numbers)
             numbers_of_lines.append(line)
-            if words is not None:
-                strings.append(None if fields[words].lower() in MISSING else fields[words].encode())
+            for texts, j in zip(strings, words, strict=True):
+                texts.append(fields[j].encode())
         rows = np.array(values).reshape(-1, len(numbers))
         bad = unusable.among(rows)
         if bad.any():
             i, j = np.argwhere(bad)[0]
             unusable.first = unusable.first or self._place(numbers_of_lines[i], numbers[j])
             unusable.count(rows[bad])
-        return rows, pa.array(strings, pa.binary()) if words is not None else None
+        return rows, [pa.array(texts, pa.binary()) for texts in strings]
 
     def _place(self, line, j):
         return f"line {line}, column {j + 1} ({self.names[j]})"
@@ -315,12 +316,26 @@ class TextFile:
             return number_in(field.replace(",", ".") if self._decimal_point == "," else field)
         except ValueError:
             if field.lower() not in MISSING:
-                hint = "choose columns with --columns" if self._width > 1 else "is another --delimiter needed?"
+                hint = "is another --delimiter needed?"
+                if self._width > 1:
+                    hint = "choose columns with --columns, or leave some out with --exclude"
                 if line == self._doubtful_line:
                     hint += ", or use --header if this line holds names"
+                hint += self._numeric_columns()
                 where = f"{self.path}: {self._place(line, j)}"
                 raise TableError(f"{where}: {field[:50]!r} is not a number; {hint}") from None
             return math.nan
+
+    def _numeric_columns(self):
+        """'; numeric columns are 3, 4', as the first rows show; '' if there are none."""
+        numeric = []
+        for j in range(self._width):
+            values = [fields[j] for fields in self.sample if j < len(fields) and fields[j].lower() not in MISSING]
+            if values and all(map(is_number, values)):
+                numeric.append(str(j + 1))
+        few = ", ".join(numeric[:_SHOWN]) + (", ..." if len(numeric) > _SHOWN else "")
+        are = "numeric columns are" if len(numeric) > 1 else "the numeric column is"
+        return f"; {are} {few}" if numeric else ""
 
     def _sniff(self, head, is_all, delimiter, header):
         """Detect delimiter, column names, lines before the data, number of columns and decimal point."""

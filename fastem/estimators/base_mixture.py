@@ -23,6 +23,7 @@ from ..sources.base import VALUES
 from .callback_protocol import CallbackSupportMixin
 from .conditioning import ConditioningMixin
 from .conversion import ConversionMixin
+from .describing import DescribingMixin
 from .validation import check_sample_weight
 
 if TYPE_CHECKING:
@@ -34,7 +35,9 @@ if TYPE_CHECKING:
     from ..sources.typing import Points
 
 
-class BaseMixture(ConditioningMixin, ConversionMixin, CallbackSupportMixin, DensityMixin, BaseEstimator):
+class BaseMixture(
+    ConditioningMixin, ConversionMixin, DescribingMixin, CallbackSupportMixin, DensityMixin, BaseEstimator
+):
     """Predicts from `weights_`, `means_` and `precisions_cholesky_`, whose shapes depend on `covariance_type`."""
 
     _covariances = "covariances_"
@@ -58,10 +61,21 @@ class BaseMixture(ConditioningMixin, ConversionMixin, CallbackSupportMixin, Dens
         Returns
         -------
         labels : ndarray of shape (n,), int64
-            -1 for points that are most probably noise, if the mixture has a noise component. For Dask input: a Dask
-            array, evaluated lazily.
+            The number of the component; its name (an array of str objects) if the mixture was fitted with words as
+            labels (`classes_`). -1, or 'noise', for points that are most probably noise, if the mixture has a noise
+            component. For Dask input: a Dask array, evaluated lazily.
         """
-        return self._evaluated(X, kernels.labels, np.int64)
+        return self._in_words(self._evaluated(X, kernels.labels, np.int64))
+
+    def _in_words(self, components):
+        """The classes of components given by number, if the labels of the fit were words."""
+        classes = getattr(self, "classes_", None)
+        if classes is None:
+            return components
+        words = np.append(classes, "noise")  # noise is component -1
+        if isinstance(components, np.ndarray):
+            return words[components]
+        return components.map_blocks(words.__getitem__, dtype=object)  # a Dask array
 
     def predict_proba(self, X: Points) -> NDArray[np.floating]:
         """Responsibilities: the probability of each component given the point (Bishop 2006, eq. 9.23).
@@ -120,7 +134,8 @@ class BaseMixture(ConditioningMixin, ConversionMixin, CallbackSupportMixin, Dens
         -------
         X : ndarray of shape (n_samples, D), float64
         labels : ndarray of shape (n_samples,), int64
-            The component each point was drawn from. -1, behind the others: noise, drawn uniformly from `noise_box_`.
+            The component each point was drawn from; names, as in `predict`, if the labels of the fit were words. -1 or
+            'noise', behind the others: noise, drawn uniformly from `noise_box_`.
         """
         check_is_fitted(self)
         if n_samples < 1:
@@ -143,7 +158,7 @@ class BaseMixture(ConditioningMixin, ConversionMixin, CallbackSupportMixin, Dens
                 start = stop
         if noise is not None:
             X[start:] = Noise(self.noise_box_).draw(rng, n_samples - start)
-        return X, np.repeat(labels, counts)
+        return X, self._in_words(np.repeat(labels, counts))
 
     def _drawn(self, rng, k, n_samples):
         """Random points of component k, (n_samples, D)."""
@@ -169,8 +184,10 @@ class BaseMixture(ConditioningMixin, ConversionMixin, CallbackSupportMixin, Dens
         Notes
         -----
         `fastem.load` reads the file. It is an .npz file (an uncompressed zip archive of arrays) and contains no code,
-        so other programs can read it, too. Its array `header` is a JSON string, with NaN and Infinity as Python writes
-        them:
+        so other programs can read it, too. Its arrays have the names of the fitted attributes, without the underscore:
+        `weights`, `means`, `covariances`, `precisions`, `precisions_cholesky`, ... (Files of fastem 0.1 have other
+        names; the header leads to the arrays of both.) Its array `header` is a JSON string, with NaN and Infinity as
+        Python writes them:
 
         - 'format' is 'fastem', 'version' the format's version (this is 1), 'written_by' the program's name and version,
           'class' the estimator's class;
@@ -192,8 +209,8 @@ class BaseMixture(ConditioningMixin, ConversionMixin, CallbackSupportMixin, Dens
         >>> from fastem.datasets import load_faithful
         >>> GaussianMixture(2, random_state=0).fit(load_faithful().data).save("model.npz")  # doctest: +SKIP
         >>> with numpy.load("model.npz") as file:                                           # doctest: +SKIP
-        ...     attributes = json.loads(str(file["header"]))["attributes"]
-        ...     means = file[attributes["means_"]["@array"]]
+        ...     means = file["means"]
+        ...     covariance_type = json.loads(str(file["header"]))["params"]["covariance_type"]
         """
         check_is_fitted(self)
         saving.save(self, path)
@@ -286,10 +303,14 @@ class BaseMixture(ConditioningMixin, ConversionMixin, CallbackSupportMixin, Dens
             return source.choosing(
                 only=only, without=[values for values in excluded_columns if isinstance(values, str)]
             )
-        if not self._is_plain(X, reset, least):
+        if self._is_plain(X, reset, least):
+            source = ArraySource(X)
+        else:
             check_numbers(X, "X")
+            names = [str(name) for name in X.columns] if hasattr(X, "columns") else None
             X = validate_data(self, X, reset=reset, dtype="numeric", ensure_all_finite=False, ensure_min_samples=least)
-        source = ArraySource(X)
+            source = ArraySource(X)
+            source.feature_names = names
         source.is_validated = True
         return source
 

@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ..kernels.threads import numba_limit
 from ..model import conditioning
+from ..sources import check_numbers
 from ..sources.incomplete import incomplete_rows
 
 if TYPE_CHECKING:
@@ -174,6 +175,7 @@ class ConditioningMixin:
             raise ValueError("n_draws and return_std exclude each other: the draws show the deviation")
         if n_draws is not None and n_draws < 1:
             raise ValueError(f"n_draws should be 1 or more, or None; got {n_draws}")
+        check_numbers(X, "X")
         X = validate_data(self, X, reset=False, dtype=np.float64, ensure_all_finite="allow-nan")
         points, parameters = incomplete_rows(X), self._parameters()
         if n_draws is not None:
@@ -221,4 +223,7 @@ class ConditioningMixin:
             model.noise_box_ = family.noise.box
         if hasattr(self, "feature_names_in_"):
             model.feature_names_in_ = self.feature_names_in_[indices]
+        for name in ("component_names_", "classes_"):
+            if hasattr(self, name):
+                setattr(model, name, getattr(self, name).copy())
         return model

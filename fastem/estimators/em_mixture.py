@@ -24,6 +24,7 @@ from ..sources.annotations import Annotations, n_counted
 from ..sources.array import in_memory
 from .base_mixture import BaseMixture
 from .callback_protocol import callbacks_torn_down
+from .labels import coded
 from .streaming import StreamingMixin
 from .validation import check_labels, check_sample_weight, features_kept_if_it_fails
 
@@ -112,10 +113,12 @@ class EMMixture(StreamingMixin, BaseMixture):
         y : ignored
         sample_weight : array-like of shape (n,), default=None
             Non-negative weight of each point; 0 leaves a point out. For Parquet also the name of a column.
-        labels : array-like of int of shape (n,), or array-like of shape (n, n_components), default=None
-            One dimension: the component of each point, 0..n_components-1, or -1 if unknown. A labelled point counts for
-            its component only; components without labelled points are fitted freely. If all points are labelled, the
-            fit is a single M-step. With `noise`, -2 is a point known to be noise.
+        labels : array-like of shape (n,), or array-like of shape (n, n_components), default=None
+            One dimension: the component of each point, 0..n_components-1, or its group in words; -1, NaN, None, NA or
+            "" if unknown. Words are numbered in alphabetical order, pandas' categories in their own; `classes_` has the
+            names of all components, and `predict` returns names then. A labelled point counts for its component only;
+            components without labelled points are fitted freely. If all points are labelled, the fit is a single
+            M-step. With `noise`, -2 or the word 'noise' is a point known to be noise.
             Two dimensions: non-negative factors that multiply the responsibilities of each E-step before these are
             normalised; one-hot rows are labels. Where rows sum to less than 1, `lower_bound_` is lower accordingly.
             With `noise`, a last column is for the noise.
@@ -150,11 +153,11 @@ class EMMixture(StreamingMixin, BaseMixture):
         Returns
         -------
         labels : ndarray of shape (n,), int64
-            For Dask input: a Dask array.
+            As `predict` returns them. For Dask input: a Dask array.
         """
         source = self._fit(X, y, sample_weight, labels)
         if isinstance(source, ArraySource):
-            return self._evaluate_source(source, kernels.labels, np.int64)
+            return self._in_words(self._evaluate_source(source, kernels.labels, np.int64))
         return self.predict(X)
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -165,17 +168,18 @@ class EMMixture(StreamingMixin, BaseMixture):
             with features_kept_if_it_fails(self):
                 source = self._source(X, reset=True, excluded_columns=(sample_weight, labels), least=2)
                 source = self._scan(source, reset=True)
+                labels, named = self._coded(source, labels)
                 annotations = self._annotations(source, sample_weight, labels)
                 self._check_values(source, annotations)
                 source = in_memory_if_small(source)
                 settings = self._settings(source)
-                tasks = self._callback_tasks(X, y, source)
+                tasks = self._callback_tasks(X, y, source, named)
                 try:
                     with thread_limits(self.n_threads):
                         result = self._run(source, settings, annotations, tasks)
                 except SourceError as error:
                     if error.result is not None:
-                        self._set_fit(error.result, source, annotations)
+                        self._set_fit(error.result, source, annotations, named)
                     raise
                 if not result.converged and not result.stopped and self.max_iter > 0:
                     warnings.warn(
@@ -185,7 +189,7 @@ class EMMixture(StreamingMixin, BaseMixture):
                         stacklevel=4,
                     )
                 self._note_degeneracy(result, source, annotations)
-            self._set_fit(result, source, annotations)
+            self._set_fit(result, source, annotations, named)
             for task in tasks:
                 task.end_fit()
             return source
@@ -239,7 +243,7 @@ class EMMixture(StreamingMixin, BaseMixture):
         if result.report.notes:
             warnings.warn(". ".join([*result.report.notes, ""]).rstrip(), DegenerateFitWarning, stacklevel=5)
 
-    def _callback_tasks(self, X, y, source):
+    def _callback_tasks(self, X, y, source, named):
         """A list of the listener that calls scikit-learn's callbacks; empty, and at no cost, if none are set."""
         if not getattr(self, "_skl_callbacks", None):
             return []
@@ -251,7 +255,7 @@ class EMMixture(StreamingMixin, BaseMixture):
                 n_samples=source.n_samples,
                 max_iter=self.max_iter,
                 n_init=self.n_init if self.algorithm != "auto" and not self._goes_on() else 1,
-                attributes=lambda result: self._attributes(result, source.dtype),
+                attributes=lambda result: {**self._attributes(result, source.dtype), **named},
             )
         ]
 
@@ -311,6 +315,21 @@ class EMMixture(StreamingMixin, BaseMixture):
             )
         return annotations
 
+    def _coded(self, source, labels):
+        """(labels as numbers of components; the attributes with the components' names if labels are words)."""
+        if labels is None:
+            return None, {}
+        known = getattr(self, "component_names_", None) if self._goes_on() else None
+        labels, names = coded(source.labels(labels), self.n_components, known, getattr(self, "_has_noise", False))
+        if names is None:
+            return labels, {}
+        if known is None and self._goes_on():
+            raise ValueError(
+                "labels are words, but the components that warm_start=True goes on from have no names: set "
+                "component_names_, or give their numbers"
+            )
+        return labels, {"component_names_": names, "classes_": names.copy()}
+
     def _attributes(self, result, dtype):
         """The fitted attributes: float32 for float32 data if the values fit in it, else float64."""
         parameters = result.parameters
@@ -336,10 +355,12 @@ class EMMixture(StreamingMixin, BaseMixture):
         for name, value in self._attributes(result, dtype).items():
             setattr(self, name, value)
 
-    def _set_fit(self, result, source, annotations):
+    def _set_fit(self, result, source, annotations, named=None):
         if not self._goes_on():
-            self.__dict__.pop("component_names_", None)  # the components are new ones
+            for name in ("component_names_", "classes_"):  # the components are new ones
+                self.__dict__.pop(name, None)
         self._set_result(result, source.dtype)
+        self.__dict__.update(named or {})
         self.n_samples_seen_ = source.n_samples
         self._weight_seen = float(source.n_samples if annotations.weights is None else annotations.weights.sum())
 

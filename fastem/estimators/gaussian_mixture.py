@@ -195,8 +195,12 @@ class GaussianMixture(EMMixture):
     feature_names_in_ : ndarray of shape (n_features_in_,)
         Only if X has feature names that are all strings.
     component_names_ : ndarray of str of shape (n_components,)
-        Names of the components in files and pictures; `predict` returns numbers nevertheless. The command line sets it
-        after a fit with `--labels`, and users may. A new `fit` without warm start deletes it.
+        Names of the components in tables, files and pictures. A fit with words as labels sets it, so does the command
+        line's `--labels`, and users may. A new `fit` without warm start deletes it.
+    classes_ : ndarray of str of shape (n_components,)
+        What `predict` returns in place of the components' numbers, if the labels of the fit were words.
+    n_parameters_ : int
+        Number of free parameters.
 
     Warns
     -----

@@ -11,6 +11,7 @@ from sklearn.utils import check_random_state
 
 from ..fitting.online import OnlineEM
 from ..kernels.threads import numba_limit, thread_limits
+from .labels import coded
 from .validation import features_kept_if_it_fails
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class StreamingMixin:
             There is no mixture before the batches together have `n_components` points.
         y : ignored
         sample_weight, labels : as in `fit`
+            Labels may be words once the components have names (`component_names_`), as after a `fit` with words.
 
         Returns
         -------
@@ -89,13 +91,26 @@ class StreamingMixin:
         with features_kept_if_it_fails(self):
             source = self._source(X, reset=is_first, excluded_columns=(sample_weight, labels))
             source = self._scan(source, reset=is_first)
-            annotations = self._annotations(source, sample_weight, labels, is_batch=True)
+            annotations = self._annotations(source, sample_weight, self._numbered(source, labels), is_batch=True)
             settings, online = replace(self._settings(source), truncated=False), self._taken_in(source)
             random_state, parameters = check_random_state(self.random_state), online.parameters
             with thread_limits(self.n_threads):
                 online.take_in(source, annotations, settings, self.forgetting, random_state)
         self._show(online, source.dtype, online.parameters is not parameters)
         self._online, self._online_params = online, self._params_that_count()
+
+    def _numbered(self, source, labels):
+        """Labels as numbers of components; words are those of components that have names."""
+        if labels is None:
+            return None
+        known = getattr(self, "component_names_", None)
+        labels, names = coded(source.labels(labels), self.n_components, known, getattr(self, "_has_noise", False))
+        if names is not None and known is None:
+            raise ValueError(
+                "labels of a batch can be words only if the components have names: call fit first, with words, or give "
+                "numbers of components"
+            )
+        return labels
 
     def _taken_in(self, source):
         """The state of the stream: what `fit` and `partial_fit` have taken in so far."""

@@ -2,8 +2,8 @@
 
 `header` is a dict for JSON: `format` 'fastem', `version` of the format, `written_by`, `class`, the constructor's
 `params` and the fitted `attributes`, among these the state of an unfinished fit. {"@array": NAME} stands for an array,
-the archive's member NAME; {"@class": NAME, "fields": {...}} for an object of this package. The format is documented for
-users in `GaussianMixture.save`.
+the archive's member NAME, which says where it belongs, such as 'means' or 'params.means_init'; {"@class": NAME,
+"fields": {...}} for an object of this package. The format is documented for users in `GaussianMixture.save`.
 """
 
 import errno
@@ -11,6 +11,7 @@ import reprlib
 
 import numpy as np
 
+from .._version import __version__
 from ..fitting.acceleration import Extrapolation, Plain, QuasiNewton, Stochastic, Visited
 from ..fitting.checkpoint import Unfinished
 from ..fitting.report import FitReport, Stage
@@ -76,9 +77,9 @@ def packed(class_name, params, attributes):
     """(header, arrays) of a model, to be written to an archive."""
     arrays = {}
     header = {
-        "written_by": _writer(),
+        "written_by": f"fastem {__version__}",
         "class": class_name,
-        "params": encoded(params, arrays),
+        "params": encoded(params, arrays, ("params",)),
         "attributes": encoded(attributes, arrays),
     }
     return header, arrays
@@ -96,7 +97,8 @@ def unpacked(header, arrays, classes):
     unknown = sorted(params.keys() - set(cls._get_param_names()))
     if unknown:
         writer = reprlib.repr(header.get("written_by", "another fastem"))
-        raise ValueError(f"it has the parameter {unknown[0]!a}, which {_writer()} doesn't know: {writer} wrote it")
+        this = f"fastem {__version__}"
+        raise ValueError(f"it has the parameter {unknown[0]!a}, which {this} doesn't know: {writer} wrote it")
     context = decoding.Context(arrays)
     model = cls(**{name: decoding.parameter(value, f"params.{name}", context) for name, value in params.items()})
     model._validate_params()
@@ -120,17 +122,12 @@ def with_attributes(model, attributes, arrays):
     return model
 
 
-def _writer():
-    from importlib import metadata  # slow to import
+def encoded(value, arrays, path=()):
+    """A value encoded for JSON, with its arrays added to `arrays`; TypeError, which names it, if it can't be stored.
 
-    try:
-        return f"fastem {metadata.version('fastem')}"
-    except metadata.PackageNotFoundError:  # not installed: run from the source tree
-        return "fastem"
-
-
-def encoded(value, arrays, name="it"):
-    """A value encoded for JSON, with its arrays added to `arrays`; TypeError, which names it, if it can't be stored."""
+    path: names that lead to the value; they make the name of its array, such as 'means' or 'unfinished.accepted.means'.
+    """
+    name = path[-1] if path else "it"
     if isinstance(value, np.generic):  # before float, as np.float64 is a float, too
         return value.item()
     if value is None or isinstance(value, bool | int | float | str):
@@ -141,21 +138,24 @@ def encoded(value, arrays, name="it"):
         value = np.asarray(value, dtype=np.float64 if np.asarray(value).dtype == object else None)
         if value.dtype.kind not in "biuf":
             raise TypeError(f"can't save {name}: it is an array of dtype {value.dtype}")
-        member = f"array_{len(arrays)}"
+        member = ".".join(part.strip("_") for part in path)
+        while not member or member in arrays or member == "header":
+            member += "_"
         arrays[member] = value
         return {"@array": member}
     if isinstance(value, dict):
-        return {key: encoded(each, arrays, key) for key, each in value.items()}
+        return {key: encoded(each, arrays, (*path, key)) for key, each in value.items()}
     if isinstance(value, Visited):
-        return {"@visited": encoded(list(value), arrays)}
+        return {"@visited": encoded(list(value), arrays, path)}
     if isinstance(value, list | tuple):
-        return [encoded(each, arrays, name) for each in value]
+        return [encoded(each, arrays, (*path, str(i))) for i, each in enumerate(value)]
     if isinstance(value, CovarianceFamily):
         return {"@family": value.name}
     if isinstance(value, np.random.RandomState):
-        return {"@random_state": encoded(list(value.get_state()), arrays)}
+        name, key, *others = value.get_state()
+        return {"@random_state": [name, encoded(key, arrays, path), *others]}
     if isinstance(value, Saved):
-        return {"@class": type(value).__name__, "fields": encoded(value.state(), arrays)}
+        return {"@class": type(value).__name__, "fields": encoded(value.state(), arrays, path)}
     raise TypeError(f"can't save {name}: it is a {type(value).__name__}")
 
 
@@ -239,6 +239,7 @@ _ATTRIBUTES = {
     "n_features_in_": decoding.n_features,
     "feature_names_in_": decoding.feature_names,
     "component_names_": decoding.component_names,
+    "classes_": decoding.component_names,
     "n_samples_seen_": integer,
     "_weight_seen": non_negative,
     "_unfinished": record(
@@ -260,6 +261,7 @@ _OF_NOISE = "noise_weight_", "noise_volume_", "noise_box_"
 _OPTIONAL = (
     "feature_names_in_",
     "component_names_",
+    "classes_",
     "n_samples_seen_",
     "_weight_seen",
     "_unfinished",

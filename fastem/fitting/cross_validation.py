@@ -35,17 +35,27 @@ class CrossValidation:
         self._folds = random_state.permutation(np.arange(n_samples) % n_folds)
         self._random_state, self._sample_size = random_state, sample_size
 
-    def scores(self, models):
-        """A `HeldOut` for each model; models come by covariance type, each with rising numbers of components."""
+    @property
+    def n_folds(self):
+        """Number of folds."""
+        return int(self._folds.max()) + 1
+
+    def scores(self, models, tell=lambda model, found: None):
+        """A `HeldOut` for each model; models come by covariance type, each with rising numbers of components.
+
+        `tell(model, its HeldOut so far)` is called for every model and fold.
+        """
         found = [HeldOut() for _ in models]
-        for fold in range(self._folds.max() + 1):
-            self._score_fold(fold, models, found)
+        for fold in range(self.n_folds):
+            self._score_fold(fold, models, found, tell)
         return found
 
-    def _score_fold(self, fold, models, found):
+    def _score_fold(self, fold, models, found, tell):
         is_left_out = self._folds == fold
         left_out = self._part(is_left_out)
         if not n_counted(*left_out):
+            for model, held_out in zip(models, found, strict=True):
+                tell(model, held_out)
             return
         training = self._part(~is_left_out)
         searched = training
@@ -55,6 +65,7 @@ class CrossValidation:
         ladder = Ladder(searched, self._random_state)
         for model, held_out in zip(models, found, strict=True):
             if held_out.failure:
+                tell(model, held_out)
                 continue
             began = perf_counter()
             try:
@@ -67,6 +78,7 @@ class CrossValidation:
                 source, annotations = left_out
                 held_out.add(*source.log_likelihood(parameters, annotations))
             held_out.seconds += perf_counter() - began
+            tell(model, held_out)
 
     def _fit(self, ladder, model, searched, training):
         result = ladder.fit(model)
@@ -108,7 +120,7 @@ class HeldOut:
     @property
     def mean(self):
         """Mean log-likelihood, nats per unit of weight."""
-        return math.nan if self.failure else sum(self._sums) / sum(self._weights)
+        return math.nan if self.failure or not self._sums else sum(self._sums) / sum(self._weights)
 
     @property
     def error(self):

@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass, field
 
+from .. import tables
 from ..model.saved import Saved
 
 ALL = "all"
@@ -48,21 +49,30 @@ class Stage(Saved):
         return self.n_iter + self.n_rejected
 
     def __str__(self):
-        return (
-            f"{self.name:<10}{self.n_samples:>12,}{self.n_components:>6}{self.n_iter:>8}{self.n_accelerated:>13}"
-            f"{self.n_rejected:>10}{self.seconds:>10.3f}{self.lower_bound:>16.6f}"
-        )
+        return _line(self.cells)
+
+    @property
+    def cells(self):
+        """What stands in this stage's row of a table whose titles are `_TITLES`."""
+        counts = self.n_iter, self.n_accelerated, self.n_rejected
+        return [
+            self.name, f"{self.n_samples:,}", str(self.n_components), *map(str, counts), f"{self.seconds:.3f}",
+            f"{self.lower_bound:.6f}",
+        ]  # fmt: skip
 
 
-_HEAD = (
-    f"{'stage':<10}{'points':>12}{'K':>6}{'n_iter':>8}{'accelerated':>13}{'rejected':>10}{'seconds':>10}"
-    f"{'log-likelihood':>16}"
-)
+_TITLES = "stage", "points", "K", "n_iter", "accelerated", "rejected", "seconds", "log-likelihood"
+_WIDTHS = 12, 6, 8, 13, 10, 10, 16
 
 
-@dataclass
+def _line(cells):
+    name, *others = cells
+    return f"{name:<10}" + "".join(f"{cell:>{width}}" for cell, width in zip(others, _WIDTHS, strict=True))
+
+
+@dataclass(repr=False)
 class FitReport(Saved):
-    """What `fit` did; it prints as a table.
+    """What `fit` did; it prints as a table, in notebooks, too.
 
     Attributes
     ----------
@@ -120,4 +130,10 @@ class FitReport(Saved):
         return sum(stage.seconds for stage in self.stages if stage.name.split()[0] in names)
 
     def __str__(self):
-        return "\n".join([_HEAD, *map(str, self.stages), *self.notes])
+        return "\n".join([_line(_TITLES), *map(str, self.stages), *self.notes])
+
+    def __repr__(self):
+        return str(self)
+
+    def _repr_html_(self):
+        return tables.as_html(_TITLES, [stage.cells for stage in self.stages], notes=self.notes)

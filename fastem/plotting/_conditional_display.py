@@ -12,7 +12,7 @@ from . import _legend
 from ._cloud import Cloud
 from ._colors import palette
 from ._limits import bounds_of, is_outside
-from ._mixture import Mixture
+from ._mixture import Mixture, as_fastem
 from ._points import feature_names_of, is_seen, mixed_colors, points_of
 from ._points_display import chosen_features
 from ._style import grey, ink, outside_note, own_axes, paper, styled
@@ -136,6 +136,7 @@ class ConditionalDisplay:
         ImportError
             Without matplotlib.
         """
+        model = as_fastem(model)
         points = None if X is None else points_of(X, model, feature_names, max_points, sample_weight)
         names = feature_names_of(model, feature_names) if points is None else points.names
         held = _given(given, names)

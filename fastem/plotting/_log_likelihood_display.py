@@ -9,6 +9,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ..fitting.report import ALL
 from ._colors import palette
+from ._mixture import as_fastem
 from ._style import faint, grey, ink, own_axes, size, styled
 from ._words import counted, nats
 
@@ -96,6 +97,7 @@ class LogLikelihoodDisplay:
         ImportError
             Without matplotlib.
         """
+        model = as_fastem(model)
         check_is_fitted(model)
         bounds = np.array(model.lower_bounds_, dtype=np.float64)
         if not bounds.size:

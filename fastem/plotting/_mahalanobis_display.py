@@ -11,7 +11,7 @@ from scipy.stats import beta, chi2, f, kstwo, kstwobign
 from .. import kernels
 from ..extras import needed
 from ._colors import palette
-from ._mixture import Mixture
+from ._mixture import Mixture, as_fastem
 from ._points import MAX_POINTS, points_of, size_of, source_of
 from ._style import faint, grey, ink, own_figure, size, styled
 from ._words import counted, short, shortened
@@ -126,6 +126,7 @@ class MahalanobisDisplay:
         ImportError
             Without matplotlib.
         """
+        model = as_fastem(model)
         points = points_of(X, model, None, max_points, sample_weight)
         mixture = Mixture.of(model)
         labels = model._evaluate_source(source_of(points.values), kernels.labels, np.int64)

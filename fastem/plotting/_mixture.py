@@ -5,6 +5,9 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from scipy.special import logsumexp, softmax
 
+from ..estimators.base_mixture import BaseMixture
+from ..estimators.bayesian_mixture import BayesianGaussianMixture
+from ..estimators.gaussian_mixture import GaussianMixture
 from ..model.families import FAMILIES
 from ..model.families.student import log_density_at
 from ..model.noise import Noise
@@ -204,6 +207,17 @@ class Mixture:
             standard *= np.sqrt(nu / rng.chisquare(nu))[:, None, None]
         X = self.means[k] + (self.factors[k] @ standard)[:, :, 0]
         return np.quantile(self.log_density(X), 1 - np.asarray(masses))
+
+
+def as_fastem(model):
+    """A fitted model; one of scikit-learn's mixtures is converted, any other is returned as it is."""
+    if not isinstance(model, BaseMixture):
+        from sklearn import mixture  # slow to import
+
+        for cls in GaussianMixture, BayesianGaussianMixture:
+            if isinstance(model, getattr(mixture, cls.__name__)):
+                return cls.from_sklearn(model)
+    return model
 
 
 def _factors(covariances):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ._mixture import Mixture
+from ._mixture import Mixture, as_fastem
 from ._points import MAX_POINTS, mean_log_likelihood, mixed_colors, points_of
 from ._points_display import PointsDisplay, chosen_features, chosen_logs
 from ._words import counted, nats
@@ -95,7 +95,7 @@ class MixtureDisplay(PointsDisplay):
         Parameters
         ----------
         model : GaussianMixture
-            Fitted.
+            Fitted; scikit-learn's, too.
         X : array-like of shape (n, D), or a source as in `fit`
             Values may be missing (NaN) if the model has `missing='em'`; such a point is left out where they are needed.
         sample_weight : array-like of shape (n,), default=None
@@ -127,6 +127,7 @@ class MixtureDisplay(PointsDisplay):
         ImportError
             Without matplotlib.
         """
+        model = as_fastem(model)
         points = points_of(X, model, feature_names, max_points, sample_weight)
         mixture = Mixture.of(model)
         shown, words = chosen_features(mixture, points.names, features)

@@ -12,7 +12,7 @@ from . import _legend
 from ._cloud import FEW
 from ._colors import NOISE, palette, to_lab, to_rgb
 from ._limits import bounds_of
-from ._mixture import Mixture
+from ._mixture import Mixture, as_fastem
 from ._panels import LinePanel, PlanePanel
 from ._points import MAX_POINTS, points_of, responsibilities
 from ._points_display import chosen_features
@@ -113,6 +113,7 @@ class ResponsibilityDisplay:
         ImportError
             Without matplotlib.
         """
+        model = as_fastem(model)
         points = points_of(X, model, feature_names, max_points, sample_weight)
         mixture = Mixture.of(model)
         shown, _ = chosen_features(mixture, points.names, features, most=2)

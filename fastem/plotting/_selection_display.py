@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
 
+    from ..selected import Selection
+
 _MARKERS = "osD^vP*X"
 _DASHES = "-", "--", "-."  # of each further round of markers
 _COLLAPSED = "x"
@@ -77,7 +79,7 @@ class SelectionDisplay:
     @classmethod
     def from_results(
         cls,
-        results: dict[str, Any],
+        results: Selection | dict[str, Any],
         criterion: str = "bic",
         *,
         greater_is_better: bool = False,
@@ -88,8 +90,9 @@ class SelectionDisplay:
 
         Parameters
         ----------
-        results : dict of columns, or DataFrame
-            Columns 'n_components' and `criterion`; optionally 'covariance_type' and 'status' ('ok' or what went wrong).
+        results : Selection, dict of columns, or DataFrame
+            What `fastem.select` returns, which knows the criterion and the best row, too; or any table of fits with
+            columns 'n_components' and `criterion`; optionally 'covariance_type' and 'status' ('ok' or what went wrong).
             'n_components' and 'covariance_type' may have the prefix 'param_', as in `cv_results_`.
         criterion : str, default='bic'
             Column to draw.
@@ -111,6 +114,9 @@ class SelectionDisplay:
         ImportError
             Without matplotlib.
         """
+        if hasattr(results, "results_"):
+            criterion, best, results = results.criterion, results.best_index_, results.results_
+            greater_is_better = criterion == "held_out"
         n_components = _column(results, "n_components").astype(int)
         values = _column(results, criterion).astype(np.float64)
         types = _column(results, "covariance_type", np.full(len(values), "")).astype(str)

@@ -54,8 +54,8 @@ class ArraySource(Source):
                 first = start + int(wrong[0]) if first is None else first
                 bad += wrong.size
         if bad:
-            is_nan = not self.allows_missing and np.isnan(readable(self.X[first])).any()
-            raise nonfinite_error(bad, self.where(first), is_nan, estimator)
+            row = readable(self.X[first])
+            raise nonfinite_error(bad, self.where(first), row, self.feature_names, self.allows_missing, estimator)
 
     def where(self, row: int) -> str:
         return f"row {row}" if self._file is None else f"{self._file.name}: row {row}"

@@ -88,9 +88,14 @@ class Source:
         """Weights or labels as given; a source with named columns also takes the name of a column."""
         if isinstance(values, str):
             raise ValueError(
-                f"got the column name {values!r}, but X has no named columns beside its features: pass an array"
+                f"got the column name {values!r}, but X has no named columns beside its features: pass an array, "
+                f"such as X[{values!r}], and X without it"
             )
         return values
+
+    def labels(self, values: Any) -> Any:
+        """As `column`; a source whose columns may hold words returns these."""
+        return self.column(values)
 
     def choosing(self, *, only: Sequence[str] | None = None, without: Sequence[str] = ()) -> Source:
         """This source; or a copy with other features, if columns have names and the user hasn't chosen among them."""
@@ -304,11 +309,17 @@ class Source:
         return out
 
 
-def nonfinite_error(n_rows, where, is_nan, estimator):
-    """The error for points that hold NaN or infinity: scikit-learn's message, and where the first such row is."""
+def nonfinite_error(n_rows, where, values, names, allows_missing, estimator):
+    """The error for points that hold NaN or infinity: scikit-learn's message, and where the first such value is.
+
+    values: the first such row; names: those of its columns, or None.
+    """
+    is_nan = not allows_missing and bool(np.isnan(values).any())
     plural = "s hold" if n_rows > 1 else " holds"
     what = "NaN" if is_nan else "infinity"
-    message = f"Input X contains {what}.\n{n_rows} row{plural} NaN or infinity, the first is {where}."
+    bad = np.isinf(values) if allows_missing else ~np.isfinite(values)
+    column = "" if names is None else f", in column {names[int(bad.argmax())]!r}"
+    message = f"Input X contains {what}.\n{n_rows} row{plural} NaN or infinity, the first is {where}{column}."
     if is_nan:
         message += (
             f"\n{estimator} does not accept missing values encoded as NaN natively: drop those rows, "

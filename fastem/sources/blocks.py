@@ -36,17 +36,16 @@ class BlockSource(Source):
 
     def scan(self, estimator: str = "GaussianMixture") -> None:
         self.n_samples = self.n_features = self.dtype = None
-        bad, first, is_nan = 0, None, False
+        bad, first, row = 0, None, None
         for start, rows in self._numbered():
             wrong = self._unusable_rows(rows)
             if wrong.size and first is None:
-                first = start + int(wrong[0])
-                is_nan = not self.allows_missing and np.isnan(rows[wrong[0]]).any()
+                first, row = start + int(wrong[0]), rows[wrong[0]].copy()
             bad += wrong.size
         if not self._starts:
             raise SourceError(f"{self._what} gave no rows")
         if bad:
-            raise nonfinite_error(bad, self.where(first), is_nan, estimator)
+            raise nonfinite_error(bad, self.where(first), row, self.feature_names, self.allows_missing, estimator)
         self._cells = kernels.NearestComponents(self.n_samples)
 
     _what = "the function that makes blocks"

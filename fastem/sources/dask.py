@@ -98,7 +98,8 @@ class DaskSource(Source):
         if bad:
             number = next(i for i, entry in enumerate(looked) if entry[3])
             where = self.where(int(self._starts[number]) + looked[number][4])
-            raise nonfinite_error(bad, where, looked[number][5], estimator)
+            row = looked[number][5]
+            raise nonfinite_error(bad, where, row, self.feature_names, self.allows_missing, estimator)
 
     def where(self, row: int) -> str:
         number = int(np.searchsorted(self._starts, row, side="right")) - 1
@@ -239,15 +240,15 @@ def _rows(block, dtype):
 
 
 def _look(block, number, allows_missing):
-    """(n_rows, n_columns, dtype, number of rows that can't be used, the first of them, whether that holds NaN, whether
-    values are missing).
+    """(n_rows, n_columns, dtype, number of rows that can't be used, the first of them, its values, whether values are
+    missing).
     """
     rows, _ = as_rows(block, f"partition {number}")
     rows = readable(rows)
     bad = unusable_rows(rows, allows_missing)
     first = int(bad[0]) if bad.size else 0
-    is_nan = bool(bad.size and not allows_missing and np.isnan(rows[first]).any())
-    return *rows.shape, rows.dtype, len(bad), first, is_nan, allows_missing and lacks_values(rows)
+    row = rows[first].copy() if bad.size else None
+    return *rows.shape, rows.dtype, len(bad), first, row, allows_missing and lacks_values(rows)
 
 
 def _take(block, index, dtype):

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 _DATES = "(dates - numpy.datetime64('2000-01-01')) / numpy.timedelta64(1, 'D') are days"
+_LISTED = 10  # columns that a message lists, at most
 _SPANS = "spans / numpy.timedelta64(1, 's') are seconds"
 
 
@@ -29,9 +30,12 @@ def check_numbers(values: Any, name: str, remedy: str = "Drop those rows, or fil
         Advice for masked values, for the message.
     """
     if hasattr(values, "columns"):
-        for label, dtype in zip(values.columns, getattr(values, "dtypes", ()), strict=False):
+        labels, dtypes = list(values.columns), list(getattr(values, "dtypes", ()))
+        for label, dtype in zip(labels, dtypes, strict=False):
             if (kind := _kind(dtype)) in "mM":
                 raise _of_time(name, dtype, kind, np.asarray(values[label]), f" in column {label!r}")
+        if len(set(labels)) == len(labels) == len(dtypes):  # else a label leads to several columns
+            _check_text(values, labels, dtypes, name)
         return
     values = _as_array(values)
     if values is None or values.ndim == 0 or values.dtype.names is not None:
@@ -44,6 +48,47 @@ def check_numbers(values: Any, name: str, remedy: str = "Drop those rows, or fil
                 raise _of_time(name, value.dtype, value.dtype.kind, values)
     if isinstance(values, np.ma.MaskedArray) and (rows := _rows(np.ma.getmaskarray(values))).size:
         raise SourceError(f"{name}: masked values in {_count(rows)}. {remedy}.")
+
+
+def _check_text(values, labels, dtypes, name):
+    """Raise SourceError if columns hold text or other objects that aren't numbers."""
+    faults = {}
+    for label, dtype in zip(labels, dtypes, strict=True):
+        if _kind(dtype) not in "biufc" and (fault := _no_number(values[label])):
+            faults[label] = fault
+    if not faults:
+        return
+    label, (row, value) = next(iter(faults.items()))
+    others = [repr(each) for each in labels if each not in faults]
+    numeric = f"columns of numbers are {_listed(others)}" if others else "no column holds numbers"
+    what = "text" if isinstance(value, str) else f"values of type {type(value).__name__}"
+    more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+    raise SourceError(
+        f"{name} should hold real numbers, but column {label!r}{more} holds {what}: {value!r:.50} in row {row}. "
+        f"Leave it out, or turn it into numbers; {numeric}."
+    )
+
+
+def _no_number(column):
+    """(row, value) of the first value of a column that is no number; None if all are numbers or missing."""
+    column = np.asarray(column)
+    if column.dtype.kind in "biufc":
+        return None
+    with suppress(TypeError, ValueError):
+        column.astype(np.float64)
+        return None
+    for row, value in enumerate(column.tolist()):
+        if value is None or type(value).__name__ == "NAType":
+            continue
+        try:
+            float(value)
+        except (TypeError, ValueError):
+            return row, value
+    return None
+
+
+def _listed(words):
+    return ", ".join(words[:_LISTED]) + (", ..." if len(words) > _LISTED else "")
 
 
 def _as_array(values):

@@ -110,6 +110,15 @@ class ParquetSource(BlockSource):
         is_whole = column.dtype == np.float64 and np.all(column == np.rint(column))
         return column.astype(np.int64) if is_whole else column
 
+    def labels(self, values: Any) -> Any:
+        """As `column`, but the column may hold words: a list of str and None, then."""
+        if not isinstance(values, str):
+            return values
+        with self._open(self.files[0]) as (_, schema):
+            if values not in schema.names or _is_number(schema.field(values).type):
+                return self.column(values)
+        return [each for *_, batch in self.batches([values]) for each in batch.column(0).to_pylist()]
+
     def where(self, row: int) -> str:
         first, file, group, start = next(place for place in reversed(self._places) if place[0] <= row)
         return f"row {row - first + start} of row group {group} of {file} (row {row} of all)"
