@@ -35,7 +35,7 @@ _NUMBER = r"-?\d[\d,]*\.?\d*(?:e[+-]?\d+)?"
 _SHELL = """
 import subprocess as _subprocess, sys as _sys
 _subprocess.run(
-    ["bash", "-euo", "pipefail", "-c", 'fastem() {{ "$0" -m fastem "$@"; }}\\n' + {code!r}, _sys.executable],
+    ["bash", "-eu", "-c", 'fastem() {{ "$0" -m fastem "$@"; }}\\n' + {code!r}, _sys.executable],
     check=True,
 )
 """
