@@ -33,9 +33,10 @@ class Selection:
         The fitted model with the best criterion.
     results_ : dict of str to ndarray
         Columns of a table with a row for each combination, ready for `pandas.DataFrame`: 'n_components',
-        'covariance_type', 'log_likelihood' (nats per point), 'bic', 'aic', 'icl' (nats in all times -2, the lower the
-        better), 'n_iter', 'converged', 'seconds', 'status', 'degenerate' (list of components, see 'collapsed'), 'rank'
-        (from 1; sorted by status in the order below, then by the criterion). If the criterion is 'held_out', also
+        'covariance_type', 'n_factors' (if any are tried; 0 for types without), 'log_likelihood' (nats per point),
+        'bic', 'aic', 'icl' (nats in all times -2, the lower the better), 'n_iter', 'converged', 'seconds', 'status',
+        'degenerate' (list of components, see 'collapsed'), 'rank' (from 1; sorted by status in the order below, then by
+        the criterion). If the criterion is 'held_out', also
         'held_out' (log-likelihood of left-out points, nats per point, the higher the better) and 'held_out_error' (its
         standard error, from the means of the folds).
 
@@ -110,7 +111,13 @@ class Selection:
         best, n = self.best_estimator_, len(self.results_["rank"])
         of = f"best of {n:,} combinations" if n > 1 else "one combination"
         components = "component" if best.n_components == 1 else "components"
-        return f"{best.n_components} {components}, {best.covariance_type} covariance: {of} by {TITLES[self.criterion]}"
+        form = self._form(self.best_index_)
+        return f"{best.n_components} {components}, {form} covariance: {of} by {TITLES[self.criterion]}"
+
+    def _form(self, row):
+        """'full', or 'factors 3' where numbers of factors are tried."""
+        q = self.results_["n_factors"][row] if "n_factors" in self.results_ else 0
+        return f"{self.results_['covariance_type'][row]}{f' {q}' if q else ''}"
 
     def _table(self):
         """(titles, rows of texts with the best first, number of rows left out)."""
@@ -126,7 +133,7 @@ class Selection:
                 f"{results['log_likelihood'][i]:.6f}",
                 *(f"{results[name][i]:{'.6f' if name.startswith('held') else ',.3f'}}" for name in names),
             ]
-            rows.append([str(results["n_components"][i]), str(results["covariance_type"][i]), *numbers, status])
+            rows.append([str(results["n_components"][i]), self._form(i), *numbers, status])
         head = ["K", "covariance", "log-likelihood", *(titles[name] for name in names), "status"]
         return head, rows, len(order) - len(rows)
 

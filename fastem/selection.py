@@ -25,7 +25,7 @@ from .fitting.cross_validation import CrossValidation, one_step_score
 from .fitting.degeneracy import degeneracy
 from .fitting.ladder import Ladder
 from .kernels.threads import thread_limits
-from .model.families import FOURTEEN, STANDARD
+from .model.families import FAMILIES, FOURTEEN, STANDARD
 from .selected import Selection, SelectionProgress, Watch
 from .sources.annotations import HARD, NO_ANNOTATIONS, Assignment, n_counted
 from .sources.array import sample
@@ -67,6 +67,7 @@ def select(
     covariance_type: Iterable[str] | str = STANDARD,
     criterion: str = "bic",
     *,
+    n_factors: Iterable[int] | int | None = None,
     sample_weight: ArrayLike | str | None = None,
     n_folds: int = 5,
     one_standard_error: bool = False,
@@ -86,6 +87,8 @@ def select(
     criterion : {'bic', 'aic', 'icl', 'held_out'}
         The first three are those of the methods of `GaussianMixture`, the lower the better. 'held_out' is the mean
         log-likelihood of left-out points by cross-validation, the higher the better.
+    n_factors : iterable of int, or int, default=None
+        Numbers of factors to try, for the type 'factors'.
     sample_weight : array-like of shape (n,), default=None
         Non-negative weights of the points, as in `GaussianMixture.fit`.
     n_folds : int, default=5
@@ -157,7 +160,13 @@ def select(
         raise ValueError(f"callbacks should be functions of one argument, but got {callbacks!r}")
     if verbose:
         listeners.insert(0, lambda progress: print(progress, flush=True))
-    models = [_model(estimator, n_components=k, covariance_type=each, **params) for each in types for k in counts]
+    of_factors = n_factors if n_factors is None or isinstance(n_factors, int | np.integer) else sorted(set(n_factors))
+    models = [
+        _model(estimator, n_components=k, covariance_type=each, **({} if q is None else {"n_factors": q}), **params)
+        for each in types
+        for q in _factors_of(each, of_factors)
+        for k in counts
+    ]
     for model in models:
         model._validate_params()
     with thread_limits(models[0].n_threads):
@@ -167,6 +176,13 @@ def select(
 
 def _model(estimator, **params):
     return GaussianMixture(**params) if estimator is None else clone(estimator).set_params(**params)
+
+
+def _factors_of(covariance_type, n_factors):
+    """The values of `n_factors` to try with a covariance type: None alone if it ignores them."""
+    if covariance_type not in FAMILIES or FAMILIES[covariance_type].ignores_factors:
+        return [None]
+    return n_factors if isinstance(n_factors, list) else [n_factors]
 
 
 class _Candidate:
@@ -405,10 +421,13 @@ class _Selector:
 
     def _ranked(self):
         """(table of all candidates, row of the best)."""
-        rows = []
+        rows, has_factors = [], any(getattr(each.model, "n_factors", None) for each in self._candidates)
         for each in self._candidates:
             model, result = each.model, each.result
-            row = {"n_components": model.n_components, "covariance_type": model.covariance_type, **each.row}
+            row = {"n_components": model.n_components, "covariance_type": model.covariance_type}
+            if has_factors:
+                row["n_factors"] = getattr(model, "n_factors", None) or 0
+            row |= each.row
             if self._criterion != "held_out":
                 del row["held_out"], row["held_out_error"]
             row["n_iter"] = 0 if result is None else result.n_iter

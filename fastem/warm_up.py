@@ -55,7 +55,7 @@ def warm_up(
         if verbose:
             _show(done, len(tasks), f"{covariance_type} {dtype}", begin)
         X = points.astype(dtype)
-        model = GaussianMixture(2, covariance_type=covariance_type, init_params="random", random_state=0)
+        model = GaussianMixture(2, covariance_type=covariance_type, init_params="random", random_state=0, n_factors=1)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
             model.fit(X)

@@ -186,6 +186,30 @@ def fit(X, weights, means, covariances, covariance_type, *, reg_covar=1e-6, tol=
     return weights, means, covariances, bounds
 
 
+def factor_m_step(X, responsibilities, loadings, reg_covar=0.0, noise=None):
+    """(weights, means, loadings, noise variances): EM for factor analyzers of the points of each component.
+
+    Rubin & Thayer 1982, with each component's weighted covariance C; reg_covar is the floor of the noise.
+    """
+    mass = responsibilities.sum(axis=0)
+    means = responsibilities.T @ X / mass[:, None]
+    new_loadings, new_noise = np.empty_like(loadings), np.empty_like(noise)
+    for k in range(len(mass)):
+        d = X - means[k]
+        C = (responsibilities[:, k, None] * d).T @ d / mass[k]
+        L = loadings[k]
+        beta = L.T @ np.linalg.inv(L @ L.T + np.diag(noise[k]))
+        second = np.eye(L.shape[1]) - beta @ L + beta @ C @ beta.T
+        new_loadings[k] = C @ beta.T @ np.linalg.inv(second)
+        new_noise[k] = np.maximum(np.diag(C - new_loadings[k] @ beta @ C), reg_covar)
+    return mass / mass.sum(), means, new_loadings, new_noise
+
+
+def factor_covariances(loadings, noise):
+    """Matrices, (K, D, D)."""
+    return np.array([L @ L.T + np.diag(psi) for L, psi in zip(loadings, noise, strict=True)])
+
+
 def allowed(labels, n_components):
     """Labels as allowed responsibilities, (n, K): a point of unknown component, -1, may be from any."""
     shares = np.ones((len(labels), n_components))

@@ -77,7 +77,7 @@ def unfinished(**params):
 @pytest.mark.parametrize("covariance_type", FAMILIES)
 def test_a_model_that_was_saved_is_the_same_to_the_bit(covariance_type, dtype, tmp_path):
     points = frame(X.astype(dtype))
-    model = fitted(points, covariance_type=covariance_type, tol=1e-5)
+    model = fitted(points, covariance_type=covariance_type, n_factors=1, tol=1e-5)
     model.save(tmp_path / "model")  # just the name it is given
     twin = fastem.load(tmp_path / "model")
     assert_same_bits(twin, model)
@@ -799,8 +799,9 @@ def test_what_a_fit_to_points_of_any_scale_makes_is_loaded(covariance_type, dtyp
     if not points.any():
         pytest.skip("float32 holds no number as small as that")
     file = tmp_path / "model.npz"
+    params = {"covariance_type": covariance_type, "n_factors": 1, "reg_covar": 0, "max_iter": 5}
     for algorithm in ("em", "auto"):
-        model = fitted(points, covariance_type=covariance_type, reg_covar=0, algorithm=algorithm, max_iter=5)
+        model = fitted(points, algorithm=algorithm, **params)
         model.save(file)
         assert_same_bits(fastem.load(file), model)
     if (covariance_type, dtype, scale) == ("full", "float32", 1.0):
@@ -811,7 +812,8 @@ def test_what_a_fit_to_points_of_any_scale_makes_is_loaded(covariance_type, dtyp
 @pytest.mark.parametrize("covariance_type", FAMILIES)
 def test_precisions_that_overflowed_are_loaded(covariance_type, tmp_path):
     file = tmp_path / "model.npz"
-    model = fitted(X * 1e-156, covariance_type=covariance_type, reg_covar=0, algorithm="em", max_iter=5)
+    params = {"covariance_type": covariance_type, "n_factors": 1, "reg_covar": 0, "max_iter": 5}
+    model = fitted(X * 1e-156, algorithm="em", **params)
     assert np.isinf(model.precisions_).any()
     model.save(file)
     assert_same_bits(fastem.load(file), model)

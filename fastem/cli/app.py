@@ -55,6 +55,10 @@ def _as_finite(value):
     return value
 
 
+def _as_counts_or_none(text):
+    return None if text is None else _as_counts(text)
+
+
 def _as_count(value):
     if value is not None and value < 1:
         raise typer.BadParameter(f"should be 1 or more, got {value}")
@@ -100,7 +104,7 @@ def _as_listed_types(text):
 
 
 def _as_counts(text):
-    """The numbers of components that '1-9' or '2,4,8' lists."""
+    """The numbers (of components, of factors) that '1-9' or '2,4,8' lists."""
     counts = set()
     for part in text.split(","):
         low, dash, high = part.partition("-")
@@ -252,11 +256,14 @@ def fit(
         CovarianceType,
         _option(
             metavar="TYPE",
-            help=f"The form: {', '.join(STANDARD)} (default full), EII to VVV.",
+            help=f"The form: {', '.join(STANDARD)} (default full), factors, EII to VVV.",
             show_default=False,
             panel="Model",
         ),
     ] = "full",
+    factors: Annotated[
+        int | None, _option(metavar="Q", callback=_as_count, help="Number of factors, for factors.", panel="Model")
+    ] = None,
     init: Annotated[
         Initialization,
         _option(
@@ -400,6 +407,9 @@ def select(
         str,
         _option(metavar="TYPES", callback=_as_listed_types, help="The covariance types to try, or all.", panel="Model"),
     ] = ",".join(STANDARD),
+    factors: Annotated[
+        str | None, _option(metavar="1-6", callback=_as_counts_or_none, help="Numbers of factors.", panel="Model")
+    ] = None,
     criterion: Annotated[
         Literal["bic", "aic", "icl", "held_out"],
         _option(metavar="NAME", help="Choose by bic (default), aic, icl, held_out.", show_default=False, panel="Model"),

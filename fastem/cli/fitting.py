@@ -201,6 +201,7 @@ def _arguments(options):
         "n_threads": options.threads,
         **({} if options.tails == "student-t" else {"missing": options.missing, "shrinkage": options.shrinkage}),
         **({} if options.prior is None else {"prior": options.prior}),
+        **({} if options.factors is None else {"n_factors": options.factors}),
         **({} if options.noise_volume is None else {"noise": options.noise_volume}),
     }
 

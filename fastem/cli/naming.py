@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from ..model.families import FAMILIES
+
 _MOST = 8  # degrees of freedom that are printed
 
 
@@ -32,11 +34,6 @@ def noise_of(model):
     return f"weight {model.noise_weight_:.4f}, volume {model.noise_volume_:.6g}"
 
 
-def scales_of(model):
-    """The covariances, or of t distributions the scales."""
-    return model.scales_ if hasattr(model, "scales_") else model.covariances_
-
-
 def form_of(model):
     """The form of the components in words."""
     return f"{model.covariance_type} covariance" if not hasattr(model, "scales_") else _tails(model)
@@ -49,10 +46,11 @@ def _tails(model):
 
 
 def shapes_for_json(model):
-    """{'covariances': ...}, or of t distributions {'scales': ..., 'degrees_of_freedom': ...}."""
-    if not hasattr(model, "scales_"):
-        return {"covariances": model.covariances_.tolist()}
-    return {"scales": model.scales_.tolist(), "degrees_of_freedom": model.degrees_of_freedom_.tolist()}
+    """{'covariances': ...}: the fitted attributes that describe the shapes, by names without underscores."""
+    names = FAMILIES[model.covariance_type].described_by
+    if hasattr(model, "scales_"):
+        names = "scales_", "degrees_of_freedom_"
+    return {name.removesuffix("_"): getattr(model, name).tolist() for name in names}
 
 
 def in_words(model, components):

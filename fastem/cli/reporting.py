@@ -11,7 +11,6 @@ from rich.text import Text
 from ..fitting.report import FitReport
 from ..model.families import FAMILIES
 from .messages import many, printable
-from .naming import scales_of
 
 _MAX_COMPONENTS, _MAX_FEATURES = 32, 24
 _WIDTH = 80  # characters of a line that is not for a terminal
@@ -42,7 +41,8 @@ def components(model, names, labels=None):
     """Tables of the components' weights, means and standard deviations (and the correlation of 2 features)."""
     n_components, n_features = model.means_.shape
     family = FAMILIES[model.covariance_type]
-    deviations = np.sqrt(family.variances(scales_of(model), n_components, n_features))
+    covariances = family.covariances_of(model._fitted_arrays())
+    deviations = np.sqrt(family.variances(covariances, n_components, n_features))
     shown = np.sort(np.argsort(-model.weights_, kind="stable")[:_MAX_COMPONENTS])
     features = range(min(n_features, _MAX_FEATURES))
     change = getattr(model, "fit_report_", FitReport()).remaining_change
@@ -69,12 +69,12 @@ def components(model, names, labels=None):
             )
         if correlated:
             table.add_column("correlation", justify="right")
-            covariances = family.matrices(scales_of(model), n_components, n_features)[:, 0, 1]
+            across = family.matrices(covariances, n_components, n_features)[:, 0, 1]
         for k in shown:
             label = [plain(labels.get(int(k), ""))] if labels else []
             row = [str(k), *label, f"{model.weights_[k]:.{of_weights}f}", *(texts[j][k] for j in here)]
             if correlated:
-                row.append(f"{covariances[k] / np.prod(deviations[k]):.3f}")
+                row.append(f"{across[k] / np.prod(deviations[k]):.3f}")
             table.add_row(*row)
         yield table
     if len(shown) < n_components:
@@ -113,12 +113,21 @@ def selection(found):
     results = found.results_
     names = ["bic", "held_out" if "held_out" in results else "aic", "icl"]
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for title in ("K", "covariance", "log-likelihood", *(_TITLES[name] for name in names)):
+    has_factors = "n_factors" in results
+    for title in (
+        "K",
+        "covariance",
+        *(["factors"] if has_factors else []),
+        "log-likelihood",
+        *(_TITLES[name] for name in names),
+    ):
         table.add_column(title, justify="right", no_wrap=True)
     shown = np.argsort(results["rank"])[:_MAX_SELECTED]
     for i in shown:
         style = "bold" if i == found.best_index_ else None
         shape = str(results["n_components"][i]), str(results["covariance_type"][i])
+        if has_factors:
+            shape = *shape, str(results["n_factors"][i] or "")
         if np.isnan(results["log_likelihood"][i]):
             table.add_row(*shape, "no fit", style=style)
         else:

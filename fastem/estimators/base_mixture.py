@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from .. import kernels
 from ..files import saving
 from ..kernels.threads import numba_limit, thread_limits
 from ..model.families import FAMILIES
+from ..model.families.base import COVARIANCE_ATTRIBUTES, CovarianceFamily
 from ..model.noise import Noise
 from ..model.parameters import Parameters
 from ..sources import ArraySource, IncompleteSource, as_rows, as_source, check_numbers
@@ -41,6 +43,7 @@ class BaseMixture(
     """Predicts from `weights_`, `means_` and `precisions_cholesky_`, whose shapes depend on `covariance_type`."""
 
     _covariances = "covariances_"
+    """Name of the attribute that families know as `covariances_`."""
     """Name of the attribute with the inverses of the precisions."""
 
     _tails = None
@@ -162,7 +165,8 @@ class BaseMixture(
 
     def _drawn(self, rng, k, n_samples):
         """Random points of component k, (n_samples, D)."""
-        family, covariances = FAMILIES[self.covariance_type], getattr(self, self._covariances)
+        family = self._covariance_family()
+        covariances = family.covariances_of(self._fitted_arrays())
         return family.draw(rng, self.means_[k], covariances if family.is_shared else covariances[k], n_samples)
 
     def save(self, path: str | Path) -> None:
@@ -255,7 +259,11 @@ class BaseMixture(
 
     def _fitted_family(self):
         """The covariance family of the fitted mixture, with its prior, if any."""
-        return FAMILIES[self.covariance_type]
+        return self._covariance_family()
+
+    def _covariance_family(self, n_features=None):
+        """The family that the arguments name, without a prior; raises ValueError if it can't be that of n_features."""
+        return FAMILIES[self.covariance_type].of_factors(getattr(self, "n_factors", None), n_features)
 
     @classmethod
     @functools.cache
@@ -263,29 +271,50 @@ class BaseMixture(
         """scikit-learn reads the signature at every validation, which takes a tenth of a small fit."""
         return super()._get_param_names()
 
+    def _fitted_arrays(self):
+        """The fitted attributes by the names that families know."""
+        return vars(self)
+
+    def _own_name(self, name):
+        """The name here of what families know by this name."""
+        return self._covariances if name == "covariances_" else name
+
     def _check_covariance_type(self):
         """Raise ValueError if `covariance_type` was changed after the fit."""
-        factors, (n_components, n_features) = self.precisions_cholesky_, self.means_.shape
-        is_same = factors.shape == FAMILIES[self.covariance_type].shape(n_components, n_features)
-        if is_same and factors.shape == (n_components, n_components) and n_components > 1:  # tied or diag
-            is_same = FAMILIES[self.covariance_type].may_be_factors(factors)
-        if not is_same:
+        family = self._covariance_family()
+        if not family.fits(self._fitted_arrays(), *self.means_.shape):
+            name = next(name for name in COVARIANCE_ATTRIBUTES[1:] if name in vars(self))
             raise ValueError(
-                f"covariance_type={self.covariance_type!r} doesn't fit precisions_cholesky_, which have the shape "
-                f"{factors.shape}. If it was changed after the fit, change it back, or fit again."
+                f"covariance_type={self.covariance_type!r} doesn't fit {name}, which have the shape "
+                f"{getattr(self, name).shape}. If it was changed after the fit, change it back, or fit again."
             )
 
     def _parameters(self):
         self._check_covariance_type()
-        covariances = getattr(self, "covariances_", None)
+        parameters = self._covariance_family().parameters_of(self.weights_, self.means_, self._fitted_arrays())
         noise = getattr(self, "noise_weight_", None)
-        return Parameters(
-            self._fitted_family(), self.weights_, self.means_, covariances, self._factors(), noise_weight=noise
-        )
+        return replace(parameters, family=self._fitted_family(), noise_weight=noise)
 
     def _factors(self):
         """`precisions_cholesky_` as upper triangular factors, even if the user has set factors of another form."""
         return FAMILIES[self.covariance_type].upper_factors(np.asarray(self.precisions_cholesky_))
+
+    def __getattr__(self, name):
+        """Attributes that are made when asked for: the matrices of a mixture whose covariances are kept otherwise."""
+        if name in CovarianceFamily.attributes and "means_" in self.__dict__:
+            family = self._covariance_family()
+            if name not in family.attributes and family.fits(self.__dict__, *self.means_.shape):
+                return self._matrices(family)[name]
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def _matrices(self, family):
+        covariances = family.covariances_of(self.__dict__)
+        of_matrices = FAMILIES[family.as_sklearn]
+        matrices = of_matrices.of_matrices(family.matrices(covariances.astype(np.float64), *self.means_.shape))
+        factors = of_matrices.precisions_cholesky(matrices)
+        mixture = Parameters(of_matrices, self.weights_, self.means_, matrices, factors)
+        values = of_matrices.fitted_attributes(mixture)
+        return {name: value.astype(self.means_.dtype) for name, value in values.items()}
 
     def _result_dtype(self, source):
         single = source.dtype == np.float32 and self.means_.dtype == np.float32
@@ -333,6 +362,8 @@ class BaseMixture(
         The features are checked or learned (`reset`), too, unless scikit-learn has validated them.
         """
         source.allows_missing = self._allows_missing
+        if source.allows_missing:
+            self._covariance_family().with_missing_values()
         source.scan(type(self).__name__)
         self._check_features(source, reset)
         return IncompleteSource(source) if source.lacks_values else source

@@ -175,6 +175,7 @@ class ConditioningMixin:
             raise ValueError("n_draws and return_std exclude each other: the draws show the deviation")
         if n_draws is not None and n_draws < 1:
             raise ValueError(f"n_draws should be 1 or more, or None; got {n_draws}")
+        self._covariance_family().with_missing_values()
         check_numbers(X, "X")
         X = validate_data(self, X, reset=False, dtype=np.float64, ensure_all_finite="allow-nan")
         points, parameters = incomplete_rows(X), self._parameters()

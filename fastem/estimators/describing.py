@@ -149,8 +149,8 @@ class DescribingMixin:
 
     def _deviations(self) -> NDArray[np.float64]:
         """Standard deviation of each feature in each component, (K, D)."""
-        covariances, tails = getattr(self, getattr(self, "_covariances", "covariances_")), getattr(self, "_tails", None)
-        variances = FAMILIES[self.covariance_type].variances(covariances, *self.means_.shape)
+        family, tails = self._covariance_family(), getattr(self, "_tails", None)
+        variances = family.variances(family.covariances_of(self._fitted_arrays()), *self.means_.shape)
         if tails is not None:  # t distributions have no variance with 2 degrees of freedom or fewer
             with np.errstate(divide="ignore", invalid="ignore"):
                 factors = np.where(np.isinf(tails), 1.0, np.where(tails > 2, tails / (tails - 2), np.inf))

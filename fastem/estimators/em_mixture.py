@@ -19,6 +19,7 @@ from ..fitting.degeneracy import DegenerateFitWarning, degeneracy, notes
 from ..fitting.progress import CallbackTasks, PrintedLines, Progress
 from ..kernels.threads import thread_limits
 from ..model.families import FAMILIES
+from ..model.families.base import COVARIANCE_ATTRIBUTES
 from ..sources import ArraySource, SourceError
 from ..sources.annotations import Annotations, n_counted
 from ..sources.array import in_memory
@@ -82,7 +83,7 @@ class EMMixture(StreamingMixin, BaseMixture):
 
     def _family(self, source, annotations):
         """The covariance family of a fit to these points, with its prior, if any."""
-        return FAMILIES[self.covariance_type]
+        return self._covariance_family(source.n_features)
 
     @property
     def _is_accelerated(self):
@@ -118,7 +119,7 @@ class EMMixture(StreamingMixin, BaseMixture):
             "" if unknown. Words are numbered in alphabetical order, pandas' categories in their own; `classes_` has the
             names of all components, and `predict` returns names then. A labelled point counts for its component only;
             components without labelled points are fitted freely. If all points are labelled, the fit is a single
-            M-step. With `noise`, -2 or the word 'noise' is a point known to be noise.
+            M-step (EM for 'factors'). With `noise`, -2 or the word 'noise' is a point known to be noise.
             Two dimensions: non-negative factors that multiply the responsibilities of each E-step before these are
             normalised; one-hot rows are labels. Where rows sum to less than 1, `lower_bound_` is lower accordingly.
             With `noise`, a last column is for the noise.
@@ -242,6 +243,7 @@ class EMMixture(StreamingMixin, BaseMixture):
         result.report.notes = notes(found, result.parameters, n_points, self.reg_covar, names)
         if result.report.notes:
             warnings.warn(". ".join([*result.report.notes, ""]).rstrip(), DegenerateFitWarning, stacklevel=5)
+        result.report.notes += result.parameters.family.remarks(result.parameters, self.reg_covar, names)
 
     def _callback_tasks(self, X, y, source, named):
         """A list of the listener that calls scikit-learn's callbacks; empty, and at no cost, if none are set."""
@@ -264,13 +266,15 @@ class EMMixture(StreamingMixin, BaseMixture):
 
     def _warm_start(self, source, what="warm_start=True", remedy="Set warm_start=False to start anew."):
         """The fitted parameters, to go on from."""
-        family = FAMILIES[self.covariance_type]
+        family = self._covariance_family(source.n_features)
         fitted = self.means_.shape
-        shape = getattr(self, self._covariances).shape
-        if fitted != (self.n_components, source.n_features) or shape != family.shape(*fitted):
+        arrays = self._fitted_arrays()
+        if fitted != (self.n_components, source.n_features) or not family.fits(arrays, *fitted):
+            kept = next(name for name in COVARIANCE_ATTRIBUTES[::3] if name in arrays)
             raise ValueError(
                 f"{what} can't go on from the previous fit, which is of another shape. It has "
-                f"n_components={fitted[0]}, {fitted[1]} features and {self._covariances} of shape {shape}. "
+                f"n_components={fitted[0]}, {fitted[1]} features and {self._own_name(kept)} of shape "
+                f"{arrays[kept].shape}. "
                 f"Now n_components={self.n_components}, covariance_type={self.covariance_type!r}, and X has "
                 f"{source.n_features} features. {remedy}"
             )
@@ -334,14 +338,13 @@ class EMMixture(StreamingMixin, BaseMixture):
         """The fitted attributes: float32 for float32 data if the values fit in it, else float64."""
         parameters = result.parameters
         dtype = np.float32 if dtype == np.float32 and parameters.fits_single else np.float64
+        of_covariances = parameters.family.fitted_attributes(parameters)
         unfinished = {} if result.unfinished is None else {"_unfinished": result.unfinished}
         return {
             **unfinished,
             "weights_": parameters.weights.astype(dtype),
             "means_": parameters.means.astype(dtype),
-            self._covariances: parameters.covariances.astype(dtype),
-            "precisions_cholesky_": parameters.precisions_cholesky.astype(dtype),
-            "precisions_": parameters.precisions().astype(dtype, copy=False),
+            **{self._own_name(name): values.astype(dtype, copy=False) for name, values in of_covariances.items()},
             "converged_": result.converged,
             "n_iter_": result.n_iter,
             "lower_bound_": result.lower_bound,
@@ -350,7 +353,7 @@ class EMMixture(StreamingMixin, BaseMixture):
         }
 
     def _set_result(self, result, dtype):
-        for name in ("_unfinished", "_online", "prior_", "shrinkage_", *_OF_NOISE):
+        for name in ("_unfinished", "_online", "prior_", "shrinkage_", *_OF_NOISE, *COVARIANCE_ATTRIBUTES):
             self.__dict__.pop(name, None)
         for name, value in self._attributes(result, dtype).items():
             setattr(self, name, value)

@@ -37,8 +37,9 @@ class StreamingMixin:
         The statistics of earlier points fade, as `forgetting` says, and those of the batch are added. An M-step follows
         once a quarter of the statistics is new: at first after every batch, later after several. The first batches are
         held and fitted together, as by `fit`, until there are max(100, 10 D) points per component. After `fit`, the
-        mixture counts for the points of that fit; after `from_parameters`, for none. The volume of a noise component
-        is the one passed, or that of the earlier fit.
+        mixture counts for the points of that fit; after `from_parameters`, for none. With covariance_type='factors' a
+        point keeps the expectations of its factors under the loadings of its time, as it keeps its responsibilities.
+        The volume of a noise component is the one passed, or that of the earlier fit.
 
         Parameters
         ----------

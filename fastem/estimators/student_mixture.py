@@ -264,6 +264,9 @@ class StudentTMixture(EMMixture):
     def _user_start(self, source):
         return GaussianMixture._user_start(self, source)
 
+    def _fitted_arrays(self):
+        return {**vars(self), "covariances_": self.scales_}
+
     def _warm_start(self, source, *args, **kwargs):
         parameters = super()._warm_start(source, *args, **kwargs)
         degrees, family = np.minimum(parameters.degrees_of_freedom, MOST), parameters.family

@@ -223,6 +223,20 @@ def factors(value, where, context):
     return values
 
 
+def loadings(value, where, context):
+    """Loadings of factors (K, D, q)."""
+    shape = context.n_components, context.n_features, context.family.n_factors
+    return _finite(_floats(value, where, context, shape), where)
+
+
+def noise_variances(value, where, context):
+    """Noise variances (K, D)."""
+    values = _finite(_floats(value, where, context, (context.n_components, context.n_features)), where)
+    if not (values > 0).all():
+        raise ValueError(f"{where} should be above 0")
+    return values
+
+
 def point(value, where, context):
     """A value for each feature, (D,)."""
     return _finite(_floats(value, where, context, (context.n_features,)), where)

@@ -16,7 +16,7 @@ from ..fitting.acceleration import Extrapolation, Plain, QuasiNewton, Stochastic
 from ..fitting.checkpoint import Unfinished
 from ..fitting.report import FitReport, Stage
 from ..model.families import FAMILIES
-from ..model.families.base import CovarianceFamily
+from ..model.families.base import COVARIANCE_ATTRIBUTES, CovarianceFamily
 from ..model.parameters import Parameters
 from ..model.saved import Saved
 from . import archive, decoding
@@ -107,7 +107,8 @@ def unpacked(header, arrays, classes):
 
 def with_attributes(model, attributes, arrays):
     """Set encoded fitted attributes on a model with valid arguments; ValueError says what is wrong."""
-    context = decoding.Context(arrays, FAMILIES[model.covariance_type])
+    family = FAMILIES[model.covariance_type].of_factors(getattr(model, "n_factors", None))
+    context = decoding.Context(arrays, family)
     means = decoding.means(attributes.get("means_"), "attributes.means_", context)
     context = context._replace(n_components=means.shape[0], n_features=means.shape[1])
     noise = [attributes.get(name) for name in _OF_NOISE if name in attributes]
@@ -231,6 +232,8 @@ _ATTRIBUTES = {
     "covariances_": decoding.covariances,
     "precisions_": decoding.precisions,
     "precisions_cholesky_": decoding.factors,
+    "loadings_": decoding.loadings,
+    "noise_variances_": decoding.noise_variances,
     "converged_": boolean,
     "n_iter_": integer,
     "lower_bound_": number,
@@ -301,7 +304,10 @@ _OF_A_POSTERIOR = {
 
 def _kinds_of(model):
     """The kinds of the fitted attributes of a model."""
+    of_another_family = {*COVARIANCE_ATTRIBUTES} - {*FAMILIES[model.covariance_type].attributes}
     if hasattr(model, "degrees_of_freedom"):
-        return _OF_A_STUDENT
-    is_posterior = hasattr(model, "weight_concentration_prior_type")
-    return {**_ATTRIBUTES, **(_OF_A_POSTERIOR if is_posterior else _OF_A_MIXTURE)}
+        kinds = _OF_A_STUDENT
+    else:
+        is_posterior = hasattr(model, "weight_concentration_prior_type")
+        kinds = {**_ATTRIBUTES, **(_OF_A_POSTERIOR if is_posterior else _OF_A_MIXTURE)}
+    return {name: kind for name, kind in kinds.items() if name not in of_another_family}

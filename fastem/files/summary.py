@@ -63,6 +63,7 @@ _USUAL = {
         **_OF_BOTH,
         "prior": _among(None, "default"),
         "missing": _among("error", "em"),
+        "n_factors": lambda value: value is None or _whole(1)(value),
         "noise": lambda value: type(value) is bool or _number(1e-300, 1e300)(value),
         "shrinkage": lambda value: value in (None, "oas", "ledoit-wolf") or _number(0, 1)(value),
         "weights_init": _is_none,

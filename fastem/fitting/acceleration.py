@@ -309,6 +309,8 @@ class QuasiNewton(_Guarded):
         arrays = proposal.weights, proposal.means, proposal.covariances, proposal.precisions_cholesky
         if not all(np.isfinite(array).all() for array in (proposal.all_weights, *arrays)):
             return None
+        if not proposal.family.adds_reg_covar:
+            return proposal.family.at_floor(proposal, self._reg_covar)
         as_em = proposal.share_of(self._reg_covar) > _MOST_REG_COVAR
         as_em = as_em | (successor.share_of(self._reg_covar) > _MOST_REG_COVAR)
         if not as_em.any():

@@ -108,11 +108,11 @@ def on_few_points(parameters, n_points):
 
 
 def _at_floor(parameters, variances, total, reg_covar):
-    """(components on the floor, number of directions in which all points lie flat; 0 for axis-aligned families)."""
+    """(components on the floor, number of directions in which all points lie flat; 0 if they can't be)."""
     suspects = np.broadcast_to(parameters.share_of(reg_covar) > _share(_FLOOR), len(parameters.means))
     if reg_covar == 0 or not suspects.any():
         return np.empty(0, int), 0
-    if parameters.family.is_axis_aligned:
+    if parameters.family.is_flat_by_feature:
         varies = total - reg_covar > _SCALE * reg_covar
         flat = (variances[:, varies] - reg_covar < _FLOOR * reg_covar).any(axis=1)
         return np.flatnonzero(flat), 0

@@ -12,7 +12,7 @@ from sklearn.utils.random import sample_without_replacement
 from ..model.conditioning import one_gaussian
 from ..model.noise import START
 from ..model.parameters import CollapsedComponent
-from ..sources.annotations import HARD, NO_ANNOTATIONS, Annotations, DrawnResponsibilities
+from ..sources.annotations import HARD, NO_ANNOTATIONS, SOFT, Annotations, DrawnResponsibilities
 from ..sources.array import ArraySource, in_memory
 from ..sources.base import VALUES
 from . import trimming
@@ -135,10 +135,19 @@ def _of_the_labelled(source, family, n_components, annotations):
     annotations = replace(annotations, e_step=False)
     rough = _roughly(source, family, n_components, annotations.weights)
     rough = replace(rough, means=source.accumulate(rough, annotations=annotations).means)
-    statistics = source.e_step(rough, annotations)
+    statistics = _refined(source, rough, annotations)
     is_noise = annotations.labels == -2
     noise = is_noise.sum() if annotations.weights is None else annotations.weights[is_noise].sum()
     return replace(statistics, noise=float(noise))
+
+
+def _refined(source, parameters, annotations, assignment=SOFT):
+    """Statistics of a pass with these parameters, after those passes with which the family refines them."""
+    family, statistics = parameters.family, source.e_step(parameters, annotations, assignment)
+    for _ in range(family.n_refinements):
+        parameters = family.refined(parameters, statistics)
+        statistics = source.e_step(parameters, annotations, assignment)
+    return statistics
 
 
 def _beside_the_labelled(source, family, n_components, random_state, reg_covar, annotations):
@@ -170,6 +179,9 @@ def _beside_the_labelled(source, family, n_components, random_state, reg_covar, 
         before, means = means, together.means
         if (((means - before) ** 2) / variances).sum() <= 1e-4 * len(variances):
             break
+    if family.n_refinements:  # statistics of two passes don't have the same refined parameters
+        near, known = nearest(family, means, variances), Annotations(annotations.weights, labels)
+        return family.maximize(_refined(source, near, known, HARD), reg_covar)
     return family.maximize(together.about(means), reg_covar)
 
 
@@ -466,7 +478,8 @@ def _seeds(X, n_components, random_state, weights):
 
 def _from_nearest_means(sample, family, means, variances, reg_covar, weights):
     """The M-step with each point assigned to the nearest mean, with features in units of their standard deviations."""
-    return family.maximize(sample.e_step(nearest(family, means, variances), Annotations(weights), HARD), reg_covar)
+    near = nearest(family, means, variances)
+    return family.maximize(_refined(sample, near, Annotations(weights), HARD), reg_covar)
 
 
 def nearest(family, means, variances):

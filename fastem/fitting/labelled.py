@@ -15,7 +15,7 @@ def fit(source, family, settings, annotations):
     """
     with collapse_reported("in the supervised fit"):
         parameters = initialization.from_labels(source, family, settings.n_components, annotations, settings.reg_covar)
-    if not family.fits_labels_at_once:
+    if family.needs_iterations:
         return run(source, parameters, settings, steps=settings.steps(family), annotations=annotations)
     if family is family.plain:
         log_likelihood, weight = source.log_likelihood(parameters, annotations, Assignment(settings.assignment))

@@ -51,14 +51,15 @@ class Ladder:
             raise
         except ValueError as error:
             failure = error
-        if self._below is not None and self._below[0] == model.covariance_type and _is_free(settings):
+        kind = model.covariance_type, getattr(model, "n_factors", None)
+        if self._below is not None and self._below[0] == kind and _is_free(settings):
             with em.collapse_ignored():
                 grown = self._grown(family, settings)
                 if found is None or self._is_better(grown, found, settings):
                     found = grown
         if found is None:
             raise failure
-        self._below = model.covariance_type, found
+        self._below = kind, found
         return found
 
     def _grown(self, family, settings):

@@ -90,7 +90,7 @@ class FitReport(Saved):
     degenerate : list of int
         Components whose covariance is set by reg_covar or by too few points, not by the data.
     notes : list of str
-        What `DegenerateFitWarning` said.
+        What `DegenerateFitWarning` said, and what else is worth knowing.
     """
 
     stages: list = field(default_factory=list)

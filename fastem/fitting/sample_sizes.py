@@ -11,14 +11,14 @@ _LONG_PASS = 1e9
 
 # Points per component in the first sample, at least; their number rises to the component's number of parameters,
 _POINTS = 200
-# but at most to this many points per component and feature.
+# but at most to this many points per component and feature (or direction, if covariances have fewer).
 _POINTS_A_FEATURE = 20
 # Ratio of the sizes of successive samples, about.
 _GROWTH = 3.5
 # Least ratio of all the points to the first sample; below it, no samples are used.
 _LEAST_GROWTH = 2.5
 
-# Bytes that a sample may take; more only if 4 D points per component need more.
+# Bytes that a sample may take; more only if 4 points per component and feature, or direction, need more.
 _MEMORY = 16 << 20
 
 
@@ -30,8 +30,9 @@ def sample_sizes(source, family, n_components, tol):
     """
     n_samples, n_features = source.n_samples, source.n_features
     n_free = family.n_free_in_all(n_components, n_features)
-    first = n_components * max(_POINTS, min(n_free // n_components, _POINTS_A_FEATURE * n_features))
-    most = max(_MEMORY // (8 * n_features), 4 * n_components * n_features)
+    n_directions = family.n_directions(n_features)
+    first = n_components * max(_POINTS, min(n_free // n_components, _POINTS_A_FEATURE * n_directions))
+    most = max(_MEMORY // (8 * n_features), 4 * n_components * n_directions)
     first = min(first, most, n_samples // 4 if n_samples * n_free > _LONG_PASS else n_samples)
     growth = n_samples / first
     if n_samples * (n_free + EXP * n_components) < _INSTANT_PASS or growth < _LEAST_GROWTH:

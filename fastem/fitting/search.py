@@ -315,8 +315,8 @@ class _Search:
     def _is_flat(self):
         """Whether every covariance matrix is singular without reg_covar, and so large that each step takes long."""
         source, family = self._all[0], self._family
-        is_plain = family is family.plain and not family.is_axis_aligned
-        return is_plain and max(source.n_samples, _WIDE) <= source.n_features
+        is_singular = max(source.n_samples, _WIDE) < family.least_points(source.n_features)
+        return family is family.plain and is_singular
 
     def _sample(self, size):
         source, annotations = self._all

@@ -80,7 +80,7 @@ class NearestComponents:
 @kernel
 def note_cells(parameters, rows, count, best, largest, cells):
     """cells: OUT 2 * component + 1 if far from it, else + 0, for the rows of a block; best, largest: (1, count)."""
-    half = parameters.bias.shape[1] / 2
+    half = parameters.means.shape[1] / 2
     far = half + 5 * np.sqrt(half)  # mean + 5 deviations of half a chi-squared variable with D degrees of freedom
     for b in range(count):
         component = np.int64(best[0, b])

@@ -308,6 +308,11 @@ def _over_chunks(grid, data, parameters, pruned, annotations, cells, totals, sin
         raise MemoryError(f"Unable to allocate the arrays that each thread works with: {', '.join(sizes)}") from None
 
 
+def _load(parameters, n_components):
+    """The number of components with full covariances whose pass takes as long."""
+    return n_components * getattr(parameters, "relative_work", 1)
+
+
 # -- accumulate ---------------------------------------------------------------------------------------------------
 
 
@@ -355,7 +360,8 @@ class Pass:
                 cells.rest()
         self.cells = cells if self.prunes else None
         self._pruned = pruning(parameters, margin, by_cell) if self.prunes else no_pruning(parameters)
-        self._grid = cut(n_samples, n_features, self.effort * n_components, centres.itemsize, self._pruned.order)
+        self._load = self.effort * _load(parameters, n_components)
+        self._grid = cut(n_samples, n_features, self._load, centres.itemsize, self._pruned.order)
         self.leaf = self._grid.leaf
         self._make_room(moments)
 
@@ -382,7 +388,7 @@ class Pass:
         """
         what, nothing = STATISTICS if self._has_moments else TOTALS, np.empty((0, 0), self._centres.dtype)
         sink = Sink(what, self._centres, self._moments, nothing, NO_LABELS)
-        for start, stop, grid, data in calls(self._grid, points(X), len(self._centres), self._most_chunks, first):
+        for start, stop, grid, data in calls(self._grid, points(X), self._load, self._most_chunks, first):
             self._n_chunks = max(self._n_chunks, grid.n_chunks)
             cells = _NO_CELLS if self.cells is None else self.cells.labels_of(first + start, first + stop)
             part = annotations.part(start, stop)
@@ -435,9 +441,10 @@ def _evaluate(X, parameters, what, out, labels):
         if possible and pays(parameters, expected_share(parameters, margin)):
             pruned = pruning(parameters, margin)
     order = 0 if pruned is None else pruned.order
-    grid = cut(len(X), n_features, n_components, parameters.means.itemsize, order)
+    load = _load(parameters, n_components)
+    grid = cut(len(X), n_features, load, parameters.means.itemsize, order)
     moments, totals = np.zeros((1, 2, 0, 0)), np.zeros((MAX_CHUNKS if pruned else 1, ROW))
-    for start, stop, call, data in calls(grid, points(X), n_components, MAX_CHUNKS):
+    for start, stop, call, data in calls(grid, points(X), load, MAX_CHUNKS):
         sink = Sink(what, parameters.means, moments, out[start:stop], labels[start:stop])
         if pruned is None:
             run(_evaluate_chunk, call, data, parameters, sink)

@@ -2,7 +2,7 @@
 
 Each tile loops over a block's points, one vector of points (for densities several) at a time, and keeps 8 to 16 sums in
 registers: so many independent sums hide the latency of a fused multiply-add. Per multiply-add a tile loads 0.5 to 0.75
-vectors. `_add_lane_sums` writes the sums over the points to memory.
+vectors. `add_lane_sums` writes the sums over the points to memory.
 """
 
 import functools
@@ -36,20 +36,20 @@ IN_PANELS = REGISTERS == 16
 """Whether tiles run over parts of a large block that fit in the first-level cache, which is half as large with AVX2."""
 
 
-def _over_points(builder, end, step, begin=None):
-    """`with _over_points(...) as (first, _)`: a loop over a block's points, from the first or `begin`."""
+def over_points(builder, end, step, begin=None):
+    """`with over_points(...) as (first, _)`: a loop over a block's points, from the first or `begin`."""
     begin = ir.Constant(INT64, 0) if begin is None else begin
     return cgutils.for_range_slice(builder, begin, end, ir.Constant(INT64, step), INT64)
 
 
-def _each(builder, width, widths):
-    """`for w in _each(...)`: generate code for each of these widths; at run time that for `width` is run."""
+def each(builder, width, widths):
+    """`for w in each(...)`: generate code for each of these widths; at run time that for `width` is run."""
     for candidate in widths:
         with builder.if_then(builder.icmp_signed("==", width, width.type(candidate))):
             yield candidate
 
 
-class _Sums:
+class Sums:
     """Accumulators, each a vector in a register."""
 
     def __init__(self, builder, vector, keys):
@@ -120,9 +120,9 @@ def subtract_squares_tile(first):
 
             def add_columns(width):
                 step = VECTORS * vector.lanes
-                with _over_points(builder, end, step, begin) as (point, _):
+                with over_points(builder, end, step, begin) as (point, _):
                     columns = [plus(builder, point, v * vector.lanes) for v in range(VECTORS)]
-                    sums = _Sums(builder, vector, [(c, v) for c in range(width) for v in range(VECTORS)])
+                    sums = Sums(builder, vector, [(c, v) for c in range(width) for v in range(VECTORS)])
                     for c in range(width):
                         offset = bias.broadcast(k, plus(builder, j, c))
                         for v in range(VECTORS):
@@ -146,7 +146,7 @@ def subtract_squares_tile(first):
                             result = call_llvm(builder, vector, "fmuladd", builder.fneg(z), z, result)
                         out.store(row, column, result)
 
-            for width in _each(builder, args[0], widths):
+            for width in each(builder, args[0], widths):
                 add_columns(width)
             return context.get_dummy_value()
 
@@ -159,7 +159,7 @@ def subtract_squares_tile(first):
 # -- moments ----------------------------------------------------------------------------------------------------
 
 
-def _add_lane_sums(builder, vector, out, pieces):
+def add_lane_sums(builder, vector, out, pieces):
     """Add the lane sums of vectors to float64 `out`: each piece is (row, first column, vectors of up to 4 columns)."""
     groups = [[]]
     for row, column, values in pieces:
@@ -223,11 +223,11 @@ def centred_tile(kind):
             root_row = centres.width
 
             def add_moments(height):
-                sums = _Sums(builder, vector, ["mass", *range(height), *_triangle(height)])
+                sums = Sums(builder, vector, ["mass", *range(height), *_triangle(height)])
                 sums.start_all()
                 centre = [centres.broadcast(k, plus(builder, i, c)) for c in range(height)]
 
-                with _over_points(builder, n_points, vector.lanes) as (point, _):
+                with over_points(builder, n_points, vector.lanes) as (point, _):
                     if kind == "next":
                         root = e.load(root_row, point)
                     else:
@@ -254,9 +254,9 @@ def centred_tile(kind):
                 pieces.append((plus(builder, row, 1), i, [sums[c] for c in range(height)]))
                 if kind != "next":
                     pieces.append((row, zero, [sums["mass"]]))
-                _add_lane_sums(builder, vector, out, pieces)
+                add_lane_sums(builder, vector, out, pieces)
 
-            for height in _each(builder, args[0], heights):
+            for height in each(builder, args[0], heights):
                 add_moments(height)
             return context.get_dummy_value()
 
@@ -291,10 +291,10 @@ def moments_tile(squares):
             i, n_points, a, k, *starts = args[2], args[3], args[5], args[7], args[9], args[10]
 
             def add_moments(width):
-                sums = _Sums(builder, vector, [(power, c) for power in powers for c in range(width)])
+                sums = Sums(builder, vector, [(power, c) for power in powers for c in range(width)])
                 sums.start_all()
                 centre = [centres.broadcast(k, plus(builder, i, c)) for c in range(width)]
-                with _over_points(builder, n_points, vector.lanes) as (point, _):
+                with over_points(builder, n_points, vector.lanes) as (point, _):
                     weight = r.load(a, point)
                     for c in range(width):
                         d = builder.fsub(x.load(plus(builder, i, c), point), centre[c])
@@ -308,9 +308,9 @@ def moments_tile(squares):
                     (k, builder.add(start, i), [sums[power, c] for c in range(width)])
                     for power, start in zip(powers, starts, strict=False)
                 ]
-                _add_lane_sums(builder, vector, out, pieces)
+                add_lane_sums(builder, vector, out, pieces)
 
-            for width in _each(builder, args[0], (1, 2, 3, 4)):
+            for width in each(builder, args[0], (1, 2, 3, 4)):
                 add_moments(width)
             return context.get_dummy_value()
 
@@ -345,11 +345,11 @@ def outer_tile(widths, diagonal=False):
             def add_products(width):
                 height = width if diagonal else ROWS
                 cells = _triangle(height) if diagonal else [(p, c) for p in range(height) for c in range(width)]
-                sums = _Sums(builder, vector, cells)
+                sums = Sums(builder, vector, cells)
                 sums.start_all()
                 for p in range(height if width == 4 and not diagonal else 0):  # else the loop would end in a wait
                     _prefetch(builder, builder.bitcast(out.at(plus(builder, row, p), j), ir.IntType(8).as_pointer()))
-                with _over_points(builder, n_points, vector.lanes) as (point, _):
+                with over_points(builder, n_points, vector.lanes) as (point, _):
                     right = functools.cache(lambda c: e.load(plus(builder, j, c), point))
                     left = right if diagonal else functools.cache(lambda p: e.load(plus(builder, i, p), point))
                     sums.add_products(cells, left, right, hold_left=height < width)
@@ -357,9 +357,9 @@ def outer_tile(widths, diagonal=False):
                     pieces = list(_triangle_pieces(builder, vector, sums, row, j, height))
                 else:
                     pieces = [(plus(builder, row, p), j, [sums[p, c] for c in range(width)]) for p in range(height)]
-                _add_lane_sums(builder, vector, out, pieces)
+                add_lane_sums(builder, vector, out, pieces)
 
-            for width in _each(builder, args[0], widths):
+            for width in each(builder, args[0], widths):
                 add_products(width)
             return context.get_dummy_value()
 

@@ -123,8 +123,7 @@ class Parameters(Saved):
     @cached_property
     def log_determinants(self):
         """log |precision|**(1/2) of each component, (K,)."""
-        factors = self.family.diagonals(self.precisions_cholesky, *self.means.shape).astype(np.float64)
-        return np.broadcast_to(np.log(factors).sum(axis=-1), len(self.means))
+        return self.family.log_determinants(self.precisions_cholesky, *self.means.shape)
 
     @property
     def fits_single(self):
@@ -138,10 +137,7 @@ class Parameters(Saved):
 
     def share_of(self, reg_covar):
         """Upper bound of reg_covar's share of each covariance's smallest variance, (K,), or (1,) for a shared one."""
-        n_covariances = 1 if self.family.is_shared else len(self.means)
-        if reg_covar == 0:  # which times an infinite precision is not 0
-            return np.zeros(n_covariances)
-        return reg_covar * (self.precisions_cholesky**2).reshape(n_covariances, -1).sum(axis=1)
+        return self.family.share_of(self, reg_covar)
 
     def precisions(self):
         """The inverse of the covariances, in the same shape."""

@@ -52,7 +52,7 @@ def without_one(parameters, rank=0, spared=()):
 
 def split(parameters, random_state):
     """The mixture with every component split into two halves, apart along a direction random in its own deviations."""
-    offsets = _halves_apart(parameters, random_state)
+    offsets = parameters.family.random_offsets(parameters, random_state, _HALF)
     means = np.concatenate([parameters.means + offsets, parameters.means - offsets])
     parts = parameters.family.parts(parameters)
     covariances = parts.halves(offsets)
@@ -63,7 +63,7 @@ def split_one(parameters, k, random_state):
     """The mixture with component k split as in `split`; the others are unchanged."""
     parts = parameters.family.parts(parameters)
     offsets = np.zeros(parameters.means.shape)
-    offsets[k] = _halves_apart(parameters, random_state)[k]
+    offsets[k] = parameters.family.random_offsets(parameters, random_state, _HALF)[k]
     weights = np.append(parameters.weights, parameters.weights[k] / 2)
     weights[k] /= 2
     means = np.concatenate([parameters.means + offsets, parameters.means[k : k + 1] - offsets[k]])
@@ -76,10 +76,3 @@ def with_component(parameters, mean, weight):
     parts = parameters.family.parts(parameters)
     weights = np.append((1 - weight) * parameters.weights, weight)
     return mixture_of(parts.family, weights, np.vstack([parameters.means, mean]), parts.with_typical())
-
-
-def _halves_apart(parameters, random_state):
-    """Offset of one half of each component from its mean, (K, D)."""
-    directions = random_state.normal(size=parameters.means.shape)
-    directions *= _HALF / np.linalg.norm(directions, axis=1, keepdims=True)
-    return parameters.family.factor_coordinates(parameters).unwhiten(directions)

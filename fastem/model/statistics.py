@@ -58,6 +58,7 @@ class SufficientStatistics:
     fourth: np.ndarray | None = None
 
     _sums = "mass", "first", "second", "magnitude", "log_likelihood", "weight", "noise"
+    _of_components = "centres", "mass", "first", "second", "magnitude"
 
     @property
     def is_pooled(self):
@@ -124,8 +125,8 @@ class SufficientStatistics:
 
     def of(self, index):
         """The statistics of the components with these indices; pooled moments and totals over points are unchanged."""
-        own = ["centres", "mass", "first"] + ([] if self.fourth is None else ["fourth"])
-        own += [] if self.is_pooled else ["second", "magnitude"]
+        own = [*self._of_components[: 3 if self.is_pooled else None]]
+        own += [] if self.fourth is None else ["fourth"]
         return replace(self, **{name: getattr(self, name)[index] for name in own})
 
     def scaled(self, factor):

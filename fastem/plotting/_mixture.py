@@ -8,7 +8,6 @@ from scipy.special import logsumexp, softmax
 from ..estimators.base_mixture import BaseMixture
 from ..estimators.bayesian_mixture import BayesianGaussianMixture
 from ..estimators.gaussian_mixture import GaussianMixture
-from ..model.families import FAMILIES
 from ..model.families.student import log_density_at
 from ..model.noise import Noise
 
@@ -56,8 +55,9 @@ class Mixture:
     def of(cls, model):
         """The mixture of a fitted model."""
         means = np.asarray(model.means_, dtype=np.float64)
-        covariances = np.asarray(getattr(model, model._covariances), dtype=np.float64)
-        matrices = FAMILIES[model.covariance_type].matrices(covariances, *means.shape)
+        family = model._covariance_family()
+        covariances = family.covariances_of(model._fitted_arrays()).astype(np.float64)
+        matrices = family.matrices(covariances, *means.shape)
         is_empty = None
         if hasattr(model, "mean_precision_"):
             is_empty = model.mean_precision_ - model.mean_precision_prior_ < 1

@@ -149,7 +149,8 @@ def _frames_from(model, values, filled, weights, seed):
         "random_state": seed,
     }
     film = clone(model)
-    settings |= _random_start(model, filled, weights, seed) if hasattr(model, "precisions_init") else _RANDOM
+    has_precisions = hasattr(model, "precisions_init") and FAMILIES[model.covariance_type].takes_precisions
+    settings |= _random_start(model, filled, weights, seed) if has_precisions else _RANDOM
     film.set_params(**{name: value for name, value in settings.items() if hasattr(model, name)}).set_callbacks(frames)
     with warnings.catch_warnings():
         for category in (ConvergenceWarning, DegenerateFitWarning):

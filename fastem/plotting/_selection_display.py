@@ -120,6 +120,8 @@ class SelectionDisplay:
         n_components = _column(results, "n_components").astype(int)
         values = _column(results, criterion).astype(np.float64)
         types = _column(results, "covariance_type", np.full(len(values), "")).astype(str)
+        factors = _column(results, "n_factors", np.zeros(len(values), int))
+        types = np.array([f"{each} {q}" if q else each for each, q in zip(types, factors, strict=True)])
         status = _column(results, "status", np.full(len(values), "ok")).astype(str)
         if not len(n_components) == len(values) == len(types) == len(status):
             raise ValueError("results should have columns of equal length")

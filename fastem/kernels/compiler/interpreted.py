@@ -138,6 +138,29 @@ def outer(width, e, i, j, n_points, out, row, *, widths, diagonal):
         add_to(out, row + p, j, right[: p + 1 if diagonal else width] @ values)
 
 
+def project(width, x, begin, end, n_points, means, scale, k, directions, j, out, row, square, *, squares):
+    from ..projections import MOST
+
+    assert 1 <= width <= MOST
+    y = points_of(x, begin, end - begin, n_points) - part(means, k, begin, end - begin)[:, None]
+    y = y * part(scale, k, begin, end - begin)[:, None]
+    here = k * means.shape[1]
+    for c in range(width):
+        coefficients = np.stack([part(directions, here + i, j + c, 1)[0] for i in range(begin, end)])
+        part(out, row + c, 0, n_points)[:] += coefficients @ y
+    if squares:
+        part(out, square, 0, n_points)[:] += (y * y).sum(axis=0)
+
+
+def cross(width, x, i, n_points, centres, k, work, weight, first, j, out, row, *, moments):
+    d = points_of(x, i, 2, n_points) - part(centres, k, i, 2)[:, None]
+    for p in range(2):
+        if moments:
+            weighted = part(work, weight, 0, n_points) * d[p]
+            add_to(out, row + p, 0, np.stack([weighted.sum(), (weighted * d[p]).sum()]))
+        add_to(out, row + p, 2 + j, points_of(work, first + j, width, n_points) @ d[p])
+
+
 def load_features(address, row_stride, rows, point, feature, like, origin, x, *, width):
     from ..tiles import AHEAD
 
@@ -188,6 +211,8 @@ STAND_INS = {
     "centred_tile.<locals>.tile": centred,
     "moments_tile.<locals>.tile": moments,
     "outer_tile.<locals>.tile": outer,
+    "projection_tile.<locals>.tile": project,
+    "cross_tile.<locals>.tile": cross,
     "transposing_load.<locals>.load_features": load_features,
 }
 

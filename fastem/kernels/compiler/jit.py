@@ -89,6 +89,12 @@ def kernel(function):
     return njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **PIPELINE, **_OPTIONS)(function)
 
 
+def kernel_apart(function):
+    """A `kernel` that is never compiled into its callers: for long ones with several callers."""
+    options = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "forceinline": False}  # callers would pass it on
+    return njit(**options, **PIPELINE, **_OPTIONS)(function)
+
+
 def part_of_kernel(function):
     """Compile a function into its callers, always: what it is given is then neither copied nor counted.
 

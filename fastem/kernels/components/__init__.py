@@ -10,5 +10,6 @@ Kernels call these compiled static methods of the parameters' type (with argumen
 - `m_step`, `run_of`: the M-step of whole compiled runs, and the parameters of one of them (`runs.py`);
 - `marginal`, `add_completed`, `expect`: for points with missing features (`patterns.py`).
 
-Python calls `zero_moments`, `split_moments`, `largest_coefficient`, `sum_of_terms` and `bounding_coefficients`.
+Python calls `zero_moments`, `split_moments`, `largest_coefficient`, `sum_of_terms` and `bounding_coefficients`, and
+reads `relative_work`, if there is one: the work for a point in that of a component with a full covariance.
 """

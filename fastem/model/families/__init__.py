@@ -64,6 +64,7 @@ FAMILIES = _Registry(
     VVV="full",
     E="EII",
     V="VII",
+    factors="factors.Factors",
 )
 """All families, registered ones included; code that validates names reads this at each call."""
 

@@ -15,6 +15,7 @@ class AxisAlignedFamily(CovarianceFamily):
     """A family with variances instead of matrices."""
 
     is_axis_aligned = True
+    is_flat_by_feature = True
 
     def covariances(self, statistics, mass, reg_covar):
         # As in scikit-learn, a component on a single point keeps the least variance that rounding leaves (here the

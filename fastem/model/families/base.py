@@ -13,6 +13,9 @@ from ..parameters import CollapsedComponent, Parameters
 
 EPS = np.finfo(np.float64).eps
 
+COVARIANCE_ATTRIBUTES = "covariances_", "precisions_cholesky_", "precisions_", "loadings_", "noise_variances_"
+"""Names of the fitted attributes that hold the covariances, of all families; a family has some of them."""
+
 
 class NotInFamily(ValueError):
     """An operation or value that a covariance family doesn't support."""
@@ -33,6 +36,20 @@ class CovarianceFamily:
     has_coordinates = True
     """Whether every vector of `factor_coordinates` is a covariance of the family, as quasi-Newton steps need; otherwise
     steps are extrapolated in sufficient statistics."""
+    ignores_factors = True
+    """Whether the argument `n_factors` makes no difference."""
+    takes_precisions = True
+    """Whether a start may be given by `with_precisions`."""
+    adds_reg_covar = True
+    """Whether an M-step adds reg_covar to every variance; otherwise it is the floor of those that `at_floor` raises."""
+    is_flat_by_feature = False
+    """Whether a component can be flat only in single features, not along other directions."""
+    attributes = "covariances_", "precisions_cholesky_", "precisions_"
+    """Names of the fitted attributes that hold the covariances, see `fitted_attributes`."""
+    described_by = ("covariances_",)
+    """Those of them that are printed for a user."""
+    needs_iterations = False
+    """Whether EM takes iterations even if every point's component is known."""
     maximizes = True
     """Whether the M-step maximises what `lower_bound` bounds; otherwise the bound may fall, and steps are EM's own."""
     bounds_the_successor = False
@@ -44,8 +61,6 @@ class CovarianceFamily:
     """Whether components can be merged, split and reordered."""
     expects_outliers = False
     """Whether starts should also be sought without the points that lie far from others."""
-    fits_labels_at_once = True
-    """Whether one M-step is the maximum if every point's component is known."""
     conjugate = None
     """A `conjugate.Conjugate`, for conjugate priors of the covariances; None: not supported."""
     shrinking = None
@@ -71,6 +86,17 @@ class CovarianceFamily:
     @property
     def plain(self):
         """The family itself, without a prior."""
+        return self
+
+    def of_factors(self, n_factors, n_features=None):
+        """The family for this value of the argument `n_factors`, which most families ignore.
+
+        Raises ValueError if they need another one, for that number of features, if it is known.
+        """
+        return self
+
+    def with_missing_values(self):
+        """The family itself; raises NotInFamily if it can't be fitted to incomplete points."""
         return self
 
     @property
@@ -118,6 +144,10 @@ class CovarianceFamily:
         covariances come, too: what the result then is doesn't matter as long as it isn't positive definite.
         """
         return covariances
+
+    def at_floor(self, parameters, reg_covar):
+        """The mixture with variances of at least reg_covar, if `adds_reg_covar` is False."""
+        raise NotImplementedError
 
     def in_family(self, mass, covariances):
         """`constrained`, without NumPy's warnings where covariances are singular."""
@@ -228,6 +258,18 @@ class CovarianceFamily:
         """The diagonals of the precision factors, (K, D), or (D,) if shared."""
         raise NotImplementedError
 
+    def log_determinants(self, precisions_cholesky, n_components, n_features):
+        """log |precision|**(1/2) of each component, (K,)."""
+        factors = self.diagonals(precisions_cholesky, n_components, n_features).astype(np.float64)
+        return np.broadcast_to(np.log(factors).sum(axis=-1), n_components)
+
+    def share_of(self, parameters, reg_covar):
+        """See `Parameters.share_of`."""
+        n_covariances = 1 if self.is_shared else len(parameters.means)
+        if reg_covar == 0:  # which times an infinite precision is not 0
+            return np.zeros(n_covariances)
+        return reg_covar * (parameters.precisions_cholesky**2).reshape(n_covariances, -1).sum(axis=1)
+
     def whitened(self, offsets, precisions_cholesky):
         """Offsets from the means, (K, D), in units of their components' deviations."""
         raise NotImplementedError
@@ -245,6 +287,10 @@ class CovarianceFamily:
     def least_points(self, n_features):
         """Number of points that a component needs for a covariance of its own that is not singular."""
         raise NotImplementedError
+
+    def n_directions(self, n_features):
+        """Number of directions in which a component's covariance is free: D, or fewer."""
+        return n_features
 
     def points_lacking(self, mass, n_features):
         """Whether each component, with so many points, (K,), has fewer than its covariance needs, (K,)."""
@@ -281,6 +327,13 @@ class CovarianceFamily:
         """A family that supports `with_variances` for any variances, and whose statistics fit this family's M-step."""
         return self
 
+    n_refinements = 0
+    """Further passes that a start from the nearest means makes, each with the parameters that `refined` returns."""
+
+    def refined(self, parameters, statistics):
+        """Parameters with the same nearest means as these, whose statistics tell more about covariances."""
+        raise NotImplementedError
+
     def for_means_alone(self, n_features):
         """The family with the cheapest pass, when only means are needed (k-means)."""
         return self.for_nearest_means
@@ -295,6 +348,12 @@ class CovarianceFamily:
     def factor_coordinates(self, reference):
         """Coordinates of precision factors relative to those of a reference mixture; see `coordinates.Coordinates`."""
         raise NotImplementedError
+
+    def random_offsets(self, parameters, random_state, length):
+        """Offsets from the means, (K, D), in random directions, of this length in each component's own deviations."""
+        directions = random_state.normal(size=parameters.means.shape)
+        directions *= length / np.linalg.norm(directions, axis=1, keepdims=True)
+        return self.factor_coordinates(parameters).unwhiten(directions)
 
     def parts(self, parameters):
         """The components as a `parts.Parts`, to be merged and split."""
@@ -317,6 +376,38 @@ class CovarianceFamily:
     def random_map(self, n_features, rng):
         """A random linear map, (D, D), that leaves covariances in the family."""
         raise NotImplementedError
+
+    # -- fitted attributes --------------------------------------------------------------------------------------------
+
+    def fitted_attributes(self, parameters):
+        """The attributes of an estimator that hold the covariances: a dict of its own arrays, named as `attributes`."""
+        values = parameters.covariances.copy(), parameters.precisions_cholesky.copy(), parameters.precisions()
+        return dict(zip(self.attributes, values, strict=True))
+
+    def fits(self, fitted, n_components, n_features):
+        """Whether fitted attributes, a dict, can be those of a mixture of this family."""
+        factors, shape = fitted.get("precisions_cholesky_"), self.shape(n_components, n_features)
+        if factors is None or factors.shape != shape:
+            return False
+        is_ambiguous = shape == (n_components, n_components) and n_components > 1  # tied or diag
+        return not is_ambiguous or self.may_be_factors(factors)
+
+    def parameters_of(self, weights, means, fitted):
+        """The mixture from fitted attributes, which a user may have edited."""
+        factors = self.upper_factors(np.asarray(fitted["precisions_cholesky_"]))
+        return Parameters(self, weights, means, fitted.get("covariances_"), factors)
+
+    def given(self, covariances):
+        """(covariances in the family's shape, arguments of the estimator that they determine), from a user's values."""
+        return covariances, {}
+
+    def covariances_of(self, fitted):
+        """The covariances, in the family's shape, from fitted attributes."""
+        return np.asarray(fitted["covariances_"])
+
+    def remarks(self, parameters, reg_covar, feature_names=None):
+        """Sentences about the fit that are worth knowing, but are no warnings."""
+        return []
 
     # -- kernels ------------------------------------------------------------------------------------------------------
 

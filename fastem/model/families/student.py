@@ -110,7 +110,7 @@ class StudentFamily:
     """
 
     compiled_m_step = conjugate = None
-    fits_labels_at_once, expects_outliers = False, True
+    needs_iterations = expects_outliers = True
 
     def __init__(self, gaussian, degrees_of_freedom=None, is_expanded=True, start=START):
         self.gaussian, self.degrees_of_freedom = gaussian, degrees_of_freedom
