@@ -41,7 +41,8 @@ def components(model, names, labels=None):
     """Tables of the components' weights, means and standard deviations (and the correlation of 2 features)."""
     n_components, n_features = model.means_.shape
     family = FAMILIES[model.covariance_type]
-    covariances = family.covariances_of(model._fitted_arrays())
+    # `info` passes a namespace in place of an estimator.
+    covariances = model.scales_ if hasattr(model, "scales_") else family.covariances_of(vars(model))
     deviations = np.sqrt(family.variances(covariances, n_components, n_features))
     shown = np.sort(np.argsort(-model.weights_, kind="stable")[:_MAX_COMPONENTS])
     features = range(min(n_features, _MAX_FEATURES))
