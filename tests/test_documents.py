@@ -13,13 +13,10 @@ from .grids import exhaustive
 
 README = PAGES[0]
 
-# Pages whose programs are quick.
-QUICK = "README", "coming-from"
-
 
 def _programs():
     return [
-        pytest.param(blocks, id=f"{page.stem}: {heading}", marks=() if page.stem in QUICK else exhaustive)
+        pytest.param(blocks, id=f"{page.stem}: {heading}", marks=() if page is README else exhaustive)
         for page in PAGES
         for heading, blocks in programs(page).items()
     ]
