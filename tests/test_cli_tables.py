@@ -586,7 +586,7 @@ except MemoryError:
         "OPENBLAS_NUM_THREADS": "1",
     }  # stacks
     done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True)
-    assert (done.returncode, done.stdout) == (0, "limited\n"), done.stderr
+    assert (done.returncode, done.stdout) == (0, "wrote b.csv\nlimited\n"), done.stderr
     assert Path("a.csv").read_bytes().count(b"\n") == Path("b.csv").read_bytes().count(b"\n") == 3_000_001
 
 

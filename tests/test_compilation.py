@@ -137,6 +137,7 @@ from numba import njit
 from fastem.kernels import HARD, NO_POINT_ANNOTATIONS, STOCHASTIC, cuts, passes, points
 from fastem.kernels.compiler.calls import placed
 from fastem.kernels.pruning import no_pruning, pruning
+from fastem.kernels.sums import ROW
 from fastem.model.families import STANDARD
 from tests.problems import make_problem
 
@@ -165,7 +166,7 @@ for covariance_type in STANDARD:
                     NO_POINT_ANNOTATIONS._replace(responsibilities=np.ones((150, n_components))),
                 ):
                     for sink in sinks:
-                        over_chunk(grid, data, inputs, everything, given, cells, np.zeros((1, 8)), sink)
+                        over_chunk(grid, data, inputs, everything, given, cells, np.zeros((1, ROW)), sink)
                 n_runs += 1
     for n_features in (1, 3, 6):
         problem = make_problem(700, n_features, 35, covariance_type)
@@ -178,7 +179,7 @@ for covariance_type in STANDARD:
             out, labels = np.empty((700, 35)), np.empty(700, np.int64)
             for what in range(5):
                 sink = passes.Sink(what, inputs.means, moments, out, labels)
-                over_chunk(some, data, inputs, pruned, NO_POINT_ANNOTATIONS, cells, np.zeros((1, 8)), sink)
+                over_chunk(some, data, inputs, pruned, NO_POINT_ANNOTATIONS, cells, np.zeros((1, ROW)), sink)
             n_runs += 1
 print(n_runs)
 """

@@ -1,9 +1,8 @@
 """Variational Bayes without a start: several are tried, on a sample if there are many points, and the best is followed.
 
 scikit-learn's start has components that the data need, and others that die slowly or never. The other start tried is a
-mixture with as many components that `search` finds, sorted by weight as the Dirichlet process prior prefers. A few
-iterations tell which of the two is better. That one is then improved by `posterior_moves`, which merges, deletes and
-splits components, and at the end followed to convergence.
+mixture with as many components that `search` finds, sorted by weight as the Dirichlet process prior prefers. The
+better of the two is then improved by `posterior_moves`, which merges, deletes and splits components.
 """
 
 from dataclasses import replace
@@ -13,19 +12,15 @@ import numpy as np
 from ..sources.annotations import Annotations
 from ..sources.array import sample
 from . import em, initialization, posterior_moves, search
-from .acceleration import Extrapolation
+from .acceleration import Extrapolation, Plain
 from .progress import SILENT
 from .report import ALL, FitReport
 
 # Number of points in a sample, at least, and per component if that is more.
 _SAMPLE_SIZE, _SAMPLE_SIZE_A_COMPONENT = 20_000, 200
 
-# Most iterations from each start: the moves then do more than a hundred, which slow components don't die in either.
-_TRIAL_ITERATIONS = 20
-# Change of the bound, nats per point, that ends a run on a sample earlier, and the one that ends the search of a start.
-_TRIAL_TOL, _MIXTURE_TOL = 1e-7, 1e-2
-# Most iterations of a move, and of the search of a start, on a sample.
-_ON_SAMPLE = 100
+# Most iterations on a sample, and the change of the bound, nats per point, that ends them earlier.
+_TRIAL_ITERATIONS, _TRIAL_TOL = 100, 1e-7
 
 
 def fit(source, family, settings, random_state, *, annotations, progress=SILENT):
@@ -54,15 +49,16 @@ def fit(source, family, settings, random_state, *, annotations, progress=SILENT)
         points = sample(source, size, random_state, annotations.weights)
         weight = source.n_samples if annotations.weights is None else annotations.weights.sum()
         counts = Annotations(np.full(points.n_samples, weight / points.n_samples))
-        trial = replace(settings, max_iter=_ON_SAMPLE, tol=_TRIAL_TOL * weight)
-    few = replace(trial, max_iter=min(settings.max_iter, _TRIAL_ITERATIONS))
-    of_search = replace(few if is_whole else trial, accelerated=True, n_init=1, tol=_MIXTURE_TOL)
+        trial = replace(settings, max_iter=_TRIAL_ITERATIONS, tol=_TRIAL_TOL * weight)
     best = None
-    for i, start in enumerate(_starts(points, family, settings, of_search, random_state, counts, report)):
-        result = em.run(points, start, few, steps=Extrapolation(), annotations=counts, report=report, name=f"start {i}")
+    for i, start in enumerate(_starts(points, family, settings, random_state, counts, report)):
+        # On all the points, scikit-learn's own algorithm runs to the end first, so the result can't be worse than its.
+        steps = Plain() if is_whole else Extrapolation()
+        result = em.run(points, start, trial, steps=steps, annotations=counts, report=report, name=f"start {i}")
         progress.end_stage(report.stages[-1])
         if best is None or result.lower_bound > best.lower_bound:
             best, report.best_start = result, i
+    found = best
     if settings.n_components > 1 and best.n_iter > 0:
         moves = {
             "counts": counts,
@@ -72,12 +68,27 @@ def fit(source, family, settings, random_state, *, annotations, progress=SILENT)
         }
         best = posterior_moves.improved(best, points, family, trial, random_state, **moves)
     run = {"annotations": annotations, "progress": progress, "report": report, "name": ALL}
-    result = em.run(source, best.parameters, settings, steps=Extrapolation(), **run)
+    if not is_whole or best is not found:
+        result = em.run(source, best.parameters, settings, steps=Extrapolation(), **run)
+    else:
+        if not progress.is_silent:  # run it again, for the listeners
+            best = em.run(source, best.start, settings, **run)
+        result = _gone_on(best, source, settings, run) if best.converged else best
     progress.end(result)
     return report.of(result)
 
 
-def _starts(points, family, settings, of_search, random_state, counts, report):
+def _gone_on(converged, source, settings, run):
+    """A run that has converged by plain steps, continued by extrapolation."""
+    at = converged.parameters
+    trace = converged.lower_bounds, converged.kinds
+    unfinished = em.Unfinished(at, at, at, Extrapolation(), *trace, 0, source.n_samples)
+    result = em.run(source, None, settings, unfinished=unfinished, **run)
+    result.converged = True
+    return result
+
+
+def _starts(points, family, settings, random_state, counts, report):
     """Yield scikit-learn's starts, `n_init` times, and a posterior by the responsibilities of `search`'s mixture."""
     n_components, init_params, reg_covar = settings.n_components, settings.init_params, settings.reg_covar
     for _ in range(settings.n_init):
@@ -88,11 +99,12 @@ def _starts(points, family, settings, of_search, random_state, counts, report):
         yield from starts
     if init_params == "kmeans" and n_components > 1:
         with em.collapse_ignored():
-            mixture = _mixture(points, family.plain, of_search, random_state, counts, report)
+            mixture = _mixture(points, family.plain, settings, random_state, counts, report)
             yield family.maximize(points.e_step(mixture, counts), reg_covar)
 
 
 def _mixture(points, family, settings, random_state, counts, report):
+    settings = replace(settings, accelerated=True, n_init=1, tol=1e-3, max_iter=_TRIAL_ITERATIONS)
     result = search.fit(points, family, settings, random_state, annotations=counts)
     report.stages += result.report.stages
     mixture = result.parameters
