@@ -109,9 +109,9 @@ class GaussianMixture(EMMixture):
         better in fewer passes. It tries starts, on samples if there are many points, and improves them by splitting and
         merging components (Ueda et al. 2000). Then it takes quasi-Newton steps (Jamshidian & Jennrich 1997), undoes
         those that lower the likelihood, and stops by the estimated remaining gain (Boehning et al. 1994).
-        'truncated': an approximation for hundreds to thousands of components, whose iterations cost nearly the same for
-        256 and 10,000. It compares each point with the 96 components nearest to its most probable one, and counts the
-        others as if their densities were 0. The sum of log-densities is then a lower bound of the log-likelihood, a
+        'truncated': an approximation for hundreds to thousands of components, whose number hardly changes the cost of a
+        pass. It compares each point with the 96 components nearest to its most probable one, and counts the others as
+        if their densities were 0. The sum of log-densities is then a lower bound of the log-likelihood, a
         free energy, which is what rises and what `lower_bounds_` holds; `score` and all predictions stay exact. With up
         to 96 components it is 'em'. A start is found on a sample, at the same low cost. Not for labels, noise, missing
         values, Dask or stochastic assignment; `partial_fit` is that of 'em'.
