@@ -34,11 +34,6 @@ def noise_of(model):
     return f"weight {model.noise_weight_:.4f}, volume {model.noise_volume_:.6g}"
 
 
-def arrays_of(model):
-    """The fitted attributes of a model, or of its file's summary, by the names that families know."""
-    return {**vars(model), "covariances_": model.scales_} if hasattr(model, "scales_") else vars(model)
-
-
 def form_of(model):
     """The form of the components in words."""
     return f"{model.covariance_type} covariance" if not hasattr(model, "scales_") else _tails(model)

@@ -10,8 +10,8 @@ from rich.text import Text
 
 from ..fitting.report import FitReport
 from ..model.families import FAMILIES
+from ..model.families.base import family_arrays
 from .messages import many, printable
-from .naming import arrays_of
 
 _MAX_COMPONENTS, _MAX_FEATURES = 32, 24
 _WIDTH = 80  # characters of a line that is not for a terminal
@@ -42,7 +42,7 @@ def components(model, names, labels=None):
     """Tables of the components' weights, means and standard deviations (and the correlation of 2 features)."""
     n_components, n_features = model.means_.shape
     family = FAMILIES[model.covariance_type]
-    covariances = family.covariances_of(arrays_of(model))
+    covariances = family.covariances_of(family_arrays(vars(model)))
     deviations = np.sqrt(family.variances(covariances, n_components, n_features))
     shown = np.sort(np.argsort(-model.weights_, kind="stable")[:_MAX_COMPONENTS])
     features = range(min(n_features, _MAX_FEATURES))

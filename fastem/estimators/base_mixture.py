@@ -16,7 +16,7 @@ from .. import kernels
 from ..files import saving
 from ..kernels.threads import numba_limit, thread_limits
 from ..model.families import FAMILIES
-from ..model.families.base import COVARIANCE_ATTRIBUTES, CovarianceFamily
+from ..model.families.base import COVARIANCE_ATTRIBUTES, CovarianceFamily, family_arrays
 from ..model.noise import Noise
 from ..model.parameters import Parameters
 from ..sources import ArraySource, IncompleteSource, as_rows, as_source, check_numbers
@@ -44,7 +44,6 @@ class BaseMixture(
 
     _covariances = "covariances_"
     """Name of the attribute that families know as `covariances_`."""
-    """Name of the attribute with the inverses of the precisions."""
 
     _tails = None
     """Degrees of freedom of t distributions, (K,); None for Gaussians."""
@@ -325,7 +324,7 @@ class BaseMixture(
 
     def _fitted_arrays(self):
         """The fitted attributes by the names that families know."""
-        return vars(self)
+        return family_arrays(vars(self))
 
     def _own_name(self, name):
         """The name here of what families know by this name."""

@@ -158,7 +158,7 @@ class DescribingMixin:
 
     def _deviations(self) -> NDArray[np.float64]:
         """Standard deviation of each feature in each component, (K, D)."""
-        family, tails = self._covariance_family(), getattr(self, "_tails", None)
+        family, tails = self._covariance_family(), self._tails
         variances = family.variances(family.covariances_of(self._fitted_arrays()), *self.means_.shape)
         if tails is not None:  # t distributions have no variance with 2 degrees of freedom or fewer
             with np.errstate(divide="ignore", invalid="ignore"):

@@ -75,6 +75,9 @@ class EMMixture(StreamingMixin, BaseMixture):
     _counts_weights = False
     """True if there is a prior: sample weights then are counts of points and must not be rescaled."""
 
+    _finds_volume = False
+    """Whether the volume of the noise is to be found from the points."""
+
     @property
     def _has_noise(self):
         """Whether fits have a noise component."""
@@ -345,7 +348,7 @@ class EMMixture(StreamingMixin, BaseMixture):
         if labels is None:
             return None, {}
         known = getattr(self, "component_names_", None) if self._goes_on() else None
-        labels, names = coded(source.labels(labels), self.n_components, known, getattr(self, "_has_noise", False))
+        labels, names = coded(source.labels(labels), self.n_components, known, self._has_noise)
         if names is None:
             return labels, {}
         if known is None and self._goes_on():

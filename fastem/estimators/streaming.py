@@ -116,7 +116,7 @@ class StreamingMixin:
         if labels is None:
             return None
         known = getattr(self, "component_names_", None)
-        labels, names = coded(source.labels(labels), self.n_components, known, getattr(self, "_has_noise", False))
+        labels, names = coded(source.labels(labels), self.n_components, known, self._has_noise)
         if names is not None and known is None:
             raise ValueError(
                 "labels of a batch can be words only if the components have names: call fit first, with words, or give "
@@ -132,7 +132,7 @@ class StreamingMixin:
         if hasattr(self, "_online"):
             return self._online
         if parameters is None:
-            if getattr(self, "_finds_volume", False):
+            if self._finds_volume:
                 raise ValueError(
                     "partial_fit can't know the volume that a stream's points will fill: pass it, noise=VOLUME, or "
                     "fit some points first"

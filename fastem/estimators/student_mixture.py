@@ -16,9 +16,7 @@ from ..model.checks import check_shape
 from ..model.families import FAMILIES, STANDARD
 from ..model.families.degrees_of_freedom import MOST
 from ..model.families.student import StudentFamily, StudentParameters
-from .em_mixture import EMMixture
-from .gaussian_mixture import GaussianMixture
-from .validation import check_matrices, check_means, check_weights
+from .maximum_likelihood import MaximumLikelihoodMixture
 
 if TYPE_CHECKING:
     from typing import Any, NoReturn, Self
@@ -26,7 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
 
-class StudentTMixture(EMMixture):
+class StudentTMixture(MaximumLikelihoodMixture):
     """Mixture of multivariate Student-t distributions, fitted by Expectation-Maximization (Peel & McLachlan 2000).
 
     The tails of a t distribution are heavier than a Gaussian's, the more so the fewer its degrees of freedom nu. Far
@@ -126,12 +124,9 @@ class StudentTMixture(EMMixture):
     """
 
     _parameter_constraints: dict = {
-        **EMMixture._parameter_constraints,
+        **MaximumLikelihoodMixture._parameter_constraints,
         "covariance_type": [StrOptions(set(STANDARD))],
         "degrees_of_freedom": [Interval(Real, 0.0, np.inf, closed="right"), "array-like", StrOptions({"shared"}), None],
-        "weights_init": ["array-like", None],
-        "means_init": ["array-like", None],
-        "precisions_init": ["array-like", None],
     }
     _covariances = "scales_"
 
@@ -224,91 +219,13 @@ class StudentTMixture(EMMixture):
         >>> model.predict([[1.0], [3.0]])
         array([0, 1])
         """
-        means = np.asarray(means, dtype=np.float64)
-        if means.ndim != 2:
-            raise ValueError(f"means should have the shape (n_components, n_features), but got {means.shape}")
-        n_components, n_features = means.shape
-        model = cls(n_components, covariance_type=covariance_type, **params)
-        model._validate_params()
-        gaussian = FAMILIES[covariance_type]
-        weights = check_weights(weights, n_components, "weights")
-        means = check_means(means, n_components, n_features, "means")
-        scales = check_matrices(scales, gaussian, n_components, n_features, "scales")
+        model, gaussian = cls._given(weights, means, scales, "scales", covariance_type, params)
+        n_components = model.n_components
         degrees = np.array(np.broadcast_to(_checked(degrees_of_freedom, n_components), n_components))
-        factors = gaussian.precisions_cholesky(scales)
-        model.n_features_in_ = n_features
-        parameters = StudentParameters(model._fitted_family(), weights, means, scales, factors, degrees)
+        arrays = gaussian.weights, gaussian.means, gaussian.covariances, gaussian.precisions_cholesky
+        parameters = StudentParameters(model._fitted_family(), *arrays, degrees)
         model._set_result(em.EMResult(parameters), np.float64)
         return model
-
-    def bic(self, X: Any, sample_weight: ArrayLike | str | None = None) -> float:
-        """Bayesian information criterion on X, as `GaussianMixture.bic`; estimated degrees of freedom count.
-
-        Parameters
-        ----------
-        X, sample_weight : as in `GaussianMixture.bic`
-
-        Returns
-        -------
-        bic : float
-
-        Examples
-        --------
-        >>> from fastem import StudentTMixture
-        >>> from fastem.datasets import load_faithful
-        >>> X = load_faithful().data
-        >>> model = StudentTMixture(2, random_state=0).fit(X)
-        >>> round(model.bic(X), 1)
-        2332.8
-        """
-        return GaussianMixture.bic(self, X, sample_weight)
-
-    def aic(self, X: Any, sample_weight: ArrayLike | str | None = None) -> float:
-        """Akaike information criterion on X, as `GaussianMixture.aic`.
-
-        Parameters
-        ----------
-        X, sample_weight : as in `GaussianMixture.aic`
-
-        Returns
-        -------
-        aic : float
-
-        Examples
-        --------
-        >>> from fastem import StudentTMixture
-        >>> from fastem.datasets import load_faithful
-        >>> X = load_faithful().data
-        >>> model = StudentTMixture(2, random_state=0).fit(X)
-        >>> round(model.aic(X), 1)
-        2285.9
-        """
-        return GaussianMixture.aic(self, X, sample_weight)
-
-    def icl(self, X: Any, sample_weight: ArrayLike | str | None = None) -> float:
-        """Integrated completed likelihood on X, as `GaussianMixture.icl`.
-
-        Parameters
-        ----------
-        X, sample_weight : as in `GaussianMixture.icl`
-
-        Returns
-        -------
-        icl : float
-
-        Examples
-        --------
-        >>> from fastem import StudentTMixture
-        >>> from fastem.datasets import load_faithful
-        >>> X = load_faithful().data
-        >>> model = StudentTMixture(2, random_state=0).fit(X)
-        >>> round(model.icl(X), 1)
-        2333.3
-        """
-        return GaussianMixture.icl(self, X, sample_weight)
-
-    def _n_parameters(self):
-        return self._parameters().n_free
 
     # -- fitting ------------------------------------------------------------------------------------------------------
 
@@ -321,12 +238,6 @@ class StudentTMixture(EMMixture):
             degrees = _checked(degrees, self.n_components)
             degrees = degrees if len(np.unique(degrees)) > 1 else np.array(degrees.flat[0])
         return StudentFamily(FAMILIES[self.covariance_type], degrees, is_expanded=self._is_accelerated)
-
-    def _user_start(self, source):
-        return GaussianMixture._user_start(self, source)
-
-    def _fitted_arrays(self):
-        return {**vars(self), "covariances_": self.scales_}
 
     def _warm_start(self, source, *args, **kwargs):
         parameters = super()._warm_start(source, *args, **kwargs)

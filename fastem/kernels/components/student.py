@@ -16,7 +16,7 @@ whose sum the degrees of freedom are estimated from. Its rounding errors are rel
 too, nearly Gaussian tails can be told from Gaussian ones.
 """
 
-from typing import NamedTuple
+from collections import namedtuple
 
 import numpy as np
 
@@ -208,19 +208,12 @@ def _of(gaussian):
     return Student
 
 
-class _TriangularFields(NamedTuple):
-    origin: np.ndarray
-    means: np.ndarray
-    log_scale: np.ndarray
-    factor: np.ndarray
-    bias: np.ndarray
-    nothing: np.ndarray
-    inverse: np.ndarray
-    power: np.ndarray
-    gain: np.ndarray
+def _fields_of(gaussian):
+    """Base class with the arrays of t parameters: those of the Gaussian ones, and four of (K,)."""
+    return namedtuple(f"Student{gaussian.__name__}", [*gaussian._fields, "nothing", "inverse", "power", "gain"])
 
 
-class StudentTriangular(_of(Triangular), _TriangularFields):
+class StudentTriangular(_of(Triangular), _fields_of(Triangular)):
     """As `Triangular`, whose log_scale is the constant of the t density here, and
 
     nothing: (K,) zeros; inverse: (K,) s = 1 / nu, 0 for a Gaussian; power: (K,) (nu + D) / 2; gain: (K,) 1 + s D.
@@ -240,19 +233,7 @@ class FarStudentTriangular(StudentTriangular):
     log_densities = staticmethod(_far_triangular)
 
 
-class _AxisAlignedFields(NamedTuple):
-    origin: np.ndarray
-    means: np.ndarray
-    log_scale: np.ndarray
-    scale: np.ndarray
-    bias: np.ndarray
-    nothing: np.ndarray
-    inverse: np.ndarray
-    power: np.ndarray
-    gain: np.ndarray
-
-
-class StudentAxisAligned(_of(AxisAligned), _AxisAlignedFields):
+class StudentAxisAligned(_of(AxisAligned), _fields_of(AxisAligned)):
     """As `AxisAligned`, with the further arrays of `StudentTriangular`."""
 
     __slots__ = ()
@@ -269,20 +250,7 @@ class FarStudentAxisAligned(StudentAxisAligned):
     log_densities = staticmethod(_far_axis_aligned)
 
 
-class _SharedFields(NamedTuple):
-    origin: np.ndarray
-    means: np.ndarray
-    log_scale: np.ndarray
-    factor: np.ndarray
-    scale: np.ndarray
-    bias: np.ndarray
-    nothing: np.ndarray
-    inverse: np.ndarray
-    power: np.ndarray
-    gain: np.ndarray
-
-
-class StudentShared(_of(Shared), _SharedFields):
+class StudentShared(_of(Shared), _fields_of(Shared)):
     """As `Shared`, with the further arrays of `StudentTriangular`.
 
     The common scatter is of responsibilities times E[u], gain / (1 + s delta); first moments are without the gain.

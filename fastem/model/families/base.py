@@ -17,6 +17,11 @@ COVARIANCE_ATTRIBUTES = "covariances_", "precisions_cholesky_", "precisions_", "
 """Names of the fitted attributes that hold the covariances, of all families; a family has some of them."""
 
 
+def family_arrays(fitted):
+    """Fitted attributes, a dict, by the names that families know: the scales of t distributions are `covariances_`."""
+    return {**fitted, "covariances_": fitted["scales_"]} if "scales_" in fitted else fitted
+
+
 class NotInFamily(ValueError):
     """An operation or value that a covariance family doesn't support."""
 
