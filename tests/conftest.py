@@ -1,5 +1,9 @@
 """Which tests run: the quick ones, unless `--exhaustive` asks for all or a test is named by its id."""
 
+import sys
+
+import pytest
+
 OPTION = "--exhaustive"
 
 
@@ -21,3 +25,20 @@ def pytest_collection_modifyitems(config, items):
     left_out = [item for item in items if item.get_closest_marker("exhaustive")]
     config.hook.pytest_deselected(items=left_out)
     items[:] = [item for item in items if not item.get_closest_marker("exhaustive")]
+
+
+@pytest.fixture(autouse=True)
+def _figures_closed():
+    """Every picture is forgotten."""
+    yield
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close("all")
+
+
+@pytest.fixture
+def settings_kept():
+    """No setting of matplotlib has changed at the end."""
+    matplotlib = pytest.importorskip("matplotlib")
+    before = matplotlib.rcParams.copy()
+    yield
+    assert matplotlib.rcParams == before

@@ -3,7 +3,6 @@
 import ast
 import doctest
 import re
-import sys
 
 import pytest
 
@@ -135,7 +134,5 @@ def test_examples_run(test, tmp_path, monkeypatch):
     said = []
     options = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
     failed, tried = doctest.DocTestRunner(optionflags=options, verbose=False).run(test, out=said.append)
-    if "matplotlib.pyplot" in sys.modules:
-        sys.modules["matplotlib.pyplot"].close("all")
     assert not failed, "".join(said)
     assert tried, "all examples are skipped"

@@ -734,9 +734,6 @@ def test_pictures_show_noise_in_grey(n_features, tmp_path):
         expected = model.impute(np.column_stack([x[::100], np.full(len(x[::100]), np.nan)]))[:, 1]
         seen = ~np.isnan(mean[::100])
         assert_allclose(mean[::100][seen], expected[seen], rtol=1e-6)
-    import matplotlib.pyplot as plt
-
-    plt.close("all")
 
 
 def test_the_command_line(tmp_path, monkeypatch, capsys):

@@ -27,7 +27,6 @@ def test_pictures_take_scikit_learns_models(name, covariance_type):
     for display in ("ConditionalDisplay", "ResponsibilityDisplay", "MahalanobisDisplay"):
         getattr(fastem.plotting, display).from_estimator(theirs, X)
     fastem.plotting.LogLikelihoodDisplay.from_estimator(theirs)
-    plt.close("all")
 
 
 def test_a_model_that_is_not_fitted():

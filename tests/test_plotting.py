@@ -52,13 +52,7 @@ NAMES = ["eruptions", "waiting"]
 RESTARTS = GaussianMixture(2, algorithm="em", n_init=4, init_params="random_from_data", random_state=0)
 
 
-@pytest.fixture(autouse=True)
-def _closed_figures():
-    """Every picture is forgotten, and no setting of matplotlib has changed."""
-    before = matplotlib.rcParams.copy()
-    yield
-    plt.close("all")
-    assert matplotlib.rcParams == before
+pytestmark = pytest.mark.usefixtures("settings_kept")
 
 
 @pytest.fixture(scope="module")

@@ -48,12 +48,7 @@ LONG = [
 ]
 
 
-@pytest.fixture(autouse=True)
-def _closed_figures():
-    before = matplotlib.rcParams.copy()
-    yield
-    plt.close("all")
-    assert matplotlib.rcParams == before
+pytestmark = pytest.mark.usefixtures("settings_kept")
 
 
 @pytest.fixture(scope="module")

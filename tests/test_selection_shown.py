@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from matplotlib import pyplot
 from numpy.testing import assert_array_equal
 
 import fastem.plotting
@@ -99,4 +98,3 @@ def test_a_selection_draws_itself():
     other = fastem.plotting.SelectionDisplay.from_results(found)
     for name, line in other.lines_.items():
         assert_array_equal(line.get_ydata(), display.lines_[name].get_ydata())
-    pyplot.close("all")
