@@ -105,9 +105,15 @@ class SufficientStatistics:
     @property
     def digits_kept(self):
         """Smallest ratio of a second moment about the means to the accumulated one: 1e-7 means 7 digits lost."""
+        return self.digits_kept_from(0.0)
+
+    def digits_kept_from(self, mass):
+        """`digits_kept` of the components of at least this mass; of all together, if second moments are pooled."""
         moved = self.first * (self.first / np.where(self.mass > 0, self.mass, 1.0)[:, None])  # no overflow
         left = self.diagonal - (moved.sum(axis=0) if self.is_pooled else moved)
         some = self.magnitude > 0
+        if not self.is_pooled:
+            some = some & (self.mass >= mass)[:, None]
         return float(np.min(np.abs(left[some]) / self.magnitude[some], initial=1.0))
 
     def about(self, centres):

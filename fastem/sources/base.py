@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 # covariance if clusters are tiny and far apart.
 _DIGITS_KEPT = {np.dtype(np.float64): 1e-7, np.dtype(np.float32): 1e-4}
 
+_ONE_POINT = 1.5  # mass of a component of one point, at most
+
 _FEW = 1 << 16  # points up to which a log-likelihood is summed point by point
 
 VALUES = 1 << 20  # numbers converted, gathered, checked or drawn at a time: 8 MiB
@@ -235,7 +237,9 @@ class Source:
         """`accumulate` about the means, with variances accurate to 9 digits (3 where it computes in float32)."""
         of_points = {"annotations": annotations, "assignment": assignment}
         statistics = self.accumulate(parameters, **of_points)
-        if statistics.digits_kept < _DIGITS_KEPT[self.precision]:
+        # With thousands of components some have a single point: of its variance, 0, no digits can be kept.
+        least = 0.0 if self._candidates is None else _ONE_POINT
+        if statistics.digits_kept_from(least) < _DIGITS_KEPT[self.precision]:
             statistics = self.accumulate(parameters, centres=statistics.means, **of_points, exact=True)
         if parameters.family.fourth is not None and self.is_complete:
             sums = self._sums_of_offsets(parameters, statistics.means, parameters.family.fourth, *of_points.values())
