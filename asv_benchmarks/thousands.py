@@ -14,7 +14,6 @@ With --em both algorithms start from the mixture that truncated EM begins with o
 import argparse
 import time
 
-import numpy as np
 import sklearn.mixture
 from benchmarks.common import fit, make_points
 

@@ -1,5 +1,6 @@
 """Truncated EM: a naive version of it at every iteration, and what must hold whatever the candidates are."""
 
+import errno
 import tracemalloc
 
 import numpy as np
@@ -7,13 +8,17 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 import fastem
-from fastem import GaussianMixture, kernels
+from fastem import GaussianMixture
+from fastem.callbacks import Checkpoint
 from fastem.estimators import em_mixture
-from fastem.fitting import truncated
+from fastem.fitting import em, truncated
+from fastem.fitting.report import FitReport
+from fastem.model import nearness
 from fastem.model.families import FAMILIES
+from fastem.model.families.factors import Factors
 from fastem.model.nearness import nearest_components
-from fastem.sources import ArraySource, BlockSource
-from fastem.sources.annotations import HARD
+from fastem.sources import ArraySource, BlockSource, ParquetSource, labels
+from fastem.sources.annotations import HARD, NO_ANNOTATIONS
 
 from . import naive
 from .data_sets import COVARIANCE_TYPES
@@ -129,7 +134,7 @@ def test_every_iteration_equals_the_naive_one(covariance_type, passes_a_list, fe
     first_cells = ((X[:, None] - means) ** 2).sum(axis=2).argmin(axis=1)
 
     def first_candidates(source, parameters):
-        found = kernels.Candidates(source.n_samples, truncated.lists_of(parameters, 0))
+        found = source.candidates(truncated.lists_of(parameters, 0))
         found.cells[:] = first_cells
         return found
 
@@ -174,6 +179,43 @@ def test_free_energy_is_below_the_log_likelihood_and_rises(covariance_type, few_
     exact, same_weight = source.log_likelihood(parameters)
     assert energy < exact
     assert weight == same_weight
+
+
+def groups_of_factors(n=1500, n_features=7, n_components=20, n_factors=2):
+    """(X, means, parameters): groups that vary along a few directions, and a mixture near them."""
+    rng = np.random.default_rng(5)
+    means = rng.normal(size=(n_components, n_features)) * 2
+    loadings = rng.normal(size=(n_components, n_features, n_factors))
+    group = rng.integers(n_components, size=n)
+    along = (loadings[group] @ rng.normal(size=(n, n_factors, 1)))[:, :, 0]
+    noise = rng.uniform(0.2, 0.6, size=(n_components, n_features))
+    weights = rng.dirichlet(np.full(n_components, 5.0))
+    X = means[group] + along + noise[group] ** 0.5 * rng.normal(size=(n, n_features))
+    fitted = {"loadings_": loadings, "noise_variances_": noise}
+    return X, means, Factors(n_factors).parameters_of(weights, means, fitted)
+
+
+def test_lists_of_factor_analyzers_are_those_of_their_matrices(monkeypatch):
+    *_, parameters = groups_of_factors()
+    matrices = parameters.family.matrices(parameters.covariances, *parameters.means.shape)
+    expected = naive_lists((parameters.weights, parameters.means, matrices), "full", N_CANDIDATES, 3)
+    for values in (nearness._VALUES, 1):  # many rows at a time, or one
+        monkeypatch.setattr(nearness, "_VALUES", values)
+        assert_array_equal(nearest_components(parameters, N_CANDIDATES, np.random.RandomState(3)), expected)
+
+
+def test_factor_analyzers_rise_and_all_as_candidates_give_em(few_candidates, monkeypatch):
+    X, _, parameters = groups_of_factors()
+    params = {"covariance_type": "factors", "n_factors": 2, "tol": 0.0, "max_iter": 12, "random_state": 0}
+    model = quietly(GaussianMixture(20, algorithm="truncated", **params), X)
+    assert np.diff(model.lower_bounds_).min() > -1e-9
+    assert model.lower_bound_ < model.score(X)
+    monkeypatch.setattr(truncated, "N_CANDIDATES", 20)
+    settings = em.Settings(20, tol=0.0, max_iter=5)
+    one = truncated._run("all", ArraySource(X), parameters, settings, NO_ANNOTATIONS, FitReport())
+    other = em.run(ArraySource(X), parameters, settings)
+    assert_allclose(one.lower_bounds, other.lower_bounds, rtol=1e-12)
+    assert_allclose(one.parameters.covariances, other.parameters.covariances, rtol=1e-7, atol=1e-10)
 
 
 @grid("covariance_type", COVARIANCE_TYPES, quick=["diag"])
@@ -237,6 +279,54 @@ def test_threads_and_sources_give_the_same_bits(covariance_type, few_candidates,
         assert_same_bits(model, quietly(GaussianMixture(24, n_threads=n_threads, **params), other))
 
 
+@pytest.fixture
+def labels_in_files(monkeypatch):
+    """Labels of points on disk are in files, however few they are; returns all the files and their sizes."""
+    made = []
+    monkeypatch.setattr(labels, "IN_MEMORY", 0)
+    monkeypatch.setattr(em_mixture, "_SMALL", 0)  # sources of few points are copied to memory
+    fill = labels._fill
+    monkeypatch.setattr(labels, "_fill", lambda file, n_bytes: (made.append((file, n_bytes)), fill(file, n_bytes)))
+    return made
+
+
+def test_labels_of_points_on_disk_are_in_a_file_and_give_the_same_bits(few_candidates, labels_in_files, tmp_path):
+    pyarrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    X, means = overlapping(9000)
+    init = start_of(means, "diag")
+    params = {"covariance_type": "diag", "algorithm": "truncated", "max_iter": 6, **init}
+    model = quietly(GaussianMixture(24, **params), X)
+    assert not labels_in_files
+    np.save(tmp_path / "X.npy", X)
+    sources = [np.load(tmp_path / "X.npy", mmap_mode="r"), lambda: iter(np.array_split(X, [17, 7000]))]
+    columns = {f"x{j}": X[:, j] for j in range(X.shape[1])}
+    parquet.write_table(pyarrow.table(columns), tmp_path / "X.parquet", row_group_size=2000)
+    sources.append(ParquetSource(tmp_path / "X.parquet"))
+    for source in sources:
+        assert_same_bits(model, quietly(GaussianMixture(24, **params), source))
+    assert [n_bytes for _, n_bytes in labels_in_files] == [6 * len(X)] * 3
+    assert all(file.closed for file, _ in labels_in_files)
+
+
+def test_a_full_disk_is_an_error_in_words(few_candidates, labels_in_files, monkeypatch):
+    def full(file, n_bytes):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(labels, "_fill", full)
+    X, means = overlapping()
+    model = GaussianMixture(24, covariance_type="diag", algorithm="truncated", **start_of(means, "diag"))
+    with pytest.raises(ValueError, match=r"a temporary file of 7,200 bytes, but .*No space left.*TMPDIR"):
+        model.fit(lambda: iter([X]))
+    assert not hasattr(model, "means_")
+
+
+def test_zeros_fill_a_file(tmp_path):
+    with open(tmp_path / "zeros", "w+b") as file:
+        labels._fill(file, 2_500_000)
+    assert (tmp_path / "zeros").read_bytes() == bytes(2_500_000)
+
+
 def test_single_precision(few_candidates):
     X, _ = overlapping()
     params = {"covariance_type": "full", "algorithm": "truncated", "random_state": 0, "max_iter": 10, "tol": 0.0}
@@ -291,8 +381,8 @@ def test_separated_groups_are_found(n_components):
     X, _, _ = separated(n_components, 60 * n_components)
     params = {"covariance_type": "spherical", "random_state": 0}
     model = quietly(GaussianMixture(n_components, algorithm="truncated", **params), X)
-    em = quietly(GaussianMixture(n_components, algorithm="em", **params), X)
-    assert model.score(X) > em.score(X) - 0.1
+    exact = quietly(GaussianMixture(n_components, algorithm="em", **params), X)
+    assert model.score(X) > exact.score(X) - 0.1
     assert_allclose(model.lower_bound_, model.score(X), atol=1e-2)
 
 
@@ -301,8 +391,8 @@ def test_a_sample_is_used_first_where_points_are_many():
     model = quietly(GaussianMixture(70, covariance_type="diag", algorithm="truncated", random_state=0, tol=1e-4), X)
     assert [stage.name for stage in model.fit_report_.stages] == ["sample", "all"]
     assert model.converged_
-    em = quietly(GaussianMixture(70, covariance_type="diag", algorithm="em", random_state=0), X)
-    assert model.score(X) > em.score(X) - 0.02
+    exact = quietly(GaussianMixture(70, covariance_type="diag", algorithm="em", random_state=0), X)
+    assert model.score(X) > exact.score(X) - 0.02
 
 
 def test_seeds_of_groups_are_different_points_all_over():
@@ -369,6 +459,17 @@ def test_it_goes_on_and_is_saved(few_candidates, tmp_path):
     assert model.lower_bound_ > before
     model.save(tmp_path / "model.json")
     assert_array_equal(fastem.load(tmp_path / "model.json").predict(X), model.predict(X))
+
+
+def test_checkpoints_are_mixtures_to_go_on_from(few_candidates, tmp_path):
+    X, _ = overlapping()
+    model = GaussianMixture(24, covariance_type="diag", algorithm="truncated", random_state=0, max_iter=7, tol=0.0)
+    quietly(model.set_callbacks(Checkpoint(tmp_path / "model.npz", every=5)), X)
+    again = fastem.load(tmp_path / "model.npz")
+    assert again.n_iter_ == 5
+    assert again.lower_bound_ == model.lower_bounds_[4]
+    quietly(again.set_params(warm_start=True), X)
+    assert again.lower_bound_ > model.lower_bounds_[4]
 
 
 def test_partial_fit_is_that_of_em():

@@ -43,6 +43,8 @@ class Plain(Saved):
     kind = "plain"
     is_guarded = False
     """Whether the next pass is undone if it leads lower."""
+    can_resume = True
+    """Whether a checkpoint of the run holds all that its further iterations depend on."""
     remaining_gain = math.nan
     remaining_change = math.nan
 

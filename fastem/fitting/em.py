@@ -215,7 +215,7 @@ def run(
                 n_further,
                 n_last,
             )
-            if not is_done:
+            if not is_done and steps.can_resume:
                 result.unfinished = result.last
             result.stopped = progress.end_iteration(result.n_iter, change, result)
             if is_done or result.stopped:

@@ -38,7 +38,6 @@ from sklearn.metrics import pairwise_distances_argmin_min
 
 from .. import kernels
 from ..model.nearness import nearest_components
-from ..sources import SourceError
 from ..sources.annotations import HARD, NO_ANNOTATIONS, Annotations
 from . import initialization
 from .acceleration import Plain
@@ -113,13 +112,8 @@ def fit(source, family, settings, random_state, *, annotations=NO_ANNOTATIONS, p
     best, report = None, FitReport()
     for init in range(1 if start is not None else settings.n_init):
         progress.begin(init)
-        try:
-            first = start or _start(source, family, settings, random_state, annotations, report, progress)
-            result = _run(ALL, source, first, settings, annotations, report, progress)
-        except SourceError as error:
-            if error.result is not None:
-                error.result = replace(error.result, unfinished=None)
-            raise
+        first = start or _start(source, family, settings, random_state, annotations, report, progress)
+        result = _run(ALL, source, first, settings, annotations, report, progress)
         if best is None or result.lower_bound > best.lower_bound or best.lower_bound == -math.inf:
             best, report.best_start = result, init
         if progress.end(result):
@@ -155,11 +149,11 @@ def first_candidates(source, parameters):
     metric = initialization.nearest(metric, parameters.means.astype(np.float64), parameters.weights @ variances)
     n_first = min(n_components, max(N_CANDIDATES, _FIRST * math.isqrt(n_components)))
     some = np.sort(np.random.RandomState(0).permutation(n_components)[:n_first])
-    candidates = kernels.Candidates(source.n_samples, np.tile(some, (n_components, 1)))
+    candidates = source.candidates(np.tile(some, (n_components, 1)))
     truncated = source.truncated(candidates)
     for hop in range(_MOST_HOPS):
         truncated.log_likelihood(metric, assignment=HARD)
-        share = np.count_nonzero(candidates.cells != candidates.nearest) / source.n_samples
+        share = candidates.share_moving
         candidates.move(lists_of(metric, 0) if hop == 0 else None)
         if (hop > 0 and share < _FEW_MOVE) or n_first == n_components:
             break
@@ -177,6 +171,8 @@ class CandidateSteps(Plain):
     tol : float
         A smaller gain, nats, asks for new lists.
     """
+
+    can_resume = False  # without the cells of all points; a later fit finds new ones for its mixture
 
     def __init__(self, candidates, tol):
         self._candidates = candidates

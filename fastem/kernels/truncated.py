@@ -36,6 +36,7 @@ MOST_CELLS = 2**16
 
 _POINTS_IN_CELL = 64  # points of each cell in a leaf, about: whole blocks
 _LARGEST_LEAF = 1 << 18  # points
+_COMPARED = 1 << 20  # labels compared at a time
 _LEAST_LEAVES, _MOST_LEAVES = 4, 64  # leaves of all the points: threads share them, and each adds up all components
 
 
@@ -45,6 +46,12 @@ class Candidates:
     A pass reads `cells` and writes `nearest`, the most probable candidate of each point. That takes 2 bytes each; with
     the cells before them, which can be put back, 6 bytes a point.
 
+    Parameters
+    ----------
+    labels : sources.labels.Labels
+        `n_labels` rows, of all the points.
+    lists : array-like of shape (K, n_candidates)
+
     Attributes
     ----------
     cells, nearest : ndarray of shape (n,), uint16
@@ -52,9 +59,23 @@ class Candidates:
         Ascending numbers of components.
     """
 
-    def __init__(self, n_samples, lists):
-        self.cells, self.nearest, self._earlier_cells = (np.zeros(n_samples, np.uint16) for _ in range(3))
+    n_labels = 3
+
+    def __init__(self, labels, lists):
+        self._labels = labels
+        self.cells, self.nearest, self._earlier_cells = labels.rows
         self.lists = self._earlier_lists = np.ascontiguousarray(lists, dtype=np.int64)
+
+    @property
+    def share_moving(self):
+        """Share of the points whose most probable candidate isn't the component of their cell."""
+        n_samples = len(self.cells)
+        parts = (slice(start, start + _COMPARED) for start in range(0, n_samples, _COMPARED))
+        return sum(np.count_nonzero(self.cells[part] != self.nearest[part]) for part in parts) / n_samples
+
+    def release(self):
+        """Hand the memory of labels in a file back."""
+        self._labels.release()
 
     def move(self, lists=None):
         """Put every point in the cell of its most probable candidate, and replace the lists, if new ones are given."""
@@ -188,3 +209,4 @@ class TruncatedPass(Pass):
                 _truncated_pass_over_chunk, grid, data, self._parameters, lists, cells[here], nearest[here],
                 annotations.part(start, stop), self._totals, sink,
             )  # fmt: skip
+        self._candidates.release()

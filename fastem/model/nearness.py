@@ -18,12 +18,16 @@ def nearest_components(parameters, n_nearest, random_state):
         return np.tile(np.arange(n_components), (n_components, 1))
     lists = np.empty((n_components, n_nearest), np.int64)
     drawn = random_state.randint(n_components, size=n_components)
-    means_of, coefficients = _expectations(parameters)
-    step = max(1, _VALUES // n_components)
+    low_rank = parameters.family.low_rank_precisions(parameters)
+    means_of, coefficients = _expectations(parameters, low_rank)
+    along = None if low_rank is None else _Along(parameters, low_rank[1])
+    step = max(1, _VALUES // n_components // (1 if along is None else along.width))
     for start in range(0, n_components, step):
         stop = min(start + step, n_components)
         with np.errstate(invalid="ignore", over="ignore"):
             distances = -(means_of[start:stop] @ coefficients.T)
+            if along is not None:
+                distances -= along.of(start, stop)
         rows = np.arange(stop - start)
         distances[rows, rows + start] = -np.inf
         chosen = np.argpartition(distances, n_nearest - 1, axis=1)[:, :n_nearest]
@@ -34,10 +38,11 @@ def nearest_components(parameters, n_nearest, random_state):
     return lists
 
 
-def _expectations(parameters):
+def _expectations(parameters, low_rank=None):
     """(a, b), each with a row for every component, such that a_c . b_k is the nearness of k to c.
 
     a_c are the means of 1, x and x x' (or its diagonal) over x from c, b_k the coefficients of log(weight_k N(x)).
+    Precisions of low rank, (p, W), count with p and what W W' takes off from the noise; the rest is `_Along`'s.
     """
     family, (n_components, n_features) = parameters.family, parameters.means.shape
     means = parameters.means.astype(np.float64)
@@ -50,6 +55,8 @@ def _expectations(parameters):
     elif family.is_axis_aligned:
         variances = family.variances(covariances, n_components, n_features)
         precisions = family.variances(family.precisions(factors), n_components, n_features)
+    elif low_rank is not None:
+        variances, precisions = family.variances(covariances, n_components, n_features), low_rank[0]
     else:
         matrices, triangle = family.precisions(factors), np.tril_indices(n_features)
         linear = np.einsum("kij,kj->ki", matrices, means)
@@ -62,4 +69,28 @@ def _expectations(parameters):
     constant = log_scale(parameters) - 0.5 * (precisions * means**2).sum(axis=1)
     second = variances + means**2
     ones = np.ones((n_components, 1))
-    return np.hstack([ones, means, second]), np.hstack([constant[:, None], precisions * means, -0.5 * precisions])
+    of, coefficients = [ones, means, second], [constant[:, None], precisions * means, -0.5 * precisions]
+    if low_rank is not None:
+        of, coefficients = [*of, covariances[..., -1]], [*coefficients, 0.5 * (low_rank[1] ** 2).sum(axis=2)]
+    return np.hstack(of), np.hstack(coefficients)
+
+
+class _Along:
+    """What the directions W of precisions diag(p) - W W' add to nearness, but for the noise.
+
+    Half the mean square of W_k'(x - mean_k) over x from c without its noise: a sum over c's mean and its loadings.
+    """
+
+    def __init__(self, parameters, directions):
+        n_components, n_features, self.width = directions.shape
+        self._means = parameters.means - np.median(parameters.means, axis=0)
+        self._loadings = parameters.covariances.astype(np.float64)[..., :-1]
+        self._own = np.einsum("kd,kdj->kj", self._means, directions).ravel()
+        self._directions = directions.transpose(1, 0, 2).reshape(n_features, n_components * self.width)
+
+    def of(self, start, stop):
+        """(stop - start, K), for components c from `start` on."""
+        squares = (self._means[start:stop] @ self._directions - self._own) ** 2
+        for i in range(self._loadings.shape[2]):
+            squares += (self._loadings[start:stop, :, i] @ self._directions) ** 2
+        return 0.5 * squares.reshape(stop - start, -1, self.width).sum(axis=2)

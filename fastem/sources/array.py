@@ -55,6 +55,10 @@ class ArraySource(Source):
         """Whether the array is a file mapped into memory."""
         return self._file is not None
 
+    @property
+    def is_in_memory(self) -> bool:
+        return self._file is None
+
     def scan(self, estimator: str = "GaussianMixture") -> None:
         bad, first = 0, None
         for start, rows in self.parts(1, max(1, VALUES // self.n_features)):

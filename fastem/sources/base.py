@@ -12,6 +12,7 @@ import numpy as np
 from .. import kernels
 from ..kernels import READ_IN_PLACE
 from .annotations import NO_ANNOTATIONS, SOFT
+from .labels import Labels
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -120,6 +121,15 @@ class Source:
     def like(self, source: Source) -> Source:
         """Points of this source that another one holds, as a source that lets missing values pass if this one does."""
         return source
+
+    @property
+    def is_in_memory(self) -> bool:
+        """Whether all the points are in memory anyway, so that a few bytes more for each hardly count."""
+        return False
+
+    def candidates(self, lists: NDArray[np.int64]) -> kernels.Candidates:
+        """`Candidates` of all the points, with these lists of the cells, (K, n_candidates); all are in cell 0."""
+        return kernels.Candidates(Labels(kernels.Candidates.n_labels, self.n_samples, self.is_in_memory), lists)
 
     def truncated(self, candidates: kernels.Candidates | None) -> Source:
         """The same points as a source whose passes visit for each point only its candidates; None: every component.

@@ -167,6 +167,10 @@ class CovarianceFamily:
         """The precisions, from their factors."""
         raise NotImplementedError
 
+    def low_rank_precisions(self, parameters):
+        """(p, W), (K, D) and (K, D, q), if precisions are diag(p) - W W' and covariances hold loadings and noise."""
+        return None
+
     def with_covariances(self, weights, means, covariances):
         """Parameters with these covariances; raises CollapsedComponent."""
         return Parameters(self, weights, means, covariances, self.precisions_cholesky(covariances))

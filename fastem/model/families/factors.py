@@ -111,6 +111,11 @@ class Factors(CovarianceFamily):
         inverse = 1 / np.sqrt(noise)
         return joined(covariances[..., :-1] * inverse[..., None], inverse)
 
+    def low_rank_precisions(self, parameters):
+        values = parameters.precisions_cholesky.astype(np.float64)
+        directions, _ = directions_of(values[..., :-1])
+        return values[..., -1] ** 2, directions * values[..., -1:]
+
     def share_of(self, parameters, reg_covar):
         return reg_covar / self.variances(parameters.covariances, *parameters.means.shape).min(axis=1)
 
@@ -336,8 +341,7 @@ class Factors(CovarianceFamily):
     def _inputs(self, kind, parameters, origin, means):
         values = parameters.precisions_cholesky.astype(np.float64)
         scaled, n_factors = values[..., :-1], values.shape[2] - 1
-        inverse = np.linalg.inv(np.linalg.cholesky(inner(scaled)))
-        directions = scaled @ inverse.transpose(0, 2, 1)
+        directions, inverse = directions_of(scaled)
         posterior = math.sqrt(2) * inverse.transpose(0, 2, 1)
         stiffness = scaled.shape[1] + (scaled**2).sum(axis=(1, 2))
         return kind(
@@ -359,6 +363,12 @@ def joined(loadings, noise):
 def inner(scaled):
     """I + A'A, (.., q, q)."""
     return np.eye(scaled.shape[-1]) + np.swapaxes(scaled, -1, -2) @ scaled
+
+
+def directions_of(scaled):
+    """(A C'**-1, C**-1), where C C' = I + A'A: what Woodbury's formula subtracts is the first times its transpose."""
+    inverse = np.linalg.inv(np.linalg.cholesky(inner(scaled)))
+    return scaled @ np.swapaxes(inverse, -1, -2), inverse
 
 
 def times_root(scaled, offsets, sign):
