@@ -321,10 +321,43 @@ def test_a_full_disk_is_an_error_in_words(few_candidates, labels_in_files, monke
     assert not hasattr(model, "means_")
 
 
+def test_released_labels_keep_their_values(labels_in_files):
+    room = labels.Labels(3, 5000, is_in_memory=False)
+    assert not room.rows.any()
+    room.rows[1] = np.arange(5000)
+    room.release()
+    assert_array_equal(room.rows[1], np.arange(5000))
+    assert not room.rows[[0, 2]].any()
+    assert len(labels_in_files) == 1
+
+
 def test_zeros_fill_a_file(tmp_path):
     with open(tmp_path / "zeros", "w+b") as file:
         labels._fill(file, 2_500_000)
     assert (tmp_path / "zeros").read_bytes() == bytes(2_500_000)
+
+
+def test_a_component_of_one_point_has_no_pass_repeated(monkeypatch):
+    passes = []
+    accumulate = ArraySource.accumulate
+    monkeypatch.setattr(
+        ArraySource, "accumulate", lambda *args, **given: (passes.append(given), accumulate(*args, **given))[1]
+    )
+    X = np.append(np.random.default_rng(0).normal(size=300), 1000.0)[:, None]
+    parameters = FAMILIES["spherical"].with_variances(np.array([[0.0], [900.0]]), np.ones(1))
+    source = ArraySource(X)
+    truncated_source = source.truncated(source.candidates(np.array([[0, 1], [0, 1]])))
+    for each, n_passes in ((truncated_source, 1), (source, 2)):
+        passes.clear()
+        statistics = each.e_step(parameters)
+        assert len(passes) == n_passes
+        assert_allclose(statistics.mass, [300, 1], rtol=1e-12)
+        assert_allclose(statistics.means[1], 1000.0, rtol=1e-15)
+    far = ArraySource(np.append(X, [[1000.0001]], axis=0))  # two points have a variance
+    passes.clear()
+    statistics = far.truncated(far.candidates(np.array([[0, 1], [0, 1]]))).e_step(parameters)
+    assert len(passes) == 2
+    assert_allclose(statistics.diagonal[1], 0.5e-8, rtol=1e-6)
 
 
 def test_single_precision(few_candidates):

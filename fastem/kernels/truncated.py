@@ -69,9 +69,12 @@ class Candidates:
     @property
     def share_moving(self):
         """Share of the points whose most probable candidate isn't the component of their cell."""
-        n_samples = len(self.cells)
-        parts = (slice(start, start + _COMPARED) for start in range(0, n_samples, _COMPARED))
-        return sum(np.count_nonzero(self.cells[part] != self.nearest[part]) for part in parts) / n_samples
+        n_samples, n_moving = len(self.cells), 0
+        for start in range(0, n_samples, _COMPARED):
+            part = slice(start, start + _COMPARED)
+            n_moving += np.count_nonzero(self.cells[part] != self.nearest[part])
+            self.release()
+        return n_moving / n_samples
 
     def release(self):
         """Hand the memory of labels in a file back."""
