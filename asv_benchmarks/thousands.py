@@ -7,8 +7,9 @@
 
 All times are CPU seconds of one thread. An iteration of truncated EM is the mean over those of a fit over all the
 points, with its lists of candidates and the passes whose candidates were put back. An exact iteration is EM's second,
-over so few points that these and the components make 50 million pairs, scaled to all of them; so is scikit-learn's. The log-likelihood is that of points held out.
-With --em both algorithms start from the mixture that truncated EM begins with on its sample, and end by the same `tol`.
+over so few points that these and the components make 50 million pairs, scaled to all of them; so is scikit-learn's. The
+log-likelihood is that of points held out. With --em both algorithms start from the mixture that truncated EM begins
+with on its sample, and end by the same `tol`.
 """
 
 import argparse

@@ -83,7 +83,8 @@ class _Along:
 
     def __init__(self, parameters, directions):
         n_components, n_features, self.width = directions.shape
-        self._means = parameters.means - np.median(parameters.means, axis=0)
+        means = parameters.means.astype(np.float64)
+        self._means = means - np.median(means, axis=0)
         self._loadings = parameters.covariances.astype(np.float64)[..., :-1]
         self._own = np.einsum("kd,kdj->kj", self._means, directions).ravel()
         self._directions = directions.transpose(1, 0, 2).reshape(n_features, n_components * self.width)

@@ -14,7 +14,10 @@ from ... import kernels
 from ..parameters import CollapsedComponent, Parameters
 from . import FAMILIES
 from .base import EPS, CovarianceFamily, NotInFamily, log_scale, origin_and_offsets
+from .factor_coordinates import FactorCoordinates
+from .factor_parts import FactorParts
 from .factor_statistics import FactorStatistics, loadings_of_sketch
+from .loadings import directions_of, inner, joined, times_root
 
 # Size of the loadings, in deviations of the noise, that make projections of the points, but no difference to densities.
 _SKETCH = 2.0**-30
@@ -245,13 +248,9 @@ class Factors(CovarianceFamily):
     # -- steps, merging, splitting ------------------------------------------------------------------------------------
 
     def factor_coordinates(self, reference):
-        from .factor_coordinates import FactorCoordinates
-
         return FactorCoordinates(reference)
 
     def parts(self, parameters):
-        from .factor_parts import FactorParts
-
         return FactorParts(parameters)
 
     def random_offsets(self, parameters, random_state, length):
@@ -353,26 +352,3 @@ class Factors(CovarianceFamily):
             np.ascontiguousarray(posterior).reshape(-1, n_factors),
             stiffness,
         )
-
-
-def joined(loadings, noise):
-    """Loadings (.., D, q) and noise variances (.., D) side by side, (.., D, q + 1)."""
-    return np.concatenate([loadings, np.asarray(noise)[..., None]], axis=-1)
-
-
-def inner(scaled):
-    """I + A'A, (.., q, q)."""
-    return np.eye(scaled.shape[-1]) + np.swapaxes(scaled, -1, -2) @ scaled
-
-
-def directions_of(scaled):
-    """(A C'**-1, C**-1), where C C' = I + A'A: what Woodbury's formula subtracts is the first times its transpose."""
-    inverse = np.linalg.inv(np.linalg.cholesky(inner(scaled)))
-    return scaled @ np.swapaxes(inverse, -1, -2), inverse
-
-
-def times_root(scaled, offsets, sign):
-    """(I + A A')**(sign / 2) times offsets, (.., D); A: (.., D, q)."""
-    axes, lengths, _ = np.linalg.svd(scaled, full_matrices=False)
-    along = (np.swapaxes(axes, -1, -2) @ offsets[..., None])[..., 0]
-    return offsets + (axes @ (np.expm1(0.5 * sign * np.log1p(lengths**2)) * along)[..., None])[..., 0]
