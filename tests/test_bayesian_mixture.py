@@ -1243,7 +1243,7 @@ def dependent(name):
 
 @pytest.mark.filterwarnings("ignore::fastem.DegenerateFitWarning")
 @pytest.mark.parametrize("name", ["two values", "indicators", "copied", "constant", "one value"])
-@each_prior_type
+@prior_types
 @each_type
 def test_dependent_features_make_a_fit_or_a_sentence(covariance_type, prior_type, name):
     X = dependent(name)
