@@ -73,7 +73,7 @@ KNOWN = {
 
 
 @each_type
-@pytest.mark.parametrize("known", KNOWN)
+@grid("known", KNOWN, quick=["points alone", "labels"])
 def test_every_iteration_is_that_of_naive_em(covariance_type, known):
     X, groups = points()
     rng = np.random.default_rng(2)

@@ -325,6 +325,7 @@ def test_check_estimator(algorithm):
                 raise
 
 
+@exhaustive
 def test_float32_gives_float32():
     X, _ = scattered(2000)
     double = quietly(student(max_iter=30), X)
