@@ -23,7 +23,7 @@ from fastem.sources.annotations import HARD, NO_ANNOTATIONS
 from . import naive
 from .data_sets import COVARIANCE_TYPES
 from .fits import assert_same_bits, quietly
-from .grids import grid
+from .grids import exhaustive, grid
 
 pytestmark = pytest.mark.filterwarnings("ignore::fastem.DegenerateFitWarning")
 
@@ -360,6 +360,7 @@ def test_a_component_of_one_point_has_no_pass_repeated(monkeypatch):
     assert_allclose(statistics.diagonal[1], 0.5e-8, rtol=1e-6)
 
 
+@exhaustive
 def test_single_precision(few_candidates):
     X, _ = overlapping()
     params = {"covariance_type": "full", "algorithm": "truncated", "random_state": 0, "max_iter": 10, "tol": 0.0}
