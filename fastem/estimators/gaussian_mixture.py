@@ -188,7 +188,8 @@ class GaussianMixture(MaximumLikelihoodMixture):
         `lower_bound_` is below its (local) maximum, `remaining_change` how far weights and means are from it. `starts`
         are the bounds that the starts reached, `degenerate` the components that don't describe the data.
     noise_weight_, noise_volume_ : float
-        Weight of the noise, and the volume that it fills, in units of the data to the power of D; only with `noise`.
+        Weight of the noise, and the volume that it fills, in units of the data to the power of D: infinity or 0 if that
+        is beyond float64, which densities don't depend on. Only with `noise`.
     noise_box_ : ndarray of shape (n_features + 1, n_features)
         The box of that volume, from which `sample` draws noise: a corner, and the edges from it.
     prior_ : dict
@@ -400,7 +401,7 @@ class GaussianMixture(MaximumLikelihoodMixture):
         family, found = result.parameters.family, super()._attributes(result, dtype)
         if isinstance(family, NoisyFamily):
             found["noise_weight_"] = float(result.parameters.noise_weight)
-            found["noise_volume_"] = float(np.exp(family.noise.log_volume))
+            found["noise_volume_"] = family.noise.volume
             found["noise_box_"] = family.noise.box
             family = family.without_noise
         if isinstance(family, PenalizedFamily):

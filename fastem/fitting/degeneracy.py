@@ -170,7 +170,7 @@ def notes(found, parameters, n_points, reg_covar, feature_names=None):
         return _listed("Feature", names)
 
     if parameters.noise_weight is not None and (1 - parameters.noise_weight) * n_points < 1:
-        volume = np.exp(parameters.family.noise.log_volume)
+        volume = parameters.family.noise.volume
         return [
             f"All points are noise: in its volume, {volume:g}, the noise is denser than any component. Pass a larger "
             "volume, or noise=True"

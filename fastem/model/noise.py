@@ -36,6 +36,12 @@ class Noise:
         return float(np.linalg.slogdet(self.box[1:])[1])
 
     @property
+    def volume(self):
+        """The volume; infinity or 0 where it is beyond float64, as with hundreds of features."""
+        with np.errstate(over="ignore", under="ignore"):
+            return float(np.exp(self.log_volume))
+
+    @property
     def centre(self):
         """The middle of the box, (D,)."""
         return self.box[0] + self.box[1:].sum(axis=0) / 2
