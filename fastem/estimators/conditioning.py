@@ -245,6 +245,10 @@ class ConditioningMixin:
         )
         if noise:
             model.noise_volume_, model.noise_box_ = family.noise.volume, family.noise.box
+        return self._named(model, indices)
+
+    def _named(self, model, indices):
+        """A model over some of the features, with the names of these and of the components."""
         if hasattr(self, "feature_names_in_"):
             model.feature_names_in_ = self.feature_names_in_[indices]
         for name in ("component_names_", "classes_"):

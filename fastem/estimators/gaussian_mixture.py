@@ -338,6 +338,7 @@ class GaussianMixture(MaximumLikelihoodMixture):
         >>> model.predict([[1.0], [3.0]])
         array([0, 1])
         """
+        cls(covariance_type=covariance_type)._validate_params()
         covariances, determined = FAMILIES[covariance_type].given(covariances)
         params = {**determined, **params}
         model, parameters = cls._given(weights, means, covariances, "covariances", covariance_type, params)
@@ -387,7 +388,25 @@ class GaussianMixture(MaximumLikelihoodMixture):
         return ShrunkFamily(FAMILIES[self.covariance_type], self.shrinkage)
 
     def _params_that_count(self):
-        return *super()._params_that_count(), self.shrinkage
+        prior = repr(self.prior) if isinstance(self.prior, dict) else self.prior
+        return *super()._params_that_count(), self.shrinkage, prior
+
+    def _family_of_stream(self, parameters):
+        family = parameters.family.plain if not self._has_noise else parameters.family.plain.without_noise
+        if self.shrinkage is not None:
+            family = self._shrunk_family()
+        elif self.prior is not None:
+            if not hasattr(self, "prior_"):
+                raise ValueError(
+                    "prior was set after the fit, but follows from points that partial_fit doesn't see any more: call "
+                    "fit with it, or set prior=None"
+                )
+            given = {} if self.prior == "default" else check_prior(self.prior, family, parameters.means.shape[1])
+            family = PenalizedFamily(family, ConjugatePrior(**{**self.prior_, **given}))
+        if not self._has_noise:
+            return family
+        noise = parameters.family.noise
+        return NoisyFamily(family, noise if self._finds_volume else noise.of_volume(float(self.noise)))
 
     def _fitted_family(self):
         family = self._covariance_family()
