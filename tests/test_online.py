@@ -811,7 +811,7 @@ def test_arguments_that_are_taken_away_hold_no_longer():
     assert not hasattr(model, "prior_")
     model.set_params(prior="default")
     before = {name: id(value) for name, value in vars(model).items()}
-    with pytest.raises(ValueError, match="prior was set after the fit.*call fit with it"):
+    with pytest.raises(ValueError, match=r"prior was set after the fit.*call fit with it"):
         model.partial_fit(X[:300])
     assert {name: id(value) for name, value in vars(model).items()} == before
 
