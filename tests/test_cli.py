@@ -774,7 +774,7 @@ def test_the_report_of_select(run):
     assert costs == sorted(costs)
     assert any(line.split()[:4] == ["model", "3", "components,", "tied"] for line in lines)
     text = run("select faithful -k 1-4")
-    assert "Only the best 10 of 16 combinations are shown." in text
+    assert "Only the best 10 of 16 combinations are shown; --json prints all." in text
     assert run("select faithful -k 2 --covariance full -q") == ""
 
 
