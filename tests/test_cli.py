@@ -728,6 +728,16 @@ def test_warm_up(run, monkeypatch):
     ]
 
 
+def test_warm_up_takes_one_type_as_well_as_several(monkeypatch):
+    seen = set()
+    monkeypatch.setattr(fastem.GaussianMixture, "fit", lambda m, X: seen.add((m.covariance_type, str(X.dtype))) or m)
+    monkeypatch.setattr(fastem.GaussianMixture, "predict_proba", lambda model, X: None)
+    for types, dtypes in ("full", np.float32), (["full"], ["float32"]), ("full", np.dtype("float32")):
+        seen.clear()
+        fastem.warm_up(types, dtypes)
+        assert seen == {("full", "float32")}
+
+
 # -- select -----------------------------------------------------------------------------------------------------------
 
 

@@ -129,6 +129,8 @@ def test_flags_stand_in_the_help_without_a_type(capsys, command):
     [
         ("fit table.csv -k 3-5", "should be a whole number, got '3-5'; fastem select tries several"),
         ("fits table.csv", "fastem: error: No such command 'fits'; did you mean 'fit'? fastem --help says more"),
+        ("fit faithful -k 2 --factors 1", "--factors is for --covariance factors: other covariances have none"),
+        ("select faithful -k 2 --factors 1-2", "--factors is for --covariance factors: other covariances have none"),
         ("fit faithful -k 2 --save model.pkl", "--save writes a model, but model.pkl is no name of one"),
         ("fit faithful -k 2 --save model.joblib", "--save writes a model, but model.joblib is no name of one"),
     ],

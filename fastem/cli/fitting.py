@@ -224,6 +224,8 @@ def _arguments(options):
 
 def _estimator(options, **arguments):
     """An unfitted mixture of the kind that is asked for."""
+    if options.factors is not None and "factors" not in np.atleast_1d(options.covariance):
+        raise TableError("--factors is for --covariance factors: other covariances have none")
     if options.tails == "gaussian":
         if options.df is not None:
             raise TableError("--df is for --tails student-t: Gaussians have no degrees of freedom")
