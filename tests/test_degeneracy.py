@@ -154,7 +154,6 @@ def test_it_is_said_once_what_why_and_what_to_do(params):
     ("estimator", "advised"),
     [
         (GaussianMixture(2, random_state=0), "set prior='default' or shrinkage='oas', or choose"),
-        (GaussianMixture(2, covariance_type="VEV", random_state=0), "n_components, or choose"),
         (GaussianMixture(2, shrinkage=0.0, random_state=0), "n_components, or choose"),
         (StudentTMixture(2, random_state=0), "n_components, or choose"),
     ],
