@@ -87,7 +87,7 @@ class CovarianceFamily:
         if self.conjugate is None:
             raise NotInFamily(
                 self,
-                "doesn't support priors, and BayesianGaussianMixture has one: use 'full', 'tied', 'diag' or 'spherical'",
+                "doesn't support priors; BayesianGaussianMixture has one: use 'full', 'tied', 'diag' or 'spherical'",
             )
         return self
 
