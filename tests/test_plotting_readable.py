@@ -749,3 +749,16 @@ def test_the_run_itself_is_no_start_beside_its_curve(faithful):
     assert [stage.name for stage in stages] == ["search"] and len(model.fit_report_.stages) == 2
     labels = [text.get_text() for text in LogLikelihoodDisplay.from_estimator(model).legend_.get_texts()]
     assert labels == ["all points", "other starts, the best"]
+
+
+def test_axes_for_too_many_features_are_refused_and_a_part_of_a_figure_is_filled():
+    X = load_penguins().data
+    model = GaussianMixture(2, random_state=0).fit(X)
+    ax = plt.figure().add_subplot()
+    with pytest.raises(ValueError, match=r"ax holds one or two features, not 4: choose them by features=.*pass fig"):
+        MixtureDisplay.from_estimator(model, X, ax=ax)
+    with pytest.raises(ValueError, match="ax holds one or two features, not 4"):
+        DataDisplay.from_data(X, ax=ax)
+    assert MixtureDisplay.from_estimator(model, X, ax=ax, features=[0, 1]).ax_ is ax
+    left, right = plt.figure(figsize=(8, 4)).subfigures(1, 2)
+    assert MixtureDisplay.from_estimator(model, X, fig=left).figure_ is left and not right.axes

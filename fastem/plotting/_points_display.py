@@ -71,6 +71,11 @@ class PointsDisplay:
         >>> display.plot(legend=False).legend_ is None
         True
         """
+        if ax is not None and len(self.points.names) > 2:
+            raise ValueError(
+                f"ax holds one or two features, not {len(self.points.names)}: choose them by features=[0, 1], or pass "
+                "fig, a figure or a part of one"
+            )
         colors = palette(0 if self.mixture is None else len(self.mixture))
         handles, title = None, self.title
         if self.mixture is not None and legend:
