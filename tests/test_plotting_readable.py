@@ -7,7 +7,7 @@ from scipy import integrate, stats
 
 from fastem import GaussianMixture
 from fastem.callbacks import Frames
-from fastem.datasets import load_faithful, load_penguins
+from fastem.datasets import load_faithful, load_penguins, make_mixture
 from fastem.plotting import (
     ConditionalDisplay,
     DataDisplay,
@@ -762,3 +762,12 @@ def test_axes_for_too_many_features_are_refused_and_a_part_of_a_figure_is_filled
     assert MixtureDisplay.from_estimator(model, X, ax=ax, features=[0, 1]).ax_ is ax
     left, right = plt.figure(figsize=(8, 4)).subfigures(1, 2)
     assert MixtureDisplay.from_estimator(model, X, fig=left).figure_ is left and not right.axes
+
+
+def test_a_long_legend_of_a_corner_plot_covers_no_panel():
+    data = make_mixture(2000, n_components=12, n_features=3, overlap=0.01, random_state=0)
+    display = MixtureDisplay.from_estimator(data.model, data.data)
+    display.figure_.canvas.draw()
+    legend = display.legend_.get_window_extent()
+    assert len(display.legend_.get_texts()) >= 12
+    assert not any(legend.overlaps(ax.get_window_extent()) for ax in display.axes_.flat if ax is not None)
