@@ -72,10 +72,12 @@ def _check_text(values, labels, dtypes, name):
     others = [repr(each) for each in labels if each not in faults]
     numeric = f"columns of numbers are {_listed(others)}" if others else "no column holds numbers"
     what = "text" if isinstance(value, str) else f"values of type {type(value).__name__}"
-    more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+    which, it = f"column {label!r} holds", "it"
+    if len(faults) > 1:
+        which, it = f"columns {_listed(list(map(repr, faults)))} hold", "them"
     raise SourceError(
-        f"{name} should hold real numbers, but column {label!r}{more} holds {what}: {value!r:.50} in row {row}. "
-        f"Leave it out, or turn it into numbers; {numeric}."
+        f"{name} should hold real numbers, but {which} {what}: {value!r:.50} in row {row}. "
+        f"Leave {it} out, or turn {it} into numbers; {numeric}."
     )
 
 
