@@ -1150,6 +1150,6 @@ def test_digits_that_may_still_change_are_left_out(change, weight, mean):
 def test_a_fit_that_could_go_on_says_how(run, monkeypatch):
     monkeypatch.setattr(reporting, "n_moving_digits", lambda change: 2)
     _, err = run("fit faithful -k 2")
-    assert "so fewer digits are printed; lower --tol to iterate further" in err
+    assert "so fewer digits are printed; a lower --tol goes on" in err
     out, err = run("fit faithful -k 2 --json")
     assert "--tol" in json.loads(out)["warnings"][-1]
