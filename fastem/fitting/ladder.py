@@ -81,7 +81,7 @@ class Ladder:
 
 
 def _kind(model):
-    return model.covariance_type, getattr(model, "n_factors", None)
+    return model.covariance_type, model.n_factors
 
 
 def is_free(settings):
