@@ -328,6 +328,7 @@ def test_a_prior(run):
     assert result["log_likelihood_per_sample"] == pytest.approx(expected.best_estimator_.score(load_faithful().data))
 
 
+@exhaustive
 def test_pictures_count_the_weights(run, monkeypatch):
     seen = []
     for name in ("MixtureDisplay", "ResponsibilityDisplay", "MahalanobisDisplay"):
@@ -728,6 +729,16 @@ def test_warm_up(run, monkeypatch):
     ]
 
 
+def test_warm_up_takes_one_type_as_well_as_several(monkeypatch):
+    seen = set()
+    monkeypatch.setattr(fastem.GaussianMixture, "fit", lambda m, X: seen.add((m.covariance_type, str(X.dtype))) or m)
+    monkeypatch.setattr(fastem.GaussianMixture, "predict_proba", lambda model, X: None)
+    for types, dtypes in ("full", np.float32), (["full"], ["float32"]), ("full", np.dtype("float32")):
+        seen.clear()
+        fastem.warm_up(types, dtypes)
+        assert seen == {("full", "float32")}
+
+
 # -- select -----------------------------------------------------------------------------------------------------------
 
 
@@ -774,7 +785,7 @@ def test_the_report_of_select(run):
     assert costs == sorted(costs)
     assert any(line.split()[:4] == ["model", "3", "components,", "tied"] for line in lines)
     text = run("select faithful -k 1-4")
-    assert "Only the best 10 of 16 combinations are shown." in text
+    assert "Only the best 10 of 16 combinations are shown; --json prints all." in text
     assert run("select faithful -k 2 --covariance full -q") == ""
 
 

@@ -252,7 +252,7 @@ def test_missing_values_against_the_textbook():
 
 
 @pytest.mark.filterwarnings("ignore::fastem.DegenerateFitWarning")
-@pytest.mark.parametrize("name", ["faithful", "iris", "wine", "scaled"])
+@grid("name", ["faithful", "iris", "wine", "scaled"], quick=["faithful"])
 def test_volume_is_mclusts(name):
     """`hypvol` of mclust 6.1.3, R/mclust.R: the smaller of the two boxes, by the ranges of columns and of scores."""
     X, n_components = data_sets.load(name)
@@ -415,6 +415,7 @@ def scenes():
     )  # fmt: skip
 
 
+@exhaustive
 @pytest.mark.filterwarnings("ignore::fastem.DegenerateFitWarning")
 @settings(deadline=None, max_examples=25)
 @given(X=scenes(), code=st.sampled_from(FOURTEEN), algorithm=st.sampled_from(["auto", "em"]), seed=st.integers(0, 9))
@@ -464,7 +465,7 @@ def test_groups_are_found_among_noise(algorithm, share):
     assert abs(model.noise_weight_ - share) < 0.01
 
 
-@pytest.mark.parametrize("init_params", ["k-means++", "random", "random_from_data"])
+@grid("init_params", ["k-means++", "random", "random_from_data"], quick=["random"])
 def test_other_starts(init_params):
     X, _ = noisy()
     model = GaussianMixture(3, noise=True, algorithm="em", init_params=init_params, random_state=0, max_iter=0).fit(X)
@@ -552,7 +553,7 @@ def test_samples_have_noise_in_the_box():
     assert (labels[-len(noise) :] == -1).all()
 
 
-@pytest.mark.parametrize("params", [{}, {"prior": "default"}, {"noise": 500.0}, {"covariance_type": "VVE"}])
+@grid("params", [{}, {"prior": "default"}, {"noise": 500.0}, {"covariance_type": "VVE"}], quick=slice(2))
 def test_saved_and_loaded(params, tmp_path):
     X, _ = noisy()
     model = quietly(GaussianMixture(3, **{"noise": True, "random_state": 0, "max_iter": 3, **params}), X)
@@ -649,6 +650,24 @@ def test_imputed_values():
     assert abs(draws[:, 2].std() / deviations[3, 2] - 1) < 0.05
 
 
+@pytest.mark.parametrize("unit", [1e-4, 1e3])
+def test_a_volume_beyond_floating_point(unit, tmp_path):
+    """With hundreds of features the volume is infinity or 0, its logarithm is not."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(90, 150)) + 4.0 * np.repeat([0, 1, 0], 30)[:, None]
+    X[60:] = rng.uniform(-9, 13, size=(30, 150))
+    fits = {"covariance_type": "diag", "noise": True, "reg_covar": 1e-6 * unit**2}
+    model = GaussianMixture(2, random_state=0, n_threads=1, **fits).fit(X * unit)
+    assert model.noise_volume_ == (np.inf if unit > 1 else 0)
+    assert_array_equal(model.predict(X * unit) == -1, np.arange(90) >= 60)
+    assert_allclose(model.noise_weight_, 1 / 3, rtol=1e-6)
+    model.save(tmp_path / "model.npz")
+    assert fastem.load(tmp_path / "model.npz").noise_volume_ == model.noise_volume_
+    rest = model.marginal(np.arange(149))
+    assert rest.noise_volume_ == model.noise_volume_
+    assert_array_equal(rest.predict(X[:, :149] * unit) == -1, np.arange(90) >= 60)
+
+
 def test_from_parameters():
     means, covariances = np.array([[0.0, 0], [4, 4]]), np.array([np.eye(2), 2 * np.eye(2)])
     model = GaussianMixture.from_parameters([0.5, 0.3], means, covariances, noise=50.0)
@@ -707,7 +726,7 @@ def test_scikit_learns_conventions():
 # -- pictures and the command line ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("n_features", [1, 2, 3])
+@grid("n_features", [1, 2, 3], quick=[1])
 def test_pictures_show_noise_in_grey(n_features, tmp_path):
     plotting = pytest.importorskip("fastem.plotting", reason="matplotlib is optional")
     X, _ = noisy(200, n_features)

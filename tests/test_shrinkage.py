@@ -12,13 +12,14 @@ from fastem.model.families import FOURTEEN
 
 from . import data_sets, naive
 from .fits import assert_same_bits, mixture, points, quietly
+from .grids import grid
 from .problems import partly_known, three_groups
 
 KINDS = ["oas", "ledoit-wolf", 0.3]
 TYPES = ["full", "tied", "diag"]
 
 each_kind = pytest.mark.parametrize("shrinkage", KINDS)
-each_type = pytest.mark.parametrize("covariance_type", TYPES)
+each_type = grid("covariance_type", TYPES, quick=["full", "diag"])
 
 
 def by_sklearn(shrinkage, X):
@@ -251,6 +252,21 @@ def test_sources_threads_and_far_data(shrinkage, tmp_path):
     near = quietly(mixture(3, algorithm="em", **params, **start), X)
     far = quietly(mixture(3, algorithm="em", **params, **{**start, "means_init": start["means_init"] + 1e6}), X + 1e6)
     assert_allclose(far.shrinkage_, near.shrinkage_, rtol=1e-6)
+
+
+@pytest.mark.parametrize("covariance_type", ["full", "diag"])
+@pytest.mark.parametrize("shrinkage", ["oas", "ledoit-wolf"])
+def test_layout_and_unit_of_the_points_dont_matter(shrinkage, covariance_type):
+    """Fourth powers of data in the largest and smallest units would overflow, or vanish."""
+    X, _ = points(300, 4, 2)
+    fits = {"covariance_type": covariance_type, "shrinkage": shrinkage, "algorithm": "em"}
+    expected = quietly(mixture(2, **fits), X)
+    assert (expected.shrinkage_ > 0).all() and (expected.shrinkage_ < 0.5).all()
+    assert_same_bits(quietly(mixture(2, **fits), np.asfortranarray(X)), expected)
+    for unit in (2.0**-400, 2.0**400):
+        model = quietly(mixture(2, reg_covar=1e-6 * unit**2, **fits), X * unit)
+        assert_allclose(model.shrinkage_, expected.shrinkage_, rtol=1e-9)
+        assert_allclose(model.means_, expected.means_ * unit, rtol=1e-9)
 
 
 @each_kind

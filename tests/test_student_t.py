@@ -127,7 +127,7 @@ def test_infinite_degrees_of_freedom_are_a_gaussian_mixture():
     assert_array_equal(one.degrees_of_freedom_, np.inf)
 
 
-@each_type
+@grid("covariance_type", COVARIANCE_TYPES, quick=["full"])
 def test_components_far_apart_are_seen_from_their_own_means(covariance_type):
     model, X = known(covariance_type=covariance_type, degrees=(3.0, 3.0))
     shift = np.array([[0.0], [1e9]]) * np.ones(3)
@@ -325,6 +325,7 @@ def test_check_estimator(algorithm):
                 raise
 
 
+@exhaustive
 def test_float32_gives_float32():
     X, _ = scattered(2000)
     double = quietly(student(max_iter=30), X)
@@ -376,7 +377,7 @@ def test_labels_of_all_points_give_each_group_its_own_fit():
     assert_allclose(model.weights_, np.bincount(groups) / len(X))
 
 
-@pytest.mark.parametrize("init_params", ["k-means++", "random", "random_from_data"])
+@grid("init_params", ["k-means++", "random", "random_from_data"], quick=["random"])
 @each_algorithm
 def test_other_starts(init_params, algorithm):
     X, _ = scattered(800, distance=8.0)
@@ -534,6 +535,7 @@ def test_what_it_does_not_do_is_said_in_one_sentence():
 # -- pictures, the command line ----------------------------------------------------------------------------------------
 
 
+@exhaustive
 def test_ellipses_hold_what_they_state():
     pytest.importorskip("matplotlib")
     model, X = known(2, degrees=(2.0, 5.0))
@@ -610,3 +612,38 @@ def test_fits_of_all_sorts_are_monotone(covariance_type, seed):
             model = student(n_components, covariance_type=covariance_type, degrees_of_freedom=degrees).fit(X)
             assert_never_falls(model.lower_bounds_)
             assert np.isfinite(model.score_samples(X)).all()
+
+
+# -- names, order, messages -------------------------------------------------------------------------------------------
+
+
+def test_parts_of_a_mixture_keep_the_names_of_components():
+    X, groups = scattered(300)
+    model = quietly(student(), X, labels=np.array(["c", "b", "a"])[groups])
+    for part in model.marginal([0, 2]), model.conditional({1: X[0, 1]}):
+        assert part.classes_.tolist() == ["a", "b", "c"]
+        assert set(part.predict(X[:, [0, 2]])) <= {"a", "b", "c"}
+
+
+@pytest.mark.parametrize("goes_on", ["fit", "partial_fit"])
+def test_fixed_degrees_of_freedom_move_with_their_components(goes_on):
+    X, _ = scattered(300)
+    model = quietly(student(degrees_of_freedom=[3.0, 5.0, 9.0]), X)
+    order = [2, 0, 1]
+    turned = model.sorted(by=order)
+    assert_array_equal(model.degrees_of_freedom, [3.0, 5.0, 9.0])
+    getattr(turned.set_params(warm_start=True), goes_on)(X)
+    assert_array_equal(turned.degrees_of_freedom_, [9.0, 3.0, 5.0])
+
+
+def test_degrees_of_freedom_fixed_between_batches_hold_from_then_on():
+    X, _ = scattered(1200)
+    model = student().partial_fit(X[:900])
+    model.set_params(degrees_of_freedom=5.0).partial_fit(X[900:])
+    assert_array_equal(model.degrees_of_freedom_, 5.0)
+
+
+@pytest.mark.parametrize("degrees", ["shared", ["a", "b"]])
+def test_degrees_of_freedom_that_are_no_numbers(degrees):
+    with pytest.raises(ValueError, match="degrees_of_freedom should be numbers above 0"):
+        StudentTMixture.from_parameters([0.5, 0.5], [[0.0], [5.0]], [[[1.0]], [[1.0]]], degrees)
