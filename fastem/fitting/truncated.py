@@ -48,8 +48,7 @@ from .report import ALL, FitReport
 N_CANDIDATES = 96
 """Candidates of a cell. With 64 the held-out log-likelihood at K=256 was 0.019 to 0.024 nats below that of EM, with 96
 0.013, at K=1024 0.012 (1,000,000 x 16, heavily overlapping, diag, from the same start). With full covariances EM found
-another optimum, 0.10 nats higher at K=256; a hundred EM iterations more, or twice as many candidates, don't lead to it
-(100,000 points)."""
+another optimum, 0.10 nats higher at K=256. EM from the truncated fit's end makes up for about half (100,000 points)."""
 
 # Pairs of components for each pair (point, candidate) up to which every pass gets new lists; passes a list, beyond.
 _QUICK_LISTS, _PASSES_A_LIST = 1 / 8, 3
