@@ -230,7 +230,7 @@ def test_fits_have_the_same_bits_and_the_bounds_of_all_pairs(monkeypatch, shares
     settings = {"covariance_type": "diag", "algorithm": "em", "max_iter": 5, "tol": 0.0, **start}
 
     def fitted(**more):
-        return quietly(GaussianMixture(256, **settings, **more).fit, X)
+        return quietly(GaussianMixture(256, **settings, **more), X)
 
     one, two = fitted(n_threads=1), fitted(n_threads=2)
     assert len(shares) >= 8
@@ -287,7 +287,7 @@ def test_the_work_is_expected_as_it_turns_out(n_features, spread, monkeypatch):
     source = ArraySource(X)
     for _ in range(2):
         source.accumulate(parameters)
-    assert counted[-1] == pytest.approx(estimate, abs=0.25)
+    assert counted[-1] == pytest.approx(estimate, abs=0.25)  # blocks of more cells than it takes: 15 points each here
 
 
 def test_a_pass_that_did_not_pay_is_followed_by_ordinary_ones():

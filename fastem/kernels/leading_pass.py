@@ -20,7 +20,7 @@ from .leading import FIRST, begin_log_densities, go_on, next_end, raise_limit, s
 from .ordering import BLOCK, all_components, note_cells, take_rows
 from .points import load_block, scratch, whole_groups
 from .sums import LEAVES, LOG_LIKELIHOOD, LOOKED_AT, NOISE, WEIGHT, add_leaf, two_sum
-from .tiles import AHEAD
+from .transposing import AHEAD
 
 
 @part_of_kernel
