@@ -26,6 +26,7 @@ def few_components(monkeypatch):
     """Passes may end log-densities early from 20 components in 17 features on, whatever it is expected to gain."""
     monkeypatch.setattr(leading, "_FEWEST_COMPONENTS", 20)
     monkeypatch.setattr(leading, "_FEWEST_FEATURES", 17)
+    monkeypatch.setattr(leading, "_FEWEST_POINTS", 0)
     monkeypatch.setattr(leading, "expected_share", lambda parameters, margin: 0.0)
 
 
@@ -251,29 +252,32 @@ def leads(parameters, n_samples, cells, **settings):
 
 def test_only_where_it_may_gain(monkeypatch):
     monkeypatch.undo()
-    X, *mixture = scattered(300, 32, 256, spread=20.0)
+    n = 32 * 256
+    X, *mixture = scattered(n, 32, 256, spread=20.0)
     parameters = parameters_of(*mixture, "diag")
     source = ArraySource(X)
-    assert not leads(parameters, 300, source._cells)  # no pass has put the points in cells yet
+    assert not leads(parameters, n, source._cells)  # no pass has put the points in cells yet
     source.accumulate(parameters)
-    assert leads(parameters, 300, source._cells)
-    assert not leads(parameters, 300, source._cells, constrained=True)
-    assert not leads(parameters, 300, source._cells, moments=False)
-    assert not leads(parameters, 300, None)
+    assert leads(parameters, n, source._cells)
+    assert not leads(parameters, n, source._cells, constrained=True)
+    assert not leads(parameters, n, source._cells, moments=False)
+    assert not leads(parameters, n, None)
+    assert not leads(parameters, n - 1, source._cells)
     weights, means, variances = mixture
     fewer = parameters_of(weights[:255] / weights[:255].sum(), means[:255], variances[:255], "diag")
     other = ArraySource(X)
     other.accumulate(fewer)
-    assert not leads(fewer, 300, other._cells)
+    assert not leads(fewer, n, other._cells)
 
 
 @pytest.mark.parametrize("covariance_type", TYPES)
 def test_overlapping_components_cost_no_trial(covariance_type, monkeypatch):
     monkeypatch.undo()
-    X, *mixture = scattered(300, 32, 256, covariance_type, spread=1.0)
+    n = 32 * 256
+    X, *mixture = scattered(n, 32, 256, covariance_type, spread=1.0)
     parameters, source = parameters_of(*mixture, covariance_type), ArraySource(X)
     source.accumulate(parameters)
-    assert source._cells.resting() and not leads(parameters, 300, source._cells)
+    assert source._cells.resting() and not leads(parameters, n, source._cells)
 
 
 @exhaustive

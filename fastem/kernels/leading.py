@@ -27,6 +27,7 @@ from .vectors import any_not_less, fma, fnma, lanes, load, select_greater, splat
 
 _FEWEST_COMPONENTS = 256  # components; with fewer, passes are left as they were
 _FEWEST_FEATURES = 32  # features; with fewer, little of a sum is left after the first ones
+_FEWEST_POINTS = 32  # points for each component; with fewer, a block's points come from too many cells
 FIRST = 16  # features that all components are compared in, and that are added before the next comparison, at least
 GROWTH = 0.5  # features added before the next comparison, as a share of those added so far
 _NEIGHBOURS = 8  # components, at most, that aren't brought in an order by the bisections of `_near_one_another`
@@ -50,10 +51,11 @@ class Leading(NamedTuple):
     ranks: np.ndarray  # (K,) int64, positions of the components in an order with near ones side by side
 
 
-def is_worth_trying(parameters):
-    """Whether log-densities are sums over enough features, of enough components."""
+def is_worth_trying(parameters, n_samples):
+    """Whether log-densities are sums over enough features, of enough components, at enough points."""
     n_components, n_features = parameters.bias.shape
     enough = n_components >= _FEWEST_COMPONENTS and n_features >= _FEWEST_FEATURES
+    enough = enough and n_samples >= _FEWEST_POINTS * n_components
     return enough and getattr(parameters, "adds_features", False)
 
 

@@ -330,7 +330,8 @@ class Pass:
         n_components, n_features = centres.shape
         self._parameters, self._centres, self._n_samples = parameters, centres, n_samples
         margin = _NEGLIGIBLE + np.log(n_components)
-        self._may_lead = leading.is_worth_trying(parameters) and cells is not None and cells.labels.size > 0
+        has_room = cells is not None and cells.labels.size > 0
+        self._may_lead = has_room and leading.is_worth_trying(parameters, n_samples)
         possible = (self._may_lead or is_worth_trying(parameters)) and n_components <= MOST_COMPONENTS
         possible = possible and moments and not constrained
         self.prunes = possible and not (cells is not None and cells.resting())
