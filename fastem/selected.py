@@ -47,7 +47,8 @@ class Selection:
           Notes of `select`);
         - 'collapsed': the density of some components says nothing about the data, as reg_covar or too few points
           determine their covariance;
-        - 'stopped': the sample shows that this combination cannot win; the numbers are estimates from the sample;
+        - 'stopped': the sample shows that this combination cannot win; the numbers are estimates from the sample,
+          rough ones (too high a BIC) for families with a constraint that are far from the best;
         - another text: the reason why there is no mixture (all numbers are NaN) or no held-out score (that is NaN).
     criterion : str
     best_index_ : int
@@ -162,7 +163,8 @@ class SelectionProgress:
     Attributes
     ----------
     stage : {'all points', 'sample', 'left-out points'}
-        What the combinations of this stage are fitted to; 'left-out points' is the cross-validation of 'held_out'.
+        What the combinations of this stage are fitted to; 'left-out points' is the cross-validation of 'held_out'. The
+        stage 'sample' comes twice if some combinations are fitted shortly first.
     n_done, n_all : int
         Number of fits in this stage, those done and all.
     n_components, covariance_type : int, str

@@ -1,8 +1,9 @@
 """`select`: a mixture for each number of components and covariance type, and the best one by a criterion.
 
 All combinations are first fitted to one sample, each in two ways: by a search, and from the mixture with fewer
-components, every component of which is split before the surplus is merged. Combinations that the sample shows cannot
-win are dropped; the others are then fitted to all the points, starting from the sample's mixtures.
+components, every component of which is split before the surplus is merged. Families with a constraint are first fitted
+shortly, from the mixture without it; most are so far from the best that they need no search. Combinations that the
+sample shows cannot win are dropped; the others are then fitted to all the points, starting from the sample's mixtures.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from .fitting import em
 from .fitting.cross_validation import CrossValidation, one_step_score
 from .fitting.degeneracy import degeneracy
 from .fitting.ladder import Ladder
+from .fitting.screening import Screening
 from .kernels.threads import thread_limits
 from .model.families import FAMILIES, FOURTEEN, STANDARD
 from .selected import Selection, SelectionProgress, Watch
@@ -59,6 +61,8 @@ _DOUBT = 1.0
 
 # Number of standard errors by which a combination must be worse than the best one, on the sample, to be dropped.
 _ERRORS = 5.0
+# The same after a short fit, and nats per point by which it must be worse at least: a search may find a better optimum.
+_ERRORS_OF_SHORT, _GAIN_OF_SEARCH = 10.0, 0.05
 
 
 def select(
@@ -244,15 +248,12 @@ class _Selector:
 
     def selection(self):
         """The Selection."""
-        self._begin("all points" if self._is_whole else "sample", self._candidates)
-        for candidate in self._candidates:
-            with candidate.attempt():
-                candidate.result = self._ladder.fit(candidate.model)
-                self._finish(candidate) if self._is_whole else self._estimate(candidate)
-            self._tell(candidate)
-        fitted = self._fitted()
+        if self._is_whole:
+            self._fit_all("all points", self._candidates, self._finish)
+        else:
+            self._fit_sample()
+        self._fitted()  # or an error
         if not self._is_whole:
-            self._stop_hopeless(fitted)
             self._finish_all("ok")
         if not any(each.status == "ok" for each in self._candidates):
             self._finish_all("stopped")
@@ -261,6 +262,43 @@ class _Selector:
         else:
             self._set_spurious_aside()
         return self._chosen(*self._ranked())
+
+    def _fit_all(self, stage, candidates, conclude):
+        """Fit these candidates to the points of the ladder, each in two ways; `conclude` then fills its row.
+
+        A stopped candidate is only what the next one grows from.
+        """
+        self._begin(stage, [each for each in candidates if each.status != "stopped"])
+        for candidate in candidates:
+            if candidate.status == "stopped":
+                self._ladder.stand_on(candidate.model, candidate.result)
+                continue
+            with candidate.attempt():
+                candidate.result = self._ladder.fit(candidate.model)
+                conclude(candidate)
+            self._tell(candidate)
+
+    def _fit_sample(self):
+        """Fit all candidates to the sample, only shortly if that shows that they are far from the best."""
+        screening = Screening(self._sample, [each.model for each in self._candidates])
+        short = [each for each in self._candidates if screening.may_be_short(each.model)]
+        ordered = [each for each in self._candidates if each not in short] + short
+        self._begin("sample", ordered)
+        for candidate in ordered:
+            with candidate.attempt():
+                fit = screening.fit if candidate in short else self._ladder.fit
+                candidate.result = fit(candidate.model)
+                if candidate.result is not None:
+                    if not self._degenerate(candidate, *self._sample):
+                        screening.keep(candidate.model, candidate.result)
+                    self._estimate(candidate)
+            self._tell(candidate)
+        if short:
+            self._stop_hopeless(short, _ERRORS_OF_SHORT, _GAIN_OF_SEARCH)
+            self._fit_all("sample", short, self._estimate)
+        self._stop_hopeless(self._candidates, _ERRORS)
+        for candidate in self._candidates:
+            candidate.log_densities = None
 
     def _chosen(self, results, best):
         """The Selection; warns about the best mixture as `fit` does."""
@@ -298,22 +336,23 @@ class _Selector:
         mean = candidate.log_densities.mean() - excess
         self._fill(candidate, mean * self._weight, self._icl_gap(candidate, source) * self._weight)
 
-    def _stop_hopeless(self, fitted):
-        """Mark candidates that are worse than the best, on the sample, by more than `_ERRORS` standard errors."""
+    def _stop_hopeless(self, candidates, n_errors, least=0.0):
+        """Stop candidates that are worse than the best of all, on the sample.
+
+        By more than this many standard errors, and by more than `least`, in nats per unit of weight.
+        """
         source, _ = self._sample
         share = self._weight / source.n_samples
-        densities = {id(each): each.log_densities for each in fitted}
+        fitted = [each for each in self._candidates if each.result is not None]
         sound = [each for each in fitted if not self._degenerate(each, *self._sample)]
-        best = min(sound or fitted, key=self._cost)
-        for each in fitted:
-            differences = densities[id(best)] - densities[id(each)]
+        best = min(sound or fitted, key=self._cost, default=None)
+        for each in (each for each in candidates if each.result is not None):
+            differences = best.log_densities - each.log_densities
             error = share * (
                 math.sqrt(source.n_samples) * differences.std() + math.sqrt(0.5 * (each.n_free() + best.n_free()))
             )
-            if self._cost(each) - self._cost(best) > 2 * _ERRORS * error:
+            if self._cost(each) - self._cost(best) > 2 * max(n_errors * error, least * self._weight):
                 each.status = "stopped"
-        for each in fitted:
-            each.log_densities = None
 
     def _log_densities(self, candidate):
         source, _ = self._sample

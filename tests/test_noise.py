@@ -254,6 +254,7 @@ def test_missing_values_against_the_textbook():
 @pytest.mark.filterwarnings("ignore::fastem.DegenerateFitWarning")
 @grid("name", ["faithful", "iris", "wine", "scaled"], quick=["faithful"])
 def test_volume_is_mclusts(name):
+    """`hypvol` of mclust 6.1.3, R/mclust.R: the smaller of the two boxes, by the ranges of columns and of scores."""
     X, n_components = data_sets.load(name)
     for points in (X, X[:, :1], X.astype(np.float32)):
         model = quietly(
@@ -647,6 +648,24 @@ def test_imputed_values():
     draws = model.impute(np.repeat(rows[3:], 4000, axis=0), n_draws=1, random_state=0)[0]
     assert abs(draws[:, 2].mean() - filled[3, 2]) < 5 * deviations[3, 2] / np.sqrt(4000)
     assert abs(draws[:, 2].std() / deviations[3, 2] - 1) < 0.05
+
+
+@pytest.mark.parametrize("unit", [1e-4, 1e3])
+def test_a_volume_beyond_floating_point(unit, tmp_path):
+    """With hundreds of features the volume is infinity or 0, its logarithm is not."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(90, 150)) + 4.0 * np.repeat([0, 1, 0], 30)[:, None]
+    X[60:] = rng.uniform(-9, 13, size=(30, 150))
+    fits = {"covariance_type": "diag", "noise": True, "reg_covar": 1e-6 * unit**2}
+    model = GaussianMixture(2, random_state=0, n_threads=1, **fits).fit(X * unit)
+    assert model.noise_volume_ == (np.inf if unit > 1 else 0)
+    assert_array_equal(model.predict(X * unit) == -1, np.arange(90) >= 60)
+    assert_allclose(model.noise_weight_, 1 / 3, rtol=1e-6)
+    model.save(tmp_path / "model.npz")
+    assert fastem.load(tmp_path / "model.npz").noise_volume_ == model.noise_volume_
+    rest = model.marginal(np.arange(149))
+    assert rest.noise_volume_ == model.noise_volume_
+    assert_array_equal(rest.predict(X[:, :149] * unit) == -1, np.arange(90) >= 60)
 
 
 def test_from_parameters():
