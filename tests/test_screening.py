@@ -18,8 +18,8 @@ WIDE = "VII", "VVI", "EEE", "VVV"
 
 @pytest.fixture(autouse=True)
 def sample_of_a_thousand(monkeypatch):
-    monkeypatch.setattr("fastem.selection._POINTS", 1000)
-    monkeypatch.setattr("fastem.selection._POINTS_A_COMPONENT", 100)
+    monkeypatch.setattr("fastem.selection.selector._POINTS", 1000)
+    monkeypatch.setattr("fastem.selection.selector._POINTS_A_COMPONENT", 100)
 
 
 def points_of(code, n, n_features, n_components, seed):

@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from . import tables
+from .. import tables
 
 if TYPE_CHECKING:
     from typing import Any
 
-    from .estimators.gaussian_mixture import GaussianMixture
+    from ..estimators.gaussian_mixture import GaussianMixture
 
 TITLES = {"bic": "BIC", "aic": "AIC", "icl": "ICL", "held_out": "held out"}
+CRITERIA = tuple(TITLES)
 
 _ROWS = 20  # of a printed table, at most
 _LONGEST = 40  # characters of a status in a table, at most
@@ -107,7 +108,7 @@ class Selection:
         >>> selection.plot().figure_.savefig("selection.png")
         """
         # Pictures know selections; a selection finds them by name, when asked.
-        plotting = importlib.import_module(".plotting", __package__)
+        plotting = importlib.import_module("fastem.plotting")
         return plotting.SelectionDisplay.from_results(self, ax=ax)
 
     def __str__(self):
