@@ -1,7 +1,7 @@
 """Truncated EM with hundreds to thousands of components, beside the exact pass, EM and scikit-learn.
 
     python asv_benchmarks/thousands.py                                     # some minutes: 200,000 points, diag
-    python asv_benchmarks/thousands.py --points 1000000 --types diag full  # the guide's table: an hour and a half
+    python asv_benchmarks/thousands.py --points 1000000 --types diag full  # the guide's table: a quarter of an hour
     python asv_benchmarks/thousands.py --components 256 --em               # EM from the same start, too
     python asv_benchmarks/thousands.py --components 256 --sklearn
 
