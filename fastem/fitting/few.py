@@ -34,7 +34,7 @@ from .degeneracy import n_degenerate
 from .em import VISIBLE, EMResult, Unfinished, run
 from .initialization import n_seeds_in_excess
 from .progress import SILENT
-from .report import ALL
+from .report import ALL, Stage
 
 # Work of a pass, in flops of a matrix product that takes as long, up to which points are few.
 _FEW = 2e7
@@ -86,6 +86,17 @@ def _work(source, family, n_components):
     return source.n_samples * n_components * kind.work(source.n_features)
 
 
+def held(source):
+    """The points in memory, as the same array whatever holds them, so that all sources give the same bits."""
+    is_held = isinstance(source, ArraySource) and source.dtype == source.precision and not source.is_mapped
+    return source if is_held else in_memory(source)
+
+
+def iterations_of_call(source, family, n_components, n_runs=1):
+    """Iterations that a call may make: Ctrl-C waits for its end."""
+    return max(1, int(_WORK_OF_CALL / (_work(source, family, n_components) * n_runs)))
+
+
 class _Fit:
     """What all runs of a fit share.
 
@@ -101,9 +112,7 @@ class _Fit:
     """
 
     def __init__(self, source, family, settings, annotations, is_patient):
-        # All sources are held in memory as the same array, so they give the same bits.
-        is_held = isinstance(source, ArraySource) and source.dtype == source.precision and not source.is_mapped
-        self.source = source if is_held else in_memory(source)
+        self.source = held(source)
         self.family, self.settings, self.annotations, self.is_patient = family, settings, annotations, is_patient
         self.points = FewPoints(self.source.X, annotations.weights)
         self.most_iterations = min(math.ceil(settings.max_iter * (_SHARE if is_patient else 1)), _MOST_ITERATIONS)
@@ -144,8 +153,7 @@ class _Runs:
     def go_on(self, n_iter=_MOST_ITERATIONS):
         """Make further iterations of every run that hasn't ended, up to `n_iter` in all; in calls that are short."""
         n_iter = min(n_iter, self.most_iterations)
-        work = _work(self._fit.source, self._fit.family, self._n_components) * len(self._status)
-        step = max(1, int(_WORK_OF_CALL / work))
+        step = iterations_of_call(self._fit.source, self._fit.family, self._n_components, len(self._status))
         for n in range(min(step, n_iter), n_iter + step, step):
             self._compiled.go_on(min(n, n_iter))
         return self
@@ -332,6 +340,21 @@ def search(source, family, settings, random_state, annotations):
             break
         runs, best, bound, degenerate = others, other, its_bound, its_degenerate
     return runs, best, n_iter - runs.n_iter_of(best)
+
+
+def found(source, family, settings, random_state, annotations, report):
+    """The mixture of the search's best run as far as it is compiled; None if it needs steps that are not."""
+    begin = perf_counter()
+    if not apply(source, family, settings, annotations):
+        return None
+    result = search(source, family, settings, random_state, annotations)
+    if result is None:
+        return None
+    runs, best, n_others = result
+    bound = float(runs.lower_bounds[best])
+    counts = source.n_samples, settings.n_components, n_others + runs.n_iter_of(best), 0, 0
+    report.stages.append(Stage("search", *counts, perf_counter() - begin, bound))
+    return runs.mixture(best)
 
 
 def _merged(fit, mixture, random_state, with_seeds):
