@@ -421,12 +421,12 @@ class _Selector:
 
     def _ranked(self):
         """(table of all candidates, row of the best)."""
-        rows, has_factors = [], any(getattr(each.model, "n_factors", None) for each in self._candidates)
+        rows, has_factors = [], any(each.model.n_factors for each in self._candidates)
         for each in self._candidates:
             model, result = each.model, each.result
             row = {"n_components": model.n_components, "covariance_type": model.covariance_type}
             if has_factors:
-                row["n_factors"] = getattr(model, "n_factors", None) or 0
+                row["n_factors"] = model.n_factors or 0
             row |= each.row
             if self._criterion != "held_out":
                 del row["held_out"], row["held_out_error"]

@@ -1071,7 +1071,7 @@ def test_unneeded_components_of_weighted_points_are_emptied(covariance_type):
     assert_allclose(model.mean_precision_.sum() - 9, weights.sum())
 
 
-@pytest.mark.parametrize("n_samples, n_features, n_groups", [(40, 1, 2), (60, 2, 2), (80, 2, 3)])
+@grid("n_samples, n_features, n_groups", [(40, 1, 2), (60, 2, 2), (80, 2, 3)], quick=slice(1))
 def test_groups_of_few_points_are_kept(n_samples, n_features, n_groups, monkeypatch):
     """The evidence prefers fewer; left-out points don't."""
     overlap = {1: 0.03, 2: 0.02}[n_features]
@@ -1111,7 +1111,7 @@ def merged_shares(responsibilities, i, j):
     return shares
 
 
-@each_prior_type
+@prior_types
 @each_type
 def test_what_a_merger_gains_against_bishops_formulas(covariance_type, prior_type):
     X, shares, priors, family, statistics = given_responsibilities(covariance_type, prior_type)
@@ -1243,7 +1243,7 @@ def dependent(name):
 
 @pytest.mark.filterwarnings("ignore::fastem.DegenerateFitWarning")
 @pytest.mark.parametrize("name", ["two values", "indicators", "copied", "constant", "one value"])
-@each_prior_type
+@prior_types
 @each_type
 def test_dependent_features_make_a_fit_or_a_sentence(covariance_type, prior_type, name):
     X = dependent(name)

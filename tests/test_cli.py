@@ -328,6 +328,7 @@ def test_a_prior(run):
     assert result["log_likelihood_per_sample"] == pytest.approx(expected.best_estimator_.score(load_faithful().data))
 
 
+@exhaustive
 def test_pictures_count_the_weights(run, monkeypatch):
     seen = []
     for name in ("MixtureDisplay", "ResponsibilityDisplay", "MahalanobisDisplay"):

@@ -18,6 +18,7 @@ import fastem
 from fastem.cli.live import Live, _Listener
 from fastem.kernels.compiler import jit
 
+from .fits import fitted, points
 from .grids import exhaustive
 
 PACKAGE = Path(fastem.__file__).parent
@@ -243,6 +244,23 @@ print(len(caught), "by address" in str(caught[0].message), usual.lower_bounds_ =
 @exhaustive
 def test_another_numba_that_passes_arguments_otherwise_is_one_warning():
     assert run_python(WITHOUT_ADDRESSES, PACKAGE.parent) == ["1", "True", "True"]
+
+
+def test_other_ways_to_write_the_same_compile_nothing_more():
+    X, groups = points(400)
+    shares = 0.1 + np.eye(3)[groups]
+    lacking = np.where(np.random.default_rng(0).random(X.shape) < 0.1, np.nan, X)
+
+    def fits(zero, shares, n_components):
+        fitted(X, algorithm="em", max_iter=5, tol=zero, reg_covar=zero)
+        fitted(X, labels=shares, algorithm="em", max_iter=2)
+        # One covariance matrix, made by broadcasting it or not.
+        fitted(lacking, n_components, covariance_type="tied", missing="em", algorithm="em", max_iter=2)
+
+    fits(0.0, shares, 2)
+    before = set(jit._addresses.values())
+    fits(0, np.asfortranarray(shares), 1)
+    assert set(jit._addresses.values()) == before
 
 
 def test_long_compilation_is_logged_once(monkeypatch, caplog):

@@ -16,8 +16,9 @@ from fastem.model.parameters import Parameters
 
 from . import naive
 from .fits import quietly
+from .grids import grid
 
-each_type = pytest.mark.parametrize("covariance_type", STANDARD)
+each_type = grid("covariance_type", STANDARD, quick=["full", "diag"])
 
 
 def points(n=300, n_features=4, seed=0):

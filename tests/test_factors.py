@@ -26,7 +26,7 @@ from fastem.sources import ArraySource
 
 from . import naive
 from .fits import assert_same_bits, quietly
-from .grids import grid
+from .grids import exhaustive, grid
 
 
 def mixture_of(n_components, n_features, n_factors, seed=0, noise=1.0, distance=2.0):
@@ -244,6 +244,7 @@ def test_weights_are_repeated_points():
     assert_allclose(weighted.covariances_, repeated.covariances_, atol=1e-9)
 
 
+@exhaustive
 def test_float32_points():
     fitted = model().fit(X.astype(np.float32))
     for name in ("means_", "loadings_", "noise_variances_", "covariances_", "precisions_cholesky_"):

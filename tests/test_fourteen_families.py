@@ -355,11 +355,11 @@ def test_a_common_volume_hides_no_flat_component(code):
 
 
 @pytest.mark.filterwarnings("ignore::fastem.DegenerateFitWarning")
-@pytest.mark.parametrize(("kind", "collapsed"), [
+@grid(("kind", "collapsed"), [
     ("one plane", {"EVI", "VVI", "EVE", "VVE", "EVV", "VVV"}),
     ("two planes", {"EVI", "VVI", "EVE", "VVE", "EEV", "VEV", "EVV", "VVV"}),
     ("parallel planes", set(FOURTEEN) - {"EII", "VII"}),
-])  # fmt: skip
+], quick=slice(1))  # fmt: skip
 def test_select_sees_which_families_collapse(kind, collapsed):
     """Those whose shapes or axes can follow the points into planes; no best mixture is one of them."""
     rng = np.random.default_rng(0)

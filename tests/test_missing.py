@@ -22,9 +22,9 @@ from fastem.model.families import FAMILIES, FOURTEEN, STANDARD
 
 from . import naive
 from .fits import quietly
-from .grids import exhaustive
+from .grids import exhaustive, grid
 
-each_type = pytest.mark.parametrize("covariance_type", STANDARD)
+each_type = grid("covariance_type", STANDARD, quick=["full", "diag"])
 
 
 def points(n=200, n_features=4, share=0.3, seed=0):
@@ -73,7 +73,7 @@ KNOWN = {
 
 
 @each_type
-@pytest.mark.parametrize("known", KNOWN)
+@grid("known", KNOWN, quick=["points alone", "labels"])
 def test_every_iteration_is_that_of_naive_em(covariance_type, known):
     X, groups = points()
     rng = np.random.default_rng(2)
@@ -133,6 +133,7 @@ def test_complete_points_give_the_same_bits_as_without_the_option(covariance_typ
     assert with_option.lower_bounds_ == without.lower_bounds_
 
 
+@exhaustive
 @pytest.mark.filterwarnings("ignore::fastem.DegenerateFitWarning")
 @settings(derandomize=True, deadline=None, max_examples=30)
 @given(seed=st.integers(0, 10**6), share=st.floats(0.0, 0.8), n_features=st.integers(1, 6), accelerated=st.booleans())
@@ -160,7 +161,7 @@ def test_one_gaussian_and_a_monotone_pattern_have_a_closed_form():
     np.testing.assert_allclose(model.covariances_[0], expected, rtol=1e-6)
 
 
-@pytest.mark.parametrize("covariance_type", sorted(set(FOURTEEN) - {"VVV", "EEE", "VVI", "VII"}))
+@grid("covariance_type", sorted(set(FOURTEEN) - {"VVV", "EEE", "VVI", "VII"}), quick=slice(None, None, 3))
 def test_constrained_families_stay_in_themselves(covariance_type):
     X = load_iris().data.copy()
     X[np.random.default_rng(0).random(X.shape) < 0.2] = np.nan
@@ -221,7 +222,7 @@ def test_the_origin_does_not_matter():
     np.testing.assert_allclose(far.lower_bounds_, near.lower_bounds_, rtol=1e-6)
 
 
-@each_type
+@grid("covariance_type", STANDARD, quick=["full"])
 def test_components_far_apart(covariance_type):
     X = np.array([[0.0, 0.0], [1e8, 1e8], [1e8, np.nan], [np.nan, 0.0]])
     covariances = np.tile(np.eye(2), (2, 1, 1))
@@ -292,6 +293,7 @@ def test_a_prior_and_stochastic_assignment():
     assert np.isfinite(fitted(X, assignment="stochastic", max_iter=20).lower_bound_)
 
 
+@exhaustive
 def test_select_and_cross_validation():
     X = load_penguins().data.copy()
     X[np.random.default_rng(0).random(X.shape) < 0.1] = np.nan
@@ -367,6 +369,7 @@ def test_a_feature_without_value_in_rows_that_count():
         GaussianMixture(3, missing="em").fit(X, sample_weight=weights)
 
 
+@exhaustive
 def test_rows_one_by_one():
     X, _ = points(60)
     model = GaussianMixture(2, missing="em", random_state=0)

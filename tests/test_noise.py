@@ -252,7 +252,7 @@ def test_missing_values_against_the_textbook():
 
 
 @pytest.mark.filterwarnings("ignore::fastem.DegenerateFitWarning")
-@pytest.mark.parametrize("name", ["faithful", "iris", "wine", "scaled"])
+@grid("name", ["faithful", "iris", "wine", "scaled"], quick=["faithful"])
 def test_volume_is_mclusts(name):
     X, n_components = data_sets.load(name)
     for points in (X, X[:, :1], X.astype(np.float32)):
@@ -414,6 +414,7 @@ def scenes():
     )  # fmt: skip
 
 
+@exhaustive
 @pytest.mark.filterwarnings("ignore::fastem.DegenerateFitWarning")
 @settings(deadline=None, max_examples=25)
 @given(X=scenes(), code=st.sampled_from(FOURTEEN), algorithm=st.sampled_from(["auto", "em"]), seed=st.integers(0, 9))
@@ -463,7 +464,7 @@ def test_groups_are_found_among_noise(algorithm, share):
     assert abs(model.noise_weight_ - share) < 0.01
 
 
-@pytest.mark.parametrize("init_params", ["k-means++", "random", "random_from_data"])
+@grid("init_params", ["k-means++", "random", "random_from_data"], quick=["random"])
 def test_other_starts(init_params):
     X, _ = noisy()
     model = GaussianMixture(3, noise=True, algorithm="em", init_params=init_params, random_state=0, max_iter=0).fit(X)
@@ -551,7 +552,7 @@ def test_samples_have_noise_in_the_box():
     assert (labels[-len(noise) :] == -1).all()
 
 
-@pytest.mark.parametrize("params", [{}, {"prior": "default"}, {"noise": 500.0}, {"covariance_type": "VVE"}])
+@grid("params", [{}, {"prior": "default"}, {"noise": 500.0}, {"covariance_type": "VVE"}], quick=slice(2))
 def test_saved_and_loaded(params, tmp_path):
     X, _ = noisy()
     model = quietly(GaussianMixture(3, **{"noise": True, "random_state": 0, "max_iter": 3, **params}), X)
@@ -706,7 +707,7 @@ def test_scikit_learns_conventions():
 # -- pictures and the command line ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("n_features", [1, 2, 3])
+@grid("n_features", [1, 2, 3], quick=[1])
 def test_pictures_show_noise_in_grey(n_features, tmp_path):
     plotting = pytest.importorskip("fastem.plotting", reason="matplotlib is optional")
     X, _ = noisy(200, n_features)

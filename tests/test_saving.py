@@ -712,7 +712,7 @@ def times(factor):
 
 
 @grid("dtype", ["float64", "float32"], quick=["float32"])
-@pytest.mark.parametrize("scale", [1.0, 1e-12, 1e12])
+@grid("scale", [1.0, 1e-12, 1e12], quick=[1e-12])
 @pytest.mark.parametrize("name", ["covariances_", "precisions_"])
 @pytest.mark.parametrize(
     ("covariance_type", "change", "match"),
@@ -788,9 +788,9 @@ def test_a_prior_of_points_with_a_constant_feature_is_one(tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore::fastem.DegenerateFitWarning")
-@pytest.mark.parametrize("scale", [1e-30, 1.0, 1e30])
+@grid("scale", [1e-30, 1.0, 1e30], quick=[1.0])
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("covariance_type", FAMILIES)
+@grid("covariance_type", FAMILIES, quick=slice(None, -1, 4))
 def test_what_a_fit_to_points_of_any_scale_makes_is_loaded(covariance_type, dtype, scale, tmp_path):
     """Features of very different scales, two of them nearly the same: rounding makes float32 matrices indefinite."""
     points = X * np.array([1e-4, 1.0, 1.0, 1e4])

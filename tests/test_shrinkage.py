@@ -12,13 +12,14 @@ from fastem.model.families import FOURTEEN
 
 from . import data_sets, naive
 from .fits import assert_same_bits, mixture, points, quietly
+from .grids import grid
 from .problems import partly_known, three_groups
 
 KINDS = ["oas", "ledoit-wolf", 0.3]
 TYPES = ["full", "tied", "diag"]
 
 each_kind = pytest.mark.parametrize("shrinkage", KINDS)
-each_type = pytest.mark.parametrize("covariance_type", TYPES)
+each_type = grid("covariance_type", TYPES, quick=["full", "diag"])
 
 
 def by_sklearn(shrinkage, X):

@@ -34,6 +34,7 @@ TAKE_SECONDS = {
     "test_bayesian_mixture_fit_predict_n_init_of_bayesian_mixture",
     "test_warm_start_of_gaussian_mixture",
     "test_gaussian_mixture_fit_of_gaussian_mixture",
+    "test_gaussian_mixture_fit_predict_n_init_of_gaussian_mixture",
     "test_bayesian_mixture_fit_predict_of_bayesian_mixture",
     "test_gaussian_mixture_fit_best_params_of_gaussian_mixture",
     "test_invariant_translation_of_bayesian_mixture",

@@ -311,7 +311,7 @@ INDEXES = {  # of pandas, and the columns that they become in a file
 }
 
 
-@pytest.mark.parametrize("kind", INDEXES)
+@grid("kind", INDEXES, quick=["every third", "levels"])
 def test_an_index_that_pandas_wrote_is_no_feature_unless_it_is_asked_for(kind, tmp_path):
     pa = arrow()
     X, _ = points()

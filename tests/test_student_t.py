@@ -127,7 +127,7 @@ def test_infinite_degrees_of_freedom_are_a_gaussian_mixture():
     assert_array_equal(one.degrees_of_freedom_, np.inf)
 
 
-@each_type
+@grid("covariance_type", COVARIANCE_TYPES, quick=["full"])
 def test_components_far_apart_are_seen_from_their_own_means(covariance_type):
     model, X = known(covariance_type=covariance_type, degrees=(3.0, 3.0))
     shift = np.array([[0.0], [1e9]]) * np.ones(3)
@@ -325,6 +325,7 @@ def test_check_estimator(algorithm):
                 raise
 
 
+@exhaustive
 def test_float32_gives_float32():
     X, _ = scattered(2000)
     double = quietly(student(max_iter=30), X)
@@ -376,7 +377,7 @@ def test_labels_of_all_points_give_each_group_its_own_fit():
     assert_allclose(model.weights_, np.bincount(groups) / len(X))
 
 
-@pytest.mark.parametrize("init_params", ["k-means++", "random", "random_from_data"])
+@grid("init_params", ["k-means++", "random", "random_from_data"], quick=["random"])
 @each_algorithm
 def test_other_starts(init_params, algorithm):
     X, _ = scattered(800, distance=8.0)
@@ -534,6 +535,7 @@ def test_what_it_does_not_do_is_said_in_one_sentence():
 # -- pictures, the command line ----------------------------------------------------------------------------------------
 
 
+@exhaustive
 def test_ellipses_hold_what_they_state():
     pytest.importorskip("matplotlib")
     model, X = known(2, degrees=(2.0, 5.0))

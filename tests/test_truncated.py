@@ -18,7 +18,7 @@ from fastem.sources.annotations import HARD
 from . import naive
 from .data_sets import COVARIANCE_TYPES
 from .fits import assert_same_bits, quietly
-from .grids import grid
+from .grids import exhaustive, grid
 
 pytestmark = pytest.mark.filterwarnings("ignore::fastem.DegenerateFitWarning")
 
@@ -237,6 +237,7 @@ def test_threads_and_sources_give_the_same_bits(covariance_type, few_candidates,
         assert_same_bits(model, quietly(GaussianMixture(24, n_threads=n_threads, **params), other))
 
 
+@exhaustive
 def test_single_precision(few_candidates):
     X, _ = overlapping()
     params = {"covariance_type": "full", "algorithm": "truncated", "random_state": 0, "max_iter": 10, "tol": 0.0}

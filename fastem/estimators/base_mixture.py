@@ -45,6 +45,9 @@ class BaseMixture(
     _covariances = "covariances_"
     """Name of the attribute that families know as `covariances_`."""
 
+    n_factors: int | None = None
+    """Parameter of a mixture that takes factor analyzers."""
+
     _tails = None
     """Degrees of freedom of t distributions, (K,); None for Gaussians."""
 
@@ -314,7 +317,7 @@ class BaseMixture(
 
     def _covariance_family(self, n_features=None):
         """The family that the arguments name, without a prior; raises ValueError if it can't be that of n_features."""
-        return FAMILIES[self.covariance_type].of_factors(getattr(self, "n_factors", None), n_features)
+        return FAMILIES[self.covariance_type].of_factors(self.n_factors, n_features)
 
     @classmethod
     @functools.cache

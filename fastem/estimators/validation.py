@@ -150,7 +150,7 @@ def _check_shares(shares, n_samples, n_columns, weights):
                 "each row should have one above 0, "
                 f"but row {start + int(bad.argmax())} is {shares[start + int(bad.argmax())]}"
             )
-    return shares
+    return np.ascontiguousarray(shares)  # for other layouts passes would be compiled once more
 
 
 def _floats(values, name):

@@ -107,7 +107,7 @@ def unpacked(header, arrays, classes):
 
 def with_attributes(model, attributes, arrays):
     """Set encoded fitted attributes on a model with valid arguments; ValueError says what is wrong."""
-    family = FAMILIES[model.covariance_type].of_factors(getattr(model, "n_factors", None))
+    family = FAMILIES[model.covariance_type].of_factors(model.n_factors)
     context = decoding.Context(arrays, family)
     means = decoding.means(attributes.get("means_"), "attributes.means_", context)
     context = context._replace(n_components=means.shape[0], n_features=means.shape[1])

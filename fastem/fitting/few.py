@@ -148,7 +148,9 @@ class _Runs:
         self._n_components, self.most_iterations = n_components, most_iterations
         kind, averaged = fit.family.compiled_m_step
         n_kmeans = _KMEANS if fit.is_patient else _KMEANS_TEXTBOOK
-        rules = Rules(settings.tol, fit.is_patient, VISIBLE, settings.reg_covar, averaged, n_kmeans)
+        # Floats, even if the user wrote 0: for integers all would be compiled once more.
+        tol, reg_covar = float(settings.tol), float(settings.reg_covar)
+        rules = Rules(tol, fit.is_patient, VISIBLE, reg_covar, averaged, n_kmeans)
         kind = getattr(kernels, kind)
         given = starts if isinstance(starts, Starts) else [start.kernel_inputs() for start in starts]
         room = max(most_iterations, fit.most_of_reopened)

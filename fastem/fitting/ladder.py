@@ -51,7 +51,7 @@ class Ladder:
             raise
         except ValueError as error:
             failure = error
-        kind = model.covariance_type, getattr(model, "n_factors", None)
+        kind = model.covariance_type, model.n_factors
         if self._below is not None and self._below[0] == kind and _is_free(settings):
             with em.collapse_ignored():
                 grown = self._grown(family, settings)

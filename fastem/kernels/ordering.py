@@ -11,7 +11,7 @@ import numpy as np
 
 from .compiler.jit import kernel
 from .points import load_block, number_rows, whole_groups
-from .tiles import AHEAD
+from .transposing import AHEAD
 
 MOST_COMPONENTS = 2**15  # components that fit in the 16-bit labels of `NearestComponents`
 MOST_FEATURES_IN_TREE = 4  # features for the tree: with more, its planes cut through every component

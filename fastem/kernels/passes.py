@@ -44,7 +44,7 @@ from .ordering import (
 from .points import load_block, number_rows, points, scratch, whole_groups
 from .pruning import active_components, expected_share, is_worth_trying, no_pruning, pays, pruning, pruning_scratch
 from .sums import LEAVES, LOG_LIKELIHOOD, LOOKED_AT, N_TOTALS, NOISE, ROW, WEIGHT, Sums, add_leaf, add_up, two_sum
-from .tiles import AHEAD
+from .transposing import AHEAD
 
 # Pruning margins, nats: a component may be skipped if its log-density is lower than the largest by more than this.
 # Statistics (log K is added): all responsibilities skipped at a point sum to less than the rounding of their total.

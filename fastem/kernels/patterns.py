@@ -49,7 +49,7 @@ from .passes import (
 )
 from .points import load_block, points, scratch, whole_groups
 from .sums import LEAVES, LOG_LIKELIHOOD, NOISE, ROW, WEIGHT, add_leaf, two_sum
-from .tiles import AHEAD
+from .transposing import AHEAD
 from .vectors import lanes
 
 # What a pass is for, beside the kinds of sinks in passes.py.

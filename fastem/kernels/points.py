@@ -14,7 +14,7 @@ from numba.core import cgutils
 
 from .compiler.extending import intrinsic
 from .compiler.jit import kernel
-from .tiles import AHEAD, transposing_load
+from .transposing import AHEAD, transposing_load
 from .vectors import GROUP, compiled_apart, lanes
 
 _DTYPES = (np.float64, np.float32, np.uint8, np.int32, np.int64)

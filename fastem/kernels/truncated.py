@@ -29,7 +29,7 @@ from .ordering import BLOCK, take_rows
 from .passes import HARD, NO_LABELS, NO_POINT_ANNOTATIONS, STATISTICS, TOTALS, Pass, Sink
 from .points import load_block, points, scratch, whole_groups
 from .sums import LEAVES, LOG_LIKELIHOOD, LOOKED_AT, WEIGHT, add_leaf, two_sum
-from .tiles import AHEAD
+from .transposing import AHEAD
 
 MOST_CELLS = 2**16
 """Components that 16-bit labels can number."""

@@ -82,6 +82,14 @@ def call_llvm(builder, vector, name, *args):
     return builder.call(cgutils.get_or_insert_function(builder.module, signature, f"llvm.{name}.{suffix}"), args)
 
 
+def prefetch(builder, pointer):
+    """Ask for the cache line that holds an address."""
+    number = ir.IntType(32)
+    signature = ir.FunctionType(ir.VoidType(), [pointer.type, number, number, number])
+    function = cgutils.get_or_insert_function(builder.module, signature, "llvm.prefetch.p0")
+    builder.call(function, [pointer, number(0), number(3), number(1)])  # read, keep in all cache levels, data cache
+
+
 def plus(builder, index, offset):
     return builder.add(index, ir.Constant(index.type, offset))
 

@@ -190,7 +190,8 @@ class Parameters(Saved):
         """(kernel inputs, `kernels.Mixture`) for passes over points with missing features, in float64."""
         family, covariances = self.family, self.covariances.astype(np.float64)
         of_all = family.variances if family.is_axis_aligned else family.matrices
-        matrices = np.ascontiguousarray(of_all(covariances, *self.means.shape))
+        # Writable, too, which a broadcast one isn't: for others the pass would be compiled once more.
+        matrices = np.require(of_all(covariances, *self.means.shape), requirements=["C", "W"])
         noise = np.empty((0, 0)) if self.noise_weight is None else family.noise.by_features
         return self.kernel_inputs(exact=True), kernels.Mixture(self.log_weights.astype(np.float64), matrices, noise)
 

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .array import ArraySource
-from .base import Source, SourceError
+from .base import Source
 from .blocks import BlockSource, as_rows
 from .dask import DaskSource, is_dask
 from .incomplete import IncompleteSource
 from .npy import mapped
 from .numbers import check_numbers
 from .parquet import ParquetSource
+from .rows import SourceError
 
 if TYPE_CHECKING:
     from typing import Any

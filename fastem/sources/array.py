@@ -10,7 +10,8 @@ import numpy as np
 
 from .. import kernels
 from ..kernels import READ_IN_PLACE
-from .base import VALUES, Source, SourceError, nonfinite_error, readable
+from .base import VALUES, Source
+from .rows import SourceError, nonfinite_error, readable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

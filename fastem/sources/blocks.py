@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .. import kernels
-from .base import Source, SourceError, nonfinite_error, readable
+from .base import Source
 from .numbers import check_numbers
+from .rows import SourceError, nonfinite_error, readable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

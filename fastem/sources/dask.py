@@ -19,17 +19,9 @@ import numpy as np
 from .. import kernels
 from ..extras import needed
 from ..kernels.threads import thread_limits
-from .base import (
-    Source,
-    SourceError,
-    aligned,
-    lacks_values,
-    nonfinite_error,
-    nonfinite_rows,
-    readable,
-    unusable_rows,
-)
+from .base import Source, aligned
 from .blocks import as_rows
+from .rows import SourceError, lacks_values, nonfinite_error, nonfinite_rows, readable, unusable_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -9,7 +9,8 @@ import numpy as np
 from .. import kernels
 from .annotations import NO_ANNOTATIONS, SOFT
 from .array import ArraySource
-from .base import VALUES, Source, SourceError
+from .base import VALUES, Source
+from .rows import SourceError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

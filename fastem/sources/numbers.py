@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .base import SourceError
+from .rows import SourceError
 
 if TYPE_CHECKING:
     from typing import Any

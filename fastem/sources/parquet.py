@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..extras import needed
-from .base import VALUES, SourceError
+from .base import VALUES
 from .blocks import BlockSource, as_rows, index_columns, read_ahead
+from .rows import SourceError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -162,7 +162,7 @@ def cross(width, x, i, n_points, centres, k, work, weight, first, j, out, row, *
 
 
 def load_features(address, row_stride, rows, point, feature, like, origin, x, *, width):
-    from ..tiles import AHEAD
+    from ..transposing import AHEAD
 
     for i in range(feature, feature + width):
         here = vector(x, i, point)

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from .base import flat
-from .factors import inner, joined, times_root
+from .loadings import inner, joined, times_root
 
 # Relative difference of two noise variances that are the same but for rounding: both are at the floor.
 _SAME = 1e-13

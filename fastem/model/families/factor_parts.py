@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .factors import inner, joined
+from .loadings import inner, joined
 from .parts import Parts
 
 # Numbers in the loadings of the unions that are computed at a time.

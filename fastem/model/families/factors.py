@@ -14,7 +14,10 @@ from ... import kernels
 from ..parameters import CollapsedComponent, Parameters
 from . import FAMILIES
 from .base import EPS, CovarianceFamily, NotInFamily, log_scale, origin_and_offsets
+from .factor_coordinates import FactorCoordinates
+from .factor_parts import FactorParts
 from .factor_statistics import FactorStatistics, loadings_of_sketch
+from .loadings import inner, joined, times_root
 
 # Size of the loadings, in deviations of the noise, that make projections of the points, but no difference to densities.
 _SKETCH = 2.0**-30
@@ -240,13 +243,9 @@ class Factors(CovarianceFamily):
     # -- steps, merging, splitting ------------------------------------------------------------------------------------
 
     def factor_coordinates(self, reference):
-        from .factor_coordinates import FactorCoordinates
-
         return FactorCoordinates(reference)
 
     def parts(self, parameters):
-        from .factor_parts import FactorParts
-
         return FactorParts(parameters)
 
     def random_offsets(self, parameters, random_state, length):
@@ -349,20 +348,3 @@ class Factors(CovarianceFamily):
             np.ascontiguousarray(posterior).reshape(-1, n_factors),
             stiffness,
         )
-
-
-def joined(loadings, noise):
-    """Loadings (.., D, q) and noise variances (.., D) side by side, (.., D, q + 1)."""
-    return np.concatenate([loadings, np.asarray(noise)[..., None]], axis=-1)
-
-
-def inner(scaled):
-    """I + A'A, (.., q, q)."""
-    return np.eye(scaled.shape[-1]) + np.swapaxes(scaled, -1, -2) @ scaled
-
-
-def times_root(scaled, offsets, sign):
-    """(I + A A')**(sign / 2) times offsets, (.., D); A: (.., D, q)."""
-    axes, lengths, _ = np.linalg.svd(scaled, full_matrices=False)
-    along = (np.swapaxes(axes, -1, -2) @ offsets[..., None])[..., 0]
-    return offsets + (axes @ (np.expm1(0.5 * sign * np.log1p(lengths**2)) * along)[..., None])[..., 0]
