@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 
 def warm_up(
-    covariance_types: Iterable[str] = STANDARD,
-    dtypes: Iterable[DTypeLike] = ("float64", "float32"),
+    covariance_types: str | Iterable[str] = STANDARD,
+    dtypes: DTypeLike | Iterable[DTypeLike] = ("float64", "float32"),
     *,
     missing: bool = False,
     verbose: bool = False,
@@ -35,8 +35,8 @@ def warm_up(
 
     Parameters
     ----------
-    covariance_types : iterable of str, default=('full', 'tied', 'diag', 'spherical')
-    dtypes : iterable of str or dtype, default=("float64", "float32")
+    covariance_types : str or iterable of str, default=('full', 'tied', 'diag', 'spherical')
+    dtypes : str, dtype or iterable of these, default=("float64", "float32")
         Dtypes of the data. The kernels for float64 also serve integers.
     missing : bool, default=False
         Compile the kernels for missing values (`missing='em'`), too.
@@ -49,6 +49,8 @@ def warm_up(
     >>> fastem.warm_up(["full"], ["float64"])
     """
     points = np.random.default_rng(0).normal(size=(64, 2))
+    covariance_types = [covariance_types] if isinstance(covariance_types, str) else covariance_types
+    dtypes = [dtypes] if isinstance(dtypes, str | type | np.dtype) else dtypes
     tasks = list(itertools.product(covariance_types, map(np.dtype, dtypes)))
     begin = time.perf_counter()
     for done, (covariance_type, dtype) in enumerate(tasks):

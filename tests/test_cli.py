@@ -729,6 +729,16 @@ def test_warm_up(run, monkeypatch):
     ]
 
 
+def test_warm_up_takes_one_type_as_well_as_several(monkeypatch):
+    seen = set()
+    monkeypatch.setattr(fastem.GaussianMixture, "fit", lambda m, X: seen.add((m.covariance_type, str(X.dtype))) or m)
+    monkeypatch.setattr(fastem.GaussianMixture, "predict_proba", lambda model, X: None)
+    for types, dtypes in ("full", np.float32), (["full"], ["float32"]), ("full", np.dtype("float32")):
+        seen.clear()
+        fastem.warm_up(types, dtypes)
+        assert seen == {("full", "float32")}
+
+
 # -- select -----------------------------------------------------------------------------------------------------------
 
 
@@ -775,7 +785,7 @@ def test_the_report_of_select(run):
     assert costs == sorted(costs)
     assert any(line.split()[:4] == ["model", "3", "components,", "tied"] for line in lines)
     text = run("select faithful -k 1-4")
-    assert "Only the best 10 of 16 combinations are shown." in text
+    assert "Only the best 10 of 16 combinations are shown; --json prints all." in text
     assert run("select faithful -k 2 --covariance full -q") == ""
 
 
@@ -1140,6 +1150,6 @@ def test_digits_that_may_still_change_are_left_out(change, weight, mean):
 def test_a_fit_that_could_go_on_says_how(run, monkeypatch):
     monkeypatch.setattr(reporting, "n_moving_digits", lambda change: 2)
     _, err = run("fit faithful -k 2")
-    assert "so fewer digits are printed; lower --tol to iterate further" in err
+    assert "so fewer digits are printed; a lower --tol goes on" in err
     out, err = run("fit faithful -k 2 --json")
     assert "--tol" in json.loads(out)["warnings"][-1]

@@ -395,7 +395,7 @@ FAULTS = [
     ("fit good.csv -k 1 --delimiter ''", "Invalid value for '--delimiter': should be one character, …, got ''; …"),
     ("fit good.csv -k 1 --columnz a", "No such option: --columnz…; fastem fit --help says more"),
     ("fit good.csv more.csv -k 1", "Got unexpected extra argument… (more.csv); fastem fit --help says more"),
-    ("fot good.csv", "No such command 'fot'…; fastem --help says more"),
+    ("fot good.csv", "No such command 'fot'…? fastem --help says more"),
     (
         "sample model.npz -n 0",
         "Invalid value for '--number' / '-n': should be 1 or more, got 0; fastem sample --help …",
@@ -567,7 +567,7 @@ def test_a_full_disk(files, small_disk, capsys, monkeypatch):
         assert cli.main(shlex.split(line)) == 2
         out, err = capsys.readouterr()
         assert out == "" and re.fullmatch(
-            rf"(fastem: note: weights.*\n)?fastem: error: disk/{name.replace('…', '.*')}: {re.escape(full)}\n", err
+            rf"(fastem: note: iterations stopped.*\n)?fastem: error: disk/{name.replace('…', '.*')}: {re.escape(full)}\n", err
         ), err
         assert contents(small_disk) == {small_disk / "old.csv": b"old"}
     monkeypatch.setattr(tables, "_IN_MEMORY", 1000)

@@ -260,7 +260,7 @@ DOUBTFUL = {
         "t,a\n" + "".join(f"{i},{i % 7}\n" for i in range(10)),
         ["t", "a"],
         10,
-        ["'t' counts the rows 0, 1, 2, ..., but is used as a feature; --columns can leave it out"],
+        ["'t' counts the rows 0, 1, 2, ..., but is used as a feature; --exclude 1 leaves it out"],
     ),
     "without names": (
         "".join(f"{i} {i % 7}\n" for i in range(1, 11)),

@@ -44,9 +44,10 @@ def test_the_column_is_named(source, values, said):
             getattr(model, method)(X)
 
 
-def test_several_columns_of_text_are_counted():
+def test_several_columns_of_text_are_listed():
     bad = FRAME.assign(id="a", kind="b")[["id", "length", "kind"]]
-    with pytest.raises(SourceError, match=r"column 'id' \(and 1 more\) holds text: 'a'.*.* of numbers are 'length'\."):
+    said = r"columns 'id', 'kind' hold text: 'a' in row 0. Leave them out,.* of numbers are 'length'\."
+    with pytest.raises(SourceError, match=said):
         mixture().fit(bad)
     with pytest.raises(SourceError, match="no column holds numbers"):
         mixture().fit(bad[["id", "kind"]])

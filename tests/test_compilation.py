@@ -277,7 +277,7 @@ def test_long_compilation_is_logged_once(monkeypatch, caplog):
             thread.join(10)
     assert gc.isenabled() == was_enabled
     assert [record.getMessage() for record in caplog.records] == [
-        "compiling kernels for this machine, once; fastem.warm_up() or 'fastem warm-up' does it ahead of time"
+        "compiling kernels, once on this machine; fastem.warm_up() or 'fastem warm-up' does it ahead of time"
     ]
 
 

@@ -7,7 +7,7 @@ import pytest
 from numpy.testing import assert_array_equal
 
 import fastem
-from fastem import DegenerateFitWarning, GaussianMixture
+from fastem import DegenerateFitWarning, GaussianMixture, StudentTMixture
 from fastem.fitting.degeneracy import degeneracy, n_degenerate
 from fastem.model.families import FAMILIES
 from fastem.model.parameters import Parameters
@@ -148,6 +148,20 @@ def test_it_is_said_once_what_why_and_what_to_do(params):
     assert texts[0].startswith(model.fit_report_.notes[0])
     assert model.fit_report_.notes[0] in str(model.fit_report_)
     assert warned(GaussianMixture(2, random_state=0, prior="default", **params), X) == []
+
+
+@pytest.mark.parametrize(
+    ("estimator", "advised"),
+    [
+        (GaussianMixture(2, random_state=0), "set prior='default' or shrinkage='oas', or choose"),
+        (GaussianMixture(2, shrinkage=0.0, random_state=0), "n_components, or choose"),
+        (StudentTMixture(2, random_state=0), "n_components, or choose"),
+    ],
+)
+def test_only_remedies_that_the_model_has_are_advised(estimator, advised):
+    X = np.random.default_rng(0).normal(size=(14, 6))
+    (text,) = warned(estimator, X)
+    assert advised in text
 
 
 def test_rounded_items_and_ties():

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import itertools
 import json
 import re
 import shlex
@@ -14,7 +15,8 @@ import pytest
 
 import fastem
 from fastem import cli
-from fastem.cli import reporting
+from fastem.cli import fitting, reporting
+from fastem.cli.app import app
 
 from .grids import grid
 from .test_cli import on_screen, terminal
@@ -62,7 +64,80 @@ def rows(text):
 def test_a_column_of_text_is_named_and_so_are_those_of_numbers(capsys):
     _, err = run(capsys, "fit table.csv -k 3", 2)
     assert "line 2, column 1 (code): 'P" in err or "line 2, column 2 (day): '2024-01-01' is not a number" in err
-    assert err.rstrip().endswith("--exclude; numeric columns are 3, 4")
+    assert err.rstrip().endswith("leave some out with --exclude day,kind; numeric columns are 3, 4")
+    run(capsys, "fit table.csv -k 3 -q --exclude day,kind")  # the advice works
+
+
+@pytest.mark.parametrize(
+    ("head", "advised"),
+    [
+        ("kind of bird,day", "'kind of bird,day'"),
+        ("a,a", "2,3"),
+        ("first-name,day", "2,day"),
+        ('"a,b",day', "2,day"),
+    ],
+)
+def test_the_columns_advised_are_named_so_that_the_shell_takes_them(capsys, head, advised):
+    Path("text.csv").write_text(f"length,{head},width\n" + "".join(f"{i * i}.5,u{i % 3},v,{i}.2\n" for i in range(9)))
+    _, err = run(capsys, "fit text.csv -k 1", 2)
+    assert f"leave some out with --exclude {advised}; numeric columns are 1, 4" in err
+    run(capsys, f"fit text.csv -k 1 -q --exclude {advised}")
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "is_noted"),
+    [
+        ("customer_id", range(1000, 1000 + 7 * N, 7), True),
+        ("CustomerID", range(1000, 1000 + 7 * N, 7), True),
+        ("id", RNG.permutation(N) + 500, True),
+        ("humidity", range(1000, 1000 + 7 * N, 7), False),
+        ("customer_id", [5] * N, False),  # repeats
+        ("customer_id", np.arange(N) + 0.5, False),  # no whole numbers
+    ],
+)
+def test_numbers_that_identify_the_rows_are_noted(capsys, name, values, is_noted):
+    table = TABLE[FEATURES].copy()
+    table.insert(1, name, list(values))
+    table.to_csv("ids.csv", index=False)
+    _, err = run(capsys, "fit ids.csv -k 1 -q")
+    said = f"'{name}' has another number in each row, but is used as a feature; --exclude 2 leaves it out"
+    assert (said in err) == is_noted
+    assert said not in run(capsys, "fit ids.csv -k 1 -q --exclude 2").err
+
+
+def test_seconds_of_compiling_are_told_apart(capsys, monkeypatch):
+    times = iter([10.0, 12.5])
+    monkeypatch.setattr(fitting, "seconds_of_compiling", lambda: next(times))
+    clock = itertools.count(0, 3)
+    monkeypatch.setattr(fitting.time, "perf_counter", lambda: next(clock))
+    out, _ = run(capsys, "fit table.csv -k 1 --columns 3-4")
+    assert re.search(r"seconds +[\d.]+, of which 2.5 for compiling kernels, once on this machine\n", out)
+    monkeypatch.undo()
+    result = json.loads(run(capsys, "fit faithful -k 1 --json").out)
+    assert 0 <= result["seconds_compiling"] < 0.5  # the kernels are there
+
+
+@pytest.mark.parametrize("command", ["", *(each.name or each.callback.__name__ for each in app.registered_commands)])
+def test_flags_stand_in_the_help_without_a_type(capsys, command):
+    out, _ = run(capsys, f"{command} --help")
+    flags = [line for line in out.splitlines() if re.search(r"--(help|quiet|json|drop-missing|proba|version)\b", line)]
+    assert flags and not any("bool" in line for line in flags)
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("fit table.csv -k 3-5", "should be a whole number, got '3-5'; fastem select tries several"),
+        ("fits table.csv", "fastem: error: No such command 'fits'; did you mean 'fit'? fastem --help says more"),
+        ("fit faithful -k 2 --factors 1", "--factors is for --covariance factors: other covariances have none"),
+        ("select faithful -k 2 --factors 1-2", "--factors is for --covariance factors: other covariances have none"),
+        ("fit faithful -k 2 --save model.pkl", "--save writes a model, but model.pkl is no name of one"),
+        ("fit faithful -k 2 --save model.joblib", "--save writes a model, but model.joblib is no name of one"),
+    ],
+)
+def test_a_slip_of_usage_says_what_to_write_instead(capsys, line, said):
+    assert said in run(capsys, line, 2).err
+    assert not list(Path().glob("model.*"))
 
 
 @pytest.mark.parametrize("excluded", ["code,day,kind", "1,2,5", "1-2,kind"])

@@ -353,6 +353,7 @@ def test_from_parameters_says_what_is_wrong():
         ("means", [0.0, 1], "n_components, n_features"),
         ("covariances", np.eye(2), "full covariances"),
         ("covariances", singular, "component 1"),
+        ("covariance_type", "VVX", "'covariance_type' parameter of GaussianMixture must be"),
     ):
         with pytest.raises(ValueError, match=message):
             GaussianMixture.from_parameters(**{**good, name: value})

@@ -649,6 +649,24 @@ def test_imputed_values():
     assert abs(draws[:, 2].std() / deviations[3, 2] - 1) < 0.05
 
 
+@pytest.mark.parametrize("unit", [1e-4, 1e3])
+def test_a_volume_beyond_floating_point(unit, tmp_path):
+    """With hundreds of features the volume is infinity or 0, its logarithm is not."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(90, 150)) + 4.0 * np.repeat([0, 1, 0], 30)[:, None]
+    X[60:] = rng.uniform(-9, 13, size=(30, 150))
+    fits = {"covariance_type": "diag", "noise": True, "reg_covar": 1e-6 * unit**2}
+    model = GaussianMixture(2, random_state=0, n_threads=1, **fits).fit(X * unit)
+    assert model.noise_volume_ == (np.inf if unit > 1 else 0)
+    assert_array_equal(model.predict(X * unit) == -1, np.arange(90) >= 60)
+    assert_allclose(model.noise_weight_, 1 / 3, rtol=1e-6)
+    model.save(tmp_path / "model.npz")
+    assert fastem.load(tmp_path / "model.npz").noise_volume_ == model.noise_volume_
+    rest = model.marginal(np.arange(149))
+    assert rest.noise_volume_ == model.noise_volume_
+    assert_array_equal(rest.predict(X[:, :149] * unit) == -1, np.arange(90) >= 60)
+
+
 def test_from_parameters():
     means, covariances = np.array([[0.0, 0], [4, 4]]), np.array([np.eye(2), 2 * np.eye(2)])
     model = GaussianMixture.from_parameters([0.5, 0.3], means, covariances, noise=50.0)

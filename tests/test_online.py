@@ -780,3 +780,44 @@ def test_labels_and_shares_come_together_among_the_first_batches():
     for i, rows in enumerate(uneven(240)):  # and batches of which nothing is known
         quietly_taken_in(some, X[rows], **({"labels": known[rows]} if i % 2 else {}))
     assert np.mean(some.predict(X) == labels) > 0.97
+
+
+# -- arguments that change between batches ----------------------------------------------------------------------------
+
+CHANGES = [
+    ({}, {"shrinkage": 0.5}, "shrinkage_", 0.5),
+    ({"shrinkage": 0.9}, {"shrinkage": 0.1}, "shrinkage_", 0.1),
+    ({"noise": 500.0}, {"noise": 9000.0}, "noise_volume_", 9000.0),
+    ({"prior": "default"}, {"prior": {"shrinkage": 2.0}}, "prior_", 2.0),
+]
+
+
+@pytest.mark.parametrize("first", ["fit", "partial_fit"])
+@pytest.mark.parametrize(("before", "after", "name", "expected"), CHANGES)
+def test_arguments_changed_between_batches_hold_from_then_on(before, after, name, expected, first):
+    X, _ = three_groups(900)
+    model = GaussianMixture(3, random_state=0, n_threads=1, **before)
+    getattr(model, first)(X[:600])
+    model.set_params(**after).partial_fit(X[600:])
+    found = getattr(model, name)
+    assert_allclose(found["shrinkage"] if name == "prior_" else found, expected, rtol=1e-9)
+    assert model.n_samples_seen_ == 900
+
+
+def test_arguments_that_are_taken_away_hold_no_longer():
+    X, _ = three_groups(900)
+    model = GaussianMixture(3, random_state=0, n_threads=1, prior="default").fit(X[:600])
+    model.set_params(prior=None).partial_fit(X[600:])
+    assert not hasattr(model, "prior_")
+    model.set_params(prior="default")
+    before = {name: id(value) for name, value in vars(model).items()}
+    with pytest.raises(ValueError, match=r"prior was set after the fit.*call fit with it"):
+        model.partial_fit(X[:300])
+    assert {name: id(value) for name, value in vars(model).items()} == before
+
+
+def test_known_parameters_are_updated_as_the_arguments_say():
+    X, _ = three_groups(900)
+    known = GaussianMixture(3, random_state=0).fit(X)
+    given = known.weights_, known.means_, known.covariances_
+    assert_array_equal(GaussianMixture.from_parameters(*given, shrinkage=0.5).partial_fit(X).shrinkage_, 0.5)

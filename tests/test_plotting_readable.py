@@ -7,7 +7,7 @@ from scipy import integrate, stats
 
 from fastem import GaussianMixture
 from fastem.callbacks import Frames
-from fastem.datasets import load_faithful, load_penguins
+from fastem.datasets import load_faithful, load_penguins, make_mixture
 from fastem.plotting import (
     ConditionalDisplay,
     DataDisplay,
@@ -20,6 +20,7 @@ from fastem.plotting import (
     _badges,
     _colors,
     _film_file,
+    _legend,
     _limits,
     _mixture,
     _words,
@@ -706,3 +707,67 @@ def test_the_heaviest_are_in_front():
     )
     assert mixture.in_front(2).tolist() == [False, True, True, False]
     assert mixture.in_front().tolist() == [True, True, True, False]
+
+
+# -- axes of the user -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("width", "height", "texts"), [(6, 4, 4), (2.2, 2.2, 2), (1.5, 2, 2)])
+def test_a_legend_inside_small_axes_is_short(faithful, width, height, texts):
+    X, model = faithful
+    fig, ax = plt.subplots(figsize=(width, height))
+    display = MixtureDisplay.from_estimator(model, X, ax=ax)
+    fig.canvas.draw()
+    legend, axes = (each.get_window_extent() for each in (display.legend_, ax))
+    assert legend.x0 >= axes.x0 - 1 and legend.x1 <= axes.x1 + 1
+    said = [text.get_text() for text in display.legend_.get_texts()]
+    assert len(said) == texts and all(text.startswith(str(k)) for k, text in enumerate(said[:2]))
+    assert ("mean" in said[0]) == (width == 6)
+    title = ax.get_title(loc="left")
+    assert title.startswith("2 components") and ("nats" in title) == (width == 6)
+    assert ax._left_title.get_window_extent().x1 <= axes.x1 + 1
+
+
+def test_a_brief_legend_keeps_names_and_what_was_left_out():
+    texts = ["0 a: weight 0.5, mean (1, 2): weight 3, mean (4, 5)", "noise: weight 0.1", "the densest 50 %", "3 points"]
+    assert _legend.brief(texts, 80, 9) == ([0, 1, 2, 3], texts)
+    assert _legend.brief(texts, 40, 3, 1) == ([0, 1, 3], ["0 a: weight 0.5, mean (1, 2): weight 3", texts[1], texts[3]])
+    assert _legend.brief(texts, 5, 3, 1) == ([0, 1, 3], ["0 a: weight 0.5, mean (1, 2)", "noise", texts[3]])
+
+
+def test_titles_lose_their_last_clauses():
+    title = "3 components, full covariance, 600 points\nlog-likelihood 1"
+    assert _words.clipped(title, 60) == title
+    assert _words.clipped(title, 30) == "3 components, full covariance\nlog-likelihood 1"
+    assert _words.clipped(title, 12) == "3 components"
+    assert _words.clipped(title, 5) == ""
+
+
+def test_the_run_itself_is_no_start_beside_its_curve(faithful):
+    model = faithful[1]
+    stages = LogLikelihoodDisplay.from_estimator(model).stages
+    assert [stage.name for stage in stages] == ["search"] and len(model.fit_report_.stages) == 2
+    labels = [text.get_text() for text in LogLikelihoodDisplay.from_estimator(model).legend_.get_texts()]
+    assert labels == ["all points", "other starts, the best"]
+
+
+def test_axes_for_too_many_features_are_refused_and_a_part_of_a_figure_is_filled():
+    X = load_penguins().data
+    model = GaussianMixture(2, random_state=0).fit(X)
+    ax = plt.figure().add_subplot()
+    with pytest.raises(ValueError, match=r"ax holds one or two features, not 4: choose them by features=.*pass fig"):
+        MixtureDisplay.from_estimator(model, X, ax=ax)
+    with pytest.raises(ValueError, match="ax holds one or two features, not 4"):
+        DataDisplay.from_data(X, ax=ax)
+    assert MixtureDisplay.from_estimator(model, X, ax=ax, features=[0, 1]).ax_ is ax
+    left, right = plt.figure(figsize=(8, 4)).subfigures(1, 2)
+    assert MixtureDisplay.from_estimator(model, X, fig=left).figure_ is left and not right.axes
+
+
+def test_a_long_legend_of_a_corner_plot_covers_no_panel():
+    data = make_mixture(2000, n_components=12, n_features=3, overlap=0.01, random_state=0)
+    display = MixtureDisplay.from_estimator(data.model, data.data)
+    display.figure_.canvas.draw()
+    legend = display.legend_.get_window_extent()
+    assert len(display.legend_.get_texts()) >= 12
+    assert not any(legend.overlaps(ax.get_window_extent()) for ax in display.axes_.flat if ax is not None)

@@ -254,6 +254,21 @@ def test_sources_threads_and_far_data(shrinkage, tmp_path):
     assert_allclose(far.shrinkage_, near.shrinkage_, rtol=1e-6)
 
 
+@pytest.mark.parametrize("covariance_type", ["full", "diag"])
+@pytest.mark.parametrize("shrinkage", ["oas", "ledoit-wolf"])
+def test_layout_and_unit_of_the_points_dont_matter(shrinkage, covariance_type):
+    """Fourth powers of data in the largest and smallest units would overflow, or vanish."""
+    X, _ = points(300, 4, 2)
+    fits = {"covariance_type": covariance_type, "shrinkage": shrinkage, "algorithm": "em"}
+    expected = quietly(mixture(2, **fits), X)
+    assert (expected.shrinkage_ > 0).all() and (expected.shrinkage_ < 0.5).all()
+    assert_same_bits(quietly(mixture(2, **fits), np.asfortranarray(X)), expected)
+    for unit in (2.0**-400, 2.0**400):
+        model = quietly(mixture(2, reg_covar=1e-6 * unit**2, **fits), X * unit)
+        assert_allclose(model.shrinkage_, expected.shrinkage_, rtol=1e-9)
+        assert_allclose(model.means_, expected.means_ * unit, rtol=1e-9)
+
+
 @each_kind
 def test_float32(shrinkage):
     X, _ = points(2000)

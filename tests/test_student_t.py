@@ -612,3 +612,38 @@ def test_fits_of_all_sorts_are_monotone(covariance_type, seed):
             model = student(n_components, covariance_type=covariance_type, degrees_of_freedom=degrees).fit(X)
             assert_never_falls(model.lower_bounds_)
             assert np.isfinite(model.score_samples(X)).all()
+
+
+# -- names, order, messages -------------------------------------------------------------------------------------------
+
+
+def test_parts_of_a_mixture_keep_the_names_of_components():
+    X, groups = scattered(300)
+    model = quietly(student(), X, labels=np.array(["c", "b", "a"])[groups])
+    for part in model.marginal([0, 2]), model.conditional({1: X[0, 1]}):
+        assert part.classes_.tolist() == ["a", "b", "c"]
+        assert set(part.predict(X[:, [0, 2]])) <= {"a", "b", "c"}
+
+
+@pytest.mark.parametrize("goes_on", ["fit", "partial_fit"])
+def test_fixed_degrees_of_freedom_move_with_their_components(goes_on):
+    X, _ = scattered(300)
+    model = quietly(student(degrees_of_freedom=[3.0, 5.0, 9.0]), X)
+    order = [2, 0, 1]
+    turned = model.sorted(by=order)
+    assert_array_equal(model.degrees_of_freedom, [3.0, 5.0, 9.0])
+    getattr(turned.set_params(warm_start=True), goes_on)(X)
+    assert_array_equal(turned.degrees_of_freedom_, [9.0, 3.0, 5.0])
+
+
+def test_degrees_of_freedom_fixed_between_batches_hold_from_then_on():
+    X, _ = scattered(1200)
+    model = student().partial_fit(X[:900])
+    model.set_params(degrees_of_freedom=5.0).partial_fit(X[900:])
+    assert_array_equal(model.degrees_of_freedom_, 5.0)
+
+
+@pytest.mark.parametrize("degrees", ["shared", ["a", "b"]])
+def test_degrees_of_freedom_that_are_no_numbers(degrees):
+    with pytest.raises(ValueError, match="degrees_of_freedom should be numbers above 0"):
+        StudentTMixture.from_parameters([0.5, 0.5], [[0.0], [5.0]], [[[1.0]], [[1.0]]], degrees)

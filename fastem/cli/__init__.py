@@ -78,7 +78,10 @@ def _usage_failed(error):
         return 2
     context = getattr(error, "ctx", None)
     command = context.command_path if context else "fastem"
-    return _failed(f"{message.rstrip('.')}; {command} --help says more")
+    if "'--components'" in message and re.search(r"got '\d+[-,]", message):
+        return _failed(f"{message}; fastem select tries several")
+    message = re.sub(r"\. Did you mean (.*)\?$", r"; did you mean \1?", message.rstrip("."))
+    return _failed(f"{message}{' ' if message.endswith('?') else '; '}{command} --help says more")
 
 
 def _plainly(message, cause):

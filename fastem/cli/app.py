@@ -6,16 +6,39 @@ They are imported inside functions, so that --help and usage errors are instant.
 import importlib
 import math
 import os
+from functools import partial
 from types import SimpleNamespace
 from typing import Annotated, Literal, get_args
 
 import typer
+import typer.core
 
 from .._version import __version__
 from ..model.families import FAMILIES, FOURTEEN, STANDARD
 
+
+class _Plain:
+    """A command whose flags stand in its help without a type: '--quiet <bool>' looks as if it took a value."""
+
+    def get_params(self, ctx):
+        parameters = super().get_params(ctx)
+        for each in parameters:
+            if getattr(each, "is_flag", False) and each.metavar is None:
+                each.metavar = ""
+        return parameters
+
+
+class _Command(_Plain, typer.core.TyperCommand):
+    pass
+
+
+class _Group(_Plain, typer.core.TyperGroup):
+    pass
+
+
 app = typer.Typer(
     name="fastem",
+    cls=_Group,
     help="Fit Gaussian mixtures to tables; label, score, fill in and draw points with them.",
     epilog="Example: fastem fit faithful -k 2 --animate faithful.gif",
     add_completion=False,
@@ -23,6 +46,8 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
+
+_command = partial(app.command, cls=_Command)
 
 CovarianceType = Literal[tuple(FAMILIES)]
 Initialization = Literal["kmeans", "k-means++", "random", "random_from_data"]
@@ -234,7 +259,7 @@ def _to_do(module, command, options):
     return run
 
 
-@app.command(epilog="Example: fastem fit iris.csv -k 3 --labels species --plot fit.png")
+@_command(epilog="Example: fastem fit iris.csv -k 3 --labels species --plot fit.png")
 def fit(
     file: File,
     components: Annotated[
@@ -314,7 +339,7 @@ def fit(
     return _to_do("fitting", "fit", locals())
 
 
-@app.command(epilog="Example: fastem predict model.npz new.csv --proba > labels.csv")
+@_command(epilog="Example: fastem predict model.npz new.csv --proba > labels.csv")
 def predict(
     model: Model,
     file: File,
@@ -332,7 +357,7 @@ def predict(
     return _to_do("predicting", "predict", locals())
 
 
-@app.command(epilog="Example: fastem impute model.npz holes.csv -o filled.csv")
+@_command(epilog="Example: fastem impute model.npz holes.csv -o filled.csv")
 def impute(
     model: Model,
     file: File,
@@ -352,7 +377,7 @@ def impute(
     return _to_do("imputing", "impute", locals())
 
 
-@app.command(epilog="Example: fastem score model.npz held-out.csv")
+@_command(epilog="Example: fastem score model.npz held-out.csv")
 def score(
     model: Model,
     file: File,
@@ -368,7 +393,7 @@ def score(
     return _to_do("predicting", "score", locals())
 
 
-@app.command(epilog="Example: fastem sample model.npz -n 1000 --seed 1 > points.csv")
+@_command(epilog="Example: fastem sample model.npz -n 1000 --seed 1 > points.csv")
 def sample(
     model: Model,
     number: Annotated[
@@ -382,7 +407,7 @@ def sample(
     return _to_do("predicting", "sample", locals())
 
 
-@app.command(epilog="Example: fastem select faithful -k 1-6 --covariance full,tied --criterion bic")
+@_command(epilog="Example: fastem select faithful -k 1-6 --covariance full,tied --criterion bic")
 def select(
     file: File,
     components: Annotated[
@@ -438,7 +463,7 @@ def select(
     return _to_do("fitting", "select", {**locals(), "animate": None})
 
 
-@app.command(epilog="Example: fastem plot model.npz data.csv -o fit.png")
+@_command(epilog="Example: fastem plot model.npz data.csv -o fit.png")
 def plot(
     model: Model,
     file: Annotated[
@@ -469,7 +494,7 @@ def plot(
     return _to_do("predicting", "plot", locals())
 
 
-@app.command(epilog="Example: fastem info model.npz --history")
+@_command(epilog="Example: fastem info model.npz --history")
 def info(
     model: Model,
     history: Annotated[bool, typer.Option("--history", help="Print the stages of the fit, too.")] = False,
@@ -479,7 +504,7 @@ def info(
     return _to_do("describing", "info", locals())
 
 
-@app.command("warm-up", epilog="Example: fastem warm-up full diag --dtype float64")
+@_command("warm-up", epilog="Example: fastem warm-up full diag --dtype float64")
 def warm_up(
     types: Annotated[
         list[str] | None,

@@ -3,7 +3,7 @@
 import csv
 import re
 
-from .headers import are_words, is_usual_for_rows, numbering_of
+from .headers import are_words, identifies_rows, is_usual_for_rows, numbering_of
 from .messages import TableError, many, note
 
 
@@ -42,10 +42,10 @@ class Columns:
             for said in of_rows.values():
                 note(f"{said}; --columns can include it")
             numbers = [j for j in numbers if j not in of_rows]
-        if len(numbers) > 1 and not is_weighted and numbers[0] == 0:
-            said, _ = numbering_of(self.names[0], self._first_values(0))
-            if said:
-                note(f"{self._quoted(0)} {said}, but is used as a feature; --columns can leave it out")
+        if len(numbers) > 1:
+            for j in numbers:
+                if said := self._doubted(j, is_weighted):
+                    note(f"{self._quoted(j)} {said}, but is used as a feature; --exclude {j + 1} leaves it out")
         if not numbers:
             raise TableError(f"{self.path}: no column is left for the features")
         return numbers
@@ -98,6 +98,13 @@ class Columns:
             return f"{self._quoted(j)} has a different word in each row and is left out as row names"
         said, is_clear = numbering_of(self.names[j], values)
         return f"{self._quoted(j)} {said} and is left out" if is_clear else None
+
+    def _doubted(self, j, is_weighted):
+        """Words that say why a feature might rather number or name the rows; None if it shouldn't."""
+        if j == 0 and not is_weighted and (said := numbering_of(self.names[0], self._first_values(0))[0]):
+            return said
+        is_id = self.has_names and identifies_rows(self.names[j], self._first_values(j))
+        return "has another number in each row" if is_id else None
 
     def _quoted(self, j):
         return repr(self.names[j]) if self.has_names else f"column {j + 1}"

@@ -12,6 +12,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 import fastem
 
+from ..kernels.compiler.jit import seconds_of_compiling
 from ..model.families import STANDARD
 from ..model.names import all_named, are_numbers
 from ..sources import ArraySource
@@ -26,6 +27,9 @@ from .tables import open_table
 # Options that name an output file.
 _FILES = "save", "assign", "plot", "animate"
 
+# Seconds of compiling from which the report tells them apart. Loading the kernels takes less.
+_LONG = 1.0
+
 
 def fit(options):
     """Run `fastem fit` with its parsed `options`."""
@@ -34,13 +38,13 @@ def fit(options):
         outputs = _Outputs(stack, options)
         with live.showing():
             data, labels, names = _read(options, live)
-            model, seconds, warned = _fit(data, labels, options, live)
+            model, watch, warned = _fit(data, labels, options, live)
             if names is not None:
                 model.component_names_ = np.array(names, dtype=object)
                 if not are_numbers(names):
                     model.classes_ = model.component_names_.copy()
             outputs.write(model, data, live)
-            result = _describe(model, data, options, seconds, warned)
+            result = _describe(model, data, options, watch, warned)
     if options.json:
         print(json.dumps(result, indent=1))
     elif not options.quiet:
@@ -56,7 +60,7 @@ def select(options):
             estimator = _estimator(options)
             data, _, _ = _read(options, live)
             live.say("fitting one mixture after the other")
-            began = time.perf_counter()
+            watch = _Stopwatch()
             with _noted(options, data, min(options.components)) as warned:
                 selection = fastem.select(
                     data.points,
@@ -68,7 +72,7 @@ def select(options):
                     callbacks=live.selecting(),
                     **_arguments(options),
                 )
-            seconds = time.perf_counter() - began
+            watch.stop()
             model = selection.best_estimator_
             for said in selection.notes:
                 warned.append(said)
@@ -77,7 +81,7 @@ def select(options):
             outputs.write(model, data, live, selection)
     rows = {name: list(values) for name, values in selection.results_.items()}
     if options.json:
-        result = _describe(model, data, options, seconds, warned)
+        result = _describe(model, data, options, watch, warned)
         result["criterion"] = options.criterion
         # As above: log_likelihood is that of all the points, nats.
         mean = rows.pop("log_likelihood")
@@ -86,8 +90,19 @@ def select(options):
         result["results"] = [dict(zip(rows, map(_plain, row), strict=True)) for row in zip(*rows.values(), strict=True)]
         print(json.dumps(result, indent=1))
     elif not options.quiet:
-        result = _describe(model, data, options, seconds, warned)
+        result = _describe(model, data, options, watch, warned)
         reporting.show(*reporting.selection(selection), *_report(result, model))
+
+
+class _Stopwatch:
+    """Seconds from its making to `stop`, and how many of them were spent compiling kernels."""
+
+    def __init__(self):
+        self._began, self._before = time.perf_counter(), seconds_of_compiling()
+
+    def stop(self):
+        self.seconds = time.perf_counter() - self._began
+        self.compiling = min(self.seconds, seconds_of_compiling() - self._before)
 
 
 class _Outputs:
@@ -209,6 +224,8 @@ def _arguments(options):
 
 def _estimator(options, **arguments):
     """An unfitted mixture of the kind that is asked for."""
+    if options.factors is not None and "factors" not in np.atleast_1d(options.covariance):
+        raise TableError("--factors is for --covariance factors: other covariances have none")
     if options.tails == "gaussian":
         if options.df is not None:
             raise TableError("--df is for --tails student-t: Gaussians have no degrees of freedom")
@@ -228,7 +245,7 @@ def _estimator(options, **arguments):
 
 
 def _fit(data, labels, options, live):
-    """(fitted model, seconds, notes): fit, and turn warnings into notes."""
+    """(fitted model, stopwatch, notes): fit, and turn warnings into notes."""
     model = _estimator(
         options,
         n_components=options.components,
@@ -239,16 +256,16 @@ def _fit(data, labels, options, live):
         **_arguments(options),
     )
     model.set_callbacks(*live.callbacks(data.n_rows))
-    began = time.perf_counter()
+    watch = _Stopwatch()
     with _noted(options, data, options.components) as warned:
         model.fit(data.points, sample_weight=data.weights, labels=labels)
-    seconds = time.perf_counter() - began
+    watch.stop()
     model.set_callbacks()
     if not model.converged_:
         warned.append(f"not converged after {many(model.n_iter_, 'iteration')}: raise --max-iter or --tol")
         note(warned[-1])
     _note_moving_digits(model, warned)
-    return model, seconds, warned
+    return model, watch, warned
 
 
 def _note_moving_digits(model, warned):
@@ -256,8 +273,8 @@ def _note_moving_digits(model, warned):
     change = model.fit_report_.remaining_change
     if model.converged_ and reporting.n_moving_digits(change):
         warned.append(
-            f"weights, and means in standard deviations, may still change by about {change:.0e}, so fewer digits are "
-            "printed; lower --tol to iterate further"
+            f"iterations stopped at --tol: weights may still change by {change:.1g}, means by {change:.1g} standard "
+            "deviations, so fewer digits are printed; a lower --tol goes on"
         )
         note(warned[-1])
 
@@ -306,7 +323,7 @@ def _refuse_empty(data, path):
         raise TableError(f"{path}: column {name!r} has no values; leave it out with --columns")
 
 
-def _describe(model, data, options, seconds, warned):
+def _describe(model, data, options, watch, warned):
     """The results that --json and the report print, as a dict."""
     points = data.points
     score = float(model.score(points, sample_weight=data.weights))
@@ -329,7 +346,8 @@ def _describe(model, data, options, seconds, warned):
         "bic": float(model.bic(points, sample_weight=data.weights)),
         "n_iter": int(model.n_iter_),
         "converged": bool(model.converged_),
-        "seconds": seconds,
+        "seconds": watch.seconds,
+        "seconds_compiling": watch.compiling,
         "weights": model.weights_.tolist(),
         "means": model.means_.tolist(),
         **shapes_for_json(model),
@@ -358,11 +376,18 @@ def _report(result, model):
             "log-likelihood": f"{total:,.3f} nats ({mean:.6f} per point)",
             "BIC": f"{result['bic']:,.3f} (lower is better)",
             "iterations": n_iter,
-            "seconds": f"{result['seconds']:.3f}",
+            "seconds": _seconds(result),
             "wrote": ", ".join(result["files"].values()) or None,
         }
     )
     yield from reporting.components(model, result["feature_names"], names_of(model))
+
+
+def _seconds(result):
+    """'24.102, of which 23.8 for compiling kernels, once on this machine'."""
+    compiling = result["seconds_compiling"]
+    said = f", of which {compiling:.1f} for compiling kernels, once on this machine" if compiling >= _LONG else ""
+    return f"{result['seconds']:.3f}{said}"
 
 
 def _path(file):

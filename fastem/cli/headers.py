@@ -13,6 +13,9 @@ _USUAL = {
     "record", "name", "names", "sample", "item", "s.no", "s.no.", "sr. no.", "serial",
 }  # fmt: skip
 
+# 'id' as a word of a name: id, ID, customer_id, CustomerID, patientId, 'Id no'.
+_OF_IDS = re.compile(r"(?<![A-Za-z])([Ii]d|ID)(?![A-Za-z])|(?<=[a-z])(Id|ID)(?![A-Za-z])")
+
 # Rows needed to recognise a pattern: with a usual name that supports it, and without one.
 _FEW = 3
 _SOME = 10
@@ -148,6 +151,20 @@ def _start_of(column):
 def is_usual_for_rows(name):
     """Whether this is a usual name of columns that name or number the rows. R calls a column without a name X."""
     return name.lower() in _USUAL or name == "X"
+
+
+def identifies_rows(name, column):
+    """Whether a column looks like identifiers: 'id' is a word of its name, such as customer_id, and no number repeats.
+
+    Parameters
+    ----------
+    name : str
+    column : list of str
+        The first fields of the column.
+    """
+    return (
+        _OF_IDS.search(name) is not None and len(column) >= _FEW and all(map(str.isdecimal, column)) and _differ(column)
+    )
 
 
 def numbering_of(name, column):

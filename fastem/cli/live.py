@@ -74,7 +74,7 @@ class _Listener(logging.Handler):
         self._live = live
 
     def emit(self, record):
-        self._live.say(record.getMessage())
+        self._live.say(record.getMessage().partition(";")[0])  # the line is narrow
 
 
 class _Iterations:

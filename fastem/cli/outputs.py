@@ -16,7 +16,7 @@ _NO_TEXT = (
     ".npz", ".npy", ".parquet", ".parq", ".json", ".xls", ".xlsx", ".gz", ".bz2", ".xz", ".zip", ".png", ".pdf", ".svg",
     ".gif", ".mp4",
 )  # fmt: skip
-_NO_MODEL = ".csv", ".tsv", ".txt", ".dat", *_NO_TEXT[1:]
+_NO_MODEL = ".csv", ".tsv", ".txt", ".dat", ".pkl", ".pickle", ".joblib", *_NO_TEXT[1:]
 
 
 def check_names(text=(), models=()):

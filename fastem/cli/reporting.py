@@ -140,7 +140,9 @@ def selection(found):
         if status in results["status"][shown]:
             yield Text(f"{mark} {meaning}")
     if len(results["rank"]) > _MAX_SELECTED:
-        yield Text(f"Only the best {_MAX_SELECTED} of {len(results['rank'])} combinations are shown.")
+        yield Text(
+            f"Only the best {_MAX_SELECTED} of {len(results['rank'])} combinations are shown; --json prints all."
+        )
     yield Text("")
 
 

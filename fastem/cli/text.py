@@ -20,7 +20,8 @@ from itertools import islice
 import numpy as np
 
 from ..extras import needed
-from .fields import D_EXPONENTS, MISSING, has_fortran_exponent, is_number, is_text, number_in
+from .advice import on_text
+from .fields import D_EXPONENTS, MISSING, has_fortran_exponent, is_text, number_in
 from .formats import looks_like
 from .headers import holds_names
 from .messages import TableError, many, note, one_line
@@ -36,7 +37,6 @@ _CHUNK = 16 << 20  # bytes that are read at a time
 _FEW = 1 << 20  # bytes: chunks of at most this size are parsed by one thread, which is as fast as several
 _HEAD = 1 << 16  # bytes at the beginning of a file that are looked at to detect its dialect, at least
 _COLUMNS = 100_000  # columns, at most
-_SHOWN = 20  # columns that a message lists, at most
 _COMMENTS = "#", "sep="  # beginnings of comment lines before the table; the latter is Excel's
 _HEAD_LINES = 3, 100  # lines that are looked at to detect the dialect, at least and at most
 _COMPRESSED = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
@@ -296,7 +296,7 @@ class TextFile:
         for line, fields in records(self.path, lines, self._delimiter, first_line):
             if len(fields) != self._width:
                 raise TableError(f"{self.path}: line {line} has {many(len(fields), 'column')}, not {self._width:,}")
-            values.extend(self._number(fields[j], j, line) for j in numbers)
+            values.extend(self._number(fields[j], j, line, numbers) for j in numbers)
             numbers_of_lines.append(line)
             for texts, j in zip(strings, words, strict=True):
                 texts.append(fields[j].encode())
@@ -311,31 +311,18 @@ class TextFile:
     def _place(self, line, j):
         return f"line {line}, column {j + 1} ({self.names[j]})"
 
-    def _number(self, field, j, line):
+    def _number(self, field, j, line, asked):
         try:
             return number_in(field.replace(",", ".") if self._decimal_point == "," else field)
         except ValueError:
             if field.lower() not in MISSING:
-                hint = "is another --delimiter needed?"
+                also = ", or use --header if this line holds names" if line == self._doubtful_line else ""
+                hint = f"is another --delimiter needed?{also}"
                 if self._width > 1:
-                    hint = "choose columns with --columns, or leave some out with --exclude"
-                if line == self._doubtful_line:
-                    hint += ", or use --header if this line holds names"
-                hint += self._numeric_columns()
+                    hint = on_text(self.names, self.has_names, self.sample, asked, also)
                 where = f"{self.path}: {self._place(line, j)}"
                 raise TableError(f"{where}: {field[:50]!r} is not a number; {hint}") from None
             return math.nan
-
-    def _numeric_columns(self):
-        """'; numeric columns are 3, 4', as the first rows show; '' if there are none."""
-        numeric = []
-        for j in range(self._width):
-            values = [fields[j] for fields in self.sample if j < len(fields) and fields[j].lower() not in MISSING]
-            if values and all(map(is_number, values)):
-                numeric.append(str(j + 1))
-        few = ", ".join(numeric[:_SHOWN]) + (", ..." if len(numeric) > _SHOWN else "")
-        are = "numeric columns are" if len(numeric) > 1 else "the numeric column is"
-        return f"; {are} {few}" if numeric else ""
 
     def _sniff(self, head, is_all, delimiter, header):
         """Detect delimiter, column names, lines before the data, number of columns and decimal point."""

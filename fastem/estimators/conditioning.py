@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,6 +21,9 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from .gaussian_mixture import GaussianMixture
+
+# Least and greatest volume of noise that the constructor takes; others stand in the fitted attributes alone.
+_VOLUMES = np.finfo(np.float64).tiny, np.finfo(np.float64).max
 
 
 class ConditioningMixin:
@@ -230,7 +232,7 @@ class ConditioningMixin:
 
         family, noise = parameters.family, {}
         if parameters.noise_weight is not None:
-            noise["noise"] = math.exp(family.noise.log_volume)
+            noise["noise"] = float(np.clip(family.noise.volume, *_VOLUMES))
         model = GaussianMixture.from_parameters(
             parameters.weights,
             parameters.means,
@@ -242,7 +244,11 @@ class ConditioningMixin:
             **noise,
         )
         if noise:
-            model.noise_box_ = family.noise.box
+            model.noise_volume_, model.noise_box_ = family.noise.volume, family.noise.box
+        return self._named(model, indices)
+
+    def _named(self, model, indices):
+        """A model over some of the features, with the names of these and of the components."""
         if hasattr(self, "feature_names_in_"):
             model.feature_names_in_ = self.feature_names_in_[indices]
         for name in ("component_names_", "classes_"):

@@ -188,7 +188,8 @@ class GaussianMixture(MaximumLikelihoodMixture):
         `lower_bound_` is below its (local) maximum, `remaining_change` how far weights and means are from it. `starts`
         are the bounds that the starts reached, `degenerate` the components that don't describe the data.
     noise_weight_, noise_volume_ : float
-        Weight of the noise, and the volume that it fills, in units of the data to the power of D; only with `noise`.
+        Weight of the noise, and the volume that it fills, in units of the data to the power of D: infinity or 0 if that
+        is beyond float64, which densities don't depend on. Only with `noise`.
     noise_box_ : ndarray of shape (n_features + 1, n_features)
         The box of that volume, from which `sample` draws noise: a corner, and the edges from it.
     prior_ : dict
@@ -337,6 +338,7 @@ class GaussianMixture(MaximumLikelihoodMixture):
         >>> model.predict([[1.0], [3.0]])
         array([0, 1])
         """
+        cls(covariance_type=covariance_type)._validate_params()
         covariances, determined = FAMILIES[covariance_type].given(covariances)
         params = {**determined, **params}
         model, parameters = cls._given(weights, means, covariances, "covariances", covariance_type, params)
@@ -386,7 +388,25 @@ class GaussianMixture(MaximumLikelihoodMixture):
         return ShrunkFamily(FAMILIES[self.covariance_type], self.shrinkage)
 
     def _params_that_count(self):
-        return *super()._params_that_count(), self.shrinkage
+        prior = repr(self.prior) if isinstance(self.prior, dict) else self.prior
+        return *super()._params_that_count(), self.shrinkage, prior
+
+    def _family_of_stream(self, parameters):
+        family = parameters.family.plain if not self._has_noise else parameters.family.plain.without_noise
+        if self.shrinkage is not None:
+            family = self._shrunk_family()
+        elif self.prior is not None:
+            if not hasattr(self, "prior_"):
+                raise ValueError(
+                    "prior was set after the fit, but follows from points that partial_fit doesn't see any more: call "
+                    "fit with it, or set prior=None"
+                )
+            given = {} if self.prior == "default" else check_prior(self.prior, family, parameters.means.shape[1])
+            family = PenalizedFamily(family, ConjugatePrior(**{**self.prior_, **given}))
+        if not self._has_noise:
+            return family
+        noise = parameters.family.noise
+        return NoisyFamily(family, noise if self._finds_volume else noise.of_volume(float(self.noise)))
 
     def _fitted_family(self):
         family = self._covariance_family()
@@ -400,7 +420,7 @@ class GaussianMixture(MaximumLikelihoodMixture):
         family, found = result.parameters.family, super()._attributes(result, dtype)
         if isinstance(family, NoisyFamily):
             found["noise_weight_"] = float(result.parameters.noise_weight)
-            found["noise_volume_"] = float(np.exp(family.noise.log_volume))
+            found["noise_volume_"] = family.noise.volume
             found["noise_box_"] = family.noise.box
             family = family.without_noise
         if isinstance(family, PenalizedFamily):

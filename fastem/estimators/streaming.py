@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -39,7 +40,8 @@ class StreamingMixin:
         held and fitted together, as by `fit`, until there are max(100, 10 D) points per component. After `fit`, the
         mixture counts for the points of that fit; after `from_parameters`, for none. With covariance_type='factors' a
         point keeps the expectations of its factors under the loadings of its time, as it keeps its responsibilities.
-        The volume of a noise component is the one passed, or that of the earlier fit.
+        The volume of a noise component is the one passed, or that of the earlier fit. Arguments that were changed since
+        the last batch hold from this one on.
 
         Parameters
         ----------
@@ -111,6 +113,10 @@ class StreamingMixin:
         self._show(online, source.dtype, online.parameters is not parameters)
         self._online, self._online_params = online, self._params_that_count()
 
+    def _family_of_stream(self, parameters):
+        """The family of the M-steps to come, as the arguments say now; parameters: the mixture so far."""
+        return parameters.family
+
     def _numbered(self, source, labels):
         """Labels as numbers of components; words are those of components that have names."""
         if labels is None:
@@ -129,8 +135,13 @@ class StreamingMixin:
         parameters = None
         if hasattr(self, "means_"):
             parameters = self._warm_start(source, "partial_fit", "To start anew, call fit, or make a new model.")
+            parameters = replace(parameters, family=self._family_of_stream(parameters))
         if hasattr(self, "_online"):
-            return self._online
+            if parameters is None or self._online_params == self._params_that_count():
+                return self._online
+            online = copy.copy(self._online)  # so that nothing changes if the batch is refused
+            online.parameters = replace(online.parameters, family=parameters.family)
+            return online
         if parameters is None:
             if self._finds_volume:
                 raise ValueError(

@@ -19,6 +19,7 @@ from ..model.families.student import StudentFamily, StudentParameters
 from .maximum_likelihood import MaximumLikelihoodMixture
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any, NoReturn, Self
 
     from numpy.typing import ArrayLike, NDArray
@@ -300,6 +301,15 @@ class StudentTMixture(MaximumLikelihoodMixture):
         X = validate_data(self, X, reset=False, dtype=np.float64)
         return student_conditioning.component_log_densities(self._parameters(), X)
 
+    def sorted(self, by: str | int | Sequence[int] = "weight") -> Self:
+        order, model = self._order(by), super().sorted(by)
+        degrees = self.degrees_of_freedom
+        if np.ndim(degrees):  # one for each component
+            model.degrees_of_freedom = np.asarray(degrees)[order]
+        return model
+
+    sorted.__doc__ = MaximumLikelihoodMixture.sorted.__doc__
+
     _marginal = staticmethod(student_conditioning.marginal)
     _conditional = staticmethod(student_conditioning.conditional)
 
@@ -313,9 +323,7 @@ class StudentTMixture(MaximumLikelihoodMixture):
             random_state=self.random_state,
             n_threads=self.n_threads,
         )
-        if hasattr(self, "feature_names_in_"):
-            model.feature_names_in_ = self.feature_names_in_[indices]
-        return model
+        return self._named(model, indices)
 
     def impute(self, X: ArrayLike, **kwargs: Any) -> NoReturn:
         """Not supported: raises NotImplementedError."""
@@ -335,7 +343,10 @@ class StudentTMixture(MaximumLikelihoodMixture):
 
 def _checked(degrees, n_components):
     """Degrees of freedom, positive, of shape () or (K,), float64."""
-    values = np.array(degrees, dtype=np.float64)
+    try:
+        values = np.array(degrees, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise ValueError(f"degrees_of_freedom should be numbers above 0, but got {degrees!r}") from None
     if values.ndim:
         check_shape(values, (n_components,), "degrees_of_freedom")
     if not (values > 0).all():

@@ -170,7 +170,7 @@ def notes(found, parameters, n_points, reg_covar, feature_names=None):
         return _listed("Feature", names)
 
     if parameters.noise_weight is not None and (1 - parameters.noise_weight) * n_points < 1:
-        volume = np.exp(parameters.family.noise.log_volume)
+        volume = parameters.family.noise.volume
         return [
             f"All points are noise: in its volume, {volume:g}, the noise is denser than any component. Pass a larger "
             "volume, or noise=True"
@@ -212,8 +212,12 @@ def notes(found, parameters, n_points, reg_covar, feature_names=None):
         reasons.append(f"{which} ({name!r} covariance of {_counted(n_features, 'feature')} needs {needs})")
     if reasons:
         family = parameters.family
-        may_have_prior = family is family.plain and family.conjugate is not None
-        remedy = "set prior='default', or choose" if may_have_prior else "choose"
+        remedies = []
+        if family is family.plain and family.conjugate is not None:
+            remedies.append("prior='default'")
+            if family.shrinking is not None and found.on_few_points.size:
+                remedies.append("shrinkage='oas'")
+        remedy = f"set {' or '.join(remedies)}, or choose" if remedies else "or choose"
         said.append(
             f"{'. '.join(reasons)}. Densities of such components say nothing about the data. Lower n_components, "
             f"{remedy} a covariance_type with fewer parameters"

@@ -16,6 +16,8 @@ from .families.base import EPS
 START = 0.05
 # Weight of the noise in a start, at least: a smaller one could take EM many iterations to raise.
 _LEAST = 1e-6
+# Logarithm of the ratio of two boxes' sides that is rounding.
+_SAME = 1e-12
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,20 @@ class Noise:
     def log_volume(self):
         """Logarithm of the volume, in units of the data to the power of D."""
         return float(np.linalg.slogdet(self.box[1:])[1])
+
+    @property
+    def volume(self):
+        """The volume; infinity or 0 where it is beyond float64, as with hundreds of features."""
+        with np.errstate(over="ignore", under="ignore"):
+            return float(np.exp(self.log_volume))
+
+    def of_volume(self, volume):
+        """`Noise` of this volume in a box of the same proportions and centre."""
+        log_scale = (math.log(volume) - self.log_volume) / len(self.box[1:])
+        if abs(log_scale) < _SAME:
+            return self
+        edges = self.box[1:] * math.exp(log_scale)
+        return Noise(np.vstack([self.centre - edges.sum(axis=0) / 2, edges]))
 
     @property
     def centre(self):

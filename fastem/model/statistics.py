@@ -42,7 +42,10 @@ class SufficientStatistics:
     noise : float
         Sum of w_i times the responsibility of the noise component; NaN if the mixture has none.
     fourth : ndarray of shape (K,) or None
-        Sum of w_i r_ik f(x_i - mean_k), f the family's function `fourth`; None if it has none, or it wasn't summed.
+        Sum of w_i r_ik f((x_i - mean_k) / unit), f the family's function `fourth`; None if it has none, or it wasn't
+        summed.
+    unit : float
+        About the points' deviation: fourth powers of large or small data would overflow or vanish.
     """
 
     centres: np.ndarray
@@ -56,6 +59,7 @@ class SufficientStatistics:
     is_far: bool = False
     noise: float = math.nan
     fourth: np.ndarray | None = None
+    unit: float = 1.0
 
     _sums = "mass", "first", "second", "magnitude", "log_likelihood", "weight", "noise"
     _of_components = "centres", "mass", "first", "second", "magnitude"
@@ -81,6 +85,12 @@ class SufficientStatistics:
         if self.structure == "diag":
             return self.second
         return np.atleast_2d(np.diagonal(self.second, axis1=-2, axis2=-1))
+
+    @property
+    def deviation(self):
+        """Deviation of the points from their centres over all components and features, in round figures: 2**j."""
+        total = self.mass.sum() * self.centres.shape[1]
+        return power_of_two(math.sqrt(float(self.diagonal.sum() / total))) if total > 0 else 1.0
 
     @property
     def resolution(self):
@@ -146,3 +156,8 @@ class SufficientStatistics:
             other = other.about(self.centres)
         sums = {name: getattr(self, name) + getattr(other, name) for name in self._sums}
         return replace(self, **sums, is_far=self.is_far or other.is_far, fourth=None)
+
+
+def power_of_two(value):
+    """The least power of two above a value, division by which is exact; 1 for 0."""
+    return math.ldexp(1.0, math.frexp(value)[1])

@@ -1,5 +1,7 @@
 """All pairs of several features: a triangle of planes, with the single features on the diagonal."""
 
+import math
+
 import numpy as np
 
 from ._limits import bounds_of
@@ -7,6 +9,7 @@ from ._panels import LinePanel, PlanePanel
 from ._style import own_figure, shifted, size
 
 _CHARACTER = 0.55  # width of a character of text, in its size
+_LINE = 1.45  # height of a line, relative to the size of its font
 _HANDLE = 5 * " "  # about as wide as a handle of a legend
 
 
@@ -84,8 +87,13 @@ def _words(fig, place, title, handles):
     ax.set_axis_off()
     lines = [*title.split("\n"), *(f"{_HANDLE}{text}" for text in (handles[1] if handles else []))]
     room = 72 * ax.get_window_extent().width / fig.dpi
-    largest = size(8)
-    fontsize = max(0.4 * largest, min(largest, room / (_CHARACTER * max(map(len, lines)))))
+    largest, widest = size(8), _CHARACTER * max(map(len, lines))
+    fontsize = min(largest, room / widest)
+    n_rows, n_columns = place.get_topmost_subplotspec().get_gridspec().get_geometry()
+    row = 72 * ax.get_window_extent().height / fig.dpi / max(1, n_rows - 1)
+    column = room / max(1, n_columns - 1)
+    n_free = max(1, n_rows - math.ceil(fontsize * widest / column))  # rows above the diagonal where the words stand
+    fontsize = max(0.4 * largest, min(fontsize, n_free * row / (_LINE * (len(lines) + 1))))
     ax.text(1, 1, title, ha="right", va="top", transform=ax.transAxes, fontsize=9 / 8 * fontsize, in_layout=False)
     if handles is None:
         return None

@@ -8,11 +8,14 @@ from ..extras import needed
 from ._colors import NOISE
 from ._mixture import MASSES
 from ._panels import ELLIPSES
-from ._style import ink, paper, shades, shifted, size
+from ._style import ink, paper, room, shades, shifted, size
 from ._words import decimals, point, shortened
 
 _LONGEST = 28  # characters of a component's name
 _WIDEST = 84  # characters of the lines of a legend side by side
+_HANDLE = 5  # characters that a line's mark is wide
+_LINE = 1.5  # height of a line, relative to the size of its font
+_COVERED = 0.5  # of the height of axes that a legend inside may cover
 
 
 def component_text(k, mixture, digits):
@@ -142,10 +145,16 @@ def of_figure(fig, axes, *parts):
     return fig.legend(handles, texts, loc="outside lower left", ncols=n_columns, handlelength=1.4, columnspacing=1.6)
 
 
-def within(ax, handles, texts):
-    """A legend inside the axes, for axes that the user passed."""
+def within(ax, handles, texts, n_kept=0):
+    """A legend inside the axes, for axes that the user passed; short where they are small.
+
+    n_kept: how many of the last lines are never left out.
+    """
+    height = 72 * ax.get_window_extent().height / ax.figure.dpi
+    n_lines = int(_COVERED * height / (_LINE * size(7)))
+    kept, texts = brief(texts, room(ax, size(7)) - _HANDLE, n_lines, n_kept)
     return ax.legend(
-        handles,
+        [handles[i] for i in kept],
         texts,
         handlelength=1.4,
         handler_map=_side_by_side(),
@@ -155,6 +164,22 @@ def within(ax, handles, texts):
         framealpha=0.85,
         edgecolor="none",
     )
+
+
+def brief(texts, width, n_lines, n_kept=0):
+    """(numbers of the lines that stay, their texts), so that at most so many characters by so many lines are needed.
+
+    Means are left out first, then weights, then the lines that explain what is no component. Names always stay.
+    """
+    is_component = [": weight " in text for text in texts]
+    for end in ", mean ", ": weight ":
+        if any(is_one and len(text) > width for is_one, text in zip(is_component, texts, strict=True)):
+            pairs = zip(is_component, texts, strict=True)
+            texts = [text.rpartition(end)[0] or text if is_one else text for is_one, text in pairs]
+    is_low = len(texts) <= n_lines
+    first_kept = len(texts) - n_kept
+    kept = [i for i in range(len(texts)) if is_component[i] or i >= first_kept or (is_low and len(texts[i]) <= width)]
+    return kept, [texts[i] for i in kept]
 
 
 def _side_by_side():

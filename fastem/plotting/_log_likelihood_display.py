@@ -10,7 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 from ..fitting.report import ALL
 from ._colors import palette
 from ._mixture import as_fastem
-from ._style import faint, grey, ink, own_axes, size, styled
+from ._style import faint, grey, ink, own_axes, set_title, size, styled
 from ._words import counted, nats
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _AS_GOOD = 1e-3  # nats per point that a start may end below the best and count as equal
 _MARKS = {
     "start": ("o", "start"),
+    "search": ("P", "other starts, the best"),
     "run": ("D", "best starts"),
     "merged": ("^", "split, merged"),
     "deleted": ("v", "deleted"),
@@ -131,7 +132,7 @@ class LogLikelihoodDisplay:
         stages = (
             []
             if report is None or model._bound.endswith("nats")
-            else [s for s in report.stages if _is_comparable(s, len(model.weights_))]
+            else [s for s in report.stages if _is_comparable(s, len(model.weights_)) and not _is_run(s, bounds)]
         )
         unit = model._bound.split(", ")[-1]
         title = f"{nats(bounds[-1])} {unit} after {counted(len(bounds), 'iteration')}"
@@ -221,7 +222,7 @@ class LogLikelihoodDisplay:
             self.ax_.locator_params(axis="x", integer=True)
             self.ax_.margins(x=0.04)
             self.stages_ = self._mark_stages()
-            self.ax_.set_title(self.title, loc="left")
+            set_title(self.ax_, self.title, ax is None)
             has_legend = self.stages_ or self.accelerated_ is not None
             self.legend_ = self.ax_.legend(loc="best") if has_legend else None
         return self
@@ -283,6 +284,11 @@ class LogLikelihoodDisplay:
 
 def _is_comparable(stage, n_components):
     return stage.name != ALL and stage.name.split()[0] in _MARKS and stage.n_components == n_components
+
+
+def _is_run(stage, bounds):
+    """Whether a stage is the very run of which the curve shows the iterations, as in fits that are compiled whole."""
+    return stage.n_iter == len(bounds) and stage.lower_bound == bounds[-1]
 
 
 def _curve(run):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from numbers import Integral
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from ._corner import corner
 from ._limits import bounds_of
 from ._mixture import most_separating
 from ._panels import LinePanel, PlanePanel
-from ._style import own_axes, styled
+from ._style import own_axes, set_title, styled
 
 if TYPE_CHECKING:
     from typing import Any, Self
@@ -70,6 +71,11 @@ class PointsDisplay:
         >>> display.plot(legend=False).legend_ is None
         True
         """
+        if ax is not None and len(self.points.names) > 2:
+            raise ValueError(
+                f"ax holds one or two features, not {len(self.points.names)}: choose them by features=[0, 1], or pass "
+                "fig, a figure or a part of one"
+            )
         colors = palette(0 if self.mixture is None else len(self.mixture))
         handles, title = None, self.title
         if self.mixture is not None and legend:
@@ -100,10 +106,10 @@ class PointsDisplay:
         panel = draw_panel(self.ax_, self.mixture, self.points, self.lab, bounds, colors, self.with_contours)
         self.panels_, self.points_ = [panel], panel.points
         self.ellipses_, self.contours_ = panel.ellipses, panel.contours
-        self.ax_.set_title(title, loc="left")
+        set_title(self.ax_, title, is_own)
         self.legend_ = None
         if handles is not None:
-            place = _legend.below if is_own else _legend.within
+            place = _legend.below if is_own else partial(_legend.within, n_kept=bool(self.points.omission))
             parts = handles, _legend.lines(panel), _legend.omitted(self.points)
             self.legend_ = place(self.ax_, *_legend.joined(*parts))
 

@@ -9,7 +9,7 @@ import numpy as np
 from ._colors import palette
 from ._differences import DifferenceScale
 from ._end_labels import label_ends
-from ._style import ink, own_axes, styled
+from ._style import ink, own_axes, set_title, styled
 from ._words import counted
 
 if TYPE_CHECKING:
@@ -183,7 +183,7 @@ class SelectionDisplay:
             self.ax_ = own_axes(ax, 5.4, 3.6)
             self.figure_ = self.ax_.figure
             self.lines_ = {name: self._curve(name, *look) for name, look in zip(types, _looks(len(types)), strict=True)}
-            self._mark_best()
+            self._mark_best(ax is None)
             better = "higher" if self.greater_is_better else "lower"
             name = self.criterion.upper() if len(self.criterion) <= 3 else self.criterion
             label = f"{name} (the {better} the better)" if self._scale is None else f"{name}, difference to the best"
@@ -246,7 +246,7 @@ class SelectionDisplay:
         best = int(rows[values.argmax() if self.greater_is_better else values.argmin()])
         return best if self.best is None else self.best
 
-    def _mark_best(self):
+    def _mark_best(self, is_own):
         best = self.best_
         if best is None:
             return
@@ -257,7 +257,7 @@ class SelectionDisplay:
         )
         family = f", {self.covariance_type[best]}" if self.covariance_type[best] else ""
         text = f"{counted(x, 'component')}{family}: {y:,.{self._decimals(y)}f}"
-        self.ax_.set_title(f"best: {text}".replace("-", "\N{MINUS SIGN}"), loc="left")
+        set_title(self.ax_, f"best: {text}".replace("-", "\N{MINUS SIGN}"), is_own)
 
 
 def _looks(n):

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 import numpy as np
 
 from ..extras import needed
-from ._words import counted
+from ._words import clipped, counted
 
 _INK = "#262626"
 _STYLE = {
@@ -33,6 +33,7 @@ _STYLE = {
     "lines.linewidth": 1.2,
     "lines.solid_capstyle": "round",
 }
+_EM = 0.5  # width of a character, relative to the size of its font, on average
 _RELATIVE = "xtick.labelsize", "ytick.labelsize", "legend.fontsize"
 
 
@@ -130,6 +131,16 @@ def outside_note(ax, n_points, n_means=0, text=None):
     if text.get_text() != words:
         text.set_text(words)
     return text
+
+
+def room(ax, points):
+    """How many characters of text of this size, in points, stand side by side over the axes; an estimate."""
+    return int(72 * ax.get_window_extent().width / ax.figure.dpi / (_EM * points))
+
+
+def set_title(ax, text, is_own):
+    """Set the title at the left; on the user's axes without the clauses and lines that are wider than these."""
+    ax.set_title(text if is_own else clipped(text, room(ax, ax.title.get_fontsize())), loc="left")
 
 
 def align_titles(fig, axes):

@@ -103,3 +103,13 @@ def shortened(name, most):
         return name
     head = (most - 1 + 1) // 2
     return f"{name[:head]}…{name[len(name) - (most - 1 - head) :]}"
+
+
+def clipped(title, most):
+    """The lines of a title without the last clauses where they have more characters than `most`."""
+    lines = []
+    for line in title.split("\n"):
+        while len(line) > most and ", " in line:
+            line = line.rpartition(", ")[0]
+        lines += [line] if len(line) <= most else []
+    return "\n".join(lines)

@@ -226,12 +226,15 @@ class Source:
         if statistics.digits_kept < _DIGITS_KEPT[self.precision]:
             statistics = self.accumulate(parameters, centres=statistics.means, **of_points, exact=True)
         if parameters.family.fourth is not None and self.is_complete:
-            sums = self._sums_of_offsets(parameters, statistics.means, parameters.family.fourth, *of_points.values())
-            statistics = replace(statistics, fourth=sums)
+            unit, function = statistics.deviation, parameters.family.fourth
+            sums = self._sums_of_offsets(parameters, statistics.means, unit, function, *of_points.values())
+            statistics = replace(statistics, fourth=sums, unit=unit)
         return statistics
 
-    def _sums_of_offsets(self, parameters, centres, function, annotations, assignment):
-        """Sum of w_i r_ik function(x_i - centre_k), (K,): in a second pass, in NumPy, as the kernels have no such sum.
+    def _sums_of_offsets(self, parameters, centres, unit, function, annotations, assignment):
+        """Sum of w_i r_ik function((x_i - centre_k) / unit), (K,).
+
+        This is a second pass, in NumPy, as the kernels have no such sum.
 
         If the assignment is stochastic, r_ik are the probabilities of the draws.
         """
@@ -243,9 +246,9 @@ class Source:
             shares = np.empty((len(rows), n_components))
             kernels.responsibilities(rows, inputs, shares)
             shares = annotations.shares(shares, first, assignment)
-            points = rows.astype(np.float64)
+            points = rows.astype(np.float64, order="C")  # in one layout, so that sums round alike
             for k in range(n_components):
-                sums[k] += shares[:, k] @ function(points - centres[k])
+                sums[k] += shares[:, k] @ function((points - centres[k]) / unit)
         return sums
 
     def log_likelihood(

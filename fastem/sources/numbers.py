@@ -37,7 +37,7 @@ def check_numbers(values: Any, name: str, remedy: str = "Drop those rows, or fil
     >>> check_numbers(np.array(["2026-01-01"], dtype="datetime64"), "X")
     Traceback (most recent call last):
         ...
-    fastem.sources.base.SourceError: X should hold real numbers, but has dtype datetime64[D]...
+    fastem.sources.rows.SourceError: X should hold real numbers, but has dtype datetime64[D]...
     """
     if hasattr(values, "columns"):
         labels, dtypes = list(values.columns), list(getattr(values, "dtypes", ()))
@@ -72,10 +72,12 @@ def _check_text(values, labels, dtypes, name):
     others = [repr(each) for each in labels if each not in faults]
     numeric = f"columns of numbers are {_listed(others)}" if others else "no column holds numbers"
     what = "text" if isinstance(value, str) else f"values of type {type(value).__name__}"
-    more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+    which, it = f"column {label!r} holds", "it"
+    if len(faults) > 1:
+        which, it = f"columns {_listed(list(map(repr, faults)))} hold", "them"
     raise SourceError(
-        f"{name} should hold real numbers, but column {label!r}{more} holds {what}: {value!r:.50} in row {row}. "
-        f"Leave it out, or turn it into numbers; {numeric}."
+        f"{name} should hold real numbers, but {which} {what}: {value!r:.50} in row {row}. "
+        f"Leave {it} out, or turn {it} into numbers; {numeric}."
     )
 
 

@@ -31,7 +31,7 @@ def nonfinite_error(n_rows, where, values, names, allows_missing, estimator):
     if is_nan:
         message += (
             f"\n{estimator} does not accept missing values encoded as NaN natively: drop those rows, "
-            "fill them in (for example with sklearn.impute), or fit a fastem.GaussianMixture with missing='em'."
+            "fill them in (fastem.MixtureImputer), or fit a fastem.GaussianMixture with missing='em'."
         )
     return SourceError(message)
 

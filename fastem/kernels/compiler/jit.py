@@ -13,6 +13,7 @@ import logging
 import os
 import pickle
 import threading
+import time
 import warnings
 from pathlib import Path
 
@@ -150,13 +151,19 @@ def _address(kernel, args):
 # Seconds of compiling after which it is logged.
 _LONG = 1.0
 _said = threading.Event()
+_spent = [0.0]  # seconds
+
+
+def seconds_of_compiling():
+    """Seconds that this process has spent compiling kernels or loading them from the cache."""
+    return _spent[0]
 
 
 def _say():
     if not _said.is_set():
         _said.set()
         logging.getLogger("fastem").info(
-            "compiling kernels for this machine, once; fastem.warm_up() or 'fastem warm-up' does it ahead of time"
+            "compiling kernels, once on this machine; fastem.warm_up() or 'fastem warm-up' does it ahead of time"
         )
 
 
@@ -166,6 +173,7 @@ def _compiling():
     was_enabled = gc.isenabled()
     timer = threading.Timer(_LONG, _say)
     timer.daemon = True
+    began = time.perf_counter()
     gc.disable()
     try:
         with contextlib.suppress(RuntimeError):  # no thread can be started
@@ -173,13 +181,15 @@ def _compiling():
         yield
     finally:
         timer.cancel()
+        _spent[0] += time.perf_counter() - began
         if was_enabled:
             gc.enable()
 
 
 @functools.cache
 def _loop_address(is_serial):
-    return address_of(_one_by_one if is_serial else _for_each_chunk, (types.intp,) * 4)
+    with _compiling():
+        return address_of(_one_by_one if is_serial else _for_each_chunk, (types.intp,) * 4)
 
 
 def _kind(value):

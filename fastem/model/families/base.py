@@ -85,7 +85,10 @@ class CovarianceFamily:
     def with_conjugate_prior(self):
         """The family itself; raises NotInFamily if it supports no conjugate prior."""
         if self.conjugate is None:
-            raise NotInFamily(self, "doesn't support priors: use 'full', 'tied', 'diag' or 'spherical'")
+            raise NotInFamily(
+                self,
+                "doesn't support priors; BayesianGaussianMixture has one: use 'full', 'tied', 'diag' or 'spherical'",
+            )
         return self
 
     @property

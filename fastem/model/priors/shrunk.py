@@ -14,6 +14,7 @@ import numpy as np
 from ..families.base import NotInFamily
 from ..families.shrinking import ledoit_wolf
 from ..parameters import Parameters
+from ..statistics import power_of_two
 from .regularized import RegularizedFamily
 
 
@@ -76,11 +77,17 @@ class ShrunkFamily(RegularizedFamily):
         if n_features == 1:
             return np.zeros(len(counts))
         covariances = self.plain.plus(covariances, -reg_covar)
-        traces, squares = shrinking.sizes(covariances)
+        scale = self._scale(covariances, len(mass), n_features)
+        traces, squares = shrinking.sizes(covariances / scale)
         if self.shrinkage == "oas":
             return shrinking.oas(traces, squares, counts, n_features)
         fourth = None if statistics.fourth is None else shrinking.of_each(statistics.fourth) / counts
+        fourth = None if fourth is None else fourth * (statistics.unit**2 / scale) ** 2
         return ledoit_wolf(shrinking, traces, squares, counts, fourth, n_features)
+
+    def _scale(self, covariances, n_components, n_features):
+        """A variance in whose unit squares of covariances neither overflow nor vanish: a power of two."""
+        return power_of_two(float(self.plain.variances(covariances, n_components, n_features).max()))
 
     def statistics_of(self, parameters, weight, reg_covar):
         """Statistics of total weight `weight` from which `maximize` returns these parameters."""
