@@ -10,7 +10,7 @@ BEGIN, END = "<!-- layers -->\n", "<!-- end of layers -->\n"
 # From the ground up; a folder, or a file beside them, imports only what is below it.
 FLOORS = (
     "_version", "extras", "tables", "kernels", "model", "sources", "fitting", "files", "estimators", "callbacks",
-    "selected", "selection", "imputer", "warming", "datasets", "plotting", "cli",
+    "selection", "imputer", "warming", "datasets", "plotting", "cli",
 )  # fmt: skip
 
 

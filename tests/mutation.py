@@ -50,6 +50,7 @@ IN_KERNELS = "blocks", "sums", "passes", "cuts", "points", "triangular", "axis_a
 KERNELS = {
     **dict.fromkeys(IN_KERNELS, ("kernels",)),
     **{"elementary": ("elementary",), "ordering": ("pruning",), "pruning": ("pruning",)},
+    **{"leading": ("leading",), "leading_pass": ("leading",), "assignments": ("kernels",)},
     "vectors": ("elementary", "kernels"),
 }
 OF_KERNELS = "elementary", "statistics", "pruning", "kernels", "weights", "labels_and_assignment", "truth"

@@ -11,7 +11,7 @@ import fastem.callbacks
 import fastem.datasets
 import fastem.plotting
 import fastem.sources
-from fastem.selected import Selection, SelectionProgress
+from fastem.selection import Selection, SelectionProgress
 
 MODULES = fastem, fastem.callbacks, fastem.datasets, fastem.plotting, fastem.sources
 # Not exported, as users get them from `select`.

@@ -135,7 +135,7 @@ print(len(caught), "NUMBA_CACHE_DIR" in str(caught[0].message), caught[0].catego
 BOUNDS = """
 import numpy as np
 from numba import njit
-from fastem.kernels import HARD, NO_POINT_ANNOTATIONS, STOCHASTIC, cuts, passes, points
+from fastem.kernels import HARD, NO_POINT_ANNOTATIONS, STOCHASTIC, cuts, leading, leading_pass, passes, points
 from fastem.kernels.compiler.calls import placed
 from fastem.kernels.pruning import no_pruning, pruning
 from fastem.kernels.sums import ROW
@@ -143,6 +143,7 @@ from fastem.model.families import STANDARD
 from tests.problems import make_problem
 
 over_chunk = njit(lambda *args: passes._pass_over_chunk(0, placed(args)))
+leading_over_chunk = njit(lambda *args: leading_pass.leading_pass_over_chunk(0, placed(args)))
 grid = cuts.Grid(block=64, leaf=70, window=70, n_chunks=1, first_row=0, serial=True)
 n_runs = 0
 for covariance_type in STANDARD:
@@ -182,6 +183,15 @@ for covariance_type in STANDARD:
                 sink = passes.Sink(what, inputs.means, moments, out, labels)
                 over_chunk(some, data, inputs, pruned, NO_POINT_ANNOTATIONS, cells, np.zeros((1, ROW)), sink)
             n_runs += 1
+for n_features in (1, 16, 17, 41):
+    problem = make_problem(700, n_features, 35, "diag")
+    inputs = problem.parameters.kernel_inputs()
+    data, cells = points.points(problem.X), np.arange(700, dtype=np.uint16) % 70
+    moments = np.zeros((1, 2, *inputs.zero_moments(1).shape[1:]))
+    sink = passes.Sink(passes.STATISTICS, inputs.means, moments, np.empty((0, 0)), passes.NO_LABELS)
+    prepared = leading.prepare(inputs, 40.0)
+    leading_over_chunk(some, data, inputs, prepared, NO_POINT_ANNOTATIONS, cells, np.zeros((1, ROW)), sink)
+    n_runs += 1
 print(n_runs)
 """
 
@@ -191,7 +201,7 @@ def test_nothing_is_read_or_written_out_of_bounds(tmp_path):
     """On the serial tier: Numba swallows what is raised in a parallel loop."""
     root = Path(__file__).parent.parent
     environment = {"NUMBA_BOUNDSCHECK": "1", "NUMBA_CACHE_DIR": str(tmp_path)}
-    assert run_python(BOUNDS, root, **environment) == ["152"]
+    assert run_python(BOUNDS, root, **environment) == ["156"]
 
 
 FEW = """

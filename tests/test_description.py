@@ -14,7 +14,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.exceptions import NotFittedError
 
 import fastem
-import fastem.selected
+import fastem.selection
 from fastem import BayesianGaussianMixture, GaussianMixture
 from fastem.datasets import load_faithful
 from fastem.model.families import FAMILIES, STANDARD

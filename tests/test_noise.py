@@ -254,6 +254,7 @@ def test_missing_values_against_the_textbook():
 @pytest.mark.filterwarnings("ignore::fastem.DegenerateFitWarning")
 @grid("name", ["faithful", "iris", "wine", "scaled"], quick=["faithful"])
 def test_volume_is_mclusts(name):
+    """`hypvol` of mclust 6.1.3, R/mclust.R: the smaller of the two boxes, by the ranges of columns and of scores."""
     X, n_components = data_sets.load(name)
     for points in (X, X[:, :1], X.astype(np.float32)):
         model = quietly(

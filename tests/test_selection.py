@@ -264,8 +264,8 @@ def test_held_out_of_many_points(monkeypatch):
     X, _ = points(3000)
     params = {"n_components": [1, 3, 4], "criterion": "held_out", "covariance_type": "full", "random_state": 0}
     whole = select(X, **params, n_threads=1)
-    monkeypatch.setattr("fastem.selection._POINTS", 300)
-    monkeypatch.setattr("fastem.selection._POINTS_A_COMPONENT", 100)
+    monkeypatch.setattr("fastem.selection.selector._POINTS", 300)
+    monkeypatch.setattr("fastem.selection.selector._POINTS_A_COMPONENT", 100)
     monkeypatch.setattr("fastem.estimators.em_mixture._SMALL", 0)
     sampled = select(X, **params, n_threads=1)
     assert sampled.results_["status"].tolist() == ["stopped", "ok", "ok"]  # the first is estimated from the sample

@@ -64,8 +64,8 @@ def test_select_tells_how_far_it_is(capsys):
 
 
 def test_select_tells_of_its_sample_and_its_folds(monkeypatch):
-    monkeypatch.setattr("fastem.selection._POINTS", 100)
-    monkeypatch.setattr("fastem.selection._POINTS_A_COMPONENT", 10)
+    monkeypatch.setattr("fastem.selection.selector._POINTS", 100)
+    monkeypatch.setattr("fastem.selection.selector._POINTS_A_COMPONENT", 10)
     told = []
     select(X, range(1, 4), "full", random_state=0, n_threads=1, callbacks=[told.append])
     stages = [step.stage for step in told]

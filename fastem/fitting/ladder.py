@@ -51,16 +51,19 @@ class Ladder:
             raise
         except ValueError as error:
             failure = error
-        kind = model.covariance_type, model.n_factors
-        if self._below is not None and self._below[0] == kind and _is_free(settings):
+        if self._below is not None and self._below[0] == _kind(model) and is_free(settings):
             with em.collapse_ignored():
                 grown = self._grown(family, settings)
                 if found is None or self._is_better(grown, found, settings):
                     found = grown
         if found is None:
             raise failure
-        self._below = kind, found
+        self.stand_on(model, found)
         return found
+
+    def stand_on(self, model, result):
+        """Take this EMResult of a model as the previous fit."""
+        self._below = _kind(model), result
 
     def _grown(self, family, settings):
         """EM from the previous fit's mixture: split every component in two, run EM, merge the surplus, run EM."""
@@ -77,6 +80,10 @@ class Ladder:
         return grown.lower_bound > found.lower_bound + settings.tol and degenerate[0] <= degenerate[1]
 
 
-def _is_free(settings):
+def _kind(model):
+    return model.covariance_type, model.n_factors
+
+
+def is_free(settings):
     """Whether a fit may take other steps than EM's own, and other starts than `init_params` names."""
     return settings.accelerated and settings.assignment == "soft"

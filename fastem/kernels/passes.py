@@ -9,15 +9,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from . import leading
+from .assignments import HARD, SOFT, share_out
 from .blocks import (
     add_block_moments,
     allow,
-    assign,
     block_coordinates,
     block_log_densities,
-    copy_responsibilities,
-    copy_row,
-    draw,
     exclude_other_components,
     fill_row,
     find_largest,
@@ -31,8 +29,10 @@ from .blocks import (
 from .compiler.calls import arguments
 from .compiler.jit import chunk_kernel, part_of_kernel, run
 from .cuts import MAX_CHUNKS, calls, chunk_bounds, cut, most_chunks
+from .leading_pass import leading_pass_over_chunk
 from .ordering import (
     BLOCK,
+    BY_CELL,
     MOST_COMPONENTS,
     MOST_FEATURES_IN_TREE,
     all_components,
@@ -51,8 +51,6 @@ from .transposing import AHEAD
 _NEGLIGIBLE = 37.0
 # Log-likelihoods: only what exp flushes to 0 is skipped, so that a point's value doesn't depend on its block.
 _FLUSHED = {np.dtype(np.float64): 700.0, np.dtype(np.float32): 80.0}
-
-SOFT, HARD, STOCHASTIC = range(3)
 
 
 class PointAnnotations(NamedTuple):
@@ -83,26 +81,7 @@ def in_single(parameters):
 # -- a block ----------------------------------------------------------------------------------------------------------
 
 # The E-step stands in `_pass_over_chunk` itself: as a function it made passes that prune, whose blocks are small, take
-# 1.4 times as long. Arrays are handed to the functions here one by one, since each use out of a tuple is counted.
-
-
-@part_of_kernel
-def share_out(
-    annotations, grid, rows, count, n_points, components, n_active, weights, responsibilities, factor, log_likelihoods
-):
-    """Turn log-densities into responsibilities, or copy those given; returns the weighted sum of log-likelihoods."""
-    if not annotations.e_step:
-        copy_responsibilities(annotations, rows, count, weights, factor, responsibilities)
-        return 0.0
-    if annotations.assignment == HARD:
-        active = components[:n_active]
-        log_likelihood = assign(responsibilities, active, weights, n_points, factor, log_likelihoods)
-        copy_row(weights, factor)
-        return log_likelihood
-    log_likelihood = normalise(responsibilities, n_active, weights, n_points, factor, log_likelihoods)
-    if annotations.assignment == STOCHASTIC:
-        draw(annotations.seed, grid.first_row, rows, count, n_active, responsibilities, weights, factor)
-    return log_likelihood
+# 1.4 times as long. Arrays are handed to functions one by one, since each use out of a tuple is counted.
 
 
 # -- sinks ------------------------------------------------------------------------------------------------------------
@@ -297,9 +276,9 @@ _NO_CELLS = np.empty(0, np.uint16)
 NO_LABELS = np.empty(0, np.int64)
 
 
-def _over_chunks(grid, data, parameters, pruned, annotations, cells, totals, sink):
+def _over_chunks(kernel, grid, data, parameters, bounds, annotations, cells, totals, sink):
     try:
-        run(_pass_over_chunk, grid, data, parameters, pruned, annotations, cells, totals, sink)
+        run(kernel, grid, data, parameters, bounds, annotations, cells, totals, sink)
     except MemoryError:
         sums = sink.moments.shape[2:]
         itemsize = parameters.log_scale.itemsize
@@ -351,19 +330,32 @@ class Pass:
         n_components, n_features = centres.shape
         self._parameters, self._centres, self._n_samples = parameters, centres, n_samples
         margin = _NEGLIGIBLE + np.log(n_components)
-        possible = is_worth_trying(parameters) and n_components <= MOST_COMPONENTS and moments and not constrained
+        has_room = cells is not None and cells.labels.size > 0
+        self._may_lead = has_room and leading.is_worth_trying(parameters, n_samples)
+        possible = (self._may_lead or is_worth_trying(parameters)) and n_components <= MOST_COMPONENTS
+        possible = possible and moments and not constrained
         self.prunes = possible and not (cells is not None and cells.resting())
         by_cell = self.prunes and cells is not None and cells.known_for(n_components)
-        if self.prunes and not by_cell and not pays(parameters, expected_share(parameters, margin)):
+        if self.prunes and not by_cell and not self._is_expected_to_pay(margin):
             self.prunes = False
             if cells is not None:
                 cells.rest()
         self.cells = cells if self.prunes else None
-        self._pruned = pruning(parameters, margin, by_cell) if self.prunes else no_pruning(parameters)
+        self._leads = self._may_lead and by_cell
+        if self._leads:
+            order, self._bounds = BY_CELL, leading.prepare(parameters, margin)
+        else:
+            self._bounds = pruning(parameters, margin, by_cell) if self.prunes else no_pruning(parameters)
+            order = self._bounds.order
         self._load = self.effort * _load(parameters, n_components)
-        self._grid = cut(n_samples, n_features, self._load, centres.itemsize, self._pruned.order)
+        self._grid = cut(n_samples, n_features, self._load, centres.itemsize, order)
         self.leaf = self._grid.leaf
         self._make_room(moments)
+
+    def _is_expected_to_pay(self, margin):
+        if self._may_lead:
+            return leading.pays(leading.expected_share(self._parameters, margin))
+        return pays(self._parameters, expected_share(self._parameters, margin))
 
     def _make_room(self, moments):
         self._has_moments = moments
@@ -386,13 +378,14 @@ class Pass:
         first : int
             Index of the first of these points among all points.
         """
+        kernel = leading_pass_over_chunk if self._leads else _pass_over_chunk
         what, nothing = STATISTICS if self._has_moments else TOTALS, np.empty((0, 0), self._centres.dtype)
         sink = Sink(what, self._centres, self._moments, nothing, NO_LABELS)
         for start, stop, grid, data in calls(self._grid, points(X), self._load, self._most_chunks, first):
             self._n_chunks = max(self._n_chunks, grid.n_chunks)
             cells = _NO_CELLS if self.cells is None else self.cells.labels_of(first + start, first + stop)
             part = annotations.part(start, stop)
-            _over_chunks(grid, data, self._parameters, self._pruned, part, cells, self._totals, sink)
+            _over_chunks(kernel, grid, data, self._parameters, self._bounds, part, cells, self._totals, sink)
 
     @property
     def log_likelihood(self):
@@ -416,10 +409,15 @@ class Pass:
         return result
 
     def finish(self, sums):
-        """Record in the cells, if used, the share of the pairs (point, component) that was evaluated."""
-        if self.cells is not None:
-            share = sums.totals[0, 2] / (self._n_samples * len(self._centres))
-            self.cells.finish(len(self._centres), pays(self._parameters, share))
+        """Record in the cells, if used, whether it paid to skip pairs (point, component)."""
+        if self.cells is None:
+            return
+        n_pairs, looked_at = self._n_samples * len(self._centres), sums.totals[0, LOOKED_AT // 2]
+        if self._leads:
+            has_paid = leading.pays(leading.share_of_work(looked_at, n_pairs, self._centres.shape[1]))
+        else:
+            has_paid = pays(self._parameters, looked_at / n_pairs)
+        self.cells.finish(len(self._centres), has_paid)
 
     def add_to(self, sums, factor):
         """Add factor times the sums of all points added so far to `sums`; resets the pass to no points."""
@@ -449,7 +447,8 @@ def _evaluate(X, parameters, what, out, labels):
         if pruned is None:
             run(_evaluate_chunk, call, data, parameters, sink)
         else:
-            _over_chunks(call, data, parameters, pruned, NO_POINT_ANNOTATIONS, _NO_CELLS, totals, sink)
+            nothing = NO_POINT_ANNOTATIONS, _NO_CELLS
+            _over_chunks(_pass_over_chunk, call, data, parameters, pruned, *nothing, totals, sink)
 
 
 def log_likelihoods(X, parameters, out):

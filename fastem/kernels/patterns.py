@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from . import passes
+from .assignments import HARD, share_out
 from .blocks import (
     add_block_moments,
     add_completed,
@@ -32,7 +33,6 @@ from .compiler.jit import chunk_kernel, kernel, part_of_kernel, run
 from .cuts import MAX_CHUNKS, calls, chunk_bounds, cut
 from .ordering import all_components, take_rows
 from .passes import (
-    HARD,
     LABELS,
     LOG_LIKELIHOODS,
     NO_LABELS,
@@ -42,7 +42,6 @@ from .passes import (
     TOTALS,
     Pass,
     Sink,
-    share_out,
     write_labels,
     write_log_likelihoods,
     write_responsibilities,

@@ -12,7 +12,8 @@ from .compiler.calls import arguments
 from .compiler.jit import chunk_kernel, kernel
 
 # Columns of a chunk's totals, each followed by the column of its error: log-likelihood, weight, number of pairs (point,
-# component) evaluated, number of leaves added to the moments, and weight of the points in the noise component.
+# component) evaluated (in leading_pass.py, the work done), number of leaves added to the moments, and weight of the
+# points in the noise component.
 LOG_LIKELIHOOD, WEIGHT, LOOKED_AT, LEAVES, NOISE = range(0, 10, 2)
 N_TOTALS = 5
 ROW = 16  # numbers in a chunk's row of totals: two cache lines

@@ -10,6 +10,7 @@ the work, for a list of components in place of all. A pass takes about as long a
 
 import numpy as np
 
+from .assignments import HARD
 from .blocks import (
     add_block_moments,
     assign,
@@ -26,7 +27,7 @@ from .compiler.calls import arguments
 from .compiler.jit import chunk_kernel, kernel, run
 from .cuts import Grid, calls, chunk_bounds
 from .ordering import BLOCK, take_rows
-from .passes import HARD, NO_LABELS, NO_POINT_ANNOTATIONS, STATISTICS, TOTALS, Pass, Sink
+from .passes import NO_LABELS, NO_POINT_ANNOTATIONS, STATISTICS, TOTALS, Pass, Sink
 from .points import load_block, points, scratch, whole_groups
 from .sums import LEAVES, LOG_LIKELIHOOD, LOOKED_AT, WEIGHT, add_leaf, two_sum
 from .transposing import AHEAD

@@ -163,7 +163,10 @@ class NoisyFamily:
         return inputs._replace(log_scale=np.append(inputs.log_scale, density))
 
     def n_free_in_all(self, n_components, n_features):
-        """Number of free parameters, with two for the noise as in mclust: its weight and its volume."""
+        """Number of free parameters, with two for the noise: its weight and its volume.
+
+        As mclust's `nMclustParams` counts them (R/mclust.R of version 6.1.3).
+        """
         return self.without_noise.n_free_in_all(n_components, n_features) + 2
 
     def with_precisions(self, weights, means, precisions):

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
 
-    from ..selected import Selection
+    from ..selection import Selection
 
 _MARKERS = "osD^vP*X"
 _DASHES = "-", "--", "-."  # of each further round of markers

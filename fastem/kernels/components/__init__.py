@@ -12,5 +12,6 @@ Kernels call these compiled static methods of the parameters' type (with argumen
 - `marginal`, `add_completed`, `expect`: for points with missing features (`patterns.py`).
 
 Python calls `zero_moments`, `split_moments`, `largest_coefficient`, `sum_of_terms` and `bounding_coefficients`, and
-reads `relative_work`, if there is one: the work for a point in that of a component with a full covariance.
+reads, if there are such, `relative_work`: the work for a point in that of a component with a full covariance, and
+`adds_features`: whether passes may end log-densities early, as `leading.py` says.
 """

@@ -266,6 +266,7 @@ class AxisAligned(NamedTuple):
 
     is_far = False  # points are taken relative to the origin, not to each component's own mean
     has_bounds = True  # of densities in a box, for pruning
+    adds_features = True  # a log-density is `log_scale` minus a square for each feature, so it can end early
 
     def zero_moments(self, n_slots):
         """Accumulators of `n_slots` chunks: a row for each component, of mass, first and second moments."""
@@ -335,7 +336,7 @@ class FarAxisAligned(AxisAligned):
     """
 
     __slots__ = ()
-    is_far, has_bounds = True, False
+    is_far, has_bounds, adds_features = True, False, False
     log_densities = staticmethod(_far_log_densities)
     marginal = staticmethod(_far_marginal)
 

@@ -25,7 +25,7 @@ class EII(_Pooled, Constraint, Spherical):
     """One variance for all components and features: covariances (K,), all equal."""
 
     name = "EII"
-    as_sklearn = "spherical"
+    as_sklearn = wider = "spherical"
 
     def covariances(self, statistics, mass, reg_covar):
         return self.in_family(mass, super().covariances(statistics, mass, reg_covar))

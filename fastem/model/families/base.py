@@ -62,6 +62,8 @@ class CovarianceFamily:
     compiled_m_step = None
     """(name of the type of kernel inputs, whether all features have one variance) if `maximize` is what these inputs'
     own M-step does, which is compiled; else None. Subclasses don't inherit it: their M-step may differ."""
+    wider = None
+    """Name of the family without this one's constraint, whose mixtures can be read as starts; None if there is none."""
     components_are_alike = True
     """Whether components can be merged, split and reordered."""
     expects_outliers = False

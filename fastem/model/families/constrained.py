@@ -76,13 +76,13 @@ class EqualVolume:
 class Constrained(Constraint, Full):
     """Covariance matrices (K, D, D) under a constraint. Subclasses define `name`, `constrained` and `n_free`."""
 
-    as_sklearn = "full"
+    as_sklearn = wider = "full"
 
 
 class ConstrainedDiagonal(Constraint, Diagonal):
     """Variances (K, D) under a constraint. Subclasses define `name`, `constrained` and `n_free`."""
 
-    as_sklearn = "diag"
+    as_sklearn = wider = "diag"
 
     def covariances(self, statistics, mass, reg_covar):
         return self.in_family(mass, super().covariances(statistics, mass, reg_covar))

@@ -1,45 +1,29 @@
-"""`select`: a mixture for each number of components and covariance type, and the best one by a criterion.
+"""One run of `select`: candidates are fitted, stopped where they cannot win, and ranked.
 
 All combinations are first fitted to one sample, each in two ways: by a search, and from the mixture with fewer
-components, every component of which is split before the surplus is merged. Combinations that the sample shows cannot
-win are dropped; the others are then fitted to all the points, starting from the sample's mixtures.
+components, every component of which is split before the surplus is merged. Families with a constraint are first fitted
+shortly, from the mixture without it; most are so far from the best that they need no search. Combinations that the
+sample shows cannot win are dropped; the others are then fitted to all the points, starting from the sample's mixtures.
 """
-
-from __future__ import annotations
 
 import math
 from contextlib import contextmanager
 from dataclasses import replace
 from time import perf_counter
-from typing import TYPE_CHECKING
 
 import numpy as np
-from sklearn.base import clone
 from sklearn.utils import check_random_state
 
-from . import kernels
-from .estimators.em_mixture import in_memory_if_small
-from .estimators.gaussian_mixture import GaussianMixture
-from .fitting import em
-from .fitting.cross_validation import CrossValidation, one_step_score
-from .fitting.degeneracy import degeneracy
-from .fitting.ladder import Ladder
-from .kernels.threads import thread_limits
-from .model.families import FAMILIES, FOURTEEN, STANDARD
-from .selected import Selection, SelectionProgress, Watch
-from .sources.annotations import HARD, NO_ANNOTATIONS, Assignment, n_counted
-from .sources.array import sample
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
-    from typing import Any
-
-    from numpy.typing import ArrayLike
-
-    from .estimators.student_mixture import StudentTMixture
-    from .sources.typing import Points
-
-CRITERIA = "bic", "aic", "icl", "held_out"
+from .. import kernels
+from ..estimators.em_mixture import in_memory_if_small
+from ..fitting import em
+from ..fitting.cross_validation import CrossValidation, one_step_score
+from ..fitting.degeneracy import degeneracy
+from ..fitting.ladder import Ladder
+from ..fitting.screening import Screening
+from ..sources.annotations import HARD, NO_ANNOTATIONS, Assignment, n_counted
+from ..sources.array import sample
+from .selected import CRITERIA, Selection
 
 # Size of the sample in points: at least the first number, and the second for each component of the largest mixture.
 _POINTS, _POINTS_A_COMPONENT = 20_000, 1_000
@@ -59,133 +43,11 @@ _DOUBT = 1.0
 
 # Number of standard errors by which a combination must be worse than the best one, on the sample, to be dropped.
 _ERRORS = 5.0
+# The same after a short fit, and nats per point by which it must be worse at least: a search may find a better optimum.
+_ERRORS_OF_SHORT, _GAIN_OF_SEARCH = 10.0, 0.05
 
 
-def select(
-    X: Points,
-    n_components: Iterable[int] | int = range(1, 10),
-    covariance_type: Iterable[str] | str = STANDARD,
-    criterion: str = "bic",
-    *,
-    n_factors: Iterable[int] | int | None = None,
-    sample_weight: ArrayLike | str | None = None,
-    n_folds: int = 5,
-    one_standard_error: bool = False,
-    estimator: GaussianMixture | StudentTMixture | None = None,
-    verbose: int = 0,
-    callbacks: Callable[[SelectionProgress], Any] | Sequence[Callable[[SelectionProgress], Any]] = (),
-    **params: Any,
-) -> Selection:
-    """Fit a mixture for each number of components and covariance type, and find the best one by a criterion.
-
-    Parameters
-    ----------
-    X : array-like of shape (n, D), or a source as in `GaussianMixture.fit`
-    n_components : iterable of int, or int, default=range(1, 10)
-    covariance_type : iterable of str, or str, default=('full', 'tied', 'diag', 'spherical')
-        'all': mclust's fourteen, from EII to VVV.
-    criterion : {'bic', 'aic', 'icl', 'held_out'}, default='bic'
-        The first three are those of the methods of `GaussianMixture`, the lower the better. 'held_out' is the mean
-        log-likelihood of left-out points by cross-validation, the higher the better.
-    n_factors : iterable of int, or int, default=None
-        Numbers of factors to try, for the type 'factors'.
-    sample_weight : array-like of shape (n,), default=None
-        Non-negative weights of the points, as in `GaussianMixture.fit`.
-    n_folds : int, default=5
-        Number of folds of the cross-validation, into which `random_state` shuffles the points. Each fold is scored by
-        mixtures fitted to the other folds only.
-    one_standard_error : bool, default=False
-        With criterion 'held_out': of the combinations whose score is within one standard error of the best, choose the
-        one with the fewest free parameters (Breiman et al. 1984; Hastie, Tibshirani & Friedman 2009, section 7.10).
-    estimator : GaussianMixture or StudentTMixture, default=None
-        What to fit: an estimator of which clones are fitted, such as `StudentTMixture()`. None: `GaussianMixture()`.
-    verbose : int, default=0
-        1 prints a line for every combination: how many are done, the best so far, the time left.
-    callbacks : callable, or sequence of callables, default=()
-        Called after every combination with a `SelectionProgress`, which has the same as attributes.
-    **params
-        Further arguments of the estimator.
-
-    Returns
-    -------
-    selection : Selection
-        `print` it, or draw it by `selection.plot()`.
-
-    Raises
-    ------
-    ValueError
-        If there is no combination to try, an argument is invalid, or no combination can be fitted.
-
-    Warns
-    -----
-    DegenerateFitWarning
-        About the best mixture, as in `fit`: if it is collapsed (then all are), or if reg_covar decides on a feature.
-
-    Notes
-    -----
-    The likelihood of a mixture is unbounded, as a component may shrink onto few points (Day 1969). On small samples
-    BIC, AIC and ICL alone would therefore choose mixtures with spikes. So collapsed mixtures are ranked after those
-    that are 'ok' or 'spurious'.
-
-    Spurious maxima (McLachlan & Peel 2000, section 3.10) are less extreme, but predict badly. They are looked for if
-    the best mixture by the criterion has a component with fewer than 10 points for each of its free parameters. Each
-    tenth of the points is then left out of one M-step and scored by its result. The best mixture stands unless one with
-    fewer parameters predicts the left-out points better by more than 1 nat in all. If one does, the best is 'spurious',
-    and the next best is tested. (In regular models this can't happen: the log-likelihood of left-out points is lower by
-    about the number of parameters, Stone 1977, and BIC's penalty is larger than that.)
-
-    Examples
-    --------
-    >>> from fastem import select
-    >>> from fastem.datasets import load_faithful
-    >>> selection = select(load_faithful().data, range(1, 5), random_state=0)
-    >>> selection.best_estimator_.n_components, selection.best_estimator_.covariance_type
-    (3, 'tied')
-    """
-    counts = [n_components] if isinstance(n_components, int | np.integer) else sorted(set(n_components))
-    covariance_type = FOURTEEN if isinstance(covariance_type, str) and covariance_type == "all" else covariance_type
-    types = [covariance_type] if isinstance(covariance_type, str) else list(dict.fromkeys(covariance_type))
-    if not counts or not types:
-        raise ValueError("n_components and covariance_type should each have at least one value")
-    if criterion not in CRITERIA:
-        raise ValueError(f"criterion should be one of {', '.join(CRITERIA)}, but got {criterion!r}")
-    if n_folds < 2:
-        raise ValueError(f"n_folds should be 2 or more, but got {n_folds}")
-    if one_standard_error and criterion != "held_out":
-        raise ValueError(
-            f"one_standard_error needs criterion='held_out', but criterion is {criterion!r}: change one of them"
-        )
-    listeners = list(callbacks) if hasattr(callbacks, "__iter__") else [callbacks]
-    if not all(map(callable, listeners)):
-        raise ValueError(f"callbacks should be functions of one argument, but got {callbacks!r}")
-    if verbose:
-        listeners.insert(0, lambda progress: print(progress, flush=True))
-    of_factors = n_factors if n_factors is None or isinstance(n_factors, int | np.integer) else sorted(set(n_factors))
-    models = [
-        _model(estimator, n_components=k, covariance_type=each, **({} if q is None else {"n_factors": q}), **params)
-        for each in types
-        for q in _factors_of(each, of_factors)
-        for k in counts
-    ]
-    for model in models:
-        model._validate_params()
-    with thread_limits(models[0].n_threads):
-        watch = Watch(listeners, criterion)
-        return _Selector(X, sample_weight, models, criterion, n_folds, one_standard_error, watch).selection()
-
-
-def _model(estimator, **params):
-    return GaussianMixture(**params) if estimator is None else clone(estimator).set_params(**params)
-
-
-def _factors_of(covariance_type, n_factors):
-    """The values of `n_factors` to try with a covariance type: None alone if it ignores them."""
-    if covariance_type not in FAMILIES or FAMILIES[covariance_type].ignores_factors:
-        return [None]
-    return n_factors if isinstance(n_factors, list) else [n_factors]
-
-
-class _Candidate:
+class Candidate:
     """One combination: its estimator and its results."""
 
     def __init__(self, model):
@@ -215,7 +77,7 @@ class _Candidate:
         return self.result.parameters.n_free
 
 
-class _Selector:
+class Selector:
     """One run of `select`. `_all` and `_sample` are pairs of a source and its annotations."""
 
     def __init__(self, X, sample_weight, models, criterion, n_folds, one_standard_error, watch):
@@ -223,7 +85,7 @@ class _Selector:
         self._reader = models[0]  # checks the points for all candidates
         source = self._reader._source(X, reset=True, excluded_columns=(sample_weight, None), least=2)
         source = self._reader._scan(source, reset=True)
-        self._candidates = [_Candidate(model) for model in models]
+        self._candidates = [Candidate(model) for model in models]
         fewest = min(self._candidates, key=lambda each: each.model.n_components).model
         annotations = fewest._annotations(source, sample_weight, None)
         self._reader._check_values(source, annotations)
@@ -244,15 +106,12 @@ class _Selector:
 
     def selection(self):
         """The Selection."""
-        self._begin("all points" if self._is_whole else "sample", self._candidates)
-        for candidate in self._candidates:
-            with candidate.attempt():
-                candidate.result = self._ladder.fit(candidate.model)
-                self._finish(candidate) if self._is_whole else self._estimate(candidate)
-            self._tell(candidate)
-        fitted = self._fitted()
+        if self._is_whole:
+            self._fit_all("all points", self._candidates, self._finish)
+        else:
+            self._fit_sample()
+        self._fitted()  # or an error
         if not self._is_whole:
-            self._stop_hopeless(fitted)
             self._finish_all("ok")
         if not any(each.status == "ok" for each in self._candidates):
             self._finish_all("stopped")
@@ -261,6 +120,43 @@ class _Selector:
         else:
             self._set_spurious_aside()
         return self._chosen(*self._ranked())
+
+    def _fit_all(self, stage, candidates, conclude):
+        """Fit these candidates to the points of the ladder, each in two ways; `conclude` then fills its row.
+
+        A stopped candidate is only what the next one grows from.
+        """
+        self._begin(stage, [each for each in candidates if each.status != "stopped"])
+        for candidate in candidates:
+            if candidate.status == "stopped":
+                self._ladder.stand_on(candidate.model, candidate.result)
+                continue
+            with candidate.attempt():
+                candidate.result = self._ladder.fit(candidate.model)
+                conclude(candidate)
+            self._tell(candidate)
+
+    def _fit_sample(self):
+        """Fit all candidates to the sample, only shortly if that shows that they are far from the best."""
+        screening = Screening(self._sample, [each.model for each in self._candidates])
+        short = [each for each in self._candidates if screening.may_be_short(each.model)]
+        ordered = [each for each in self._candidates if each not in short] + short
+        self._begin("sample", ordered)
+        for candidate in ordered:
+            with candidate.attempt():
+                fit = screening.fit if candidate in short else self._ladder.fit
+                candidate.result = fit(candidate.model)
+                if candidate.result is not None:
+                    if not self._degenerate(candidate, *self._sample):
+                        screening.keep(candidate.model, candidate.result)
+                    self._estimate(candidate)
+            self._tell(candidate)
+        if short:
+            self._stop_hopeless(short, _ERRORS_OF_SHORT, _GAIN_OF_SEARCH)
+            self._fit_all("sample", short, self._estimate)
+        self._stop_hopeless(self._candidates, _ERRORS)
+        for candidate in self._candidates:
+            candidate.log_densities = None
 
     def _chosen(self, results, best):
         """The Selection; warns about the best mixture as `fit` does."""
@@ -298,22 +194,23 @@ class _Selector:
         mean = candidate.log_densities.mean() - excess
         self._fill(candidate, mean * self._weight, self._icl_gap(candidate, source) * self._weight)
 
-    def _stop_hopeless(self, fitted):
-        """Mark candidates that are worse than the best, on the sample, by more than `_ERRORS` standard errors."""
+    def _stop_hopeless(self, candidates, n_errors, least=0.0):
+        """Stop candidates that are worse than the best of all, on the sample.
+
+        By more than this many standard errors, and by more than `least`, in nats per unit of weight.
+        """
         source, _ = self._sample
         share = self._weight / source.n_samples
-        densities = {id(each): each.log_densities for each in fitted}
+        fitted = [each for each in self._candidates if each.result is not None]
         sound = [each for each in fitted if not self._degenerate(each, *self._sample)]
-        best = min(sound or fitted, key=self._cost)
-        for each in fitted:
-            differences = densities[id(best)] - densities[id(each)]
+        best = min(sound or fitted, key=self._cost, default=None)
+        for each in (each for each in candidates if each.result is not None):
+            differences = best.log_densities - each.log_densities
             error = share * (
                 math.sqrt(source.n_samples) * differences.std() + math.sqrt(0.5 * (each.n_free() + best.n_free()))
             )
-            if self._cost(each) - self._cost(best) > 2 * _ERRORS * error:
+            if self._cost(each) - self._cost(best) > 2 * max(n_errors * error, least * self._weight):
                 each.status = "stopped"
-        for each in fitted:
-            each.log_densities = None
 
     def _log_densities(self, candidate):
         source, _ = self._sample

@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from . import tables
+from .. import tables
 
 if TYPE_CHECKING:
     from typing import Any
 
-    from .estimators.gaussian_mixture import GaussianMixture
+    from ..estimators.gaussian_mixture import GaussianMixture
 
 TITLES = {"bic": "BIC", "aic": "AIC", "icl": "ICL", "held_out": "held out"}
+CRITERIA = tuple(TITLES)
 
 _ROWS = 20  # of a printed table, at most
 _LONGEST = 40  # characters of a status in a table, at most
@@ -47,7 +48,8 @@ class Selection:
           Notes of `select`);
         - 'collapsed': the density of some components says nothing about the data, as reg_covar or too few points
           determine their covariance;
-        - 'stopped': the sample shows that this combination cannot win; the numbers are estimates from the sample;
+        - 'stopped': the sample shows that this combination cannot win; the numbers are estimates from the sample,
+          rough ones (too high a BIC) for families with a constraint that are far from the best;
         - another text: the reason why there is no mixture (all numbers are NaN) or no held-out score (that is NaN).
     criterion : str
     best_index_ : int
@@ -106,7 +108,7 @@ class Selection:
         >>> selection.plot().figure_.savefig("selection.png")
         """
         # Pictures know selections; a selection finds them by name, when asked.
-        plotting = importlib.import_module(".plotting", __package__)
+        plotting = importlib.import_module("fastem.plotting")
         return plotting.SelectionDisplay.from_results(self, ax=ax)
 
     def __str__(self):
@@ -162,7 +164,8 @@ class SelectionProgress:
     Attributes
     ----------
     stage : {'all points', 'sample', 'left-out points'}
-        What the combinations of this stage are fitted to; 'left-out points' is the cross-validation of 'held_out'.
+        What the combinations of this stage are fitted to; 'left-out points' is the cross-validation of 'held_out'. The
+        stage 'sample' comes twice if some combinations are fitted shortly first.
     n_done, n_all : int
         Number of fits in this stage, those done and all.
     n_components, covariance_type : int, str
