@@ -224,3 +224,25 @@ def test_a_larger_n_init_is_no_worse():
         for n_init in (1, 3, 5)
     ]
     assert bounds == sorted(bounds)
+
+
+@pytest.mark.parametrize("max_iter", [30, 60, 100])
+def test_a_reopened_run_keeps_to_max_iter_and_is_told_as_it_was_made(max_iter):
+    X, n_components = data_sets.load("iris")
+    params = {"covariance_type": "diag", "max_iter": max_iter, "random_state": 1}
+    model = quietly(GaussianMixture(n_components, **params), X)
+    told = quietly(GaussianMixture(n_components, verbose=1, verbose_interval=1000, **params), X)
+    assert model.n_iter_ == told.n_iter_ == len(model.lower_bounds_) <= max_iter
+    np.testing.assert_array_equal(model.means_, told.means_)
+    np.testing.assert_array_equal(model.lower_bounds_, told.lower_bounds_)
+
+
+def test_a_reopened_run_goes_on_past_its_share_of_max_iter():
+    X, n_components = data_sets.load("iris")
+    params = {"covariance_type": "diag", "random_state": 1}
+    model = quietly(GaussianMixture(n_components, **params), X)
+    stage = model.fit_report_.stages[-1]
+    # The run that is kept converges by compiled steps alone, until digits that are printed don't change.
+    assert stage.n_accelerated == 0 and model.converged_ and 50 < model.n_iter_ < 100
+    again = quietly(GaussianMixture(n_components, means_init=model.means_, weights_init=model.weights_, **params), X)
+    assert again.lower_bound_ == pytest.approx(model.lower_bound_, abs=1e-6)

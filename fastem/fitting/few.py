@@ -34,7 +34,7 @@ from .degeneracy import n_degenerate
 from .em import VISIBLE, EMResult, Unfinished, run
 from .initialization import n_seeds_in_excess
 from .progress import SILENT
-from .report import ALL
+from .report import ALL, Stage
 
 # Work of a pass, in flops of a matrix product that takes as long, up to which points are few.
 _FEW = 2e7
@@ -44,9 +44,11 @@ _WIDE = 32
 _MOST_ITERATIONS, _SHARE = 100, 0.5
 # Work of a call, at most: Ctrl-C waits for its end, about a quarter of a second.
 _WORK_OF_CALL = 5e9
-# Iterations that may follow once tol is met, as long as parameters change visibly: compiled, then by longer steps; of
-# these half as many where a pass takes more work than `_SHORT`.
-_FURTHER, _FURTHER_LONGER, _SHORT = 30, 40, 1e6
+# Iterations that may follow once tol is met, as long as parameters change visibly: compiled ones if they are likely to
+# suffice, at least this many, or as many as take the time of some steps in Python, in work as above;
+_FURTHER, _WORK_OF_FURTHER = 30, 3e7
+# then longer steps; of these half as many where a pass takes more work than `_SHORT`.
+_FURTHER_LONGER, _SHORT = 40, 1e6
 
 # Number of starts, at least and at most, and the work, as above, of one pass for each that sets it in between.
 _STARTS, _WORK_OF_STARTS = (5, 8), 2e6
@@ -86,6 +88,17 @@ def _work(source, family, n_components):
     return source.n_samples * n_components * kind.work(source.n_features)
 
 
+def held(source):
+    """The points in memory, as the same array whatever holds them, so that all sources give the same bits."""
+    is_held = isinstance(source, ArraySource) and source.dtype == source.precision and not source.is_mapped
+    return source if is_held else in_memory(source)
+
+
+def iterations_of_call(source, family, n_components, n_runs=1):
+    """Iterations that a call may make: Ctrl-C waits for its end."""
+    return max(1, int(_WORK_OF_CALL / (_work(source, family, n_components) * n_runs)))
+
+
 class _Fit:
     """What all runs of a fit share.
 
@@ -101,12 +114,12 @@ class _Fit:
     """
 
     def __init__(self, source, family, settings, annotations, is_patient):
-        # All sources are held in memory as the same array, so they give the same bits.
-        is_held = isinstance(source, ArraySource) and source.dtype == source.precision and not source.is_mapped
-        self.source = source if is_held else in_memory(source)
+        self.source = held(source)
         self.family, self.settings, self.annotations, self.is_patient = family, settings, annotations, is_patient
         self.points = FewPoints(self.source.X, annotations.weights)
         self.most_iterations = min(math.ceil(settings.max_iter * (_SHARE if is_patient else 1)), _MOST_ITERATIONS)
+        # Of the run that is kept, if it is reopened.
+        self.most_of_reopened = min(settings.max_iter, _MOST_ITERATIONS)
 
     def kmeans(self, generator, n_starts, n_components):
         """Starts by k-means: even ones measure all features in one unit, odd ones each in its own deviation."""
@@ -140,26 +153,30 @@ class _Runs:
         rules = Rules(tol, fit.is_patient, VISIBLE, reg_covar, averaged, n_kmeans)
         kind = getattr(kernels, kind)
         given = starts if isinstance(starts, Starts) else [start.kernel_inputs() for start in starts]
-        self._compiled = CompiledRuns(fit.points, kind, n_components, given, rules, most_iterations)
+        room = max(most_iterations, fit.most_of_reopened)
+        self._compiled = CompiledRuns(fit.points, kind, n_components, given, rules, room)
         self._status, self._reopened = self._compiled.runs.status, set()
 
     def go_on(self, n_iter=_MOST_ITERATIONS):
         """Make further iterations of every run that hasn't ended, up to `n_iter` in all; in calls that are short."""
-        n_iter = min(n_iter, self.most_iterations)
-        work = _work(self._fit.source, self._fit.family, self._n_components) * len(self._status)
-        step = max(1, int(_WORK_OF_CALL / work))
+        n_iter = min(n_iter, self._fit.most_of_reopened if self._reopened else self.most_iterations)
+        step = iterations_of_call(self._fit.source, self._fit.family, self._n_components, len(self._status))
         for n in range(min(step, n_iter), n_iter + step, step):
             self._compiled.go_on(min(n, n_iter))
         return self
 
     def reopen(self, number):
-        """Let a run that has met tol go on, once, if its parameters change visibly, but not for long."""
+        """Let a run that has met tol go on, once and alone, if its parameters change visibly, but not for long."""
         status, change = self._status[number], self._compiled.runs.change[number]
         is_open = self._fit.is_patient and status[END] == CONVERGED and number not in self._reopened
         if is_open and change > VISIBLE:
             before, last = np.diff(self._compiled.bounds(number)[-3:])
-            if 0 < last < before and change * math.sqrt(last / before) ** _FURTHER < VISIBLE:
-                status[END], status[N_LAST] = GOES_ON, status[N_LAST] + _FURTHER
+            work = _work(self._fit.source, self._fit.family, self._n_components)
+            n_further = max(_FURTHER, int(_WORK_OF_FURTHER / work))
+            n_further = min(n_further, self._fit.most_of_reopened - status[N_ITER])
+            if 0 < last < before and change * math.sqrt(last / before) ** n_further < VISIBLE:
+                self._status[self._status[:, END] == GOES_ON, END] = ABANDONED
+                status[END], status[N_LAST] = GOES_ON, status[N_ITER] + n_further
                 self._reopened.add(number)
         return self
 
@@ -265,11 +282,12 @@ class _Runs:
         start = Starts(*(values[only] for values in self._starts)) if is_kmeans else self._starts[only]
         again = fit.runs(start).go_on(0)
         result = again._so_far(0)
-        for n in range(1, self.most_iterations + 1):
+        for n in range(1, fit.most_of_reopened + 1):
             progress.begin_iteration(result)
             before, result = result, again.go_on(n).reopen(0)._so_far(0)
             result.stopped = progress.end_iteration(n, result.lower_bound - before.lower_bound, result)
-            if result.stopped or again._status[0, END] != GOES_ON:
+            is_at_end = n == again.most_iterations and not again._reopened
+            if result.stopped or is_at_end or again._status[0, END] != GOES_ON:
                 break
         if result.stopped:
             report.add(name, fit.source, result, perf_counter() - begin)
@@ -334,6 +352,21 @@ def search(source, family, settings, random_state, annotations):
             break
         runs, best, bound, degenerate = others, other, its_bound, its_degenerate
     return runs, best, n_iter - runs.n_iter_of(best)
+
+
+def found(source, family, settings, random_state, annotations, report):
+    """The mixture of the search's best run as far as it is compiled; None if it needs steps that are not."""
+    begin = perf_counter()
+    if not apply(source, family, settings, annotations):
+        return None
+    result = search(source, family, settings, random_state, annotations)
+    if result is None:
+        return None
+    runs, best, n_others = result
+    bound = float(runs.lower_bounds[best])
+    counts = source.n_samples, settings.n_components, n_others + runs.n_iter_of(best), 0, 0
+    report.stages.append(Stage("search", *counts, perf_counter() - begin, bound))
+    return runs.mixture(best)
 
 
 def _merged(fit, mixture, random_state, with_seeds):

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..sources.annotations import Annotations
 from ..sources.array import sample
-from . import em, initialization, posterior_moves, search
+from . import em, few, few_posteriors, initialization, posterior_moves, search
 from .acceleration import Extrapolation, Plain
 from .progress import SILENT
 from .report import ALL, FitReport
@@ -52,9 +52,7 @@ def fit(source, family, settings, random_state, *, annotations, progress=SILENT)
         trial = replace(settings, max_iter=_TRIAL_ITERATIONS, tol=_TRIAL_TOL * weight)
     best = None
     for i, start in enumerate(_starts(points, family, settings, random_state, counts, report)):
-        # On all the points, scikit-learn's own algorithm runs to the end first, so the result can't be worse than its.
-        steps = Plain() if is_whole else Extrapolation()
-        result = em.run(points, start, trial, steps=steps, annotations=counts, report=report, name=f"start {i}")
+        result = _run(points, start, trial, counts, report, f"start {i}", is_whole)
         progress.end_stage(report.stages[-1])
         if best is None or result.lower_bound > best.lower_bound:
             best, report.best_start = result, i
@@ -72,10 +70,20 @@ def fit(source, family, settings, random_state, *, annotations, progress=SILENT)
         result = em.run(source, best.parameters, settings, steps=Extrapolation(), **run)
     else:
         if not progress.is_silent:  # run it again, for the listeners
-            best = em.run(source, best.start, settings, **run)
+            told = em.run(source, best.start, settings, **run)
+            best = told if told.stopped else best
         result = _gone_on(best, source, settings, run) if best.converged else best
     progress.end(result)
     return report.of(result)
+
+
+def _run(points, start, settings, annotations, report, name, is_whole):
+    """A run from a start. On all the points it is scikit-learn's own algorithm: the result can't be worse than its."""
+    result = few_posteriors.run(points, start, settings, annotations, report, name) if is_whole else None
+    if result is not None:
+        return result
+    steps = Plain() if is_whole else Extrapolation()
+    return em.run(points, start, settings, steps=steps, annotations=annotations, report=report, name=name)
 
 
 def _gone_on(converged, source, settings, run):
@@ -105,9 +113,11 @@ def _starts(points, family, settings, random_state, counts, report):
 
 def _mixture(points, family, settings, random_state, counts, report):
     settings = replace(settings, accelerated=True, n_init=1, tol=1e-3, max_iter=_TRIAL_ITERATIONS)
-    result = search.fit(points, family, settings, random_state, annotations=counts)
-    report.stages += result.report.stages
-    mixture = result.parameters
+    mixture = few.found(points, family, settings, random_state, counts, report)
+    if mixture is None:
+        result = search.fit(points, family, settings, random_state, annotations=counts)
+        report.stages += result.report.stages
+        mixture = result.parameters
     order = np.argsort(-mixture.weights, kind="stable")
     return replace(
         mixture,

@@ -80,6 +80,35 @@ def _overload_m_step(parameters, moments, reg_covar, averaged):
     return lambda parameters, moments, reg_covar, averaged: offered(parameters, moments, reg_covar, averaged)
 
 
+def add_prior(parameters, prior, moments):
+    """Turn moments of points about their means into those from which `m_step` makes the posterior's expectations.
+
+    prior: `posteriors.Prior`.
+    """
+    parameters.add_prior(parameters, prior, moments)
+
+
+@overload(add_prior, jit_options=INLINED)
+def _overload_add_prior(parameters, prior, moments):
+    offered = parameters.instance_class.add_prior
+
+    def add(parameters, prior, moments):
+        offered(parameters, prior, moments)
+
+    return add
+
+
+def mass_of(parameters, moments, k):
+    """Points of component k, from moments."""
+    return parameters.mass_of(parameters, moments, k)
+
+
+@overload(mass_of, jit_options=INLINED)
+def _overload_mass_of(parameters, moments, k):
+    offered = parameters.instance_class.mass_of
+    return lambda parameters, moments, k: offered(parameters, moments, k)
+
+
 def run_of(parameters, number):
     """The parameters of one run, from those of several runs, stacked."""
     return parameters.run_of(parameters, number)

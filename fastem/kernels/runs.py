@@ -65,7 +65,7 @@ class Runs(NamedTuple):
 
 
 @kernel
-def _copy(source, target):
+def copy(source, target):
     """target: OUT, a copy of source, both of two dimensions. (A slice assignment takes half a second to compile.)"""
     for i in range(source.shape[0]):
         for j in range(source.shape[1]):
@@ -73,7 +73,7 @@ def _copy(source, target):
 
 
 @kernel
-def _set_zero(values):
+def set_zero(values):
     for i in range(values.shape[0]):
         for j in range(values.shape[1]):
             values[i, j] = 0.0
@@ -129,7 +129,7 @@ def _seeds(z, weights, uniforms, means):
     odds = np.zeros((n_blocks, block))  # weight times squared distance from the nearest seed; at first the weight
     trial, best = np.zeros((n_blocks, block)), np.zeros((n_blocks, block))
     sums, mean = np.zeros((3, n_blocks)), np.empty(n_features)  # of each block's odds: now, in this trial, in the best
-    _copy(weights, odds)
+    copy(weights, odds)
     for j in range(n_blocks):
         for b in range(block):
             sums[0, j] += odds[j, b]
@@ -160,10 +160,10 @@ def _seeds(z, weights, uniforms, means):
                     means[k, i] = mean[i]
                 for j in range(n_blocks):
                     sums[2, j] = sums[1, j]
-                _copy(trial, best)
+                copy(trial, best)
         for j in range(n_blocks):
             sums[0, j] = sums[2, j]
-        _copy(best, odds)
+        copy(best, odds)
 
 
 @kernel
@@ -212,7 +212,7 @@ def _kmeans(z, weights, means, labels, max_iter):
     tolerance = 1e-4 * variance / n_features
     is_done = False
     for iteration in range(max_iter + 1):
-        _set_zero(sums)
+        set_zero(sums)
         for k in range(n_components):
             mass[k] = 0.0
         for j in range(n_blocks):
@@ -238,14 +238,14 @@ def _kmeans(z, weights, means, labels, max_iter):
 
 
 @kernel
-def _add_moments(parameters, components, x, responsibilities, factor, weights, work, moments):
+def add_moments_apart(parameters, components, x, responsibilities, factor, weights, work, moments):
     compiled_apart()
     n_points, centres = x.shape[1], parameters.means
     add_block_moments(parameters, components, x, n_points, responsibilities, factor, weights, centres, work, moments)
 
 
 @kernel
-def _maximize(parameters, moments, rules):
+def maximize_apart(parameters, moments, rules):
     compiled_apart()
     return m_step(parameters, moments, rules.reg_covar, rules.averaged)
 
@@ -267,7 +267,7 @@ def _start(x, weights, uniforms, unit, max_iter, parameters, work, responsibilit
     for k in range(n_components):
         for i in range(n_features):
             parameters.means[k, i] = means[k, i] * unit[i]
-    _set_zero(moments)
+    set_zero(moments)
     for j in range(n_blocks):
         row = weights[j : j + 1]
         for b in range(block):
@@ -275,7 +275,7 @@ def _start(x, weights, uniforms, unit, max_iter, parameters, work, responsibilit
         for k in range(n_components):
             _select(labels, j, k, weights, responsibilities[k : k + 1])
         here = x[j * n_features : (j + 1) * n_features]
-        _add_moments(parameters, components, here, responsibilities, factor, row, work, moments)
+        add_moments_apart(parameters, components, here, responsibilities, factor, row, work, moments)
 
 
 @kernel
@@ -341,21 +341,21 @@ def _run_em(number, context):
         start = moments[_START]
         draws, unit = runs.uniforms[number], runs.units[number]
         _start(x, weights, draws, unit, rules.n_kmeans, parameters, work, responsibilities, factor, components, start)
-        _copy(parameters.means, centres[_START])
-        if not _maximize(parameters, start, rules):
+        copy(parameters.means, centres[_START])
+        if not maximize_apart(parameters, start, rules):
             status[END] = UNUSUAL
     while status[END] == GOES_ON and status[N_ITER] < n_iter:
         n = status[N_ITER]
         sums = moments[n % 3]
-        _set_zero(sums)
-        _copy(parameters.means, centres[n % 3])
+        set_zero(sums)
+        copy(parameters.means, centres[n % 3])
         total = 0.0
         for j in range(n_blocks):
             here, row = x[j * n_features : (j + 1) * n_features], weights[j : j + 1]
             coordinates = block_coordinates(parameters, here, block, work)
             block_log_densities(parameters, components, coordinates, block, work, responsibilities)
             total += normalise(responsibilities, n_components, row, block, factor, log_likelihoods)
-            _add_moments(parameters, components, here, responsibilities, factor, row, work, sums)
+            add_moments_apart(parameters, components, here, responsibilities, factor, row, work, sums)
         bound = total / weight
         if not np.isfinite(bound):
             status[END] = UNUSUAL
@@ -368,8 +368,8 @@ def _run_em(number, context):
         bounds[n - 1], status[N_ITER] = bound, n
         for k in range(n_components):
             old_scale[k] = parameters.log_scale[k]
-        _copy(parameters.bias, old_bias)
-        if not _maximize(parameters, sums, rules):
+        copy(parameters.bias, old_bias)
+        if not maximize_apart(parameters, sums, rules):
             status[END] = UNUSUAL
             break
         before, last = _last_gains(bounds, n)
@@ -388,11 +388,14 @@ class FewPoints:
     ----------
     X : ndarray of shape (n, D)
     weights : ndarray of shape (n,), or None
+    origin : ndarray of shape (D,), default=the mean of the points
     """
 
-    def __init__(self, X, weights):
+    def __init__(self, X, weights, origin=None):
         n_samples, n_features = X.shape
-        if weights is None:
+        if origin is not None:
+            self.origin = origin
+        elif weights is None:
             self.origin = X.mean(axis=0, dtype=np.float64)
         else:
             self.origin = np.average(X, axis=0, weights=weights)

@@ -136,8 +136,9 @@ class SufficientStatistics:
         elif self.structure == "full":
             change = self.first[:, :, None] * shift[:, None, :] + shift[:, :, None] * moved[:, None, :]
         else:
-            change = self.first.T @ shift + shift.T @ moved
-        return replace(self, centres=centres, first=moved, second=self.second - change)
+            change = self.first.T @ shift
+            change += shift.T @ moved
+        return replace(self, centres=centres, first=moved, second=np.subtract(self.second, change, out=change))
 
     def of(self, index):
         """The statistics of the components with these indices; pooled moments and totals over points are unchanged."""

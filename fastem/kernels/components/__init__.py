@@ -8,6 +8,7 @@ Kernels call these compiled static methods of the parameters' type (with argumen
 - `work_rows`: rows of scratch for a block; the three methods above share the scratch and pass values on in it;
 - `whitened`: a whitened feature in the middle of a box, for bounds; called only if `has_bounds`.
 - `m_step`, `run_of`: the M-step of whole compiled runs, and the parameters of one of them (`runs.py`);
+- `add_prior`, `mass_of`: the prior's part of the M-step of posteriors, and a component's points (`posteriors.py`);
 - `marginal`, `add_completed`, `expect`: for points with missing features (`patterns.py`).
 
 Python calls `zero_moments`, `split_moments`, `largest_coefficient`, `sum_of_terms` and `bounding_coefficients`, and

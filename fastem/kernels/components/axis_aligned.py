@@ -157,6 +157,27 @@ def _axis_aligned_m_step(parameters, moments, reg_covar, averaged):
     return True
 
 
+@kernel
+def _axis_aligned_add_prior(parameters, prior, moments):
+    n_components, n_features = parameters.means.shape
+    for k in range(n_components):
+        mass = moments[k, 0]
+        made, degrees = mass + prior.mean_precision, mass + prior.degrees_of_freedom
+        for i in range(n_features):
+            shift, of_prior = moments[k, 1 + i] / (mass + EMPTY), prior.mean[i] - parameters.means[k, i]
+            scatter = moments[k, 1 + n_features + i] - mass * shift * shift + mass * prior.reg_covar + prior.scale[i, i]
+            scatter += prior.mean_precision * mass / made * (shift - of_prior) ** 2
+            first = mass * shift + prior.mean_precision * of_prior
+            moments[k, 1 + i] = first
+            moments[k, 1 + n_features + i] = made * scatter / degrees + first * first / made
+        moments[k, 0] = made
+
+
+@part_of_kernel
+def mass_in_rows(parameters, moments, k):
+    return moments[k, 0]
+
+
 @part_of_kernel
 def _run_of(parameters, number):
     return AxisAligned(
@@ -258,6 +279,7 @@ class AxisAligned(NamedTuple):
     work_rows = staticmethod(one_more_than_features)
     whitened = staticmethod(axis_aligned_whitened)
     m_step = staticmethod(_axis_aligned_m_step)
+    add_prior, mass_of = staticmethod(_axis_aligned_add_prior), staticmethod(mass_in_rows)
     run_of = staticmethod(_run_of)
     marginal = staticmethod(_marginal)
     add_completed = staticmethod(_add_completed)

@@ -14,7 +14,7 @@ import numpy as np
 from ..compiler.jit import kernel, part_of_kernel
 from ..tiles import ROWS, moments_tile, outer_tile
 from ..vectors import fma, lanes, load, mul, splat, sqrt, store
-from .axis_aligned import add_mass, axis_aligned_log_densities, axis_aligned_whitened
+from .axis_aligned import add_mass, axis_aligned_log_densities, axis_aligned_whitened, mass_in_rows
 from .common import EMPTY, LOG_2_PI, invert_factor, is_near, is_resolved, mirrored, one_more_than_features
 from .triangular import add_left_of_diagonal, first_rows
 
@@ -120,6 +120,41 @@ def _shared_m_step(parameters, moments, reg_covar, averaged):
     return True
 
 
+@kernel
+def _shared_add_prior(parameters, prior, moments):
+    n_components, n_features = parameters.means.shape
+    means, made_means = np.empty((n_components, n_features)), np.empty((n_components, n_features))
+    total = made_total = 0.0
+    for k in range(n_components):
+        mass = moments[k, 0]
+        made = mass + prior.mean_precision
+        total += mass
+        made_total += made
+        for i in range(n_features):
+            means[k, i] = parameters.means[k, i] + moments[k, 1 + i] / (mass + EMPTY)
+            made_means[k, i] = (mass * means[k, i] + prior.mean_precision * prior.mean[i]) / made
+    degrees = n_components * prior.degrees_of_freedom + total
+    for i in range(n_features):
+        for j in range(i + 1):
+            scatter = moments[n_components + i, j] + n_components * prior.scale[i, j]
+            if i == j:
+                scatter += total * prior.reg_covar
+            between = 0.0
+            for k in range(n_components):
+                mass = moments[k, 0]
+                made = mass + prior.mean_precision
+                scatter -= mass * means[k, i] * means[k, j]
+                share = prior.mean_precision * mass / made
+                scatter += share * (means[k, i] - prior.mean[i]) * (means[k, j] - prior.mean[j])
+                between += made * made_means[k, i] * made_means[k, j]
+            moments[n_components + i, j] = made_total * scatter / degrees + between
+    for k in range(n_components):
+        made = moments[k, 0] + prior.mean_precision
+        moments[k, 0] = made
+        for i in range(n_features):
+            moments[k, 1 + i] = made * (made_means[k, i] - parameters.means[k, i])
+
+
 @part_of_kernel
 def _run_of(parameters, number):
     return Shared(
@@ -161,6 +196,7 @@ class Shared(NamedTuple):
     work_rows = staticmethod(one_more_than_features)
     whitened = staticmethod(axis_aligned_whitened)
     m_step = staticmethod(_shared_m_step)
+    add_prior, mass_of = staticmethod(_shared_add_prior), staticmethod(mass_in_rows)
     run_of = staticmethod(_run_of)
 
     @classmethod

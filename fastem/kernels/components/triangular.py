@@ -208,6 +208,34 @@ def _triangular_m_step(parameters, moments, reg_covar, averaged):
     return True
 
 
+@kernel
+def _triangular_add_prior(parameters, prior, moments):
+    n_components, n_features = parameters.means.shape
+    shift, offset, first = np.empty(n_features), np.empty(n_features), np.empty(n_features)
+    for k in range(n_components):
+        row = k * (n_features + 2)
+        mass = moments[row, 0]
+        made, degrees = mass + prior.mean_precision, mass + prior.degrees_of_freedom
+        share = prior.mean_precision * mass / made
+        for i in range(n_features):
+            of_prior = prior.mean[i] - parameters.means[k, i]
+            shift[i] = moments[row + 1, i] / (mass + EMPTY)
+            offset[i] = shift[i] - of_prior
+            first[i] = mass * shift[i] + prior.mean_precision * of_prior
+            moments[row + 1, i] = first[i]
+            moments[row + 2 + i, i] += mass * prior.reg_covar
+            for j in range(i + 1):
+                scatter = moments[row + 2 + i, j] - mass * shift[i] * shift[j] + prior.scale[i, j]
+                scatter += share * offset[i] * offset[j]
+                moments[row + 2 + i, j] = made * scatter / degrees + first[i] * first[j] / made
+        moments[row, 0] = made
+
+
+@part_of_kernel
+def _mass_of(parameters, moments, k):
+    return moments[k * (parameters.bias.shape[1] + 2), 0]
+
+
 @part_of_kernel
 def _run_of(parameters, number):
     return Triangular(
@@ -275,6 +303,7 @@ class Triangular(NamedTuple):
     work_rows = staticmethod(one_more_than_features)
     whitened = staticmethod(_whitened)
     m_step = staticmethod(_triangular_m_step)
+    add_prior, mass_of = staticmethod(_triangular_add_prior), staticmethod(_mass_of)
     run_of = staticmethod(_run_of)
     marginal = staticmethod(_marginal)
     add_completed = staticmethod(_add_completed)

@@ -47,7 +47,9 @@ class Tied(Ellipsoidal):
             scatter = second
             offsets = centres - origin
             cross = first.T @ offsets
-            pooled = scatter - cross - cross.T - (offsets.T * mass) @ offsets
+            pooled = scatter - cross
+            pooled -= cross.T  # in place: with thousands of features, new matrices take longer than the sums
+            pooled -= np.matmul(offsets.T * mass, offsets, out=cross)
         magnitude = np.diagonal(scatter)[None, :]
         return SufficientStatistics(centres, mass, first, pooled, "pooled", magnitude, log_likelihood, weight)
 
