@@ -155,7 +155,8 @@ class _Runs:
         given = starts if isinstance(starts, Starts) else [start.kernel_inputs() for start in starts]
         room = max(most_iterations, fit.most_of_reopened)
         self._compiled = CompiledRuns(fit.points, kind, n_components, given, rules, room)
-        self._status, self._reopened = self._compiled.runs.status, set()
+        self._status = self._compiled.runs.status
+        self._reopened = {}  # number of a run that was let go on: its iterations when it had met tol
 
     def go_on(self, n_iter=_MOST_ITERATIONS):
         """Make further iterations of every run that hasn't ended, up to `n_iter` in all; in calls that are short."""
@@ -166,19 +167,24 @@ class _Runs:
         return self
 
     def reopen(self, number):
-        """Let a run that has met tol go on, once and alone, if its parameters change visibly, but not for long."""
+        """Whether a run that has met tol may go on, alone: its parameters change visibly, but not for long.
+
+        After every `_FURTHER` iterations it is asked again, as the change may turn out to fall more slowly. Then longer
+        steps follow.
+        """
         status, change = self._status[number], self._compiled.runs.change[number]
-        is_open = self._fit.is_patient and status[END] == CONVERGED and number not in self._reopened
-        if is_open and change > VISIBLE:
-            before, last = np.diff(self._compiled.bounds(number)[-3:])
-            work = _work(self._fit.source, self._fit.family, self._n_components)
-            n_further = max(_FURTHER, int(_WORK_OF_FURTHER / work))
-            n_further = min(n_further, self._fit.most_of_reopened - status[N_ITER])
-            if 0 < last < before and change * math.sqrt(last / before) ** n_further < VISIBLE:
-                self._status[self._status[:, END] == GOES_ON, END] = ABANDONED
-                status[END], status[N_LAST] = GOES_ON, status[N_ITER] + n_further
-                self._reopened.add(number)
-        return self
+        if not (self._fit.is_patient and status[END] == CONVERGED and change > VISIBLE):
+            return False
+        n_iter, work = int(status[N_ITER]), _work(self._fit.source, self._fit.family, self._n_components)
+        n_most = self._reopened.get(number, n_iter) + max(_FURTHER, int(_WORK_OF_FURTHER / work))
+        n_further = min(n_most, self._fit.most_of_reopened) - n_iter
+        before, last = np.diff(self._compiled.bounds(number)[-3:])
+        if not (n_further > 0 and 0 < last < before and change * math.sqrt(last / before) ** n_further < VISIBLE):
+            return False
+        self._status[self._status[:, END] == GOES_ON, END] = ABANDONED
+        status[END], status[N_LAST] = GOES_ON, n_iter + min(_FURTHER, n_further)
+        self._reopened.setdefault(number, n_iter)
+        return True
 
     @property
     def n_iter(self):
@@ -252,7 +258,9 @@ class _Runs:
         begin: the time from which the stage's seconds count; None: now.
         """
         begin = perf_counter() if begin is None else begin
-        result = self.reopen(number).go_on()._so_far(number)
+        while self.reopen(number):
+            self.go_on()
+        result = self.go_on()._so_far(number)
         is_done = result.converged and not result.remaining_change > VISIBLE
         if not (is_done or self._status[number, END] == FELL) and result.n_iter < self._fit.settings.max_iter:
             return self._continued(number, result, report, name, progress)
@@ -284,7 +292,8 @@ class _Runs:
         result = again._so_far(0)
         for n in range(1, fit.most_of_reopened + 1):
             progress.begin_iteration(result)
-            before, result = result, again.go_on(n).reopen(0)._so_far(0)
+            again.go_on(n).reopen(0)
+            before, result = result, again._so_far(0)
             result.stopped = progress.end_iteration(n, result.lower_bound - before.lower_bound, result)
             is_at_end = n == again.most_iterations and not again._reopened
             if result.stopped or is_at_end or again._status[0, END] != GOES_ON:
