@@ -465,6 +465,7 @@ def test_memory_is_a_few_bytes_a_point(few_candidates):
         ({}, {"labels": np.arange(50) % 3 - 1}, "labels can't be used with algorithm='truncated'"),
         ({"assignment": "stochastic"}, {}, "assignment='stochastic' can't be used with algorithm='truncated'"),
         ({"noise": 9.0}, {}, "noise can't be used with algorithm='truncated'"),
+        ({"shrinkage": "ledoit-wolf"}, {}, "shrinkage='ledoit-wolf' can't be used with algorithm='truncated'"),
         ({"missing": "em"}, {"X": np.where(np.eye(50, 3) > 0, np.nan, 1.0)}, "can't be used with missing values"),
     ],
 )
@@ -474,6 +475,18 @@ def test_what_it_refuses(params, given, message):
     with pytest.raises(ValueError, match=message):
         model.fit(X, **given)
     assert not hasattr(model, "means_")
+
+
+def test_a_start_does_not_depend_on_the_origin():
+    """The offset and the points have few enough bits for their sum to be exact."""
+    X, _ = overlapping(n=6000, n_features=4, n_components=120)
+    X = np.round(X * 1024) / 1024
+    near, far = (
+        GaussianMixture(120, covariance_type="diag", algorithm="truncated", random_state=0).fit(X + offset)
+        for offset in (0.0, 2.0**27)
+    )
+    assert_allclose(far.lower_bounds_, near.lower_bounds_, rtol=1e-9)
+    assert_allclose(far.means_ - 2.0**27, near.means_, atol=1e-6)
 
 
 def test_dask_is_refused():

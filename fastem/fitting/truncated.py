@@ -72,6 +72,11 @@ def check(source, family, settings, annotations):
             "noise can't be used with algorithm='truncated', which compares a point with Gaussians near it: "
             "use algorithm='em'"
         )
+    if family.fourth is not None:
+        raise ValueError(
+            "shrinkage='ledoit-wolf' can't be used with algorithm='truncated', as its fourth moments take the "
+            "responsibility of every component: use shrinkage='oas', or algorithm='em'"
+        )
     if annotations.is_constrained:
         raise ValueError(
             "labels can't be used with algorithm='truncated', which compares a point with the candidates near it, "
@@ -249,9 +254,10 @@ def _start(source, family, settings, random_state, annotations, report, progress
 
 def _from_kmeans(sample, family, settings, random_state, weights):
     """A start by truncated k-means, with features in units of their standard deviations."""
-    _, variances = initialization.moments_of_features(sample.X, weights)
+    middle, variances = initialization.moments_of_features(sample.X, weights)
     variances = np.where(variances > 0, variances, variances.mean() or 1.0)
-    means = sample.X[_seeds(sample.X / np.sqrt(variances), settings.n_components, random_state, weights)]
+    scaled = (sample.X - middle) / np.sqrt(variances)  # k-means++ squares distances from the origin
+    means = sample.X[_seeds(scaled, settings.n_components, random_state, weights)]
     given, metric = Annotations(weights), family.for_means_alone(sample.n_features)
     parameters = initialization.nearest(metric, means.astype(np.float64), variances)
     candidates = first_candidates(sample, parameters)
