@@ -20,7 +20,7 @@ def summary(path):
         arguments = {name: _USUAL[header["class"]][name](value) for name, value in header["params"].items()}
         if not all(arguments.values()):
             return None
-        model = SimpleNamespace(class_name=header["class"], **header["params"])
+        model = SimpleNamespace(class_name=header["class"], **{"n_factors": None, **header["params"]})
         return saving.with_attributes(model, header["attributes"], arrays)
     except Exception:  # of any kind, as in `saving.read`
         return None
