@@ -34,7 +34,7 @@ from .degeneracy import n_degenerate
 from .em import VISIBLE, EMResult, Unfinished, run
 from .initialization import n_seeds_in_excess
 from .progress import SILENT
-from .report import ALL, Stage
+from .report import ALL
 
 # Work of a pass, in flops of a matrix product that takes as long, up to which points are few.
 _FEW = 2e7
@@ -90,7 +90,7 @@ def _work(source, family, n_components):
 
 def held(source):
     """The points in memory, as the same array whatever holds them, so that all sources give the same bits."""
-    is_held = isinstance(source, ArraySource) and source.dtype == source.precision and not source.is_mapped
+    is_held = isinstance(source, ArraySource) and source.dtype == source.precision and source.is_in_memory
     return source if is_held else in_memory(source)
 
 
@@ -372,9 +372,8 @@ def found(source, family, settings, random_state, annotations, report):
     if result is None:
         return None
     runs, best, n_others = result
-    bound = float(runs.lower_bounds[best])
-    counts = source.n_samples, settings.n_components, n_others + runs.n_iter_of(best), 0, 0
-    report.stages.append(Stage("search", *counts, perf_counter() - begin, bound))
+    n_iter, seconds = n_others + runs.n_iter_of(best), perf_counter() - begin
+    report.add_search(source, settings.n_components, n_iter, seconds, runs.lower_bounds[best])
     return runs.mixture(best)
 
 

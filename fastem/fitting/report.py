@@ -107,6 +107,10 @@ class FitReport(Saved):
         counts = len(result.parameters.means), result.n_iter - n_before, n_accelerated, result.n_rejected
         self.stages.append(Stage(name, source.n_samples, *counts, seconds, float(result.lower_bound)))
 
+    def add_search(self, source, n_components, n_iter, seconds, bound):
+        """Add a search for starts on the source: `n_iter` iterations of runs that no other stage tells of."""
+        self.stages.append(Stage("search", source.n_samples, n_components, n_iter, 0, 0, seconds, float(bound)))
+
     def of(self, result):
         """The EMResult that was kept, with this as its report."""
         self.kinds = result.kinds

@@ -28,7 +28,7 @@ from .em import VISIBLE, collapse_ignored, run
 from .few import DOUBT
 from .plain import best_start
 from .progress import SILENT, Progress
-from .report import ALL, FitReport, Stage
+from .report import ALL, FitReport
 from .sample_sizes import EXP, noise, sample_sizes
 
 # Number of starts at n_init=1.
@@ -155,9 +155,8 @@ class _Search:
         if found is None:
             return None
         runs, number, n_iter = found
-        counts = source.n_samples, self._settings.n_components, n_iter, 0, 0
-        bound = float(runs.lower_bounds[number])
-        self._report.stages.append(Stage("search", *counts, perf_counter() - begin, bound))
+        seconds, bound = perf_counter() - begin, runs.lower_bounds[number]
+        self._report.add_search(source, self._settings.n_components, n_iter, seconds, bound)
         result = runs.result(number, self._report, f"start {i}")
         result.start = runs.mixture(number, 0)
         self._spent += (n_iter + result.n_iter) * source.n_samples * self._settings.n_components

@@ -19,7 +19,7 @@ from .cuts import chunk_bounds
 from .leading import FIRST, begin_log_densities, go_on, next_end, raise_limit, sort_by_cell, work_of_block
 from .ordering import BLOCK, all_components, note_cells, take_rows
 from .points import load_block, scratch, whole_groups
-from .sums import LEAVES, LOG_LIKELIHOOD, LOOKED_AT, NOISE, WEIGHT, add_leaf, two_sum
+from .sums import LEAVES, LOOKED_AT, add_leaf, add_totals
 from .transposing import AHEAD
 
 
@@ -120,10 +120,5 @@ def leading_pass_over_chunk(chunk, context):
                 )  # fmt: skip
         if apart:
             add_leaf(sums, moments[chunk, 0], moments[chunk, 1])
-        row = totals[chunk]
-        row[LOG_LIKELIHOOD], row[LOG_LIKELIHOOD + 1] = two_sum(
-            row[LOG_LIKELIHOOD], row[LOG_LIKELIHOOD + 1], log_likelihood
-        )
-        row[WEIGHT], row[WEIGHT + 1] = two_sum(row[WEIGHT], row[WEIGHT + 1], weight)
-        row[NOISE], row[NOISE + 1] = two_sum(row[NOISE], row[NOISE + 1], noise)
-        row[LEAVES] += 1
+        add_totals(totals[chunk], log_likelihood, weight, noise)
+        totals[chunk, LEAVES] += 1

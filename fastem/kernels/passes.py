@@ -43,7 +43,7 @@ from .ordering import (
 )
 from .points import load_block, number_rows, points, scratch, whole_groups
 from .pruning import active_components, expected_share, is_worth_trying, no_pruning, pays, pruning, pruning_scratch
-from .sums import LEAVES, LOG_LIKELIHOOD, LOOKED_AT, N_TOTALS, NOISE, ROW, WEIGHT, Sums, add_leaf, add_up, two_sum
+from .sums import LEAVES, LOOKED_AT, N_TOTALS, ROW, Sums, add_leaf, add_totals, add_up
 from .transposing import AHEAD
 
 # Pruning margins, nats: a component may be skipped if its log-density is lower than the largest by more than this.
@@ -220,13 +220,8 @@ def _pass_over_chunk(chunk, context):
                     )
         if apart:
             add_leaf(sums, moments[chunk, 0], moments[chunk, 1])
-        row = totals[chunk]
-        row[LOG_LIKELIHOOD], row[LOG_LIKELIHOOD + 1] = two_sum(
-            row[LOG_LIKELIHOOD], row[LOG_LIKELIHOOD + 1], log_likelihood
-        )
-        row[WEIGHT], row[WEIGHT + 1] = two_sum(row[WEIGHT], row[WEIGHT + 1], weight)
-        row[NOISE], row[NOISE + 1] = two_sum(row[NOISE], row[NOISE + 1], noise)
-        row[LEAVES] += 1
+        add_totals(totals[chunk], log_likelihood, weight, noise)
+        totals[chunk, LEAVES] += 1
 
 
 @chunk_kernel

@@ -47,7 +47,7 @@ from .passes import (
     write_responsibilities,
 )
 from .points import load_block, points, scratch, whole_groups
-from .sums import LEAVES, LOG_LIKELIHOOD, NOISE, ROW, WEIGHT, add_leaf, two_sum
+from .sums import LEAVES, ROW, add_leaf, add_totals
 from .transposing import AHEAD
 from .vectors import lanes
 
@@ -319,13 +319,8 @@ def _pass_over_patterns(chunk, context):
                 add_completed(parameters, mixture, features, n_observed, regression, observed, centres, sums)
                 if position % grid.leaf == 0 or position == end:
                     add_leaf(sums, moments[chunk, 0], moments[chunk, 1])
-            row = totals[chunk]
-            row[LOG_LIKELIHOOD], row[LOG_LIKELIHOOD + 1] = two_sum(
-                row[LOG_LIKELIHOOD], row[LOG_LIKELIHOOD + 1], log_likelihood
-            )
-            row[WEIGHT], row[WEIGHT + 1] = two_sum(row[WEIGHT], row[WEIGHT + 1], weight)
-            row[NOISE], row[NOISE + 1] = two_sum(row[NOISE], row[NOISE + 1], noise)
-            row[LEAVES] += 2  # so that the errors of `moments` are added, too
+            add_totals(totals[chunk], log_likelihood, weight, noise)
+            totals[chunk, LEAVES] += 2  # so that the errors of `moments` are added, too
 
 
 # -- from Python ------------------------------------------------------------------------------------------------------

@@ -60,6 +60,14 @@ def add_leaf(leaf, high, low):
         leaf[i] = 0.0
 
 
+@kernel
+def add_totals(row, log_likelihood, weight, noise):
+    """Add a leaf's totals to the row of its chunk."""
+    row[LOG_LIKELIHOOD], row[LOG_LIKELIHOOD + 1] = two_sum(row[LOG_LIKELIHOOD], row[LOG_LIKELIHOOD + 1], log_likelihood)
+    row[WEIGHT], row[WEIGHT + 1] = two_sum(row[WEIGHT], row[WEIGHT + 1], weight)
+    row[NOISE], row[NOISE + 1] = two_sum(row[NOISE], row[NOISE + 1], noise)
+
+
 @chunk_kernel
 def add_up(chunk, context):
     """sums, (2, ...), and total, (2, N_TOTALS): IN OUT, plus factor times the sums over all chunks, then reset to 0.

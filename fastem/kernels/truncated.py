@@ -29,7 +29,7 @@ from .cuts import Grid, calls, chunk_bounds
 from .ordering import BLOCK, take_rows
 from .passes import NO_LABELS, NO_POINT_ANNOTATIONS, STATISTICS, TOTALS, Pass, Sink
 from .points import load_block, points, scratch, whole_groups
-from .sums import LEAVES, LOG_LIKELIHOOD, LOOKED_AT, WEIGHT, add_leaf, two_sum
+from .sums import LEAVES, LOOKED_AT, add_leaf, add_totals
 from .transposing import AHEAD
 
 MOST_CELLS = 2**16
@@ -170,10 +170,7 @@ def _truncated_pass_over_chunk(chunk, context):
             add_leaf(sums, moments[chunk, 0], moments[chunk, 1])
         row = totals[chunk]
         row[LOOKED_AT] += n_rows * n_candidates
-        row[LOG_LIKELIHOOD], row[LOG_LIKELIHOOD + 1] = two_sum(
-            row[LOG_LIKELIHOOD], row[LOG_LIKELIHOOD + 1], log_likelihood
-        )
-        row[WEIGHT], row[WEIGHT + 1] = two_sum(row[WEIGHT], row[WEIGHT + 1], weight)
+        add_totals(row, log_likelihood, weight, 0.0)
         row[LEAVES] += 1
 
 

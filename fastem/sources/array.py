@@ -52,11 +52,6 @@ class ArraySource(Source):
         self._file = _MappedFile.under(self.X)
 
     @property
-    def is_mapped(self) -> bool:
-        """Whether the array is a file mapped into memory."""
-        return self._file is not None
-
-    @property
     def is_in_memory(self) -> bool:
         return self._file is None
 
