@@ -23,6 +23,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .compiler.jit import kernel
+from .ordering import sort_by_key
 from .vectors import any_not_less, fma, fnma, lanes, load, select_greater, splat, store
 
 _FEWEST_COMPONENTS = 256  # components; with fewer, passes are left as they were
@@ -107,6 +108,9 @@ def _work_of_ends(n_features):
     return _FEATURE_OF_MOMENTS * n_features + _EXP
 
 
+_compiled_work_of_ends = kernel(_work_of_ends)
+
+
 def share_of_work(work, n_pairs, n_features):
     """The work counted by a pass as a share of that of all pairs in an ordinary one."""
     return work / (n_pairs * (_FEATURE_AT_ONCE * n_features + _work_of_ends(n_features)))
@@ -149,26 +153,19 @@ def expected_share(parameters, margin):
 @kernel
 def work_of_block(n_features, features_added, n_kept):
     """Work of a block, an integer: of the features that were added, and of the `n_kept` pairs kept, summed over it."""
-    return _FEATURE * features_added + (_FEATURE_OF_MOMENTS * n_features + _EXP) * n_kept
+    return _FEATURE * features_added + _compiled_work_of_ends(n_features) * n_kept
 
 
 @kernel
-def sort_by_cell(cells, ranks, first, count, starts, order):
+def sort_by_cell(cells, ranks, first, count, keys, starts, order):
     """order: OUT (count,) the rows from `first` on, by cell: near cells side by side, points far from theirs last.
 
-    cells: labels of `NearestComponents`; starts: scratch (2 K + 1,).
+    cells: labels of `NearestComponents`; keys, starts: scratch (at least count,) and (2 K + 1,).
     """
-    starts[:] = 0
-    for row in range(first, first + count):
-        cell = np.int64(cells[row])
-        starts[ranks[cell >> 1] + ranks.size * (cell & 1) + 1] += 1
-    for key in range(1, starts.size):
-        starts[key] += starts[key - 1]
-    for row in range(first, first + count):
-        cell = np.int64(cells[row])
-        key = ranks[cell >> 1] + ranks.size * (cell & 1)
-        order[starts[key]] = row
-        starts[key] += 1
+    for p in range(count):
+        cell = np.int64(cells[first + p])
+        keys[p] = ranks[cell >> 1] + ranks.size * (cell & 1)
+    sort_by_key(keys[:count], first, starts, order)
 
 
 @kernel

@@ -64,7 +64,7 @@ def leading_pass_over_chunk(chunk, context):
     components = all_components(n_components + n_noise)
     is_owner = np.zeros(n_components, np.bool_)
     owners = np.empty(BLOCK, np.int64)
-    order = np.empty(grid.window, np.int64)
+    order, keys = np.empty(grid.window, np.int64), np.empty(grid.window, np.int64)
     starts = np.empty(2 * n_components + 1, np.int64)
     first_leaf, last_leaf = chunk_bounds(grid, points.n_samples, chunk)
     sums = moments[chunk, 0]  # the first leaf is summed in place
@@ -76,7 +76,7 @@ def leading_pass_over_chunk(chunk, context):
         log_likelihood = weight = noise = 0.0
         for first in range(leaf * grid.leaf, stop, grid.window):
             window = min(grid.window, stop - first)
-            sort_by_cell(cells, leading.ranks, first, window, starts, order)
+            sort_by_cell(cells, leading.ranks, first, window, keys, starts, order)
             for position in range(0, window, BLOCK):
                 count = min(BLOCK, window - position)
                 n_points = whole_groups(count)

@@ -128,6 +128,23 @@ def _leaf(features, thresholds, x, b):
 
 
 @kernel
+def sort_by_key(keys, first, starts, order):
+    """order: OUT the rows from `first` on, sorted by their keys; starts: OUT where each key begins, and the end."""
+    starts[:] = 0
+    for p in range(keys.size):
+        starts[np.int64(keys[p]) + 1] += 1
+    for key in range(1, starts.size):
+        starts[key] += starts[key - 1]
+    for p in range(keys.size):  # each starts[key] moves on to the start of the next key
+        key = np.int64(keys[p])
+        order[starts[key]] = first + p
+        starts[key] += 1
+    for key in range(starts.size - 1, 0, -1):
+        starts[key] = starts[key - 1]
+    starts[0] = 0
+
+
+@kernel
 def sort_window(points, pruning, cells, first, count, origin, rows, x, keys, starts, order):
     """order: OUT (count,) the rows from `first` on, sorted by leaf or cell; starts: OUT (2 K + 1,) where each begins.
 
@@ -144,17 +161,7 @@ def sort_window(points, pruning, cells, first, count, origin, rows, x, keys, sta
             load_block(points, rows, n_points, origin, x)
             for b in range(here):
                 keys[start + b] = _leaf(pruning.features, pruning.thresholds, x, b)
-    starts[:] = 0
-    for p in range(count):
-        starts[keys[p] + 1] += 1
-    for key in range(1, starts.size):
-        starts[key] += starts[key - 1]
-    for p in range(count):  # each starts[key] moves on to the start of the next cell
-        order[starts[keys[p]]] = first + p
-        starts[keys[p]] += 1
-    for key in range(starts.size - 1, 0, -1):
-        starts[key] = starts[key - 1]
-    starts[0] = 0
+    sort_by_key(keys[:count], first, starts, order)
 
 
 @kernel

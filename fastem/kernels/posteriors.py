@@ -27,7 +27,7 @@ from .runs import (
     set_zero,
 )
 from .sums import N_TOTALS, Sums
-from .vectors import add, fma, lanes, load, mul, splat, store, sum_of_lanes
+from .vectors import add, fma, lanes, load, mul, splat, sum_of_lanes
 
 _LOG_2 = math.log(2.0)
 _SERIES_FROM = 10.0  # argument of digamma from which its asymptotic series is accurate to 1e-16
@@ -68,13 +68,6 @@ def digamma(x):
     t = 1.0 / (x * x)
     series = t * (1 / 12 - t * (1 / 120 - t * (1 / 252 - t * (1 / 240 - t * (1 / 132 - t * (691 / 32760 - t / 12))))))
     return value + np.log(x) - 0.5 / x - series
-
-
-@kernel
-def _copy_block(source, target):
-    for i in range(source.shape[0]):
-        for b in range(0, source.shape[1], lanes(source)):
-            store(target, i, b, load(source, i, b))
 
 
 @kernel
@@ -156,7 +149,7 @@ def _run_posterior(number, context):
             here, row = x[j * n_features : (j + 1) * n_features], weights[j : j + 1]
             coordinates = block_coordinates(parameters, here, block, work)
             block_log_densities(parameters, components, coordinates, block, work, responsibilities)
-            _copy_block(responsibilities, log_densities)
+            copy(responsibilities, log_densities)
             of_block = normalise(responsibilities, n_components, row, block, factor, log_likelihoods)
             total += of_block
             entropy += of_block - _expected(log_densities, responsibilities, factor)

@@ -24,9 +24,9 @@ from .blocks import (
     work_rows,
 )
 from .compiler.calls import arguments
-from .compiler.jit import chunk_kernel, kernel, run
+from .compiler.jit import chunk_kernel, run
 from .cuts import Grid, calls, chunk_bounds
-from .ordering import BLOCK, take_rows
+from .ordering import BLOCK, sort_by_key, take_rows
 from .passes import NO_LABELS, NO_POINT_ANNOTATIONS, STATISTICS, TOTALS, Pass, Sink
 from .points import load_block, points, scratch, whole_groups
 from .sums import LEAVES, LOOKED_AT, add_leaf, add_totals
@@ -94,23 +94,6 @@ class Candidates:
         self.cells, self.nearest, self._earlier_cells = self._earlier_cells, self.cells, self.nearest
 
 
-@kernel
-def _sort_by_cell(cells, first, count, starts, order):
-    """order: OUT the rows from `first` on, sorted by cell; starts: OUT (K + 1,) where each cell begins."""
-    starts[:] = 0
-    for row in range(first, first + count):
-        starts[np.int64(cells[row]) + 1] += 1
-    for cell in range(1, starts.size):
-        starts[cell] += starts[cell - 1]
-    for row in range(first, first + count):  # each starts[cell] moves on to the start of the next cell
-        cell = np.int64(cells[row])
-        order[starts[cell]] = row
-        starts[cell] += 1
-    for cell in range(starts.size - 1, 0, -1):
-        starts[cell] = starts[cell - 1]
-    starts[0] = 0
-
-
 @chunk_kernel
 def _truncated_pass_over_chunk(chunk, context):
     """Visit one chunk's points, cell by cell: E-step over the cell's candidates, then moments.
@@ -138,7 +121,7 @@ def _truncated_pass_over_chunk(chunk, context):
             sums, apart = np.zeros(moments.shape[2:]), True
         first = leaf * grid.leaf
         n_rows = min(grid.leaf, points.n_samples - first)
-        _sort_by_cell(cells, first, n_rows, starts, order)
+        sort_by_key(cells[first : first + n_rows], first, starts, order)
         log_likelihood = weight = 0.0
         position = cell = np.int64(0)
         while position < n_rows:
