@@ -146,9 +146,9 @@ def test_data_far_from_the_origin(covariance_type, shift):
     X, _ = three_groups()
     X = np.round(X * 2**20) / 2**20  # so that the shifted data are the same to the bit where they can be
     start = data_sets.start(X, 3, covariance_type)
-    near = quietly(GaussianMixture(3, covariance_type=covariance_type, tol=0, max_iter=30, **start), X)
+    near = quietly(GaussianMixture(3, covariance_type=covariance_type, tol=0, max_iter=60, **start), X)
     start["means_init"] = start["means_init"] + shift
-    far = quietly(GaussianMixture(3, covariance_type=covariance_type, tol=0, max_iter=30, **start), X + shift)
+    far = quietly(GaussianMixture(3, covariance_type=covariance_type, tol=0, max_iter=60, **start), X + shift)
     rounding = shift * 2.0**-50
     assert_allclose(far.lower_bounds_, near.lower_bounds_, rtol=1e-9 + rounding)
     assert_allclose(far.means_ - shift, near.means_, atol=1e-8 + 10 * rounding)

@@ -259,7 +259,10 @@ def test_tails_no_heavier_than_a_gaussians_end_as_one_quietly(covariance_type, a
     if algorithm == "auto":
         assert model.n_iter_ < 40  # EM alone would need thousands
         assert model.score(X) == pytest.approx(gaussian.score(X), abs=1e-4)
-        assert_allclose(model.scales_, gaussian.covariances_, rtol=1e-2, atol=1e-4)
+        found, expected = model.scales_, gaussian.covariances_
+        if covariance_type != "tied":
+            found, expected = found[model.means_[:, 0].argsort()], expected[gaussian.means_[:, 0].argsort()]
+        assert_allclose(found, expected, rtol=1e-2, atol=1e-4)
 
 
 @grid("share", [0.05, 0.2], quick=slice(None))

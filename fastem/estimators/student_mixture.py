@@ -294,8 +294,8 @@ class StudentTMixture(MaximumLikelihoodMixture):
         >>> from fastem.datasets import load_faithful
         >>> X = load_faithful().data
         >>> model = StudentTMixture(2, random_state=0).fit(X)
-        >>> model.component_log_densities([[4.5, 80.0]]).round(1)
-        array([[ -2.8, -21.9]])
+        >>> model.component_log_densities([[3.0, 70.0]]).round(1)
+        array([[-7.7, -9.4]])
         """
         check_is_fitted(self)
         X = validate_data(self, X, reset=False, dtype=np.float64)

@@ -85,7 +85,10 @@ def _misfit(parameters, points):
     labels = points.evaluate(parameters, kernels.labels, np.empty(points.n_samples, np.int64))
     n_features = parameters.means.shape[1]
     usual = parameters.log_weights + parameters.log_determinants - 0.5 * n_features * (np.log(2 * np.pi) + 1)
-    return usual[labels] - densities, labels
+    with np.errstate(invalid="ignore"):
+        misfit = usual[labels] - densities
+    misfit[np.isnan(misfit)] = 0.0  # where all points are noise, no component has a weight, and none can be judged
+    return misfit, labels
 
 
 def _need_of_a_split(parameters, misfit, labels):
