@@ -279,7 +279,9 @@ def _start(source, family, settings, random_state, annotations):
                 annotations,
             )  # fmt: skip
             return initialization.user_parameters(family, found[0], *settings.init), None
-        sample, weights = initialization.sample_of(source, settings.n_components, random_state, annotations.weights)
+        sample, weights = initialization.sample_of(
+            source, family, settings.n_components, random_state, annotations.weights
+        )
         start = _from_kmeans(sample, family, settings, random_state, weights)
     is_free = all(value is None for value in settings.init)
     is_useful = is_free and sample.n_samples < _SMALL_SAMPLE * source.n_samples and settings.max_iter > 0

@@ -8,18 +8,23 @@ from .families.parts import mixture_of
 _HALF = 0.8
 
 
-def merged(parameters, n_components):
+def merged(parameters, n_components, first=()):
     """The mixture reduced to n_components by merging, one at a time, the pair whose union loses least log-likelihood.
 
     The loss is that of the classification likelihood (Runnalls 2007, eq. 16; for a common covariance it is Ward's,
     1963). More seeds than components, fitted and then merged, find better optima than as many seeds as components.
+
+    first: components that are merged before others. Those on too few points are so dense that their loss is large.
     """
     parts = parameters.family.parts(parameters)
     alive = np.arange(len(parameters.means))
+    is_first = np.isin(alive, first)
     losses = _all_losses(parts, alive)
     while len(alive) > n_components:
-        i, j = np.unravel_index(np.argmin(losses), losses.shape)
+        eligible = np.where(is_first[:, None] | is_first, losses, np.inf) if is_first.any() else losses
+        i, j = np.unravel_index(np.argmin(eligible), losses.shape)
         parts.merge(i, j)
+        is_first[i], is_first[j] = is_first[i] and is_first[j], False
         alive = alive[alive != j]
         losses[j, :] = losses[:, j] = np.inf
         others = alive[alive != i]
