@@ -33,8 +33,9 @@ PARAMETERS = "weights_", "means_", "covariances_"
 
 @pytest.fixture
 def few_candidates(monkeypatch):
-    """Short lists, so that small mixtures are truncated."""
+    """Short lists, so that small mixtures are truncated, whatever they lose by it."""
     monkeypatch.setattr(truncated, "N_CANDIDATES", N_CANDIDATES)
+    monkeypatch.setattr(truncated, "_FEW_COMPONENTS", N_CANDIDATES)
 
 
 def overlapping(n=1200, n_features=3, n_components=24, seed=0):
@@ -212,7 +213,7 @@ def test_factor_analyzers_rise_and_all_as_candidates_give_em(few_candidates, mon
     assert model.lower_bound_ < model.score(X)
     monkeypatch.setattr(truncated, "N_CANDIDATES", 20)
     settings = em.Settings(20, tol=0.0, max_iter=5)
-    one = truncated._run("all", ArraySource(X), parameters, settings, NO_ANNOTATIONS, FitReport())
+    one = truncated._run("all", ArraySource(X), NO_ANNOTATIONS, parameters, settings, FitReport())
     other = em.run(ArraySource(X), parameters, settings)
     assert_allclose(one.lower_bounds, other.lower_bounds, rtol=1e-12)
     assert_allclose(one.parameters.covariances, other.parameters.covariances, rtol=1e-7, atol=1e-10)
@@ -228,6 +229,56 @@ def test_all_components_as_candidates_give_em(covariance_type):
     assert_allclose(one.lower_bounds_, other.lower_bounds_, rtol=1e-12)
     for name in PARAMETERS:
         assert_allclose(getattr(one, name), getattr(other, name), rtol=1e-7, atol=1e-10)
+
+
+@pytest.fixture
+def few_asked(monkeypatch):
+    """Short lists, but a start is asked, by few points, whether truncation loses much."""
+    monkeypatch.setattr(truncated, "N_CANDIDATES", N_CANDIDATES)
+    monkeypatch.setattr(truncated, "_ASKED", 500)
+
+
+@grid("covariance_type", COVARIANCE_TYPES, quick=["diag"])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_few_components_that_overlap_give_em(covariance_type, weighted, few_asked):
+    X, means = overlapping()
+    weights = np.random.default_rng(0).integers(0, 3, len(X)).astype(float) if weighted else None
+    params = {"covariance_type": covariance_type, "max_iter": 8, "tol": 0.0, **start_of(means, covariance_type)}
+    one, other = (
+        quietly(GaussianMixture(24, algorithm=algorithm, **params), X, sample_weight=weights)
+        for algorithm in ("truncated", "em")
+    )
+    assert_same_bits(one, other)
+    assert_array_equal(one.lower_bounds_, other.lower_bounds_)
+
+
+def test_the_same_points_are_asked_in_all_sources_and_by_all_threads(few_asked, tmp_path):
+    X, _ = overlapping(9000)
+    params = {"covariance_type": "diag", "algorithm": "truncated", "max_iter": 4, "random_state": 0}
+    model = quietly(GaussianMixture(24, n_threads=1, **params), X)
+    assert [stage.name for stage in model.fit_report_.stages] == ["all"]
+    for other in (X, lambda: iter(np.array_split(X, [17, 7000]))):
+        assert_same_bits(model, quietly(GaussianMixture(24, n_threads=2, **params), other))
+    again = quietly(model.set_params(warm_start=True), X)
+    assert again.lower_bounds_[0] > again.score(X) - 0.1
+    assert np.diff(again.lower_bounds_).min() > -1e-9
+
+
+@pytest.mark.parametrize("why", ["far apart", "many", "hard"])
+def test_components_are_truncated_where_that_loses_little_or_saves_much(why, few_asked, monkeypatch):
+    X, means = overlapping()
+    params = {"algorithm": "truncated", "covariance_type": "diag", "max_iter": 4}
+    if why == "far apart":
+        X, means = 10 * means[np.arange(len(X)) % 24] + X - X.mean(axis=0), 10 * means
+    elif why == "many":
+        monkeypatch.setattr(truncated, "_FEW_COMPONENTS", 23)
+    else:
+        params["assignment"] = "hard"
+    begun = []
+    of_all = truncated._run
+    monkeypatch.setattr(truncated, "_run", lambda name, *rest: (begun.append(name), of_all(name, *rest))[1])
+    quietly(GaussianMixture(24, **params, **start_of(means, "diag")), X)
+    assert begun == ["all"]
 
 
 def test_candidates_that_lower_the_bound_are_put_back(few_candidates, monkeypatch):
