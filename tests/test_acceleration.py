@@ -285,6 +285,24 @@ def test_converged_where_the_bound_rests_and_little_is_left():
     assert steps.has_converged(1e-4, 1e-3)
 
 
+@pytest.mark.parametrize(
+    ("gains", "left", "is_last"),
+    [
+        ([0.5, 0.01], 2e-4, True),
+        ([0.5, 0.01], 5e-4, False),  # too much for tol
+        ([0.5, 1.5e-3], 2e-4, False),  # gains don't fall fast enough for the estimate to be trusted
+        ([0.01], 2e-4, False),  # too few to tell
+    ],
+)
+def test_the_last_pass_is_saved_where_gains_fall_superlinearly(gains, left, is_last):
+    _, parameters = mixture("full")
+    steps = QuasiNewton(1e-6)
+    for bound in np.cumsum([0.0, *gains]):
+        steps.observe(parameters, parameters, bound)
+    steps.remaining_gain = left
+    assert steps.has_converged(gains[-1], 1e-3) == is_last
+
+
 class Line:
     """A posterior on a line, that tells how far it is asked to go."""
 

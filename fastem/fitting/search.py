@@ -10,7 +10,8 @@ What each part gains (medians of eight seeds; nats per point; passes over all th
 - seeds in excess: 0.07 nats on the pixels of a photo, K=8; three starts, not one: 0.02 nats on digits, full;
 - split and merge: 0.013 nats on digits, diag;
 - quasi-Newton steps: 9 passes in place of 17 at 200,000 x 10; a fifth to a thirtieth of the passes where EM is slow;
-- stopping by the estimate of what is left to gain: 0.03 nats on the photo, 0.005 on components of unequal weights.
+- stopping by the estimate of what is left to gain: 0.03 nats on the photo, 0.005 on components of unequal weights;
+- stopping one pass earlier where gains fall superlinearly: 3 passes in place of 4 at 200,000 x 32, K=16.
 """
 
 from dataclasses import replace
