@@ -31,6 +31,11 @@ _MOST_EM_STEPS = 5.0
 # Share of reg_covar in a component's smallest variance above which the component follows EM instead of the proposal.
 _MOST_REG_COVAR = 0.1
 
+# Share of the last gain below which the next one shows that gains fall superlinearly,
+_STEEP = 0.1
+# and share of tol below which the next gain then ends the run.
+_LAST_STEP = 0.3
+
 # Relative change of a bound that may be rounding.
 _ROUNDING = 1e-12
 # Gain in nats that is too small to show in any bound.
@@ -266,6 +271,15 @@ class QuasiNewton(_Guarded):
         self.kind = "plain" if proposal is None else "accelerated"
         return successor if proposal is None else proposal
 
+    def has_converged(self, change, tol):
+        """The rule of all accelerated steps; where gains fall superlinearly, the pass to see less than tol is saved."""
+        is_last = self.remaining_gain < _LAST_STEP * tol and self._falls_to(self.remaining_gain)
+        return is_last or super().has_converged(change, tol)
+
+    def _falls_to(self, gain):
+        """Whether this gain would be so much smaller than the last one that gains fall superlinearly."""
+        return len(self._bounds) >= 3 and gain < _STEEP * (self._bounds[-1] - self._bounds[-2])
+
     def copy(self):
         other = copy.copy(self)
         other._visited = list(self._visited)
@@ -291,7 +305,10 @@ class QuasiNewton(_Guarded):
             points[:, held] = gradients[:, held] = 0.0
         pairs = self._pairs(points, gradients)
         direction = _times_inverse_hessian(gradients[-1], pairs)
-        self.remaining_gain = max(0.5 * gradients[-1] @ direction, self._aitken())
+        of_step = 0.5 * gradients[-1] @ direction
+        # Aitken's estimate is for a geometric series: where gains fall faster, it expects too much.
+        is_steep = pairs and self._falls_to(of_step)
+        self.remaining_gain = of_step if is_steep else max(of_step, self._aitken())
         self.remaining_change = coordinates.change(direction)
         if not pairs:
             if len(self._bounds) < 3 and self.remaining_gain > _INVISIBLE_GAIN:
