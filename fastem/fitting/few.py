@@ -56,6 +56,7 @@ _STARTS, _WORK_OF_STARTS = (5, 8), 2e6
 _STARTS_WIDE = 2
 # Most iterations of k-means: for one of several starts, and as scikit-learn makes them.
 _KMEANS, _KMEANS_TEXTBOOK = 3, 300
+_KMEANS_TOLERANCE = 1e-4
 # Iterations before a run may be given up.
 _TRIAL_ITERATIONS = 10
 # Factor by which the true gain left may exceed its estimate, in the judgement that a run is hopeless.
@@ -127,7 +128,8 @@ class _Fit:
         units = np.ones((n_starts, self.source.n_features))
         if self.has_units:
             units[1::2] = self.points.deviations
-        return Starts(uniforms, units)
+        # As scikit-learn's: a share of the features' mean variance.
+        return Starts(uniforms, units, _KMEANS_TOLERANCE * np.square(self.points.deviations / units).mean(axis=1))
 
     @property
     def has_units(self):
@@ -156,6 +158,7 @@ class _Runs:
         room = max(most_iterations, fit.most_of_reopened)
         self._compiled = CompiledRuns(fit.points, kind, n_components, given, rules, room)
         self._status = self._compiled.runs.status
+        self._mixtures = {}  # (number of a run, iteration): the mixture that its M-step makes
         self._reopened = {}  # number of a run that was let go on: its iterations when it had met tol
 
     def go_on(self, n_iter=_MOST_ITERATIONS):
@@ -236,10 +239,12 @@ class _Runs:
         """The mixture that the M-step of an iteration makes, by default the last one; 0: the start."""
         if n_iter == 0 and not isinstance(self._starts, Starts):
             return self._starts[number]
-        n_iter = self._status[number, N_ITER] if n_iter is None else n_iter
-        inputs, centres, sums = self._compiled.sums(number, n_iter)
-        statistics = self._fit.family.statistics_of_pass(inputs, centres, sums)
-        return self._fit.family.maximize(statistics, self._fit.settings.reg_covar)
+        n_iter = self.n_iter_of(number) if n_iter is None else n_iter
+        if (number, n_iter) not in self._mixtures:
+            inputs, centres, sums = self._compiled.sums(number, n_iter)
+            statistics = self._fit.family.statistics_of_pass(inputs, centres, sums)
+            self._mixtures[number, n_iter] = self._fit.family.maximize(statistics, self._fit.settings.reg_covar)
+        return self._mixtures[number, n_iter]
 
     def _so_far(self, number):
         """The EMResult of a run's iterations so far."""

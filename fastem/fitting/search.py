@@ -166,7 +166,6 @@ class _Search:
         seconds, bound = perf_counter() - begin, runs.lower_bounds[number]
         self._report.add_search(source, self._settings.n_components, n_iter, seconds, bound)
         result = runs.result(number, self._report, f"start {i}")
-        result.start = runs.mixture(number, 0)
         self._spent += (n_iter + result.n_iter) * source.n_samples * self._settings.n_components
         result.tell = partial(runs.told, number)
         return result

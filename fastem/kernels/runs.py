@@ -26,7 +26,7 @@ from .compiler.jit import chunk_kernel, kernel, run
 from .cuts import Grid
 from .ordering import all_components
 from .sums import N_TOTALS, Sums
-from .vectors import GROUP, add, compiled_apart, fma, lanes, load, mul, select_greater, splat, store, sub, sum_of_lanes
+from .vectors import GROUP, add, compiled_apart, div, fma, lanes, load, mul, select_greater, splat, store, sub, sum_of_lanes
 
 _MOST_IN_BLOCK = 256  # points
 _ROUNDING = 1e-12  # of a bound, relative where it exceeds 1: a smaller fall doesn't count as one
@@ -57,6 +57,7 @@ class Runs(NamedTuple):
     weights: np.ndarray  # (blocks, points in a block), 0 for the padding
     uniforms: np.ndarray  # (S, draws) the random numbers of k-means++; no draws: the parameters are given
     units: np.ndarray  # (S, D) what k-means measures each feature in
+    tolerances: np.ndarray  # (S,) sum of the squares of the means' moves that ends k-means
     moments: np.ndarray  # (S, 4, ...) of the last three iterations and of the start
     centres: np.ndarray  # (S, 4, K, D) what those moments are taken about, relative to the origin
     bounds: np.ndarray  # (S, max_iter) mean log-likelihoods, nats
@@ -193,39 +194,35 @@ def _select(labels, j, k, weights, chosen):
 
 
 @kernel
-def _kmeans(z, weights, means, labels, max_iter):
-    """Lloyd's k-means with scikit-learn's stopping rule.  means: IN OUT (K, D); labels: OUT (blocks, block)."""
+def _kmeans(z, weights, means, labels, max_iter, tolerance):
+    """Lloyd's k-means, which ends once means move by no more than `tolerance`, the sum of the moves' squares.
+
+    means: IN OUT (K, D); labels: OUT (blocks, block).
+    """
     n_components, n_features = means.shape
     n_blocks, block = weights.shape
+    n_lanes = lanes(z)
     nearest, chosen = np.zeros((1, block)), np.zeros((1, block))
     sums, mass = np.zeros(means.shape), np.zeros(n_components)
-    weight = _total(weights)
-    variance = 0.0
-    for i in range(n_features):
-        first = second = 0.0
-        for j in range(n_blocks):
-            for b in range(block):
-                value = z[j * n_features + i, b]
-                first += weights[j, b] * value
-                second += weights[j, b] * value * value
-        variance += second / weight - (first / weight) ** 2
-    tolerance = 1e-4 * variance / n_features
     is_done = False
     for iteration in range(max_iter + 1):
+        is_last = is_done or iteration == max_iter  # the labels are those of the last means
         set_zero(sums)
         for k in range(n_components):
             mass[k] = 0.0
         for j in range(n_blocks):
             _find_nearest(z, j * n_features, means, nearest, labels, j)
-            for k in range(n_components):
+            for k in range(0 if is_last else n_components):
                 _select(labels, j, k, weights, chosen)
                 mass[k] += sum_of_row(chosen, block)
                 for i in range(n_features):
-                    total = splat(0.0, z)
-                    for b in range(0, block, lanes(z)):
-                        total = fma(load(chosen, 0, b), load(z, j * n_features + i, b), total)
-                    sums[k, i] += sum_of_lanes(total)
-        if is_done or iteration == max_iter:  # the labels are those of the last means
+                    total0 = total1 = splat(0.0, z)  # two sums hide the latency
+                    row = j * n_features + i
+                    for b in range(0, block, 2 * n_lanes):
+                        total0 = fma(load(chosen, 0, b), load(z, row, b), total0)
+                        total1 = fma(load(chosen, 0, b + n_lanes), load(z, row, b + n_lanes), total1)
+                    sums[k, i] += sum_of_lanes(add(total0, total1))
+        if is_last:
             break
         moved = 0.0
         for k in range(n_components):
@@ -251,19 +248,33 @@ def maximize_apart(parameters, moments, rules):
 
 
 @kernel
-def _start(x, weights, uniforms, unit, max_iter, parameters, work, responsibilities, factor, components, moments):
+def _in_units(x, unit):
+    """The points, (blocks * D, block), with each feature in its own unit, (D,); they themselves if all units are 1."""
+    is_same = True
+    for i in range(unit.size):
+        is_same = is_same and unit[i] == 1.0
+    if is_same:
+        return x
+    z = np.empty(x.shape)
+    for row in range(x.shape[0]):
+        divisor = splat(unit[row % unit.size], x)
+        for b in range(0, x.shape[1], lanes(x)):
+            store(z, row, b, div(load(x, row, b), divisor))
+    return z
+
+
+@kernel
+def _start(
+    x, weights, uniforms, unit, tolerance, max_iter, parameters, work, responsibilities, factor, components, moments
+):
     """Moments of the clusters of k-means about their means, which become those of `parameters`."""
     n_components, n_features = parameters.means.shape
     n_blocks, block = weights.shape
-    z = np.empty(x.shape)
-    for j in range(n_blocks):
-        for i in range(n_features):
-            for b in range(block):
-                z[j * n_features + i, b] = x[j * n_features + i, b] / unit[i]
+    z = _in_units(x, unit)
     means = np.empty((n_components, n_features))
     labels = np.zeros((n_blocks, block))
     _seeds(z, weights, uniforms, means)
-    _kmeans(z, weights, means, labels, max_iter)
+    _kmeans(z, weights, means, labels, max_iter, tolerance)
     for k in range(n_components):
         for i in range(n_features):
             parameters.means[k, i] = means[k, i] * unit[i]
@@ -322,6 +333,8 @@ def _run_em(number, context):
     """
     _, runs, all_parameters, rules, n_iter = arguments(context)
     x, weights = runs.x, runs.weights
+    if runs.status[number, END] != GOES_ON:
+        return
     parameters = run_of(all_parameters, number)
     n_components, n_features = parameters.means.shape
     n_blocks, block = weights.shape
@@ -339,8 +352,9 @@ def _run_em(number, context):
     weight = _total(weights)
     if status[N_ITER] == 0 and runs.uniforms.shape[1] > 0:
         start = moments[_START]
-        draws, unit = runs.uniforms[number], runs.units[number]
-        _start(x, weights, draws, unit, rules.n_kmeans, parameters, work, responsibilities, factor, components, start)
+        draws, unit, least = runs.uniforms[number], runs.units[number], runs.tolerances[number]
+        most, rest = rules.n_kmeans, (parameters, work, responsibilities, factor, components, start)
+        _start(x, weights, draws, unit, least, most, *rest)
         copy(parameters.means, centres[_START])
         if not maximize_apart(parameters, start, rules):
             status[END] = UNUSUAL
@@ -401,15 +415,16 @@ class FewPoints:
             self.origin = np.average(X, axis=0, weights=weights)
         n_blocks = -(-n_samples // _MOST_IN_BLOCK)
         block = -(-n_samples // (n_blocks * GROUP)) * GROUP
-        x = np.zeros((n_blocks * block, n_features))
+        x = np.empty((n_blocks * block, n_features))
         np.subtract(X, self.origin, out=x[:n_samples])
+        x[n_samples:] = 0.0
         padded = np.zeros(n_blocks * block)
         padded[:n_samples] = 1.0 if weights is None else weights
         self.weights = padded.reshape(n_blocks, block)
         self.weight = float(padded.sum())
-        self.deviations = np.sqrt(padded @ (x * x) / self.weight)
-        x = x.reshape(n_blocks, block, n_features).transpose(0, 2, 1)
-        self.x = np.ascontiguousarray(x).reshape(n_blocks * n_features, block)
+        by_block = x.reshape(n_blocks, block, n_features).transpose(0, 2, 1)
+        self.x = np.array(by_block, order="C").reshape(n_blocks * n_features, block)
+        self.deviations = np.sqrt(padded @ np.multiply(x, x, out=x) / self.weight)
 
 
 class Starts(NamedTuple):
@@ -417,6 +432,7 @@ class Starts(NamedTuple):
 
     uniforms: np.ndarray  # (S, draws) random numbers for k-means++: one, then one for each candidate of further seeds
     units: np.ndarray  # (S, D) what k-means measures each feature in
+    tolerances: np.ndarray  # (S,) sum of the squares of the means' moves, in these units, that ends k-means
 
 
 class CompiledRuns:
@@ -443,7 +459,7 @@ class CompiledRuns:
             for number, inputs in enumerate(starts):
                 for values, given in zip(self._parameters[1:], inputs[1:], strict=True):
                     values[number] = given
-            starts = Starts(np.empty((n_runs, 0)), np.ones((n_runs, n_features)))
+            starts = Starts(np.empty((n_runs, 0)), np.ones((n_runs, n_features)), np.zeros(n_runs))
         shape = n_runs, 4, *self._of_run(0).zero_moments(1).shape[1:]
         self.runs = Runs(
             points.x,
