@@ -6,6 +6,7 @@ On few points a pass takes microseconds and a step in Python a hundred times as 
 
 import math
 from contextlib import suppress
+from functools import partial
 from time import perf_counter
 
 import numpy as np
@@ -33,6 +34,7 @@ from .acceleration import Plain, geometric_rest
 from .degeneracy import n_degenerate
 from .em import VISIBLE, EMResult, Unfinished, run
 from .initialization import n_seeds_in_excess
+from .lengthening import Lengthening
 from .progress import SILENT
 from .report import ALL
 
@@ -156,9 +158,10 @@ class _Runs:
         kind = getattr(kernels, kind)
         given = starts if isinstance(starts, Starts) else [start.kernel_inputs() for start in starts]
         room = max(most_iterations, fit.most_of_reopened)
-        self._compiled = CompiledRuns(fit.points, kind, n_components, given, rules, room)
-        self._status = self._compiled.runs.status
+        self.compiled = CompiledRuns(fit.points, kind, n_components, given, rules, room)
+        self._status = self.compiled.runs.status
         self._mixtures = {}  # (number of a run, iteration): the mixture that its M-step makes
+        self._lengthening = None  # of the run that is kept
         self._reopened = {}  # number of a run that was let go on: its iterations when it had met tol
 
     def go_on(self, n_iter=_MOST_ITERATIONS):
@@ -166,7 +169,7 @@ class _Runs:
         n_iter = min(n_iter, self._fit.most_of_reopened if self._reopened else self.most_iterations)
         step = iterations_of_call(self._fit.source, self._fit.family, self._n_components, len(self._status))
         for n in range(min(step, n_iter), n_iter + step, step):
-            self._compiled.go_on(min(n, n_iter))
+            self.compiled.go_on(min(n, n_iter))
         return self
 
     def reopen(self, number):
@@ -175,13 +178,13 @@ class _Runs:
         After every `_FURTHER` iterations it is asked again, as the change may turn out to fall more slowly. Then longer
         steps follow.
         """
-        status, change = self._status[number], self._compiled.runs.change[number]
+        status, change = self._status[number], self.compiled.runs.change[number]
         if not (self._fit.is_patient and status[END] == CONVERGED and change > VISIBLE):
             return False
         n_iter, work = int(status[N_ITER]), _work(self._fit.source, self._fit.family, self._n_components)
         n_most = self._reopened.get(number, n_iter) + max(_FURTHER, int(_WORK_OF_FURTHER / work))
         n_further = min(n_most, self._fit.most_of_reopened) - n_iter
-        before, last = np.diff(self._compiled.bounds(number)[-3:])
+        before, last = np.diff(self.compiled.bounds(number)[-3:])
         if not (n_further > 0 and 0 < last < before and change * math.sqrt(last / before) ** n_further < VISIBLE):
             return False
         self._status[self._status[:, END] == GOES_ON, END] = ABANDONED
@@ -201,7 +204,7 @@ class _Runs:
     @property
     def lower_bounds(self):
         """The last bound of each run, (S,); -inf if it needs steps that are not compiled."""
-        bounds = self._compiled.runs.bounds[np.arange(len(self._status)), self._status[:, N_ITER] - 1]
+        bounds = self.compiled.runs.bounds[np.arange(len(self._status)), self._status[:, N_ITER] - 1]
         return np.where(self.are_unusual, -np.inf, bounds)
 
     @property
@@ -213,7 +216,7 @@ class _Runs:
         """End runs that can't reach this bound or the highest of all, whatever their gains are likely to be."""
         bounds = self.lower_bounds
         for number in np.flatnonzero(self._status[:, END] == GOES_ON):
-            last = self._compiled.bounds(number)[-3:]
+            last = self.compiled.bounds(number)[-3:]
             if len(last) == 3 and last[-1] + DOUBT * geometric_rest(*np.diff(last)) < max(bound, bounds.max()):
                 self._status[number, END] = ABANDONED
         return self
@@ -241,21 +244,32 @@ class _Runs:
             return self._starts[number]
         n_iter = self.n_iter_of(number) if n_iter is None else n_iter
         if (number, n_iter) not in self._mixtures:
-            inputs, centres, sums = self._compiled.sums(number, n_iter)
+            inputs, centres, sums = self.compiled.sums(number, n_iter)
             statistics = self._fit.family.statistics_of_pass(inputs, centres, sums)
             self._mixtures[number, n_iter] = self._fit.family.maximize(statistics, self._fit.settings.reg_covar)
         return self._mixtures[number, n_iter]
 
-    def _so_far(self, number):
+    def so_far(self, number):
         """The EMResult of a run's iterations so far."""
-        bounds = self._compiled.bounds(number).tolist()
+        bounds = self.compiled.bounds(number).tolist()
         n, end = len(bounds), self._status[number, END]
-        result = EMResult(self.mixture(number, n - 1 if end == FELL else n), bounds, kinds=["plain"] * n)
+        result = EMResult(self._evaluated(number, n) if end == FELL else self.mixture(number, n), bounds)
         result.converged, result.steps = end in (CONVERGED, FELL), Plain()
+        result.kinds = ["accelerated" if i in self._proposals else "plain" for i in range(n)]
+        if self._lengthening is not None:
+            result.converged, result.n_rejected = True, self._lengthening.n_rejected
         if self._fit.is_patient and n > 2:
             result.remaining_gain = 0.0 if end == FELL else geometric_rest(*np.diff(bounds[-3:]))
-            result.remaining_change = 0.0 if end == FELL else float(self._compiled.runs.change[number])
+            result.remaining_change = 0.0 if end == FELL else float(self.compiled.runs.change[number])
         return result
+
+    @property
+    def _proposals(self):
+        return {} if self._lengthening is None else self._lengthening.proposals
+
+    def _evaluated(self, number, n_iter):
+        """The mixture whose bound is that of an iteration."""
+        return self._proposals.get(n_iter - 1) or self.mixture(number, n_iter - 1)
 
     def result(self, number, report, name, progress=SILENT, begin=None):
         """The EMResult of a run, continued in Python if it isn't done, and added to the report as a stage.
@@ -265,12 +279,28 @@ class _Runs:
         begin = perf_counter() if begin is None else begin
         while self.reopen(number):
             self.go_on()
-        result = self.go_on()._so_far(number)
-        is_done = result.converged and not result.remaining_change > VISIBLE
-        if not (is_done or self._status[number, END] == FELL) and result.n_iter < self._fit.settings.max_iter:
+        self.go_on()
+        is_changing = self.compiled.runs.change[number] > VISIBLE
+        if self._fit.is_patient and self._status[number, END] == CONVERGED and is_changing:
+            stopped = self._lengthen(number, progress)
+            result = self.so_far(number)
+            result.stopped = stopped
+        else:
+            result = self.so_far(number)
+        if not result.converged and result.n_iter < self._fit.settings.max_iter:
             return self._continued(number, result, report, name, progress)
         report.add(name, self._fit.source, result, perf_counter() - begin)
         return report.of(result)
+
+    def _lengthen(self, number, progress):
+        """Make longer steps of a run that has met `tol`; whether a listener ends the fit."""
+        fit = self._fit
+        work, mixture = _work(fit.source, fit.family, self._n_components), partial(self.mixture, number)
+        steps, room = fit.settings.steps(fit.family), fit.most_of_reopened
+        self._lengthening = Lengthening(self.compiled, number, mixture, steps, work, room)
+        listeners = _Listeners(self, number, progress)
+        self._lengthening.run(listeners.go_on)
+        return listeners.stopped
 
     def _continued(self, number, result, report, name, progress):
         fit = self._fit
@@ -294,11 +324,11 @@ class _Runs:
         is_kmeans = isinstance(self._starts, Starts)
         start = Starts(*(values[only] for values in self._starts)) if is_kmeans else self._starts[only]
         again = fit.runs(start).go_on(0)
-        result = again._so_far(0)
+        result = again.so_far(0)
         for n in range(1, fit.most_of_reopened + 1):
             progress.begin_iteration(result)
             again.go_on(n).reopen(0)
-            before, result = result, again._so_far(0)
+            before, result = result, again.so_far(0)
             result.stopped = progress.end_iteration(n, result.lower_bound - before.lower_bound, result)
             is_at_end = n == again.most_iterations and not again._reopened
             if result.stopped or is_at_end or again._status[0, END] != GOES_ON:
@@ -307,6 +337,32 @@ class _Runs:
             report.add(name, fit.source, result, perf_counter() - begin)
             return report.of(result)
         return again.result(0, report, name, progress, begin)
+
+
+class _Listeners:
+    """Iterations of a run once `tol` is met, all at once or, if somebody listens, one by one."""
+
+    def __init__(self, runs, number, progress):
+        self._runs, self._number, self._progress = runs, number, progress
+        self._begun, self.stopped = 0, False
+
+    def go_on(self, n_iter):
+        """Make iterations up to `n_iter` in all; whether a listener ends the fit."""
+        if self._progress.is_silent:
+            self._runs.compiled.go_on(n_iter, visible=-1.0)
+        for n in range(self._runs.n_iter_of(self._number) + 1, n_iter + 1):
+            before = self._runs.so_far(self._number)
+            if n > self._begun:
+                self._progress.begin_iteration(before)
+            self._begun = n
+            self._runs.compiled.go_on(n, visible=-1.0)
+            result = self._runs.so_far(self._number)
+            if result.n_iter < n:  # undone
+                break
+            self.stopped = self._progress.end_iteration(n, result.lower_bound - before.lower_bound, result)
+            if self.stopped:
+                break
+        return self.stopped
 
 
 def textbook(source, family, settings, random_state, annotations, report, progress):

@@ -475,10 +475,22 @@ class CompiledRuns:
     def _of_run(self, number):
         return self._kind(self._points.origin, *(values[number] for values in self._parameters[1:]))
 
-    def go_on(self, n_iter):
-        """Make further iterations of every run that hasn't ended, up to `n_iter` in all."""
-        n_runs = len(self.runs.status)
-        run(_run_em, Grid(0, 0, 0, n_runs, 0, True), self.runs, self._parameters, self._rules, n_iter)
+    def go_on(self, n_iter, visible=None):
+        """Make further iterations of every run that hasn't ended, up to `n_iter` in all.
+
+        visible: in place of that of the rules.
+        """
+        n_runs, rules = len(self.runs.status), self._rules
+        rules = rules if visible is None else rules._replace(visible=visible)
+        run(_run_em, Grid(0, 0, 0, n_runs, 0, True), self.runs, self._parameters, rules, n_iter)
+
+    def goes_on_from(self, number, inputs):
+        """Whether a run can go on from these kernel inputs in place of its own parameters; then it does."""
+        if type(inputs) is not self._kind:
+            return False
+        for values, given in zip(self._parameters[1:], inputs.about(self._points.origin)[1:], strict=True):
+            values[number] = given
+        return True
 
     def bounds(self, number):
         """The mean log-likelihoods of a run's mixtures, nats, in order."""

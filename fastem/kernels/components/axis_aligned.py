@@ -300,6 +300,11 @@ class AxisAligned(NamedTuple):
         shape = n_runs, n_components, len(origin)
         return cls(origin, np.zeros(shape), np.zeros(shape[:2]), np.zeros(shape), np.zeros(shape))
 
+    def about(self, origin):
+        """The same parameters with another origin."""
+        shift = self.origin - origin
+        return self._replace(origin=origin, means=self.means + shift, bias=self.bias - self.scale * shift)
+
     def bounding_coefficients(self):
         """(means, coefficients, widths, least, most) as in `Pruning`."""
         widths = self.scale.mean(axis=0)
