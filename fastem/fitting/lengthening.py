@@ -13,7 +13,7 @@ from .em import VISIBLE
 # Iterations after a step: as many as take about as long, in work as in `few`, within these bounds.
 _WORK, _FEWEST, _MOST = 1.2e7, 4, 12
 # Most steps.
-_STEPS = 10
+_STEPS = 8
 # Iterations, the last ones, that are looked at.
 _SEEN = 2
 
@@ -70,7 +70,6 @@ class Lengthening:
 
     def _follow(self, proposal, mixtures, n, n_last, go_on):
         """Go on from a proposal, None for EM's own step, to iteration `n_last`; whether this ends the steps."""
-        before = mixtures[-1].kernel_inputs()
         if proposal is not None and self._compiled.goes_on_from(self._number, proposal.kernel_inputs()):
             self.proposals[n] = proposal
         is_stopped = self._reopened(n, n_last, go_on)
@@ -78,7 +77,7 @@ class Lengthening:
             del self.proposals[n]
             self.n_rejected += 1
             self._steps.reject(mixtures[-2], None)
-            self._compiled.goes_on_from(self._number, before)
+            self._compiled.goes_on_from(self._number, mixtures[-1].kernel_inputs())
             is_stopped = self._reopened(n, n_last, go_on)
         return is_stopped or self._status[_END] != CONVERGED or self._status[N_ITER] == n
 

@@ -480,6 +480,8 @@ class CompiledRuns:
 
         visible: in place of that of the rules.
         """
+        if not (self.runs.status[:, END] == GOES_ON).any():
+            return
         n_runs, rules = len(self.runs.status), self._rules
         rules = rules if visible is None else rules._replace(visible=visible)
         run(_run_em, Grid(0, 0, 0, n_runs, 0, True), self.runs, self._parameters, rules, n_iter)
