@@ -6,7 +6,6 @@ On few points a pass takes microseconds and a step in Python a hundred times as 
 
 import math
 from contextlib import suppress
-from functools import partial
 from time import perf_counter
 
 import numpy as np
@@ -34,7 +33,7 @@ from .acceleration import Plain, geometric_rest
 from .degeneracy import n_degenerate
 from .em import VISIBLE, EMResult, Unfinished, run
 from .initialization import n_seeds_in_excess
-from .lengthening import Lengthening
+from .lengthening import ROOM, Lengthening
 from .progress import SILENT
 from .report import ALL
 
@@ -46,10 +45,11 @@ _WIDE = 32
 _MOST_ITERATIONS, _SHARE = 100, 0.5
 # Work of a call, at most: Ctrl-C waits for its end, about a quarter of a second.
 _WORK_OF_CALL = 5e9
-# Iterations that may follow once tol is met, as long as parameters change visibly: compiled ones if they are likely to
-# suffice, at least this many, or as many as take the time of some steps in Python, in work as above;
-_FURTHER, _WORK_OF_FURTHER = 30, 3e7
-# then longer steps; of these half as many where a pass takes more work than `_SHORT`.
+# Iterations that may follow once tol is met, as long as parameters change visibly, before the longer steps of
+# `lengthening`: compiled ones if they are likely to suffice, at least this many, or as many as take the time of some
+# steps in Python, in work as above.
+_FURTHER, _WORK_OF_FURTHER = 20, 3e7
+# Iterations that may follow where a run met tol in Python; half as many where a pass takes more work than `_SHORT`.
 _FURTHER_LONGER, _SHORT = 40, 1e6
 
 # Number of starts, at least and at most, and the work, as above, of one pass for each that sets it in between.
@@ -58,6 +58,7 @@ _STARTS, _WORK_OF_STARTS = (5, 8), 2e6
 _STARTS_WIDE = 2
 # Most iterations of k-means: for one of several starts, and as scikit-learn makes them.
 _KMEANS, _KMEANS_TEXTBOOK = 3, 300
+# Share of the features' mean variance that the means' moves must exceed for k-means to go on, as in scikit-learn.
 _KMEANS_TOLERANCE = 1e-4
 # Iterations before a run may be given up.
 _TRIAL_ITERATIONS = 10
@@ -130,7 +131,6 @@ class _Fit:
         units = np.ones((n_starts, self.source.n_features))
         if self.has_units:
             units[1::2] = self.points.deviations
-        # As scikit-learn's: a share of the features' mean variance.
         return Starts(uniforms, units, _KMEANS_TOLERANCE * np.square(self.points.deviations / units).mean(axis=1))
 
     @property
@@ -157,7 +157,7 @@ class _Runs:
         rules = Rules(tol, fit.is_patient, VISIBLE, reg_covar, averaged, n_kmeans)
         kind = getattr(kernels, kind)
         given = starts if isinstance(starts, Starts) else [start.kernel_inputs() for start in starts]
-        room = max(most_iterations, fit.most_of_reopened)
+        room = max(most_iterations, fit.most_of_reopened) + ROOM
         self.compiled = CompiledRuns(fit.points, kind, n_components, given, rules, room)
         self._status = self.compiled.runs.status
         self._mixtures = {}  # (number of a run, iteration): the mixture that its M-step makes
@@ -175,8 +175,7 @@ class _Runs:
     def reopen(self, number):
         """Whether a run that has met tol may go on, alone: its parameters change visibly, but not for long.
 
-        After every `_FURTHER` iterations it is asked again, as the change may turn out to fall more slowly. Then longer
-        steps follow.
+        After every `_FURTHER` iterations it is asked again, as the change may turn out to fall more slowly.
         """
         status, change = self._status[number], self.compiled.runs.change[number]
         if not (self._fit.is_patient and status[END] == CONVERGED and change > VISIBLE):
@@ -249,6 +248,10 @@ class _Runs:
             self._mixtures[number, n_iter] = self._fit.family.maximize(statistics, self._fit.settings.reg_covar)
         return self._mixtures[number, n_iter]
 
+    def forget_after(self, number, n_iter):
+        """Forget mixtures of later iterations, which are made anew."""
+        self._mixtures = {key: value for key, value in self._mixtures.items() if key[0] != number or key[1] <= n_iter}
+
     def so_far(self, number):
         """The EMResult of a run's iterations so far."""
         bounds = self.compiled.bounds(number).tolist()
@@ -257,7 +260,8 @@ class _Runs:
         result.converged, result.steps = end in (CONVERGED, FELL), Plain()
         result.kinds = ["accelerated" if i in self._proposals else "plain" for i in range(n)]
         if self._lengthening is not None:
-            result.converged, result.n_rejected = True, self._lengthening.n_rejected
+            result.converged, result.stopped = True, self._lengthening.stopped
+            result.n_rejected = self._lengthening.n_rejected
         if self._fit.is_patient and n > 2:
             result.remaining_gain = 0.0 if end == FELL else geometric_rest(*np.diff(bounds[-3:]))
             result.remaining_change = 0.0 if end == FELL else float(self.compiled.runs.change[number])
@@ -282,25 +286,18 @@ class _Runs:
         self.go_on()
         is_changing = self.compiled.runs.change[number] > VISIBLE
         if self._fit.is_patient and self._status[number, END] == CONVERGED and is_changing:
-            stopped = self._lengthen(number, progress)
-            result = self.so_far(number)
-            result.stopped = stopped
-        else:
-            result = self.so_far(number)
+            self._lengthen(number, progress)
+        result = self.so_far(number)
         if not result.converged and result.n_iter < self._fit.settings.max_iter:
             return self._continued(number, result, report, name, progress)
         report.add(name, self._fit.source, result, perf_counter() - begin)
         return report.of(result)
 
     def _lengthen(self, number, progress):
-        """Make longer steps of a run that has met `tol`; whether a listener ends the fit."""
-        fit = self._fit
-        work, mixture = _work(fit.source, fit.family, self._n_components), partial(self.mixture, number)
-        steps, room = fit.settings.steps(fit.family), fit.most_of_reopened
-        self._lengthening = Lengthening(self.compiled, number, mixture, steps, work, room)
-        listeners = _Listeners(self, number, progress)
-        self._lengthening.run(listeners.go_on)
-        return listeners.stopped
+        fit, work = self._fit, _work(self._fit.source, self._fit.family, self._n_components)
+        steps, room = fit.settings.longer_steps(fit.family), min(fit.settings.max_iter, fit.most_of_reopened + ROOM)
+        self._lengthening = Lengthening(self, number, steps, work, room, progress)
+        self._lengthening.run()
 
     def _continued(self, number, result, report, name, progress):
         fit = self._fit
@@ -310,9 +307,7 @@ class _Runs:
         trace = list(result.lower_bounds), list(result.kinds)
         is_short = _work(fit.source, fit.family, self._n_components) <= _SHORT
         n_further = (_FURTHER_LONGER if is_short else _FURTHER_LONGER // 2) if fit.is_patient else 0
-        n_last = result.n_iter + n_further if result.converged else 0
-        n_samples = fit.source.n_samples
-        unfinished = Unfinished(accepted, successor, candidate, steps, *trace, 0, n_samples, n_further, n_last)
+        unfinished = Unfinished(accepted, successor, candidate, steps, *trace, 0, fit.source.n_samples, n_further)
         return run(
             fit.source, self.mixture(number, 0), fit.settings, annotations=fit.annotations, unfinished=unfinished,
             progress=progress, report=report, name=name,
@@ -337,32 +332,6 @@ class _Runs:
             report.add(name, fit.source, result, perf_counter() - begin)
             return report.of(result)
         return again.result(0, report, name, progress, begin)
-
-
-class _Listeners:
-    """Iterations of a run once `tol` is met, all at once or, if somebody listens, one by one."""
-
-    def __init__(self, runs, number, progress):
-        self._runs, self._number, self._progress = runs, number, progress
-        self._begun, self.stopped = 0, False
-
-    def go_on(self, n_iter):
-        """Make iterations up to `n_iter` in all; whether a listener ends the fit."""
-        if self._progress.is_silent:
-            self._runs.compiled.go_on(n_iter, visible=-1.0)
-        for n in range(self._runs.n_iter_of(self._number) + 1, n_iter + 1):
-            before = self._runs.so_far(self._number)
-            if n > self._begun:
-                self._progress.begin_iteration(before)
-            self._begun = n
-            self._runs.compiled.go_on(n, visible=-1.0)
-            result = self._runs.so_far(self._number)
-            if result.n_iter < n:  # undone
-                break
-            self.stopped = self._progress.end_iteration(n, result.lower_bound - before.lower_bound, result)
-            if self.stopped:
-                break
-        return self.stopped
 
 
 def textbook(source, family, settings, random_state, annotations, report, progress):

@@ -26,7 +26,21 @@ from .compiler.jit import chunk_kernel, kernel, run
 from .cuts import Grid
 from .ordering import all_components
 from .sums import N_TOTALS, Sums
-from .vectors import GROUP, add, compiled_apart, div, fma, lanes, load, mul, select_greater, splat, store, sub, sum_of_lanes
+from .vectors import (
+    GROUP,
+    add,
+    compiled_apart,
+    div,
+    fma,
+    lanes,
+    load,
+    mul,
+    select_greater,
+    splat,
+    store,
+    sub,
+    sum_of_lanes,
+)
 
 _MOST_IN_BLOCK = 256  # points
 _ROUNDING = 1e-12  # of a bound, relative where it exceeds 1: a smaller fall doesn't count as one

@@ -32,7 +32,7 @@ def features_themselves(parameters, x, n_points, work):
 
 @part_of_kernel
 def single(parameters):
-    """`work_rows` of parameters that need no scratch: a row all the same, as arrays of no rows are a case of their own."""
+    """`work_rows` of parameters that need no scratch: a row all the same, as without rows arrays are a special case."""
     return 1
 
 

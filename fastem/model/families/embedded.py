@@ -47,7 +47,7 @@ def _precision_factor(root, variance):
     The orthogonal matrix Q that makes the rows of [V, sqrt(variance) I] lower triangular has sqrt(variance) U among its
     columns. It is made for a block of rows after the other, in r + 1 dimensions for each row: no digits are lost.
     """
-    n_features, rank = root.shape
+    n_features = len(root)
     deviation = math.sqrt(variance)
     rest = np.array(root)  # of rows still to come: of V; of rows done: of Q
     factor = np.zeros((n_features, n_features))
