@@ -109,7 +109,8 @@ def test_the_statistics_of_all_pairs(
     for _ in range(3):
         assert_close(source.accumulate(parameters), reference, rtol)
     assert shares[0] == shares[1]
-    assert shares[0] < (0.8 if leading_features else 1.2)
+    if FEW > 300:  # too few to fill blocks with points of near cells
+        assert shares[0] < (0.8 if leading_features else 1.2)
 
 
 def test_weighted_hard_and_by_chance(shares):

@@ -67,6 +67,8 @@ def test_samples_grow_until_they_tell_enough_and_stay_small():
     assert len(loose) < len(sizes)
     few = ArraySource(np.zeros((5000, 3)))
     assert sample_sizes(few, FAMILIES["full"], 4, 1e-3) == []
+    many_features = ArraySource(np.broadcast_to(np.zeros((1, 784)), (60_000, 784)))
+    assert sample_sizes(many_features, FAMILIES["factors"].of_factors(6), 10, 1e-3) == [10 * 500]
 
 
 def test_points_that_can_only_be_read_in_order():

@@ -1,6 +1,7 @@
 """Fitting: a few iterations from a fixed start in every regime, and end to end with the defaults."""
 
 import functools
+import math
 
 import numba
 import numpy as np
@@ -90,6 +91,22 @@ class ManyClusters(_Fit):
 
     def prepare(self, n_components, n_features, covariance_type):
         self.X, means = make_points(200_000, n_features, n_components, separated=True)
+        start = make_start(self.X, means, covariance_type, shift=0, variances=np.ones(n_features))
+        self.settings = dict(
+            start, n_components=n_components, covariance_type=covariance_type, algorithm="em", tol=0, max_iter=4
+        )
+
+
+class Leading(_Fit):
+    """Clusters apart in tens of features: a few of these tell that a component explains nothing of a point."""
+
+    param_names = ("n_features", "covariance_type")
+    params = ([32, 64], ["diag", "spherical"])
+
+    def prepare(self, n_features, covariance_type):
+        n_components, rng = 256, np.random.default_rng(0)
+        means = 20 / math.sqrt(2 * n_features) * rng.normal(size=(n_components, n_features))
+        self.X = means[rng.integers(n_components, size=50_000)] + rng.normal(size=(50_000, n_features))
         start = make_start(self.X, means, covariance_type, shift=0, variances=np.ones(n_features))
         self.settings = dict(
             start, n_components=n_components, covariance_type=covariance_type, algorithm="em", tol=0, max_iter=4

@@ -4,7 +4,6 @@ They are imported inside functions, so that --help and usage errors are instant.
 """
 
 import importlib
-import math
 import os
 from functools import partial
 from types import SimpleNamespace
@@ -14,7 +13,37 @@ import typer
 import typer.core
 
 from .._version import __version__
-from ..model.families import FAMILIES, FOURTEEN, STANDARD
+from ..model.families import FAMILIES, STANDARD
+from .options import (
+    Assign,
+    Columns,
+    Delimiter,
+    Df,
+    DropMissing,
+    Exclude,
+    File,
+    Header,
+    Id,
+    Json,
+    MaxIter,
+    Missing,
+    Model,
+    NInit,
+    NoiseVolume,
+    Out,
+    Prior,
+    Quiet,
+    RegCovar,
+    Save,
+    Seed,
+    Shrinkage,
+    Tails,
+    Threads,
+    Tol,
+    Weights,
+    option,
+)
+from .values import as_count, as_counts, as_counts_or_none, as_listed_types, as_seed, as_types
 
 
 class _Plain:
@@ -51,11 +80,6 @@ _command = partial(app.command, cls=_Command)
 
 CovarianceType = Literal[tuple(FAMILIES)]
 Initialization = Literal["kmeans", "k-means++", "random", "random_from_data"]
-_OF_A_PRIOR = "shrinkage", "degrees_of_freedom"
-
-
-def _option(*names, panel=None, **settings):
-    return typer.Option(*names, rich_help_panel=panel, **settings)
 
 
 def _print_version(is_wanted):
@@ -72,179 +96,6 @@ def _of_all(
     ] = False,
 ):
     pass
-
-
-def _as_finite(value):
-    if not 0 <= value < float("inf"):
-        raise typer.BadParameter(f"should be finite and 0 or more, got {value}")
-    return value
-
-
-def _as_counts_or_none(text):
-    return None if text is None else _as_counts(text)
-
-
-def _as_count(value):
-    if value is not None and value < 1:
-        raise typer.BadParameter(f"should be 1 or more, got {value}")
-    return value
-
-
-def _as_seed(value):
-    if not 0 <= value < 2**32:
-        raise typer.BadParameter(f"should be between 0 and {2**32 - 1}, got {value}")
-    return value
-
-
-def _as_delimiter(text):
-    text = "\t" if text == "\\t" else text
-    if text is not None and (len(text) != 1 or text in '"\r\n'):
-        raise typer.BadParameter(f"should be one character, or \\t for a tab, got {text!r}")
-    return text
-
-
-def _as_types(types):
-    for each in types or ():
-        if each not in FAMILIES:
-            raise typer.BadParameter(f"{each!r} is not a covariance type; choose from {', '.join(FAMILIES)}")
-    return types
-
-
-def _as_noise(text):
-    """The estimator's argument `noise` from 'auto' or a volume; None if there is to be no noise."""
-    if text is None or text == "auto":
-        return text and True
-    try:
-        volume = float(text)
-    except ValueError:
-        volume = math.nan
-    if not 0 < volume < math.inf:
-        raise typer.BadParameter(f"should be auto, or a volume above 0, got {text!r}")
-    return volume
-
-
-def _as_listed_types(text):
-    """The covariance types that 'full,tied' lists, or all fourteen of mclust."""
-    return list(FOURTEEN) if text.strip() == "all" else _as_types([each.strip() for each in text.split(",")])
-
-
-def _as_counts(text):
-    """The numbers (of components, of factors) that '1-9' or '2,4,8' lists."""
-    counts = set()
-    for part in text.split(","):
-        low, dash, high = part.partition("-")
-        if low.isdecimal() and (high.isdecimal() or not dash):
-            counts.update(range(int(low), int(high or low) + 1))
-        else:
-            counts.add(0)
-    if not counts or min(counts) < 1:
-        raise typer.BadParameter(f"should be like 1-9 or 2,4,8, got {text!r}")
-    return sorted(counts)
-
-
-def _as_degrees(text):
-    """The estimator's argument `degrees_of_freedom` from 'shared' or a number; None: one estimate a component."""
-    if text is None or text == "shared":
-        return text
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not value > 0:
-        raise typer.BadParameter(f"should be shared, or a number above 0, got {text!r}")
-    return value
-
-
-def _as_prior(text):
-    """The estimator's argument `prior` from 'default' or 'shrinkage=0.1,degrees_of_freedom=5'."""
-    if text is None or text == "default":
-        return text
-    prior = {}
-    for part in text.split(","):
-        name, _, value = (each.strip() for each in part.partition("="))
-        try:
-            prior[_OF_A_PRIOR[_OF_A_PRIOR.index(name)]] = float(value)
-        except ValueError:
-            like = "shrinkage=0.1 or shrinkage=0.1,degrees_of_freedom=5"
-            raise typer.BadParameter(f"should be default, or like {like}, got {text!r}") from None
-    return prior
-
-
-def _as_shrinkage(text):
-    """The estimator's argument `shrinkage` from 'oas', 'ledoit-wolf' or a number from 0 to 1."""
-    if text in (None, "oas", "ledoit-wolf"):
-        return text
-    try:
-        if 0 <= (value := float(text)) <= 1:
-            return value
-    except ValueError:
-        pass
-    raise typer.BadParameter(f"should be oas, ledoit-wolf or a number from 0 to 1, got {text!r}")
-
-
-_FILE = "A CSV, .npy or Parquet file, or - (stdin)."
-_TOL = "Stop at gains below T nats."
-File = Annotated[str, typer.Argument(metavar="FILE", help=_FILE, show_default=False)]
-Model = Annotated[str, typer.Argument(metavar="MODEL", help="A model, written by fit --save.", show_default=False)]
-Columns = Annotated[str | None, _option(metavar="A,B,3-9", help="Features, by name, number or range.", panel="Data")]
-Delimiter = Annotated[
-    str | None,
-    _option(metavar="CHAR", callback=_as_delimiter, help="It separates columns; \\t is a tab.", panel="Data"),
-]
-Exclude = Annotated[str | None, _option(metavar="A,B,3-9", help="Leave these columns out.", panel="Data")]
-Id = Annotated[str | None, _option(metavar="COLUMN", help="Copy it beside the labels.", panel="Data")]
-DropMissing = Annotated[bool, _option("--drop-missing", help="Leave out rows that lack a value.", panel="Data")]
-Header = Annotated[
-    bool | None,
-    _option("--header/--no-header", help="Whether line 1 names the columns.", panel="Data", show_default=False),
-]
-Missing = Annotated[
-    Literal["error", "em"],
-    _option(
-        metavar="HOW",
-        help="What empty cells are: error (default), em.",
-        panel="Model",
-        show_default=False,
-    ),
-]
-NoiseVolume = Annotated[
-    str | None,
-    _option("--noise", metavar="HOW", callback=_as_noise, help="Noise component: auto, or volume.", panel="Model"),
-]
-Weights = Annotated[str | None, _option(metavar="COLUMN", help="Its numbers are the weights.", panel="Data")]
-Json = Annotated[bool, _option("--json", help="Print JSON, with all digits.", panel="Output")]
-Quiet = Annotated[bool, _option("--quiet", "-q", help="Print only notes and errors.", panel="Output")]
-Save = Annotated[str | None, _option(metavar="OUT", help="Write the model to this file.", panel="Output")]
-Assign = Annotated[
-    str | None, _option(metavar="OUT.csv", help="Write the label of each row to this file.", panel="Output")
-]
-Threads = Annotated[
-    int | None, _option(metavar="N", callback=_as_count, help="Use N threads; by default all.", panel="Model")
-]
-Seed = Annotated[int, _option(metavar="S", callback=_as_seed, help="The seed of random numbers.", panel="Model")]
-Tol = Annotated[float, _option(metavar="T", callback=_as_finite, help=_TOL, panel="Model")]
-MaxIter = Annotated[int, _option(metavar="N", callback=_as_count, help="Stop after N iterations.", panel="Model")]
-NInit = Annotated[int, _option(metavar="N", callback=_as_count, help="Keep the best of N searches.", panel="Model")]
-RegCovar = Annotated[float, _option(metavar="R", callback=_as_finite, help="Add R to every variance.", panel="Model")]
-Prior = Annotated[
-    str | None,
-    _option(metavar="HOW", callback=_as_prior, help="Prevent collapse: default, or shrinkage=S.", panel="Model"),
-]
-Out = Annotated[
-    str | None, _option("--out", "-o", metavar="OUT.csv", help="Write to this file, not to standard output.")
-]
-Tails = Annotated[
-    Literal["gaussian", "student-t"],
-    _option(metavar="NAME", help="gaussian, or student-t: for outliers.", panel="Model", show_default=False),
-]
-Df = Annotated[
-    str | None,
-    _option("--df", metavar="NU", callback=_as_degrees, help="Degrees of freedom: shared, or a number.", panel="Model"),
-]
-Shrinkage = Annotated[
-    str | None,
-    _option(metavar="HOW", callback=_as_shrinkage, help="Shrink covariances: oas, ledoit-wolf, 0.1.", panel="Model"),
-]
 
 
 def _to_do(module, command, options):
@@ -264,7 +115,7 @@ def fit(
     file: File,
     components: Annotated[
         int,
-        _option("--components", "-k", metavar="K", callback=_as_count, help="The number of components.", panel="Model"),
+        option("--components", "-k", metavar="K", callback=as_count, help="The number of components.", panel="Model"),
     ],
     columns: Columns = None,
     exclude: Exclude = None,
@@ -272,14 +123,14 @@ def fit(
     drop_missing: DropMissing = False,
     labels: Annotated[
         str | None,
-        _option(metavar="COLUMN", help="It names groups that are known.", panel="Data"),
+        option(metavar="COLUMN", help="It names groups that are known.", panel="Data"),
     ] = None,
     weights: Weights = None,
     delimiter: Delimiter = None,
     header: Header = None,
     covariance: Annotated[
         CovarianceType,
-        _option(
+        option(
             metavar="TYPE",
             help=f"The form: {', '.join(STANDARD)} (default full), factors, EII to VVV.",
             show_default=False,
@@ -287,11 +138,11 @@ def fit(
         ),
     ] = "full",
     factors: Annotated[
-        int | None, _option(metavar="Q", callback=_as_count, help="Number of factors, for factors.", panel="Model")
+        int | None, option(metavar="Q", callback=as_count, help="Number of factors, for factors.", panel="Model")
     ] = None,
     init: Annotated[
         Initialization,
-        _option(
+        option(
             metavar="HOW",
             help=f"How to start: {', '.join(get_args(Initialization))} (default kmeans).",
             show_default=False,
@@ -300,7 +151,7 @@ def fit(
     ] = "kmeans",
     algorithm: Annotated[
         Literal["auto", "em", "truncated"],
-        _option(
+        option(
             metavar="NAME",
             help="auto (default) searches; em: textbook EM; truncated: for thousands of components.",
             show_default=False,
@@ -309,7 +160,7 @@ def fit(
     ] = "auto",
     assignment: Annotated[
         Literal["soft", "hard", "stochastic"],
-        _option(metavar="HOW", help="Assign soft (default), hard, stochastic.", show_default=False, panel="Model"),
+        option(metavar="HOW", help="Assign soft (default), hard, stochastic.", show_default=False, panel="Model"),
     ] = "soft",
     tol: Tol = 1e-3,
     max_iter: MaxIter = 100,
@@ -326,11 +177,11 @@ def fit(
     save: Save = None,
     assign: Assign = None,
     plot: Annotated[
-        str | None, _option(metavar="OUT.png", help="Draw the fit, as .png, .pdf or .svg.", panel="Output")
+        str | None, option(metavar="OUT.png", help="Draw the fit, as .png, .pdf or .svg.", panel="Output")
     ] = None,
     animate: Annotated[
         str | None,
-        _option(metavar="OUT.gif", help="Film EM from a random start, as .gif or .mp4.", panel="Output"),
+        option(metavar="OUT.gif", help="Film EM from a random start, as .gif or .mp4.", panel="Output"),
     ] = None,
     json: Json = False,
     quiet: Quiet = False,
@@ -363,9 +214,9 @@ def impute(
     file: File,
     draws: Annotated[
         int | None,
-        typer.Option(metavar="M", callback=_as_count, help="Write M tables, with values drawn at random."),
+        typer.Option(metavar="M", callback=as_count, help="Write M tables, with values drawn at random."),
     ] = None,
-    seed: Annotated[int, typer.Option(metavar="S", callback=_as_seed, help="The seed of the draws.")] = 0,
+    seed: Annotated[int, typer.Option(metavar="S", callback=as_seed, help="The seed of the draws.")] = 0,
     std: Annotated[bool, typer.Option("--std", help="Write the standard deviation of each value, too.")] = False,
     out: Out = None,
     columns: Columns = None,
@@ -397,9 +248,9 @@ def score(
 def sample(
     model: Model,
     number: Annotated[
-        int, typer.Option("--number", "-n", metavar="N", callback=_as_count, help="The number of points.")
+        int, typer.Option("--number", "-n", metavar="N", callback=as_count, help="The number of points.")
     ] = 100,
-    seed: Annotated[int, typer.Option(metavar="S", callback=_as_seed, help="The seed of random numbers.")] = 0,
+    seed: Annotated[int, typer.Option(metavar="S", callback=as_seed, help="The seed of random numbers.")] = 0,
     labels: Annotated[bool, typer.Option("--labels", help="Write the component of each point, too.")] = False,
     out: Out = None,
 ):
@@ -412,11 +263,11 @@ def select(
     file: File,
     components: Annotated[
         str,
-        _option(
+        option(
             "--components",
             "-k",
             metavar="1-9",
-            callback=_as_counts,
+            callback=as_counts,
             help="The numbers of components to try.",
             panel="Model",
         ),
@@ -430,14 +281,14 @@ def select(
     header: Header = None,
     covariance: Annotated[
         str,
-        _option(metavar="TYPES", callback=_as_listed_types, help="The covariance types to try, or all.", panel="Model"),
+        option(metavar="TYPES", callback=as_listed_types, help="The covariance types to try, or all.", panel="Model"),
     ] = ",".join(STANDARD),
     factors: Annotated[
-        str | None, _option(metavar="1-6", callback=_as_counts_or_none, help="Numbers of factors.", panel="Model")
+        str | None, option(metavar="1-6", callback=as_counts_or_none, help="Numbers of factors.", panel="Model")
     ] = None,
     criterion: Annotated[
         Literal["bic", "aic", "icl", "held_out"],
-        _option(metavar="NAME", help="Choose by bic (default), aic, icl, held_out.", show_default=False, panel="Model"),
+        option(metavar="NAME", help="Choose by bic (default), aic, icl, held_out.", show_default=False, panel="Model"),
     ] = "bic",
     tol: Tol = 1e-3,
     max_iter: MaxIter = 100,
@@ -454,7 +305,7 @@ def select(
     save: Save = None,
     assign: Assign = None,
     plot: Annotated[
-        str | None, _option(metavar="OUT.png", help="Draw the criterion, as .png, .pdf or .svg.", panel="Output")
+        str | None, option(metavar="OUT.png", help="Draw the criterion, as .png, .pdf or .svg.", panel="Output")
     ] = None,
     json: Json = False,
     quiet: Quiet = False,
@@ -509,7 +360,7 @@ def warm_up(
     types: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="TYPE", callback=_as_types, help="Covariance types; by default full, tied, diag and spherical."
+            metavar="TYPE", callback=as_types, help="Covariance types; by default full, tied, diag and spherical."
         ),
     ] = None,
     dtype: Annotated[

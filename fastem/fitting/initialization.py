@@ -37,6 +37,9 @@ _FILLING, _FILLED = 20, 1e-3
 # Work of an iteration with one Gaussian (the number of patterns times D**3) beyond which features' means fill in.
 _MOST_WORK = 2e8
 
+# Points that are enough for a start, or that have so many values (32 MiB), unless there are many components.
+_ENOUGH, _ENOUGH_VALUES = 20_000, 1 << 22
+
 # Most iterations of k-means if some points are labelled.
 _KMEANS_BESIDE = 30
 
@@ -97,7 +100,7 @@ def candidates(source, family, n_components, init_params, random_state, reg_cova
         seeds = source.rows(seeds)
         seeds = np.where(np.isnan(seeds), _first_moments(source, annotations.weights)[0], seeds)
         return [_from_seeds(seeds, source, family, reg_covar, annotations.weights)], source, annotations
-    sample, weights = sample_of(source, n_components, random_state, annotations.weights)
+    sample, weights = sample_of(source, family, n_components, random_state, annotations.weights)
     sample_annotations = replace(annotations, weights=weights)
     points, weights, share = clear(completed(sample, weights), weights, family, n_components)
     if init_params == "k-means++":
@@ -166,7 +169,7 @@ def _beside_the_labelled(source, family, n_components, random_state, reg_covar, 
     free = np.where(labels == -1, weights, 0.0)
     if not free.any():
         return family.maximize(labelled, reg_covar)
-    sample, sample_weights = sample_of(source, n_components, random_state, free)
+    sample, sample_weights = sample_of(source, family, n_components, random_state, free)
     sample = completed(sample, sample_weights)
     given = Annotations(sample_weights)
     _, variances = moments_of_features(sample.X, sample_weights)
@@ -349,9 +352,10 @@ def _from_seeds(seeds, sample, family, reg_covar, weights):
     return family.maximize(sample.e_step(start, Annotations(weights)), reg_covar)  # of Gaussians about the seeds
 
 
-def sample_of(source, n_components, random_state, weights):
+def sample_of(source, family, n_components, random_state, weights):
     """(source in memory, weights): all the points if few, else a sample that suffices for means and covariances."""
-    size = max(20_000, n_components * max(100, 10 * source.n_features))
+    many = min(_ENOUGH, _ENOUGH_VALUES // source.n_features)
+    size = max(many, n_components * max(100, 10 * family.n_directions(source.n_features)))
     if source.n_samples <= size:
         return _counted(source, weights)
     if weights is None:
@@ -438,7 +442,8 @@ def _kmeans(sample, family, n_components, variances, random_state, weights, max_
     """
     deviations = np.sqrt(variances)
     mean, _ = moments_of_features(sample.X, weights)
-    scaled = (sample.X - mean.astype(sample.X.dtype)) / deviations
+    scaled = (sample.X - mean.astype(sample.X.dtype)).astype(np.float64, copy=False)
+    scaled /= deviations
     if scaled.size and max(scaled.max(), -scaled.min()) > _FAR:
         scaled = np.clip(scaled, -_USUAL, _USUAL)  # so that rounding far distances doesn't hide the near ones
     if trials == 1:

@@ -243,7 +243,9 @@ def _start(source, family, settings, random_state, annotations, report, progress
                 annotations,
             )  # fmt: skip
             return initialization.user_parameters(family, found[0], *settings.init)
-        sample, weights = initialization.sample_of(source, settings.n_components, random_state, annotations.weights)
+        sample, weights = initialization.sample_of(
+            source, family, settings.n_components, random_state, annotations.weights
+        )
         start = _from_kmeans(sample, family, settings, random_state, weights)
     if is_free and sample.n_samples < _SMALL_SAMPLE * source.n_samples and settings.max_iter > 0:
         few = replace(settings, max_iter=_ON_SAMPLE)

