@@ -8,8 +8,8 @@ import sklearn.mixture
 from sklearn.cluster import KMeans, kmeans_plusplus
 
 from fastem import GaussianMixture
-from fastem.fitting import acceleration, few, initialization
-from fastem.kernels import runs
+from fastem.fitting import acceleration, few, few_runs, initialization
+from fastem.kernels import kmeans
 from fastem.model.families import STANDARD
 
 from . import data_sets, naive
@@ -28,7 +28,7 @@ def points(n=400, n_features=3, n_components=3, seed=0):
 def one_unit(monkeypatch):
     """K-means measures all features in one unit, as scikit-learn does, and no other start is tried."""
     from_kmeans = initialization._from_kmeans
-    monkeypatch.setattr(few._Fit, "has_units", False)
+    monkeypatch.setattr(few_runs.Fit, "has_units", False)
     monkeypatch.setattr(initialization, "_from_kmeans", lambda *args: from_kmeans(*args)[:1])
 
 
@@ -191,7 +191,7 @@ def test_seeds_are_scikit_learns():
         state = np.random.RandomState(seed)
         uniforms = np.random.RandomState(seed).uniform(size=1 + 4 * 3)
         means = np.empty((5, 2))
-        run_python(runs._seeds)(z, weights, uniforms, means)
+        run_python(kmeans.seeds)(z, weights, uniforms, means)
         expected, _ = kmeans_plusplus(X[:288], 5, random_state=state)
         np.testing.assert_allclose(means, expected)
 
@@ -333,7 +333,7 @@ def test_k_means_ends_by_scikit_learns_rule():
     z, weights = np.ascontiguousarray(X[:288].T), np.ones((1, 288))
     tolerance = 1e-4 * X[:288].var(axis=0).mean()
     means, labels = X[:4].copy(), np.empty((1, 288))
-    run_python(runs._kmeans)(z, weights, means, labels, 300, tolerance)
+    run_python(kmeans.kmeans)(z, weights, means, labels, 300, tolerance)
     theirs = KMeans(4, init=X[:4], n_init=1).fit(X[:288])
     np.testing.assert_allclose(means, theirs.cluster_centers_, atol=np.sqrt(tolerance))
     np.testing.assert_array_equal(labels[0], theirs.labels_)

@@ -10,7 +10,7 @@ from ..kernels.runs import ABANDONED, CONVERGED, GOES_ON, N_ITER, N_LAST, UNUSUA
 from ..kernels.runs import END as _END
 from .em import VISIBLE
 
-# Iterations after a step: as many as make this work together, in flops as in `few`, within these bounds.
+# Iterations after a step: as many as make this work together, as `few_runs` counts it, within these bounds.
 _WORK, _FEWEST, _MOST = 2e7, 4, 12
 # Most steps, and iterations that these may take in all.
 _STEPS = 8
@@ -24,7 +24,7 @@ class Lengthening:
 
     Parameters
     ----------
-    runs : few.Runs
+    runs : few_runs.Runs
     number : int
         Of the run.
     steps : QuasiNewton

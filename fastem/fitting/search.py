@@ -25,7 +25,7 @@ from ..sources.array import in_memory, sample
 from . import em, few, initialization, relocation, wide
 from .degeneracy import n_degenerate
 from .em import VISIBLE, collapse_ignored, run
-from .few import DOUBT
+from .few_runs import DOUBT
 from .plain import best_start
 from .progress import SILENT, Progress
 from .report import ALL, FitReport
