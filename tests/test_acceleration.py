@@ -195,6 +195,20 @@ def test_a_fifth_of_the_passes_where_em_crawls(name):
 
 
 @pytest.mark.filterwarnings("ignore::fastem.DegenerateFitWarning")
+def test_steps_are_no_shorter_than_em_s():
+    """A component of few points makes quasi-Newton steps so long that what is left after the cut hardly leads on."""
+    windows = np.lib.stride_tricks.sliding_window_view(load_sample_image("china.jpg").mean(axis=2) / 255, (8, 8))
+    rng = np.random.default_rng(0)
+    rows, columns = (rng.integers(n, size=3000) for n in windows.shape[:2])
+    X = windows[rows, columns].reshape(3000, -1)
+    source = ArraySource(X - X.mean(axis=1, keepdims=True) + 0.01 * rng.normal(size=X.shape))
+    rules = em.Settings(10, tol=0, max_iter=20)
+    start = best_start(source, FAMILIES["factors"].of_factors(6), rules, np.random.RandomState(0))
+    accelerated = em.run(source, start, rules, steps=QuasiNewton(rules.reg_covar))
+    assert accelerated.lower_bound > em.run(source, start, rules).lower_bound
+
+
+@pytest.mark.filterwarnings("ignore::fastem.DegenerateFitWarning")
 def test_where_reg_covar_makes_the_variances_steps_are_em_s():
     """Half the points are one: its component has no variance but reg_covar, and the bound can't follow it lower."""
     rng = np.random.default_rng(0)

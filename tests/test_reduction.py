@@ -5,6 +5,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from fastem.model import reduction
+from fastem.model.families import FAMILIES
 from fastem.model.parameters import Parameters
 
 from . import naive
@@ -78,6 +79,16 @@ def test_merged(seed, n_components, covariance_type):
     inverses = naive.matrices(result.precisions(), covariance_type, *result.means.shape)
     assert_allclose(found @ inverses, np.tile(np.eye(3), (n_components, 1, 1)), atol=1e-10)
     np.testing.assert_array_equal(problem.parameters.covariances, before)
+
+
+def test_components_named_first_are_merged_first():
+    """A component of few points far from others costs most to merge. Its union counts as an ordinary one."""
+    means = np.array([[0.0, 0.0], [1.0, 0.0], [5.0, 0.0], [9.0, 0.0]])
+    variances = np.array([[1.0, 1.0], [1.0, 1.0], [1.0, 1.0], [1e-9, 1e-9]])
+    mixture = FAMILIES["diag"].with_precisions(np.array([0.3, 0.3, 0.35, 0.05]), means, 1 / variances)
+    assert_allclose(reduction.merged(mixture, 3).weights, [0.6, 0.35, 0.05])
+    assert_allclose(reduction.merged(mixture, 3, first=[3]).weights, [0.3, 0.3, 0.4])
+    assert_allclose(reduction.merged(mixture, 2, first=[3]).weights, [0.6, 0.4])
 
 
 @each_type

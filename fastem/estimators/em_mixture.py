@@ -47,8 +47,8 @@ _SMALL = 16 << 20
 @functools.cache
 def _defaults(estimator):
     """The constructor's arguments, in alphabetical order, and their defaults."""
-    parameters = inspect.signature(estimator.__init__).parameters
-    return {name: parameters[name].default for name in sorted(parameters) if name != "self"}
+    parameters = inspect.signature(estimator).parameters
+    return {name: parameters[name].default for name in estimator._get_param_names()}
 
 
 def in_memory_if_small(source):

@@ -316,6 +316,9 @@ class QuasiNewton(_Guarded):
         self._was_cut = length > self._radius
         if self._was_cut:
             direction = direction * (self._radius / length)
+            if gradients[-1] @ direction < gradients[-1] @ gradients[-1]:  # by the gradient, EM's own step gains more
+                self._radius = min(2 * self._radius, _MOST_RADIUS)
+                return None
         return self._where_regular(coordinates.decode(direction), successor)
 
     def _where_regular(self, proposal, successor):

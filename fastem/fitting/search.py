@@ -23,7 +23,7 @@ from ..model import reduction
 from ..sources.annotations import NO_ANNOTATIONS, n_counted
 from ..sources.array import in_memory, sample
 from . import em, few, initialization, relocation, wide
-from .degeneracy import n_degenerate
+from .degeneracy import n_degenerate, on_few_points
 from .em import VISIBLE, collapse_ignored, run
 from .few_runs import DOUBT
 from .plain import best_start
@@ -373,8 +373,12 @@ class _Search:
         else:
             seeds = initialization.in_excess(*points, self._family, settings, self._random_state, i)
             found = self._run(f"seeds {i}", points, seeds, self._few(_IN_EXCESS)).parameters
-            found = reduction.merged(found, settings.n_components)
+            found = self._merged(found, points)
         return self._run(f"start {i}", points, found, self._few(_SHORT), steps=self._steps())
+
+    def _merged(self, parameters, points):
+        """The mixture with as many components as asked for, none of them on too few points as far as this can be."""
+        return reduction.merged(parameters, self._settings.n_components, on_few_points(parameters, n_counted(*points)))
 
     def _split_and_merge(self, best, points):
         """The best run, after splitting all components, EM, merging as many and EM, as long as this is better.
@@ -389,7 +393,7 @@ class _Search:
             with collapse_ignored():
                 halves = reduction.split(best.parameters, self._random_state)
                 halves = self._run("split", points, halves, self._few(_IN_EXCESS)).parameters
-                other = self._climb("merged", reduction.merged(halves, settings.n_components), points)
+                other = self._climb("merged", self._merged(halves, points), points)
                 if not self._is_better(other, best, points):
                     break
                 best = other

@@ -10,18 +10,23 @@ from .families.parts import mixture_of
 _HALF = 0.8
 
 
-def merged(parameters, n_components):
+def merged(parameters, n_components, first=()):
     """The mixture reduced to n_components by merging, one at a time, the pair whose union loses least log-likelihood.
 
     The loss is that of the classification likelihood (Runnalls 2007, eq. 16; for a common covariance it is Ward's,
     1963). More seeds than components, fitted and then merged, find better optima than as many seeds as components.
+
+    first: components that are merged before others. Those on too few points are so dense that their loss is large.
     """
     parts = parameters.family.parts(parameters)
     alive = list(range(len(parameters.means)))
+    is_first = np.isin(alive, first) if len(first) else np.zeros(len(alive), bool)
     losses = _all_losses(parts, len(alive))
     while len(alive) > n_components:
-        i, j = divmod(int(losses.argmin()), len(losses))
+        eligible = np.where(is_first[:, None] | is_first, losses, np.inf) if is_first.any() else losses
+        i, j = divmod(int(eligible.argmin()), len(losses))
         parts.merge(i, j)
+        is_first[i], is_first[j] = is_first[i] and is_first[j], False
         alive.remove(j)
         if len(alive) == n_components:
             break

@@ -45,7 +45,7 @@ class Parts:
 
     def losses(self, i, others):
         """Log-likelihood lost, nats per unit of weight, if component i is merged with each of the others."""
-        weights, _, _, covariances = self._unions(i, others)
+        weights, _, _, covariances = self._scatters(i, others)
         apart = self.weights[i] * self.log_volumes[i] + self.weights[others] * self.log_volumes[others]
         with np.errstate(invalid="ignore"):
             losses = weights * self.log_volume(covariances) - apart
@@ -54,15 +54,17 @@ class Parts:
 
     def merge(self, i, j):
         """Replace component i by the union of i and j."""
-        weights, share, apart, covariance = self._unions(i, slice(j, j + 1))
-        self.weights[i] = weights[0]
-        self.means[i] += share[0] * apart[0]
+        (self.weights[i],), (self.means[i],), covariance = self._unions(i, np.array([j]))
         self.covariances[i] = covariance[0]
         self.log_volumes[i] = self.log_volume(covariance)[0]
 
     def _unions(self, i, others):
-        """Of the unions of component i with each of the others: weights, the others' shares of them, offsets of the
-        others' means and covariances."""
+        """Weights, means and covariances of the unions of component i with each of the others."""
+        weights, share, apart, covariances = self._scatters(i, others)
+        return weights, self.means[i] + share[:, None] * apart, covariances
+
+    def _scatters(self, i, others):
+        """Of the same unions: weights, the others' shares of them, the others' means relative to i's, covariances."""
         of_others = self.weights[others]
         weights = self.weights[i] + of_others
         share = of_others / np.maximum(weights, 1e-300)
