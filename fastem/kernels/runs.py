@@ -326,4 +326,4 @@ class CompiledRuns:
         )
         moments = self.runs.moments[number, index]
         centres = self._points.origin + self.runs.centres[number, index]
-        return self._of_run(number), centres, Sums(np.stack([moments, np.zeros_like(moments)]), totals)
+        return self._of_run(number), centres, Sums(moments[None], totals)  # without errors
