@@ -1,13 +1,15 @@
 """Runs of EM that are compiled whole, for few points: as the Python loop makes them, and as scikit-learn does."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import sklearn.mixture
-from sklearn.cluster import kmeans_plusplus
+from sklearn.cluster import KMeans, kmeans_plusplus
 
 from fastem import GaussianMixture
-from fastem.fitting import few, initialization
-from fastem.kernels import runs
+from fastem.fitting import acceleration, few, few_runs, initialization
+from fastem.kernels import kmeans
 from fastem.model.families import STANDARD
 
 from . import data_sets, naive
@@ -26,7 +28,7 @@ def points(n=400, n_features=3, n_components=3, seed=0):
 def one_unit(monkeypatch):
     """K-means measures all features in one unit, as scikit-learn does, and no other start is tried."""
     from_kmeans = initialization._from_kmeans
-    monkeypatch.setattr(few._Fit, "has_units", False)
+    monkeypatch.setattr(few_runs.Fit, "has_units", False)
     monkeypatch.setattr(initialization, "_from_kmeans", lambda *args: from_kmeans(*args)[:1])
 
 
@@ -189,7 +191,7 @@ def test_seeds_are_scikit_learns():
         state = np.random.RandomState(seed)
         uniforms = np.random.RandomState(seed).uniform(size=1 + 4 * 3)
         means = np.empty((5, 2))
-        run_python(runs._seeds)(z, weights, uniforms, means)
+        run_python(kmeans.seeds)(z, weights, uniforms, means)
         expected, _ = kmeans_plusplus(X[:288], 5, random_state=state)
         np.testing.assert_allclose(means, expected)
 
@@ -246,3 +248,92 @@ def test_a_reopened_run_goes_on_past_its_share_of_max_iter():
     assert stage.n_accelerated == 0 and model.converged_ and 50 < model.n_iter_ < 100
     again = quietly(GaussianMixture(n_components, means_init=model.means_, weights_init=model.weights_, **params), X)
     assert again.lower_bound_ == pytest.approx(model.lower_bound_, abs=1e-6)
+
+
+def slow(n_samples=3000):
+    """Points on which EM converges slowly, and a mixture of too many components."""
+    return np.random.default_rng(0).normal(size=(n_samples, 2)), 3
+
+
+@pytest.mark.parametrize("covariance_type", STANDARD)
+def test_longer_steps_end_where_nothing_changes_visibly(covariance_type):
+    X, n_components = slow()
+    model = quietly(GaussianMixture(n_components, covariance_type=covariance_type, random_state=0), X)
+    assert "accelerated" in model.fit_report_.kinds
+    assert np.diff(model.lower_bounds_).min() >= -1e-12
+    assert model.fit_report_.n_passes >= len(model.lower_bounds_)
+    assert np.isfinite(model.fit_report_.remaining_change)
+    start = {"weights_init": model.weights_, "means_init": model.means_, "precisions_init": model.precisions_}
+    params = {"covariance_type": covariance_type, "algorithm": "em", "tol": 0, "max_iter": 2, "reg_covar": 0}
+    further = quietly(GaussianMixture(n_components, **params, **start), X)
+    np.testing.assert_allclose(further.means_, model.means_, atol=2e-3)
+    assert further.lower_bound_ == pytest.approx(model.lower_bound_, abs=1e-5)
+
+
+@pytest.mark.parametrize("last", [None, 1])
+def test_listeners_hear_of_longer_steps(last, monkeypatch):
+    X, n_components = slow()
+    silent = quietly(GaussianMixture(n_components, random_state=0), X)
+    first = silent.fit_report_.kinds.index("accelerated") + 1
+    recorder = Recorder(last=last and first + last)
+    monkeypatch.setattr("fastem.estimators.em_mixture.PrintedLines", lambda *_: recorder)
+    told = quietly(GaussianMixture(n_components, random_state=0, verbose=1), X)
+    assert recorder.begun == len(recorder.bounds) == len(told.lower_bounds_)
+    np.testing.assert_array_equal(recorder.means[-1], told.means_)
+    if last is None:
+        assert told.lower_bounds_ == silent.lower_bounds_ == recorder.bounds
+        assert told.fit_report_.kinds == silent.fit_report_.kinds
+        np.testing.assert_array_equal(told.means_, silent.means_)
+    else:
+        assert told.lower_bounds_ == silent.lower_bounds_[: first + last]
+
+
+@pytest.mark.parametrize("what", ["lower", "NaN"])
+@pytest.mark.parametrize("listens", [False, True])
+def test_longer_steps_that_fail_are_undone(what, listens, monkeypatch):
+    X, n_components = slow()
+    observe, n_proposals = acceleration.QuasiNewton.observe_plain, []
+
+    def bad(self, mixtures, bounds):
+        observe(self, mixtures, bounds)
+        self.kind = "accelerated"
+        n_proposals.append(len(mixtures))
+        shift = 1.0 if what == "lower" else np.nan
+        return replace(mixtures[-1], means=mixtures[-1].means + shift)
+
+    monkeypatch.setattr(acceleration.QuasiNewton, "observe_plain", bad)
+    recorder = Recorder()
+    if listens:
+        monkeypatch.setattr("fastem.estimators.em_mixture.PrintedLines", lambda *_: recorder)
+    model = quietly(GaussianMixture(n_components, random_state=0, verbose=int(listens)), X)
+    stage = model.fit_report_.stages[-1]
+    assert stage.n_rejected >= 4 and stage.n_accelerated == 0 and len(n_proposals) > 4
+    assert np.diff(model.lower_bounds_).min() >= -1e-12
+    assert model.score(X) >= model.lower_bound_ - 1e-12
+    if listens:
+        assert recorder.begun == len(recorder.bounds) == len(model.lower_bounds_)
+
+
+@pytest.mark.parametrize("covariance_type", STANDARD)
+def test_kernel_inputs_have_any_origin(covariance_type):
+    X = points()
+    inputs = (
+        quietly(GaussianMixture(3, covariance_type=covariance_type, random_state=0), X)._parameters().kernel_inputs()
+    )
+    origin = np.array([1.0, -2.0, 0.5])
+    moved = inputs.about(origin)
+    np.testing.assert_array_equal(moved.origin, origin)
+    np.testing.assert_allclose(moved.means + origin, inputs.means + inputs.origin)
+    expected = inputs.whitened_squares(X - inputs.origin)
+    np.testing.assert_allclose(moved.whitened_squares(X - origin), expected, rtol=1e-9, atol=1e-9)
+
+
+def test_k_means_ends_by_scikit_learns_rule():
+    X = points(300, 2, 4)
+    z, weights = np.ascontiguousarray(X[:288].T), np.ones((1, 288))
+    tolerance = 1e-4 * X[:288].var(axis=0).mean()
+    means, labels = X[:4].copy(), np.empty((1, 288))
+    run_python(kmeans.kmeans)(z, weights, means, labels, 300, tolerance)
+    theirs = KMeans(4, init=X[:4], n_init=1).fit(X[:288])
+    np.testing.assert_allclose(means, theirs.cluster_centers_, atol=np.sqrt(tolerance))
+    np.testing.assert_array_equal(labels[0], theirs.labels_)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import warnings
 from dataclasses import replace
 from numbers import Integral, Real
@@ -11,7 +13,7 @@ import numpy as np
 from sklearn.base import _fit_context
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import Interval, StrOptions, validate_parameter_constraints
 
 from .. import kernels
 from ..fitting import em, labelled, resuming, strategies, truncated
@@ -42,6 +44,13 @@ _OF_NOISE = "noise_weight_", "noise_volume_", "noise_box_"
 _SMALL = 16 << 20
 
 
+@functools.cache
+def _defaults(estimator):
+    """The constructor's arguments, in alphabetical order, and their defaults."""
+    parameters = inspect.signature(estimator).parameters
+    return {name: parameters[name].default for name in estimator._get_param_names()}
+
+
 def in_memory_if_small(source):
     """The source, read into memory if it has at most `_SMALL` bytes."""
     is_small = not isinstance(source, ArraySource) and source.nbytes <= _SMALL
@@ -68,6 +77,12 @@ class EMMixture(StreamingMixin, BaseMixture):
         "algorithm": [StrOptions({"auto", "em"})],
         "n_threads": [Interval(Integral, 1, None, closed="left"), None],
     }
+
+    def _validate_params(self):
+        """Validate the arguments, but for the constructor's defaults, which are valid: small fits wait for it."""
+        defaults = _defaults(type(self))
+        changed = {name: value for name in defaults if (value := getattr(self, name)) is not defaults[name]}
+        validate_parameter_constraints(self._parameter_constraints, changed, caller_name=type(self).__name__)
 
     _bound = "log-likelihood, nats per point"
     """Quantity and unit of `lower_bounds_`."""

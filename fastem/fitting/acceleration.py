@@ -7,6 +7,7 @@ methods'): the first steps are EM's, and along the few directions in which EM is
 """
 
 import copy
+import itertools
 import math
 from collections import namedtuple
 
@@ -279,6 +280,20 @@ class QuasiNewton(_Guarded):
     def _falls_to(self, gain):
         """Whether this gain would be so much smaller than the last one that gains fall superlinearly."""
         return len(self._bounds) >= 3 and gain < _STEEP * (self._bounds[-1] - self._bounds[-2])
+
+    def observe_plain(self, mixtures, bounds):
+        """Take in EM's own steps, from each mixture to the next, that followed the last proposal; return the next one.
+
+        It is None if EM's own step is next. bounds: the last three, up to that of the mixture before the last.
+        """
+        if self.kind == "accelerated" and self._was_cut:
+            self._radius = min(2 * self._radius, _MOST_RADIUS)
+        self._bounds = list(bounds)
+        for parameters, successor in itertools.pairwise(mixtures):
+            self._remember(parameters, successor)
+        proposal = self._propose(*mixtures[-2:])
+        self.kind = "plain" if proposal is None else "accelerated"
+        return proposal
 
     def copy(self):
         other = copy.copy(self)

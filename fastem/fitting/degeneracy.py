@@ -54,6 +54,8 @@ class Degeneracy:
     @property
     def components(self):
         """All degenerate components, in order."""
+        if not self.at_floor.size:
+            return self.on_few_points
         return np.union1d(self.at_floor, self.on_few_points)
 
 
@@ -70,7 +72,7 @@ def degeneracy(parameters, n_points, reg_covar):
     """
     parameters = parameters.before_scaling
     n_components, n_features = parameters.means.shape
-    variances = parameters.family.variances(parameters.covariances.astype(np.float64), n_components, n_features)
+    variances = parameters.family.variances(_in_double(parameters.covariances), n_components, n_features)
     total = _total(parameters, variances, _square)
     is_constant = total - reg_covar < _ROUNDING * reg_covar
     is_small = total - reg_covar < _SCALE * reg_covar
@@ -88,6 +90,10 @@ def degeneracy(parameters, n_points, reg_covar):
         np.flatnonzero(is_small_within & ~is_small),
         max(0, n_dependent - int((total - reg_covar < _DEPENDENT * reg_covar).sum())),
     )
+
+
+def _in_double(values):
+    return values.astype(np.float64, copy=False)
 
 
 def n_degenerate(parameters, n_points, reg_covar):
@@ -116,7 +122,7 @@ def _at_floor(parameters, variances, total, reg_covar):
         varies = total - reg_covar > _SCALE * reg_covar
         flat = (variances[:, varies] - reg_covar < _FLOOR * reg_covar).any(axis=1)
         return np.flatnonzero(flat), 0
-    matrices = parameters.family.matrices(parameters.covariances.astype(np.float64), *parameters.means.shape)
+    matrices = parameters.family.matrices(_in_double(parameters.covariances), *parameters.means.shape)
     values, directions = np.linalg.eigh(_total(parameters, matrices, _outer))
     varies = values - reg_covar > _SCALE * reg_covar
     flat = np.zeros(len(suspects), bool)
@@ -128,8 +134,7 @@ def _at_floor(parameters, variances, total, reg_covar):
 
 def _total(parameters, covariances, spread):
     """The (co)variances of all points, noise included: within components plus between their means."""
-    weights = parameters.all_weights.astype(np.float64)
-    means = parameters.means.astype(np.float64)
+    weights, means = _in_double(parameters.all_weights), _in_double(parameters.means)
     if parameters.noise_weight is not None:
         noise = parameters.family.noise
         within = noise.covariance if covariances.ndim == 3 else noise.covariance.diagonal()

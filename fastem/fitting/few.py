@@ -1,70 +1,34 @@
 """Fits of few points: whole runs of EM, from several starts, in one compiled call; Python decides between calls.
 
-On few points a pass takes microseconds and a step in Python a hundred times as long. The iterations are those of
-`em.run` with plain steps, to rounding. A fit that needs a step that is not compiled is made by the other files.
+On few points a pass takes microseconds and a step in Python a hundred times as long. A fit that needs a step that is
+not compiled is made by the other files.
 """
 
-import math
 from contextlib import suppress
 from time import perf_counter
 
 import numpy as np
 
-from .. import kernels
-from ..kernels.runs import (
-    ABANDONED,
-    CONVERGED,
-    END,
-    FELL,
-    GOES_ON,
-    N_ITER,
-    N_LAST,
-    UNUSUAL,
-    CompiledRuns,
-    FewPoints,
-    Rules,
-    Starts,
-)
+from ..kernels.runs import Starts
 from ..model import reduction
 from ..model.parameters import CollapsedComponent
-from ..sources.annotations import n_counted
-from ..sources.array import ArraySource, in_memory
-from .acceleration import Plain, geometric_rest
-from .degeneracy import n_degenerate
-from .em import VISIBLE, EMResult, Unfinished, run
+from .few_runs import Fit, work_of_pass
 from .initialization import n_seeds_in_excess
-from .progress import SILENT
 from .report import ALL
 
 # Work of a pass, in flops of a matrix product that takes as long, up to which points are few.
 _FEW = 2e7
 # Features from which LAPACK's Cholesky factors are quicker than those of the compiled M-step.
 _WIDE = 32
-# Iterations of a compiled run, at most, and as a share of max_iter if quasi-Newton steps may follow in Python.
-_MOST_ITERATIONS, _SHARE = 100, 0.5
-# Work of a call, at most: Ctrl-C waits for its end, about a quarter of a second.
-_WORK_OF_CALL = 5e9
-# Iterations that may follow once tol is met, as long as parameters change visibly: compiled ones if they are likely to
-# suffice, at least this many, or as many as take the time of some steps in Python, in work as above;
-_FURTHER, _WORK_OF_FURTHER = 30, 3e7
-# then longer steps; of these half as many where a pass takes more work than `_SHORT`.
-_FURTHER_LONGER, _SHORT = 40, 1e6
-
 # Number of starts, at least and at most, and the work, as above, of one pass for each that sets it in between.
 _STARTS, _WORK_OF_STARTS = (5, 8), 2e6
 # Number of starts where features outnumber points. What more of them gain there, by chance, isn't worth their time.
 _STARTS_WIDE = 2
-# Most iterations of k-means: for one of several starts, and as scikit-learn makes them.
-_KMEANS, _KMEANS_TEXTBOOK = 3, 300
 # Iterations before a run may be given up.
 _TRIAL_ITERATIONS = 10
-# Factor by which the true gain left may exceed its estimate, in the judgement that a run is hopeless.
-DOUBT = 4.0
 # Share of the starts that must reach the highest bound, within tol, for the search to end there; and the work of a pass
 # from which it goes on in any case: Python's share of the time is small then.
 _AGREE, _LONG = 0.4, 7e6
-# Share of tol up to which bounds are those of the same optimum, so that the first start's order of components is kept.
-_SAME = 0.1
 # Iterations with more components than wanted, before these are merged, and most rounds of that.
 _IN_EXCESS, _ROUNDS = 12, 3
 
@@ -79,229 +43,7 @@ def apply(source, family, settings, annotations):
         return False
     if source.n_samples <= family.least_points(n_features) or (n_features > _WIDE and not family.is_axis_aligned):
         return False
-    return _work(source, family, settings.n_components) <= _FEW
-
-
-def _work(source, family, n_components):
-    """Work of a pass, in flops of a matrix product that takes as long."""
-    kind = getattr(kernels, family.compiled_m_step[0])
-    return source.n_samples * n_components * kind.work(source.n_features)
-
-
-def held(source):
-    """The points in memory, as the same array whatever holds them, so that all sources give the same bits."""
-    is_held = isinstance(source, ArraySource) and source.dtype == source.precision and source.is_in_memory
-    return source if is_held else in_memory(source)
-
-
-def iterations_of_call(source, family, n_components, n_runs=1):
-    """Iterations that a call may make: Ctrl-C waits for its end."""
-    return max(1, int(_WORK_OF_CALL / (_work(source, family, n_components) * n_runs)))
-
-
-class _Fit:
-    """What all runs of a fit share.
-
-    Parameters
-    ----------
-    source : source
-    family : CovarianceFamily
-    settings : Settings
-    annotations : Annotations
-        Weights only.
-    is_patient : bool
-        Whether runs go on until the estimate of what is left to gain is below tol, and end where the bound falls.
-    """
-
-    def __init__(self, source, family, settings, annotations, is_patient):
-        self.source = held(source)
-        self.family, self.settings, self.annotations, self.is_patient = family, settings, annotations, is_patient
-        self.points = FewPoints(self.source.X, annotations.weights)
-        self.most_iterations = min(math.ceil(settings.max_iter * (_SHARE if is_patient else 1)), _MOST_ITERATIONS)
-        # Of the run that is kept, if it is reopened.
-        self.most_of_reopened = min(settings.max_iter, _MOST_ITERATIONS)
-
-    def kmeans(self, generator, n_starts, n_components):
-        """Starts by k-means: even ones measure all features in one unit, odd ones each in its own deviation."""
-        uniforms = generator.uniform(size=(n_starts, 1 + (n_components - 1) * (2 + int(math.log(n_components)))))
-        units = np.ones((n_starts, self.source.n_features))
-        if self.has_units:
-            units[1::2] = self.points.deviations
-        return Starts(uniforms, units)
-
-    @property
-    def has_units(self):
-        """Whether features have deviations to be measured in."""
-        return self.source.n_features > 1 and bool((self.points.deviations > 0).all())
-
-    def runs(self, starts, n_components=None, most_iterations=None):
-        """Runs from k-means `Starts` or from a list of mixtures."""
-        return _Runs(self, starts, n_components or self.settings.n_components, most_iterations or self.most_iterations)
-
-
-class _Runs:
-    """Runs of one fit, each from its own start."""
-
-    def __init__(self, fit, starts, n_components, most_iterations):
-        settings = fit.settings
-        self._fit, self._starts = fit, starts
-        self._n_components, self.most_iterations = n_components, most_iterations
-        kind, averaged = fit.family.compiled_m_step
-        n_kmeans = _KMEANS if fit.is_patient else _KMEANS_TEXTBOOK
-        # Floats, even if the user wrote 0: for integers all would be compiled once more.
-        tol, reg_covar = float(settings.tol), float(settings.reg_covar)
-        rules = Rules(tol, fit.is_patient, VISIBLE, reg_covar, averaged, n_kmeans)
-        kind = getattr(kernels, kind)
-        given = starts if isinstance(starts, Starts) else [start.kernel_inputs() for start in starts]
-        room = max(most_iterations, fit.most_of_reopened)
-        self._compiled = CompiledRuns(fit.points, kind, n_components, given, rules, room)
-        self._status = self._compiled.runs.status
-        self._reopened = {}  # number of a run that was let go on: its iterations when it had met tol
-
-    def go_on(self, n_iter=_MOST_ITERATIONS):
-        """Make further iterations of every run that hasn't ended, up to `n_iter` in all; in calls that are short."""
-        n_iter = min(n_iter, self._fit.most_of_reopened if self._reopened else self.most_iterations)
-        step = iterations_of_call(self._fit.source, self._fit.family, self._n_components, len(self._status))
-        for n in range(min(step, n_iter), n_iter + step, step):
-            self._compiled.go_on(min(n, n_iter))
-        return self
-
-    def reopen(self, number):
-        """Whether a run that has met tol may go on, alone: its parameters change visibly, but not for long.
-
-        After every `_FURTHER` iterations it is asked again, as the change may turn out to fall more slowly. Then longer
-        steps follow.
-        """
-        status, change = self._status[number], self._compiled.runs.change[number]
-        if not (self._fit.is_patient and status[END] == CONVERGED and change > VISIBLE):
-            return False
-        n_iter, work = int(status[N_ITER]), _work(self._fit.source, self._fit.family, self._n_components)
-        n_most = self._reopened.get(number, n_iter) + max(_FURTHER, int(_WORK_OF_FURTHER / work))
-        n_further = min(n_most, self._fit.most_of_reopened) - n_iter
-        before, last = np.diff(self._compiled.bounds(number)[-3:])
-        if not (n_further > 0 and 0 < last < before and change * math.sqrt(last / before) ** n_further < VISIBLE):
-            return False
-        self._status[self._status[:, END] == GOES_ON, END] = ABANDONED
-        status[END], status[N_LAST] = GOES_ON, n_iter + min(_FURTHER, n_further)
-        self._reopened.setdefault(number, n_iter)
-        return True
-
-    @property
-    def n_iter(self):
-        """Iterations of all runs together."""
-        return int(self._status[:, N_ITER].sum())
-
-    def n_iter_of(self, number):
-        """Iterations of one run."""
-        return int(self._status[number, N_ITER])
-
-    @property
-    def lower_bounds(self):
-        """The last bound of each run, (S,); -inf if it needs steps that are not compiled."""
-        bounds = self._compiled.runs.bounds[np.arange(len(self._status)), self._status[:, N_ITER] - 1]
-        return np.where(self.are_unusual, -np.inf, bounds)
-
-    @property
-    def are_unusual(self):
-        """Whether each run needs steps that are not compiled, (S,)."""
-        return self._status[:, END] == UNUSUAL
-
-    def abandon_hopeless(self, bound=-math.inf):
-        """End runs that can't reach this bound or the highest of all, whatever their gains are likely to be."""
-        bounds = self.lower_bounds
-        for number in np.flatnonzero(self._status[:, END] == GOES_ON):
-            last = self._compiled.bounds(number)[-3:]
-            if len(last) == 3 and last[-1] + DOUBT * geometric_rest(*np.diff(last)) < max(bound, bounds.max()):
-                self._status[number, END] = ABANDONED
-        return self
-
-    def best(self):
-        """(number, bound, number of degenerate components) of the highest run among those with fewest of these.
-
-        It is the first one as high as that, but for what convergence to tol leaves open: components keep their order.
-        """
-        bounds, fit = self.lower_bounds, self._fit
-        found, left = None, bounds > -np.inf
-        while left.any():
-            number = int(np.argmax(left & (bounds >= bounds[left].max() - _SAME * fit.settings.tol)))
-            left[number] = False
-            n = n_degenerate(self.mixture(number), n_counted(fit.source, fit.annotations), fit.settings.reg_covar)
-            if found is None or n < found[2]:
-                found = number, bounds[number], n
-            if n == 0:
-                break
-        return found
-
-    def mixture(self, number, n_iter=None):
-        """The mixture that the M-step of an iteration makes, by default the last one; 0: the start."""
-        if n_iter == 0 and not isinstance(self._starts, Starts):
-            return self._starts[number]
-        n_iter = self._status[number, N_ITER] if n_iter is None else n_iter
-        inputs, centres, sums = self._compiled.sums(number, n_iter)
-        statistics = self._fit.family.statistics_of_pass(inputs, centres, sums)
-        return self._fit.family.maximize(statistics, self._fit.settings.reg_covar)
-
-    def _so_far(self, number):
-        """The EMResult of a run's iterations so far."""
-        bounds = self._compiled.bounds(number).tolist()
-        n, end = len(bounds), self._status[number, END]
-        result = EMResult(self.mixture(number, n - 1 if end == FELL else n), bounds, kinds=["plain"] * n)
-        result.converged, result.steps = end in (CONVERGED, FELL), Plain()
-        if self._fit.is_patient and n > 2:
-            result.remaining_gain = 0.0 if end == FELL else geometric_rest(*np.diff(bounds[-3:]))
-            result.remaining_change = 0.0 if end == FELL else float(self._compiled.runs.change[number])
-        return result
-
-    def result(self, number, report, name, progress=SILENT, begin=None):
-        """The EMResult of a run, continued in Python if it isn't done, and added to the report as a stage.
-
-        begin: the time from which the stage's seconds count; None: now.
-        """
-        begin = perf_counter() if begin is None else begin
-        while self.reopen(number):
-            self.go_on()
-        result = self.go_on()._so_far(number)
-        is_done = result.converged and not result.remaining_change > VISIBLE
-        if not (is_done or self._status[number, END] == FELL) and result.n_iter < self._fit.settings.max_iter:
-            return self._continued(number, result, report, name, progress)
-        report.add(name, self._fit.source, result, perf_counter() - begin)
-        return report.of(result)
-
-    def _continued(self, number, result, report, name, progress):
-        fit = self._fit
-        accepted, successor = self.mixture(number, result.n_iter - 1), result.parameters
-        steps = fit.settings.steps(fit.family)
-        candidate = steps.observe(accepted, successor, result.lower_bound)
-        trace = list(result.lower_bounds), list(result.kinds)
-        is_short = _work(fit.source, fit.family, self._n_components) <= _SHORT
-        n_further = (_FURTHER_LONGER if is_short else _FURTHER_LONGER // 2) if fit.is_patient else 0
-        n_last = result.n_iter + n_further if result.converged else 0
-        n_samples = fit.source.n_samples
-        unfinished = Unfinished(accepted, successor, candidate, steps, *trace, 0, n_samples, n_further, n_last)
-        return run(
-            fit.source, self.mixture(number, 0), fit.settings, annotations=fit.annotations, unfinished=unfinished,
-            progress=progress, report=report, name=name,
-        )  # fmt: skip
-
-    def told(self, number, report, name, progress):
-        """`result` of a run that is made again, iteration by iteration, for those who listen."""
-        fit, only, begin = self._fit, slice(number, number + 1), perf_counter()
-        is_kmeans = isinstance(self._starts, Starts)
-        start = Starts(*(values[only] for values in self._starts)) if is_kmeans else self._starts[only]
-        again = fit.runs(start).go_on(0)
-        result = again._so_far(0)
-        for n in range(1, fit.most_of_reopened + 1):
-            progress.begin_iteration(result)
-            again.go_on(n).reopen(0)
-            before, result = result, again._so_far(0)
-            result.stopped = progress.end_iteration(n, result.lower_bound - before.lower_bound, result)
-            is_at_end = n == again.most_iterations and not again._reopened
-            if result.stopped or is_at_end or again._status[0, END] != GOES_ON:
-                break
-        if result.stopped:
-            report.add(name, fit.source, result, perf_counter() - begin)
-            return report.of(result)
-        return again.result(0, report, name, progress, begin)
+    return work_of_pass(source, family, settings.n_components) <= _FEW
 
 
 def textbook(source, family, settings, random_state, annotations, report, progress):
@@ -310,7 +52,7 @@ def textbook(source, family, settings, random_state, annotations, report, progre
     None if a run needs steps that are not compiled.
     """
     begin, before = perf_counter(), random_state.get_state(legacy=False)
-    fit = _Fit(source, family, settings, annotations, is_patient=False)
+    fit = Fit(source, family, settings, annotations, is_patient=False)
     starts = fit.kmeans(random_state, 1, settings.n_components)
     if settings.n_components > 1 and fit.has_units:
         # Other draws, so that the first start draws from `random_state` just what scikit-learn does.
@@ -335,8 +77,8 @@ def search(source, family, settings, random_state, annotations):
     those of k-means with more seeds, and the halves of the best mixture's components. None if half the runs need steps
     that are not compiled.
     """
-    fit, before = _Fit(source, family, settings, annotations, is_patient=True), random_state.get_state(legacy=False)
-    n_components, work = settings.n_components, _work(source, family, settings.n_components)
+    fit, before = Fit(source, family, settings, annotations, is_patient=True), random_state.get_state(legacy=False)
+    n_components, work = settings.n_components, work_of_pass(source, family, settings.n_components)
     is_wide = source.n_samples < source.n_features
     n_starts = _STARTS_WIDE if is_wide else int(np.clip(_WORK_OF_STARTS / work, *_STARTS))
     n_starts = n_starts if n_components > 1 else 1

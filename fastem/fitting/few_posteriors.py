@@ -10,7 +10,7 @@ import numpy as np
 from .. import kernels
 from ..kernels.posteriors import CompiledPosterior, Prior
 from ..kernels.runs import CONVERGED, UNUSUAL, FewPoints, Rules
-from . import few
+from . import few, few_runs
 from .acceleration import Plain
 from .em import EMResult
 
@@ -34,10 +34,10 @@ def run(source, start, settings, annotations, report, name):
     inputs = start.kernel_inputs()
     if type(inputs) is not getattr(kernels, kind):  # components far apart
         return None
-    points = FewPoints(few.held(source).X, annotations.weights, inputs.origin)
+    points = FewPoints(few_runs.held(source).X, annotations.weights, inputs.origin)
     rules = Rules(settings.tol, False, 0.0, 0.0, averaged, 0)
     compiled = CompiledPosterior(points, inputs, _prior(family, inputs.origin, settings), rules, settings.max_iter)
-    step = few.iterations_of_call(source, family.plain, settings.n_components)
+    step = few_runs.iterations_of_call(source, family.plain, settings.n_components)
     for n in range(step, settings.max_iter + step, step):
         compiled.go_on(min(n, settings.max_iter))
     if compiled.end == UNUSUAL:

@@ -23,10 +23,10 @@ import numpy as np
 from ..model import reduction
 from ..sources.annotations import NO_ANNOTATIONS, n_counted
 from ..sources.array import in_memory, sample
-from . import em, few, initialization, relocation
+from . import em, few, initialization, relocation, wide
 from .degeneracy import n_degenerate, on_few_points
 from .em import VISIBLE, collapse_ignored, run
-from .few import DOUBT
+from .few_runs import DOUBT
 from .plain import best_start
 from .progress import SILENT, Progress
 from .report import ALL, FitReport
@@ -127,8 +127,16 @@ class _Search:
     def _plain(self):
         """A run over all the points from the start of textbook EM."""
         if self._is_flat:
+            if self._progress.is_silent and wide.applies(self._all[0], self._family, self._settings, self._all[1]):
+                return self._in_few_directions()
             return self._run(ALL, self._all, self._plain_start(self._all), self._settings, progress=self._progress)
         return self._to_the_end(self._plain_start(self._all), self._steps(), progress=self._progress)
+
+    def _in_few_directions(self):
+        begin = perf_counter()
+        result = wide.fit(self._all[0], self._family, self._settings, self._random_state, self._all[1])
+        self._report.add(ALL, self._all[0], result, perf_counter() - begin)
+        return result
 
     def _of_few(self):
         """The best run if no sample is used: every run is over all the points. None if all starts collapse."""
@@ -160,7 +168,6 @@ class _Search:
         seconds, bound = perf_counter() - begin, runs.lower_bounds[number]
         self._report.add_search(source, self._settings.n_components, n_iter, seconds, bound)
         result = runs.result(number, self._report, f"start {i}")
-        result.start = runs.mixture(number, 0)
         self._spent += (n_iter + result.n_iter) * source.n_samples * self._settings.n_components
         result.tell = partial(runs.told, number)
         return result

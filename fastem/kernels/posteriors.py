@@ -14,6 +14,7 @@ from .compiler.calls import arguments
 from .compiler.jit import chunk_kernel, kernel, run
 from .components.common import EMPTY, LOG_2_PI
 from .cuts import Grid
+from .kmeans import copy, set_zero
 from .ordering import all_components
 from .runs import (
     CONVERGED,
@@ -22,9 +23,7 @@ from .runs import (
     N_ITER,
     UNUSUAL,
     add_moments_apart,
-    copy,
     maximize_apart,
-    set_zero,
 )
 from .sums import N_TOTALS, Sums
 from .vectors import add, fma, lanes, load, mul, splat, sum_of_lanes

@@ -18,15 +18,18 @@ from .blocks import (
     m_step,
     normalise,
     run_of,
-    sum_of_row,
     work_rows,
 )
 from .compiler.calls import arguments
 from .compiler.jit import chunk_kernel, kernel, run
 from .cuts import Grid
+from .kmeans import copy, in_units, kmeans, seeds, select, set_zero, total_weight
 from .ordering import all_components
 from .sums import N_TOTALS, Sums
-from .vectors import GROUP, add, compiled_apart, fma, lanes, load, mul, select_greater, splat, store, sub, sum_of_lanes
+from .vectors import (
+    GROUP,
+    compiled_apart,
+)
 
 _MOST_IN_BLOCK = 256  # points
 _ROUNDING = 1e-12  # of a bound, relative where it exceeds 1: a smaller fall doesn't count as one
@@ -57,184 +60,12 @@ class Runs(NamedTuple):
     weights: np.ndarray  # (blocks, points in a block), 0 for the padding
     uniforms: np.ndarray  # (S, draws) the random numbers of k-means++; no draws: the parameters are given
     units: np.ndarray  # (S, D) what k-means measures each feature in
+    tolerances: np.ndarray  # (S,) sum of the squares of the means' moves that ends k-means
     moments: np.ndarray  # (S, 4, ...) of the last three iterations and of the start
     centres: np.ndarray  # (S, 4, K, D) what those moments are taken about, relative to the origin
     bounds: np.ndarray  # (S, max_iter) mean log-likelihoods, nats
     status: np.ndarray  # (S, 3) int64
     change: np.ndarray  # (S,) estimate of the largest change of the parameters that is still to come
-
-
-@kernel
-def copy(source, target):
-    """target: OUT, a copy of source, both of two dimensions. (A slice assignment takes half a second to compile.)"""
-    for i in range(source.shape[0]):
-        for j in range(source.shape[1]):
-            target[i, j] = source[i, j]
-
-
-@kernel
-def set_zero(values):
-    for i in range(values.shape[0]):
-        for j in range(values.shape[1]):
-            values[i, j] = 0.0
-
-
-@kernel
-def _total(weights):
-    total = 0.0
-    for i in range(weights.shape[0]):
-        for j in range(weights.shape[1]):
-            total += weights[i, j]
-    return total
-
-
-@kernel
-def _squared_distance(z, first, mean, b):
-    """Squared distances of a vector of points from b on from a mean.  z: features in rows from `first` on."""
-    total = splat(0.0, z)
-    for i in range(mean.size):
-        difference = sub(load(z, first + i, b), splat(mean[i], z))
-        total = fma(difference, difference, total)
-    return total
-
-
-@kernel
-def _drawn(odds, sums, left):
-    """(block, point) at which the running total of the odds, (blocks, block), exceeds `left`; sums: those of blocks."""
-    found = point = 0
-    for j in range(sums.size):
-        if sums[j] > 0:
-            found = j
-            if left < sums[j]:
-                break
-            left -= sums[j]
-    for b in range(odds.shape[1]):
-        if odds[found, b] > 0:
-            point = b
-            if left < odds[found, b]:
-                break
-            left -= odds[found, b]
-    return found, point
-
-
-@kernel
-def _seeds(z, weights, uniforms, means):
-    """k-means++ with several candidates for each seed (Arthur & Vassilvitskii 2007), drawn as scikit-learn draws them.
-
-    z: (blocks * D, block); means: OUT (K, D).
-    """
-    n_components, n_features = means.shape
-    n_blocks, block = weights.shape
-    n_trials = (uniforms.size - 1) // max(1, n_components - 1)
-    odds = np.zeros((n_blocks, block))  # weight times squared distance from the nearest seed; at first the weight
-    trial, best = np.zeros((n_blocks, block)), np.zeros((n_blocks, block))
-    sums, mean = np.zeros((3, n_blocks)), np.empty(n_features)  # of each block's odds: now, in this trial, in the best
-    copy(weights, odds)
-    for j in range(n_blocks):
-        for b in range(block):
-            sums[0, j] += odds[j, b]
-    for k in range(n_components):
-        total = 0.0
-        for j in range(n_blocks):
-            total += sums[0, j]
-        least = np.inf
-        for t in range(1 if k == 0 else n_trials):
-            j, b = _drawn(odds, sums[0], total * uniforms[0 if k == 0 else 1 + (k - 1) * n_trials + t])
-            for i in range(n_features):
-                mean[i] = z[j * n_features + i, b]
-            potential = 0.0
-            for j in range(n_blocks):
-                sum_of_block = splat(0.0, z)
-                for b in range(0, block, lanes(z)):
-                    value = mul(load(weights, j, b), _squared_distance(z, j * n_features, mean, b))
-                    if k > 0:
-                        old = load(odds, j, b)
-                        value = select_greater(value, old, old, value)
-                    store(trial, j, b, value)
-                    sum_of_block = add(sum_of_block, value)
-                sums[1, j] = sum_of_lanes(sum_of_block)
-                potential += sums[1, j]
-            if potential < least:
-                least = potential
-                for i in range(n_features):
-                    means[k, i] = mean[i]
-                for j in range(n_blocks):
-                    sums[2, j] = sums[1, j]
-                copy(trial, best)
-        for j in range(n_blocks):
-            sums[0, j] = sums[2, j]
-        copy(best, odds)
-
-
-@kernel
-def _find_nearest(z, first, means, nearest, labels, j):
-    """labels[j]: OUT the nearest mean of each point of a block, as floats.  nearest: scratch (1, block)."""
-    for k in range(means.shape[0]):
-        for b in range(0, z.shape[1], lanes(z)):
-            distance = _squared_distance(z, first, means[k], b)
-            if k > 0:
-                old = load(nearest, 0, b)
-                label = select_greater(old, distance, splat(float(k), z), load(labels, j, b))
-                distance = select_greater(old, distance, distance, old)
-                store(labels, j, b, label)
-            else:
-                store(labels, j, b, splat(0.0, z))
-            store(nearest, 0, b, distance)
-
-
-@kernel
-def _select(labels, j, k, weights, chosen):
-    """chosen: OUT (1, block), the weight of each point of a block with this label, 0 for the others."""
-    zero, below, above = splat(0.0, weights), splat(k - 0.5, weights), splat(k + 0.5, weights)
-    for b in range(0, weights.shape[1], lanes(weights)):
-        label = load(labels, j, b)
-        not_before = select_greater(label, below, load(weights, j, b), zero)
-        store(chosen, 0, b, select_greater(label, above, zero, not_before))
-
-
-@kernel
-def _kmeans(z, weights, means, labels, max_iter):
-    """Lloyd's k-means with scikit-learn's stopping rule.  means: IN OUT (K, D); labels: OUT (blocks, block)."""
-    n_components, n_features = means.shape
-    n_blocks, block = weights.shape
-    nearest, chosen = np.zeros((1, block)), np.zeros((1, block))
-    sums, mass = np.zeros(means.shape), np.zeros(n_components)
-    weight = _total(weights)
-    variance = 0.0
-    for i in range(n_features):
-        first = second = 0.0
-        for j in range(n_blocks):
-            for b in range(block):
-                value = z[j * n_features + i, b]
-                first += weights[j, b] * value
-                second += weights[j, b] * value * value
-        variance += second / weight - (first / weight) ** 2
-    tolerance = 1e-4 * variance / n_features
-    is_done = False
-    for iteration in range(max_iter + 1):
-        set_zero(sums)
-        for k in range(n_components):
-            mass[k] = 0.0
-        for j in range(n_blocks):
-            _find_nearest(z, j * n_features, means, nearest, labels, j)
-            for k in range(n_components):
-                _select(labels, j, k, weights, chosen)
-                mass[k] += sum_of_row(chosen, block)
-                for i in range(n_features):
-                    total = splat(0.0, z)
-                    for b in range(0, block, lanes(z)):
-                        total = fma(load(chosen, 0, b), load(z, j * n_features + i, b), total)
-                    sums[k, i] += sum_of_lanes(total)
-        if is_done or iteration == max_iter:  # the labels are those of the last means
-            break
-        moved = 0.0
-        for k in range(n_components):
-            if mass[k] > 0:
-                for i in range(n_features):
-                    mean = sums[k, i] / mass[k]
-                    moved += (mean - means[k, i]) ** 2
-                    means[k, i] = mean
-        is_done = moved <= tolerance
 
 
 @kernel
@@ -251,19 +82,17 @@ def maximize_apart(parameters, moments, rules):
 
 
 @kernel
-def _start(x, weights, uniforms, unit, max_iter, parameters, work, responsibilities, factor, components, moments):
+def _start(
+    x, weights, uniforms, unit, tolerance, max_iter, parameters, work, responsibilities, factor, components, moments
+):
     """Moments of the clusters of k-means about their means, which become those of `parameters`."""
     n_components, n_features = parameters.means.shape
     n_blocks, block = weights.shape
-    z = np.empty(x.shape)
-    for j in range(n_blocks):
-        for i in range(n_features):
-            for b in range(block):
-                z[j * n_features + i, b] = x[j * n_features + i, b] / unit[i]
+    z = in_units(x, unit)
     means = np.empty((n_components, n_features))
     labels = np.zeros((n_blocks, block))
-    _seeds(z, weights, uniforms, means)
-    _kmeans(z, weights, means, labels, max_iter)
+    seeds(z, weights, uniforms, means)
+    kmeans(z, weights, means, labels, max_iter, tolerance)
     for k in range(n_components):
         for i in range(n_features):
             parameters.means[k, i] = means[k, i] * unit[i]
@@ -273,7 +102,7 @@ def _start(x, weights, uniforms, unit, max_iter, parameters, work, responsibilit
         for b in range(block):
             factor[0, b] = 1.0
         for k in range(n_components):
-            _select(labels, j, k, weights, responsibilities[k : k + 1])
+            select(labels, j, k, weights, responsibilities[k : k + 1])
         here = x[j * n_features : (j + 1) * n_features]
         add_moments_apart(parameters, components, here, responsibilities, factor, row, work, moments)
 
@@ -322,6 +151,8 @@ def _run_em(number, context):
     """
     _, runs, all_parameters, rules, n_iter = arguments(context)
     x, weights = runs.x, runs.weights
+    if runs.status[number, END] != GOES_ON:
+        return
     parameters = run_of(all_parameters, number)
     n_components, n_features = parameters.means.shape
     n_blocks, block = weights.shape
@@ -336,11 +167,12 @@ def _run_em(number, context):
     factor, log_likelihoods = np.zeros((1, block)), np.zeros((1, block))
     components = all_components(n_components)
     old_scale, old_bias = np.empty(n_components), np.empty((n_components, n_features))
-    weight = _total(weights)
+    weight = total_weight(weights)
     if status[N_ITER] == 0 and runs.uniforms.shape[1] > 0:
         start = moments[_START]
-        draws, unit = runs.uniforms[number], runs.units[number]
-        _start(x, weights, draws, unit, rules.n_kmeans, parameters, work, responsibilities, factor, components, start)
+        draws, unit, least = runs.uniforms[number], runs.units[number], runs.tolerances[number]
+        most, rest = rules.n_kmeans, (parameters, work, responsibilities, factor, components, start)
+        _start(x, weights, draws, unit, least, most, *rest)
         copy(parameters.means, centres[_START])
         if not maximize_apart(parameters, start, rules):
             status[END] = UNUSUAL
@@ -401,15 +233,16 @@ class FewPoints:
             self.origin = np.average(X, axis=0, weights=weights)
         n_blocks = -(-n_samples // _MOST_IN_BLOCK)
         block = -(-n_samples // (n_blocks * GROUP)) * GROUP
-        x = np.zeros((n_blocks * block, n_features))
+        x = np.empty((n_blocks * block, n_features))
         np.subtract(X, self.origin, out=x[:n_samples])
+        x[n_samples:] = 0.0
         padded = np.zeros(n_blocks * block)
         padded[:n_samples] = 1.0 if weights is None else weights
         self.weights = padded.reshape(n_blocks, block)
         self.weight = float(padded.sum())
-        self.deviations = np.sqrt(padded @ (x * x) / self.weight)
-        x = x.reshape(n_blocks, block, n_features).transpose(0, 2, 1)
-        self.x = np.ascontiguousarray(x).reshape(n_blocks * n_features, block)
+        by_block = x.reshape(n_blocks, block, n_features).transpose(0, 2, 1)
+        self.x = np.array(by_block, order="C").reshape(n_blocks * n_features, block)
+        self.deviations = np.sqrt(padded @ np.multiply(x, x, out=x) / self.weight)
 
 
 class Starts(NamedTuple):
@@ -417,6 +250,7 @@ class Starts(NamedTuple):
 
     uniforms: np.ndarray  # (S, draws) random numbers for k-means++: one, then one for each candidate of further seeds
     units: np.ndarray  # (S, D) what k-means measures each feature in
+    tolerances: np.ndarray  # (S,) sum of the squares of the means' moves, in these units, that ends k-means
 
 
 class CompiledRuns:
@@ -443,7 +277,7 @@ class CompiledRuns:
             for number, inputs in enumerate(starts):
                 for values, given in zip(self._parameters[1:], inputs[1:], strict=True):
                     values[number] = given
-            starts = Starts(np.empty((n_runs, 0)), np.ones((n_runs, n_features)))
+            starts = Starts(np.empty((n_runs, 0)), np.ones((n_runs, n_features)), np.zeros(n_runs))
         shape = n_runs, 4, *self._of_run(0).zero_moments(1).shape[1:]
         self.runs = Runs(
             points.x,
@@ -459,10 +293,24 @@ class CompiledRuns:
     def _of_run(self, number):
         return self._kind(self._points.origin, *(values[number] for values in self._parameters[1:]))
 
-    def go_on(self, n_iter):
-        """Make further iterations of every run that hasn't ended, up to `n_iter` in all."""
-        n_runs = len(self.runs.status)
-        run(_run_em, Grid(0, 0, 0, n_runs, 0, True), self.runs, self._parameters, self._rules, n_iter)
+    def go_on(self, n_iter, visible=None):
+        """Make further iterations of every run that hasn't ended, up to `n_iter` in all.
+
+        visible: in place of that of the rules.
+        """
+        if not (self.runs.status[:, END] == GOES_ON).any():
+            return
+        n_runs, rules = len(self.runs.status), self._rules
+        rules = rules if visible is None else rules._replace(visible=visible)
+        run(_run_em, Grid(0, 0, 0, n_runs, 0, True), self.runs, self._parameters, rules, n_iter)
+
+    def goes_on_from(self, number, inputs):
+        """Whether a run can go on from these kernel inputs in place of its own parameters; then it does."""
+        if type(inputs) is not self._kind:
+            return False
+        for values, given in zip(self._parameters[1:], inputs.about(self._points.origin)[1:], strict=True):
+            values[number] = given
+        return True
 
     def bounds(self, number):
         """The mean log-likelihoods of a run's mixtures, nats, in order."""
@@ -478,4 +326,4 @@ class CompiledRuns:
         )
         moments = self.runs.moments[number, index]
         centres = self._points.origin + self.runs.centres[number, index]
-        return self._of_run(number), centres, Sums(np.stack([moments, np.zeros_like(moments)]), totals)
+        return self._of_run(number), centres, Sums(moments[None], totals)  # without errors

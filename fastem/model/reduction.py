@@ -1,5 +1,7 @@
 """Mixtures with fewer or more components: merge the pairs whose union loses least, or split components in two."""
 
+import functools
+
 import numpy as np
 
 from .families.parts import mixture_of
@@ -17,27 +19,35 @@ def merged(parameters, n_components, first=()):
     first: components that are merged before others. Those on too few points are so dense that their loss is large.
     """
     parts = parameters.family.parts(parameters)
-    alive = np.arange(len(parameters.means))
-    is_first = np.isin(alive, first)
-    losses = _all_losses(parts, alive)
+    alive = list(range(len(parameters.means)))
+    is_first = np.isin(alive, first) if len(first) else np.zeros(len(alive), bool)
+    losses = _all_losses(parts, len(alive))
     while len(alive) > n_components:
         eligible = np.where(is_first[:, None] | is_first, losses, np.inf) if is_first.any() else losses
-        i, j = np.unravel_index(np.argmin(eligible), losses.shape)
+        i, j = divmod(int(eligible.argmin()), len(losses))
         parts.merge(i, j)
         is_first[i], is_first[j] = is_first[i] and is_first[j], False
-        alive = alive[alive != j]
-        losses[j, :] = losses[:, j] = np.inf
-        others = alive[alive != i]
-        losses[np.minimum(i, others), np.maximum(i, others)] = parts.losses(i, others)
+        alive.remove(j)
+        if len(alive) == n_components:
+            break
+        losses[j] = losses[:, j] = np.inf
+        others = np.array([k for k in alive if k != i], np.intp)
+        losses[i, others] = losses[others, i] = parts.losses(i, others)
     return parts.mixture(alive)
 
 
-def _all_losses(parts, alive):
-    """The loss of every pair, (K, K), above the diagonal; infinity elsewhere."""
-    losses = np.full((alive.size, alive.size), np.inf)
-    pairs = np.triu_indices(alive.size, 1)
-    losses[pairs] = parts.losses(*pairs)
+def _all_losses(parts, n_components):
+    """The loss of every pair, (K, K), symmetric; infinity on the diagonal."""
+    losses = np.full((n_components, n_components), np.inf)
+    i, j = _pairs(n_components)
+    losses[i, j] = losses[j, i] = parts.losses(i, j)
     return losses
+
+
+@functools.lru_cache(maxsize=16)
+def _pairs(n_components):
+    """Indices i and j > i of all pairs of components."""
+    return np.triu_indices(n_components, 1)
 
 
 def without_one(parameters, rank=0, spared=()):
@@ -47,7 +57,8 @@ def without_one(parameters, rank=0, spared=()):
     """
     parts = parameters.family.parts(parameters)
     alive = np.arange(len(parameters.means))
-    losses = _all_losses(parts, alive)
+    losses = np.full((len(alive), len(alive)), np.inf)
+    losses[_pairs(len(alive))] = parts.losses(*_pairs(len(alive)))
     if spared:
         losses[spared] = np.inf
     i, j = np.unravel_index(np.argsort(losses, axis=None, kind="stable")[rank], losses.shape)

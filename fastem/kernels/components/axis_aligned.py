@@ -14,7 +14,9 @@ import numpy as np
 from ..compiler.jit import kernel, part_of_kernel
 from ..tiles import VECTORS, moments_tile
 from ..vectors import add, fma, fnma, lanes, load, mul, splat, store, sub, sum_of_lanes
-from .common import EMPTY, LOG_2_PI, features_themselves, is_near, is_resolved, one_more_than_features
+from .common import EMPTY, LOG_2_PI, features_themselves, is_near, is_resolved, single
+
+_SMALL, _LARGE = 1e-200, 1e200  # between which products of variances stay, far from underflow and overflow
 
 _moments = moments_tile(squares=True)
 
@@ -145,14 +147,21 @@ def _axis_aligned_m_step(parameters, moments, reg_covar, averaged):
                 return False
             sum_of_variances += variances[i]
             parameters.means[k, i] += shift
+        variance = scale = product = 1.0  # of variances: a logarithm takes as long as all else for a feature
         for i in range(n_features):
-            variance = (sum_of_variances / n_features if averaged else variances[i]) + reg_covar
-            scale = np.sqrt(0.5 / variance)
-            log_determinant -= 0.5 * np.log(variance)
+            if i == 0 or not averaged:
+                variance = (sum_of_variances / n_features if averaged else variances[i]) + reg_covar
+                scale = np.sqrt(0.5 / variance)
+            if _SMALL < product * variance < _LARGE:
+                product *= variance
+            else:
+                log_determinant -= 0.5 * np.log(product)
+                product = variance
             parameters.scale[k, i] = scale
             parameters.bias[k, i] = -scale * parameters.means[k, i]
             if not is_near(abs(parameters.bias[k, i])):
                 return False
+        log_determinant -= 0.5 * np.log(product)
         parameters.log_scale[k] = np.log(mass / total) - 0.5 * n_features * LOG_2_PI + log_determinant
     return True
 
@@ -276,7 +285,7 @@ class AxisAligned(NamedTuple):
     coordinates = staticmethod(features_themselves)
     log_densities = staticmethod(axis_aligned_log_densities)
     add_moments = staticmethod(_add_moments)
-    work_rows = staticmethod(one_more_than_features)
+    work_rows = staticmethod(single)
     whitened = staticmethod(axis_aligned_whitened)
     m_step = staticmethod(_axis_aligned_m_step)
     add_prior, mass_of = staticmethod(_axis_aligned_add_prior), staticmethod(mass_in_rows)
@@ -290,6 +299,11 @@ class AxisAligned(NamedTuple):
         """Room for the parameters of several runs, stacked."""
         shape = n_runs, n_components, len(origin)
         return cls(origin, np.zeros(shape), np.zeros(shape[:2]), np.zeros(shape), np.zeros(shape))
+
+    def about(self, origin):
+        """The same parameters with another origin."""
+        shift = self.origin - origin
+        return self._replace(origin=origin, means=self.means + shift, bias=self.bias - self.scale * shift)
 
     def bounding_coefficients(self):
         """(means, coefficients, widths, least, most) as in `Pruning`."""

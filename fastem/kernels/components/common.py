@@ -31,6 +31,12 @@ def features_themselves(parameters, x, n_points, work):
 
 
 @part_of_kernel
+def single(parameters):
+    """`work_rows` of parameters that need no scratch: a row all the same, as without rows arrays are a special case."""
+    return 1
+
+
+@part_of_kernel
 def one_more_than_features(parameters):
     """`work_rows` of parameters that keep a row for each feature and one for the root of the responsibilities."""
     return parameters.bias.shape[1] + 1

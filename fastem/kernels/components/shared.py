@@ -206,6 +206,12 @@ class Shared(NamedTuple):
         factor = np.zeros((n_runs, len(origin), len(origin)))
         return cls(origin, np.zeros(shape), np.zeros(shape[:2]), factor, np.ones(shape), np.zeros(shape))
 
+    def about(self, origin):
+        """The same parameters with another origin."""
+        shift = self.origin - origin
+        bias = self.bias - self.scale * (self.factor @ shift)
+        return self._replace(origin=origin, means=self.means + shift, bias=bias)
+
     def bounding_coefficients(self):
         """(means, coefficients, widths, least, most) as in `Pruning`, all for whitened features."""
         widths = self.scale.mean(axis=0)

@@ -316,6 +316,12 @@ class Triangular(NamedTuple):
         factor = np.zeros((n_runs, n_components * len(origin), len(origin)))
         return cls(origin, np.zeros(shape), np.zeros(shape[:2]), factor, np.zeros(shape))
 
+    def about(self, origin):
+        """The same parameters with another origin."""
+        shift = self.origin - origin
+        bias = self.bias - (self.factor @ shift).reshape(self.bias.shape)
+        return self._replace(origin=origin, means=self.means + shift, bias=bias)
+
     def bounding_coefficients(self):
         """(means, coefficients, widths, least, most) as in `Pruning`."""
         n_components, n_features = self.bias.shape

@@ -200,7 +200,8 @@ class CovarianceFamily:
 
     def statistics_of_pass(self, inputs, centres, sums):
         """Statistics about the centres, from the `kernels.Sums` of a pass with these kernel inputs."""
-        return replace(self.statistics(inputs.origin, centres, *sums.rounded(inputs)), is_far=inputs.is_far)
+        statistics = self.statistics(inputs.origin, centres, *sums.rounded(inputs))
+        return replace(statistics, is_far=True) if inputs.is_far else statistics
 
     def statistics(self, origin, centres, mass, first, second, log_likelihood, weight):
         """`SufficientStatistics` from the sums of a pass."""

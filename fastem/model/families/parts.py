@@ -45,11 +45,12 @@ class Parts:
 
     def losses(self, i, others):
         """Log-likelihood lost, nats per unit of weight, if component i is merged with each of the others."""
-        weights, _, covariances = self._unions(i, others)
+        weights, _, _, covariances = self._scatters(i, others)
         apart = self.weights[i] * self.log_volumes[i] + self.weights[others] * self.log_volumes[others]
         with np.errstate(invalid="ignore"):
             losses = weights * self.log_volume(covariances) - apart
-        return np.where(np.isnan(losses), 0.0, losses)  # NaN: flat components with a flat union
+        losses[np.isnan(losses)] = 0.0  # flat components with a flat union
+        return losses
 
     def merge(self, i, j):
         """Replace component i by the union of i and j."""
@@ -59,12 +60,19 @@ class Parts:
 
     def _unions(self, i, others):
         """Weights, means and covariances of the unions of component i with each of the others."""
-        weights = self.weights[i] + self.weights[others]
-        share = self.weights[others] / np.maximum(weights, 1e-300)
+        weights, share, apart, covariances = self._scatters(i, others)
+        return weights, self.means[i] + share[:, None] * apart, covariances
+
+    def _scatters(self, i, others):
+        """Of the same unions: weights, the others' shares of them, the others' means relative to i's, covariances."""
+        of_others = self.weights[others]
+        weights = self.weights[i] + of_others
+        share = of_others / np.maximum(weights, 1e-300)
         apart = self.means[others] - self.means[i]
         share_ = share.reshape(-1, *[1] * (self.covariances.ndim - 1))
-        within = (1 - share_) * self.covariances[i] + share_ * self.covariances[others]
-        return weights, self.means[i] + share[:, None] * apart, within + share_ * (1 - share_) * self.spread(apart)
+        rest = 1 - share_
+        within = rest * self.covariances[i] + share_ * self.covariances[others]
+        return weights, share, apart, within + share_ * rest * self.spread(apart)
 
     def mixture(self, alive):
         """The mixture of the components with these indices."""
