@@ -27,9 +27,9 @@ def points(n=400, n_features=3, n_components=3, seed=0):
 @pytest.fixture
 def one_unit(monkeypatch):
     """K-means measures all features in one unit, as scikit-learn does, and no other start is tried."""
-    from_kmeans = initialization._from_kmeans
+    from_kmeans = initialization.kmeans_starts
     monkeypatch.setattr(few_runs.Fit, "has_units", False)
-    monkeypatch.setattr(initialization, "_from_kmeans", lambda *args: from_kmeans(*args)[:1])
+    monkeypatch.setattr(initialization, "kmeans_starts", lambda *args: from_kmeans(*args)[:1])
 
 
 def in_python(monkeypatch, model, X, **kwargs):

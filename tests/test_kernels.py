@@ -9,7 +9,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from fastem import kernels
-from fastem.fitting.initialization import from_labels
+from fastem.fitting.labelled_starts import from_labels
 from fastem.model import parameters as parameters_module
 from fastem.model.families import FAMILIES
 from fastem.sources import ArraySource

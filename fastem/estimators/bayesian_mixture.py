@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from ..fitting import plain, posterior_search
-from ..fitting.initialization import moments
+from ..fitting.start_points import moments
 from ..model.checks import check_shape
 from ..model.families import FAMILIES
 from ..model.priors.variational import Posterior, Priors, VariationalFamily, n_effective

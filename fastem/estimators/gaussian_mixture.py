@@ -10,8 +10,8 @@ import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from ..fitting import em
-from ..fitting.initialization import moments
 from ..fitting.noise import noise_of
+from ..fitting.start_points import moments
 from ..model.families import FAMILIES
 from ..model.noise import Noise, NoisyFamily, noise_around
 from ..model.priors.penalized import ConjugatePrior, PenalizedFamily, default_prior

@@ -3,8 +3,8 @@
 import numpy as np
 
 from ..sources.annotations import Assignment
-from . import initialization
 from .em import EMResult, collapse_reported, run
+from .labelled_starts import from_labels
 
 
 def fit(source, family, settings, annotations):
@@ -14,7 +14,7 @@ def fit(source, family, settings, annotations):
     with a prior it is the family's own bound.
     """
     with collapse_reported("in the supervised fit"):
-        parameters = initialization.from_labels(source, family, settings.n_components, annotations, settings.reg_covar)
+        parameters = from_labels(source, family, settings.n_components, annotations, settings.reg_covar)
     if family.needs_iterations:
         return run(source, parameters, settings, steps=settings.steps(family), annotations=annotations)
     if family is family.plain:

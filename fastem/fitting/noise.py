@@ -4,7 +4,7 @@ import numpy as np
 
 from ..model.families import FAMILIES
 from ..model.noise import Noise, along_axes, scaled_to
-from .initialization import moments
+from .start_points import moments
 
 # Rows that are projected at a time: a leaf, so that rounding doesn't depend on how the points come.
 _ROWS = 2048

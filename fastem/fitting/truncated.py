@@ -53,8 +53,10 @@ from ..sources.array import sample as sample_of_points
 from . import initialization
 from .acceleration import Plain
 from .em import collapse_reported, run
+from .kmeans import nearest
 from .progress import SILENT
 from .report import ALL, FitReport
+from .start_points import moments_of_features, sample_of
 
 N_CANDIDATES = 96
 """Candidates of a cell. With 64, held-out log-likelihoods were 0.004 to 0.07 nats lower and fits 1 to 1.5 times quicker
@@ -187,7 +189,7 @@ def first_candidates(source, parameters):
     n_components, n_features = parameters.means.shape
     variances = parameters.family.variances(parameters.covariances.astype(np.float64), n_components, n_features)
     metric = parameters.family.for_means_alone(n_features)
-    metric = initialization.nearest(metric, parameters.means.astype(np.float64), parameters.weights @ variances)
+    metric = nearest(metric, parameters.means.astype(np.float64), parameters.weights @ variances)
     n_first = min(n_components, max(N_CANDIDATES, _FIRST * math.isqrt(n_components)))
     some = np.sort(np.random.RandomState(0).permutation(n_components)[:n_first])
     candidates = source.candidates(np.tile(some, (n_components, 1)))
@@ -279,9 +281,7 @@ def _start(source, family, settings, random_state, annotations):
                 annotations,
             )  # fmt: skip
             return initialization.user_parameters(family, found[0], *settings.init), None
-        sample, weights = initialization.sample_of(
-            source, family, settings.n_components, random_state, annotations.weights
-        )
+        sample, weights = sample_of(source, family, settings.n_components, random_state, annotations.weights)
         start = _from_kmeans(sample, family, settings, random_state, weights)
     is_free = all(value is None for value in settings.init)
     is_useful = is_free and sample.n_samples < _SMALL_SAMPLE * source.n_samples and settings.max_iter > 0
@@ -291,22 +291,22 @@ def _start(source, family, settings, random_state, annotations):
 
 def _from_kmeans(sample, family, settings, random_state, weights):
     """A start by truncated k-means, with features in units of their standard deviations."""
-    middle, variances = initialization.moments_of_features(sample.X, weights)
+    middle, variances = moments_of_features(sample.X, weights)
     variances = np.where(variances > 0, variances, variances.mean() or 1.0)
     scaled = (sample.X - middle) / np.sqrt(variances)  # k-means++ squares distances from the origin
     means = sample.X[_seeds(scaled, settings.n_components, random_state, weights)]
     given, metric = Annotations(weights), family.for_means_alone(sample.n_features)
-    parameters = initialization.nearest(metric, means.astype(np.float64), variances)
+    parameters = nearest(metric, means.astype(np.float64), variances)
     candidates = first_candidates(sample, parameters)
     truncated, bound = sample.truncated(candidates), -math.inf
     for i in range(_KMEANS):
         statistics = truncated.accumulate(parameters, annotations=given, assignment=HARD)
-        parameters = initialization.nearest(metric, statistics.means, variances)
+        parameters = nearest(metric, statistics.means, variances)
         candidates.move(lists_of(parameters, i + 1))
         if statistics.lower_bound - bound <= _KMEANS_TOL:
             break
         bound = statistics.lower_bound
-    parameters = initialization.nearest(family, parameters.means, variances)
+    parameters = nearest(family, parameters.means, variances)
     statistics = truncated.e_step(parameters, given, HARD)
     return family.maximize(_with_pooled(statistics, family), settings.reg_covar)
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..fitting.initialization import moments
+from ..fitting.start_points import moments
 from ..model.families import FAMILIES
 from ._colors import palette, to_lab
 from ._mixture import Mixture

@@ -10,7 +10,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from ..callbacks import Frames
 from ..fitting.degeneracy import DegenerateFitWarning
-from ..fitting.initialization import completed
+from ..fitting.start_points import completed
 from ..model.families import FAMILIES
 from ..sources import ArraySource
 from ..sources.annotations import Annotations
