@@ -83,7 +83,7 @@ class BaseMixture(
 
     def _in_words(self, components):
         """The classes of components given by number, if the labels of the fit were words."""
-        classes = getattr(self, "classes_", None)
+        classes = vars(self).get("classes_")
         if classes is None:
             return components
         words = np.append(classes, "noise")  # noise is component -1
@@ -346,8 +346,10 @@ class BaseMixture(
     def _parameters(self):
         self._check_covariance_type()
         parameters = self._covariance_family().parameters_of(self.weights_, self.means_, self._fitted_arrays())
-        noise = getattr(self, "noise_weight_", None)
-        return replace(parameters, family=self._fitted_family(), noise_weight=noise)
+        family, noise = self._fitted_family(), vars(self).get("noise_weight_")
+        if family is parameters.family and noise is None:
+            return parameters
+        return replace(parameters, family=family, noise_weight=noise)
 
     def _factors(self):
         """`precisions_cholesky_` as upper triangular factors, even if the user has set factors of another form."""

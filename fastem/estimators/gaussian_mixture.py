@@ -410,12 +410,12 @@ class GaussianMixture(MaximumLikelihoodMixture):
         return NoisyFamily(family, noise if self._finds_volume else noise.of_volume(float(self.noise)))
 
     def _fitted_family(self):
-        family = self._covariance_family()
-        if hasattr(self, "shrinkage_") and self.shrinkage is not None:
+        family, fitted = self._covariance_family(), vars(self)
+        if "shrinkage_" in fitted and self.shrinkage is not None:
             family = ShrunkFamily(family, self.shrinkage)
-        elif hasattr(self, "prior_"):
+        elif "prior_" in fitted:
             family = PenalizedFamily(family, ConjugatePrior(**self.prior_))
-        return NoisyFamily(family, Noise(self.noise_box_)) if hasattr(self, "noise_box_") else family
+        return NoisyFamily(family, Noise(self.noise_box_)) if "noise_box_" in fitted else family
 
     def _attributes(self, result, dtype):
         family, found = result.parameters.family, super()._attributes(result, dtype)

@@ -194,11 +194,10 @@ def _loop_address(is_serial):
 
 def _kind(value):
     """A key that differs between Numba types of arguments, at a tenth of the cost of Numba's typeof."""
-    if isinstance(value, tuple):
-        return type(value), *map(_kind, value)
     if isinstance(value, np.ndarray):
         return value.dtype, value.ndim, value.flags.num
-    return type(value)
+    kind = type(value)
+    return (kind, *map(_kind, value)) if issubclass(kind, tuple) else kind
 
 
 def run(kernel, grid, *args):

@@ -276,7 +276,8 @@ class CovarianceFamily:
     def log_determinants(self, precisions_cholesky, n_components, n_features):
         """log |precision|**(1/2) of each component, (K,)."""
         factors = self.diagonals(precisions_cholesky, n_components, n_features).astype(np.float64)
-        return np.broadcast_to(np.log(factors).sum(axis=-1), n_components)
+        sums = np.log(factors).sum(axis=-1)
+        return np.broadcast_to(sums, n_components) if self.is_shared else sums
 
     def share_of(self, parameters, reg_covar):
         """See `Parameters.share_of`."""

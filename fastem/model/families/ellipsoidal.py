@@ -3,6 +3,7 @@
 Precisions are stored as upper triangular Cholesky factors U, precision = U U'.
 """
 
+import functools
 import math
 
 import numpy as np
@@ -18,6 +19,9 @@ _ASYMMETRY = 1e-5
 
 # Number of features above which LAPACK inverts triangular matrices.
 _LONG_ROW = 256
+
+# Most features of which the places below the diagonal are remembered: predictions of a few rows wait for them.
+_REMEMBERED = 64
 
 
 class Ellipsoidal(CovarianceFamily):
@@ -39,7 +43,7 @@ class Ellipsoidal(CovarianceFamily):
             raise ValueError(f"'{name or f'{self.name} {what}'}' should be symmetric, {definite}{where}")
 
     def are_factors(self, factors):
-        return bool((np.diagonal(factors, axis1=-2, axis2=-1) > 0).all()) and not np.tril(factors, -1).any()
+        return bool((np.diagonal(factors, axis1=-2, axis2=-1) > 0).all()) and not _is_any_below(factors)
 
     def may_be_factors(self, factors):
         return not (factors > 0).all()
@@ -50,7 +54,7 @@ class Ellipsoidal(CovarianceFamily):
         As in scikit-learn, the precision is F F' for any F: users often set the lower triangular factors of NumPy's
         `cholesky`. Raises ValueError where F is singular, or upper triangular without a positive diagonal.
         """
-        if not np.tril(factors, -1).any():
+        if not _is_any_below(factors):
             if (np.diagonal(factors, axis1=-2, axis2=-1) > 0).all():
                 return factors
             raise ValueError("precisions_cholesky_ should be upper triangular with a positive diagonal")
@@ -101,6 +105,19 @@ class Ellipsoidal(CovarianceFamily):
         factors = np.multiply(self._lower_factors(parameters), math.sqrt(0.5), order="C")
         bias = -np.einsum("kji,ki->kj", factors, offsets)
         return kernels.Triangular(origin, offsets, log_scale(parameters), factors.reshape(-1, n_features), bias)
+
+
+@functools.lru_cache(maxsize=_REMEMBERED)
+def _below(n_features):
+    return np.tri(n_features, k=-1, dtype=bool)
+
+
+def _is_any_below(factors):
+    """Whether any value below the diagonals of matrices, (.., D, D), is not 0."""
+    n_features = factors.shape[-1]
+    if n_features > _REMEMBERED:
+        return np.tril(factors, -1).any()
+    return factors[..., _below(n_features)].any()
 
 
 def regular(matrices, statistics, mass, reg_covar):
