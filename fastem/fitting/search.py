@@ -127,14 +127,15 @@ class _Search:
     def _plain(self):
         """A run over all the points from the start of textbook EM."""
         if self._is_flat:
-            if self._progress.is_silent and wide.applies(self._all[0], self._family, self._settings, self._all[1]):
+            if wide.applies(self._all[0], self._family, self._settings, self._all[1]):
                 return self._in_few_directions()
             return self._run(ALL, self._all, self._plain_start(self._all), self._settings, progress=self._progress)
         return self._to_the_end(self._plain_start(self._all), self._steps(), progress=self._progress)
 
     def _in_few_directions(self):
         begin = perf_counter()
-        result = wide.fit(self._all[0], self._family, self._settings, self._random_state, self._all[1])
+        given = self._all[0], self._family, self._settings, self._random_state, self._all[1]
+        result = wide.fit(*given, self._progress)
         self._report.add(ALL, self._all[0], result, perf_counter() - begin)
         return result
 

@@ -14,6 +14,7 @@ from ..model.families.embedded import embedded
 from ..sources.array import ArraySource, in_memory
 from .em import run
 from .plain import best_start
+from .progress import SILENT, Progress
 from .report import FitReport
 
 # Features from which it is worth while, and how many times the number of points they are at least.
@@ -31,7 +32,27 @@ def applies(source, family, settings, annotations):
     return is_wide and is_free and is_plain and is_held and has_reach and settings.assignment == "soft"
 
 
-def fit(source, family, settings, random_state, annotations):
+class _InAllFeatures:
+    """A listener that tells others of EM's mixtures in all features.
+
+    Parameters
+    ----------
+    progress : Progress
+    whole : callable
+        The EMResult in all features, for one in the directions of the points.
+    """
+
+    def __init__(self, progress, whole):
+        self._progress, self._whole = progress, whole
+
+    def begin_iteration(self, result):
+        self._progress.begin_iteration(self._whole(result))
+
+    def end_iteration(self, iteration, change, result):
+        return self._progress.end_iteration(iteration, change, self._whole(result))
+
+
+def fit(source, family, settings, random_state, annotations, progress=SILENT):
     """The EMResult of plain EM from the start of textbook EM; its report is the caller's to make.
 
     Parameters
@@ -42,20 +63,25 @@ def fit(source, family, settings, random_state, annotations):
     random_state : RandomState
     annotations : Annotations
         Weights only.
+    progress : Progress
     """
     X = in_memory(source).X
     origin = np.average(X, axis=0, weights=annotations.weights)
     basis, coordinates = np.linalg.qr((X - origin).T)
     points = ArraySource(np.ascontiguousarray(coordinates.T))
-    start = best_start(points, family, settings, random_state, annotations)
-    result = run(points, start, settings, annotations=annotations, report=FitReport())
     n_flat = source.n_features - points.n_features
     of_flat = -0.5 * n_flat * (math.log(2 * math.pi) + math.log(settings.reg_covar))
-    # The directions' start and checkpoint mean nothing to others, and the kept mixture can be gone on from.
-    return replace(
-        result,
-        parameters=embedded(result.parameters, origin, basis, settings.reg_covar),
-        lower_bounds=[bound + of_flat for bound in result.lower_bounds],
-        start=None,
-        last=None,
-    )
+
+    def whole(result):
+        # The directions' start and checkpoint mean nothing to others, and the kept mixture can be gone on from.
+        return replace(
+            result,
+            parameters=embedded(result.parameters, origin, basis, settings.reg_covar),
+            lower_bounds=[bound + of_flat for bound in result.lower_bounds],
+            start=None,
+            last=None,
+        )
+
+    start = best_start(points, family, settings, random_state, annotations)
+    progress = progress if progress.is_silent else Progress(_InAllFeatures(progress, whole))
+    return whole(run(points, start, settings, annotations=annotations, report=FitReport(), progress=progress))
