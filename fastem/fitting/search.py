@@ -43,9 +43,8 @@ _IN_EXCESS = 12
 _SHORT = 5
 # Most iterations of a run on a sample.
 _LONG = 100
-# Share of a sample's noise (`noise`) that is added to tol for runs on the sample; and on the last one, where a pass
-# takes a small part of one over all the points: these would have to make up for what is missed.
-_NOISE, _NOISE_AT_LAST = 0.2, 0.1
+# Share of a sample's noise (`noise`) that is added to tol for runs on the sample.
+_NOISE = 0.2
 
 # Iterations after a component was moved, before the run may be judged hopeless.
 _MOVED = 8
@@ -406,9 +405,7 @@ class _Search:
         """A quasi-Newton run until what is left to gain is small beside the noise of these points."""
         steps = steps or self._steps()
         steps.start_anew()
-        is_last = self._sizes[-1:] == [points[0].n_samples]
-        share = _NOISE_AT_LAST if is_last else _NOISE
-        settings = self._few(_LONG, self._settings.tol + share * self._noise(points))
+        settings = self._few(_LONG, self._settings.tol + _NOISE * self._noise(points))
         return self._run(name, points, start, settings, steps=steps)
 
     def _few(self, n_iter, tol=0.0):
