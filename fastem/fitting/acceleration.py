@@ -264,12 +264,7 @@ class QuasiNewton(_Guarded):
 
     def observe(self, parameters, successor, bound):
         """Take in an accepted pass; return the next mixture to try."""
-        if self.kind == "accelerated" and self._was_cut:
-            self._radius = min(2 * self._radius, _MOST_RADIUS)
-        self._bounds = [*self._bounds[-4:], bound]
-        self._remember(parameters, successor)
-        proposal = self._propose(parameters, successor)
-        self.kind = "plain" if proposal is None else "accelerated"
+        proposal = self._observe([parameters, successor], [*self._bounds[-4:], bound])
         return successor if proposal is None else proposal
 
     def has_converged(self, change, tol):
@@ -286,14 +281,21 @@ class QuasiNewton(_Guarded):
 
         It is None if EM's own step is next. bounds: the last three, up to that of the mixture before the last.
         """
+        return self._observe(mixtures, list(bounds))
+
+    def _observe(self, mixtures, bounds):
+        """The next proposal, None for EM's own step, after passes that led from each mixture to the next."""
         if self.kind == "accelerated" and self._was_cut:
-            self._radius = min(2 * self._radius, _MOST_RADIUS)
-        self._bounds = list(bounds)
+            self._trust_longer_steps()
+        self._bounds = bounds
         for parameters, successor in itertools.pairwise(mixtures):
             self._remember(parameters, successor)
         proposal = self._propose(*mixtures[-2:])
         self.kind = "plain" if proposal is None else "accelerated"
         return proposal
+
+    def _trust_longer_steps(self):
+        self._radius = min(2 * self._radius, _MOST_RADIUS)
 
     def copy(self):
         other = copy.copy(self)
@@ -334,7 +336,7 @@ class QuasiNewton(_Guarded):
         if self._was_cut:
             direction = direction * (self._radius / length)
             if gradients[-1] @ direction < gradients[-1] @ gradients[-1]:  # by the gradient, EM's own step gains more
-                self._radius = min(2 * self._radius, _MOST_RADIUS)
+                self._trust_longer_steps()
                 return None
         return self._where_regular(coordinates.decode(direction), successor)
 

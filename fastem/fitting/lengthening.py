@@ -6,8 +6,7 @@ so that a few quasi-Newton steps between them end as high as twenty in a row.
 
 import numpy as np
 
-from ..kernels.runs import ABANDONED, CONVERGED, GOES_ON, N_ITER, N_LAST, UNUSUAL
-from ..kernels.runs import END as _END
+from ..kernels.runs import ABANDONED, CONVERGED, END, GOES_ON, N_ITER, N_LAST, UNUSUAL
 from .em import VISIBLE
 
 # Iterations after a step: as many as make this work together, as `few_runs` counts it, within these bounds.
@@ -55,7 +54,7 @@ class Lengthening:
     def run(self):
         """Make the steps until parameters change visibly no more, or `_STEPS` are made."""
         all_status = self._compiled.runs.status
-        all_status[all_status[:, _END] == GOES_ON, _END] = ABANDONED
+        all_status[all_status[:, END] == GOES_ON, END] = ABANDONED
         for step in range(_STEPS + 1):
             n = int(self._status[N_ITER])
             if n <= _SEEN:
@@ -80,17 +79,17 @@ class Lengthening:
             self._steps.reject(mixtures[-2], None)
             self._compiled.goes_on_from(self._number, mixtures[-1].kernel_inputs())
             self._go_on(n, n_last)
-        return self._status[_END] == CONVERGED and self._status[N_ITER] == n_last and not self.stopped
+        return self._status[END] == CONVERGED and self._status[N_ITER] == n_last and not self.stopped
 
     def _go_on(self, n, n_last):
         """Make iterations from n to `n_last`, one by one if somebody listens; undo them if one isn't compiled."""
-        self._status[_END], self._status[N_LAST] = GOES_ON, n_last
+        self._status[END], self._status[N_LAST] = GOES_ON, n_last
         if self._progress.is_silent:
             self._compiled.go_on(n_last, visible=-1.0)
         else:
             self._tell(n_last)
-        if self._status[_END] == UNUSUAL:
-            self._status[_END], self._status[N_ITER] = CONVERGED, n
+        if self._status[END] == UNUSUAL:
+            self._status[END], self._status[N_ITER] = CONVERGED, n
             self._runs.forget_after(self._number, n)
 
     def _tell(self, n_last):
@@ -101,7 +100,7 @@ class Lengthening:
                 self._begun = result.n_iter + 1
             self._compiled.go_on(result.n_iter + 1, visible=-1.0)
             before, result = result, self._runs.so_far(self._number)
-            if result.n_iter == before.n_iter or self._status[_END] == UNUSUAL:
+            if result.n_iter == before.n_iter or self._status[END] == UNUSUAL:
                 break
             change = result.lower_bound - before.lower_bound
             self.stopped = self._progress.end_iteration(result.n_iter, change, result)

@@ -26,10 +26,7 @@ from .cuts import Grid
 from .kmeans import copy, in_units, kmeans, seeds, select, set_zero, total_weight
 from .ordering import all_components
 from .sums import N_TOTALS, Sums
-from .vectors import (
-    GROUP,
-    compiled_apart,
-)
+from .vectors import GROUP, compiled_apart
 
 _MOST_IN_BLOCK = 256  # points
 _ROUNDING = 1e-12  # of a bound, relative where it exceeds 1: a smaller fall doesn't count as one

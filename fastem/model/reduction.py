@@ -22,6 +22,7 @@ def merged(parameters, n_components, first=()):
     alive = list(range(len(parameters.means)))
     is_first = np.isin(alive, first) if len(first) else np.zeros(len(alive), bool)
     losses = _all_losses(parts, len(alive))
+    losses = np.minimum(losses, losses.T)  # of pairs in either order
     while len(alive) > n_components:
         eligible = np.where(is_first[:, None] | is_first, losses, np.inf) if is_first.any() else losses
         i, j = divmod(int(eligible.argmin()), len(losses))
@@ -37,10 +38,10 @@ def merged(parameters, n_components, first=()):
 
 
 def _all_losses(parts, n_components):
-    """The loss of every pair, (K, K), symmetric; infinity on the diagonal."""
+    """The loss of every pair, (K, K), above the diagonal; infinity elsewhere."""
     losses = np.full((n_components, n_components), np.inf)
-    i, j = _pairs(n_components)
-    losses[i, j] = losses[j, i] = parts.losses(i, j)
+    pairs = _pairs(n_components)
+    losses[pairs] = parts.losses(*pairs)
     return losses
 
 
@@ -57,8 +58,7 @@ def without_one(parameters, rank=0, spared=()):
     """
     parts = parameters.family.parts(parameters)
     alive = np.arange(len(parameters.means))
-    losses = np.full((len(alive), len(alive)), np.inf)
-    losses[_pairs(len(alive))] = parts.losses(*_pairs(len(alive)))
+    losses = _all_losses(parts, len(alive))
     if spared:
         losses[spared] = np.inf
     i, j = np.unravel_index(np.argsort(losses, axis=None, kind="stable")[rank], losses.shape)
